@@ -1,0 +1,45 @@
+# Everything goes through here. PYTHON chooses the interpreter (3.11 or newer); HOST and PORT where to serve.
+PYTHON ?= python3
+RUN := .venv/bin/python
+LOCKED := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types format schema migration lock graphiql install
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+run: install ## Serve the API with a demo shop, on an embedded Postgres or DATABASE_URL
+	@$(RUN) -m app serve --migrate --demo --end-with-parent
+
+test: install ## Run the tests
+	@$(RUN) -m pytest
+
+check: lint types test ## Lint, types and tests
+
+lint: install ## Check style
+	@$(RUN) -m ruff check
+	@$(RUN) -m ruff format --check
+
+types: install ## Check types
+	@$(RUN) -m mypy
+
+format: install ## Mend style
+	@$(RUN) -m ruff check --fix
+	@$(RUN) -m ruff format
+
+schema: install ## Export schema.graphql
+	@$(RUN) -m app schema --output schema.graphql
+
+migration: install ## Write a migration for what changed in app/models.py: make migration m="add colours"
+	@$(RUN) -m app migration "$(m)"
+
+lock: ## Pin the newest packages that pyproject.toml allows (needs uv)
+	uv pip compile pyproject.toml $(LOCKED) -o requirements.lock
+	uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements-dev.lock
+
+graphiql: install ## Install GraphiQL's files (needs npm)
+	@$(RUN) -m app.graphql.graphiql.fetch
+
+install: # What all of the above need
+	@$(PYTHON) scripts/install.py

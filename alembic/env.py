@@ -1,0 +1,54 @@
+"""Runs the migrations on the database of the settings, or on the one that the caller names."""
+
+import asyncio
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.models import Base
+from app.settings import settings
+
+MIGRATION_LOCK = 7_034_512  # any constant: processes that migrate at once wait here for the first
+
+
+def announce_step(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
+    if announce := context.config.attributes.get("announce"):
+        announce(f"{'up' if step.is_upgrade else 'down'}: {step.up_revision.doc}")
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_server_default=True,
+        on_version_apply=announce_step,
+    )
+    with context.begin_transaction():
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        context.run_migrations()
+
+
+async def connect_and_migrate(url: str) -> None:
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+
+def database_url() -> str:
+    url = context.config.get_main_option("sqlalchemy.url") or settings().database_url
+    if url is None:
+        raise SystemExit("DATABASE_URL: set it to the database to migrate")
+    return url
+
+
+if context.is_offline_mode():
+    context.configure(url=database_url(), target_metadata=Base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+elif connection := context.config.attributes.get("connection"):
+    migrate(connection)
+else:
+    asyncio.run(connect_and_migrate(database_url()))

@@ -1,0 +1,1 @@
+"""The Orders API: a GraphQL backend for a marketplace."""

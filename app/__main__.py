@@ -1,0 +1,257 @@
+"""The command line: `python -m app`."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+import uvicorn
+from rich.progress import MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from app import migrations
+from app.database import wait_for_database
+from app.errors import Conflict, InvalidInput
+from app.logs import configure_logging
+from app.processes import end_with_parent
+from app.settings import ROOT, InvalidSettings, Settings, load_settings
+
+T = TypeVar("T")
+
+cli = typer.Typer(
+    help="Serve the Orders API and look after its database.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@cli.callback()
+def configure(context: typer.Context) -> None:
+    """Read the settings before anything else; the first wrong one ends the command."""
+    try:
+        context.obj = load_settings()
+    except InvalidSettings as error:
+        _fail(str(error), code=2)
+    configure_logging(context.obj)
+
+
+@cli.command()
+def serve(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="The address to listen on [HOST].")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on [PORT].")] = None,
+    workers: Annotated[int | None, typer.Option(help="How many processes [WORKERS].")] = None,
+    migrate: Annotated[bool, typer.Option("--migrate", help="Run the migrations first.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Fill an empty database with the demo shop first.")] = False,
+    with_parent: Annotated[
+        bool, typer.Option("--end-with-parent", help="End when the process that started this one has ended.")
+    ] = False,
+) -> None:
+    """Serve the API until a signal ends it. Without DATABASE_URL, on an embedded Postgres."""
+    settings: Settings = context.obj
+    if with_parent:
+        end_with_parent()
+    host, port, workers = host or settings.host, settings.port if port is None else port, workers or settings.workers
+    with _database(settings) as url:
+        if migrate:
+            migrations.migrate(url, _say)
+        if demo:
+            _run(url, _fill_with_demo)
+        _require_free_port(host, port)
+        # What the server reads in its own process, or in each of its workers.
+        os.environ["DATABASE_URL"] = url
+        _greet(settings, host, port, demo=demo)
+        uvicorn.run(
+            "app.main:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+        )
+
+
+@cli.command()
+def migrate(context: typer.Context) -> None:
+    """Bring the database to the schema that this version expects."""
+    with _database(context.obj) as url:
+        migrations.migrate(url, _say)
+    _say("The database is up to date.")
+
+
+@cli.command()
+def migration(
+    context: typer.Context, message: Annotated[str, typer.Argument(help="What it does, in a few words.")]
+) -> None:
+    """Write a migration for what changed in the models since the last one."""
+    if not message.strip():
+        _fail('Say what the migration does: make migration m="add colours"', code=2)
+    with _database(context.obj) as url:
+        migrations.migrate(url, _say)
+        _say(f"Read it before you commit it: {migrations.write(url, message)}")
+
+
+@cli.command()
+def seed(
+    context: typer.Context,
+    stores: Annotated[int, typer.Option(min=1, help="How many stores, for bulk data.")] = 200,
+    products: Annotated[int, typer.Option(min=0, help="How many products; 0: the small demo shop.")] = 0,
+    orders: Annotated[int, typer.Option(min=0, help="How many orders, for bulk data.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same number makes the same bulk data.")] = 1,
+) -> None:
+    """Fill an empty database with a small demo shop, or with bulk data for benchmarks."""
+    with _database(context.obj) as url:
+        migrations.migrate(url, _say)
+        if products:
+            _run(url, lambda engine: _fill_with_bulk(engine, stores, products, orders, seed))
+        else:
+            filled = _run(url, _fill_with_demo)
+            if not filled:
+                _fail("The database is not empty: nothing was added.")
+
+
+@cli.command()
+def schema(
+    output: Annotated[Path | None, typer.Option(help="The file to write; standard output without it.")] = None,
+) -> None:
+    """Print the GraphQL schema, as client teams generate code from it."""
+    from app.graphql.schema import schema_sdl  # takes a moment to build, which other commands need not wait for
+
+    if output is None:
+        typer.echo(schema_sdl(), nl=False)
+    else:
+        output.write_text(schema_sdl(), encoding="utf-8")
+
+
+@cli.command()
+def create_superuser(
+    context: typer.Context,
+    email: Annotated[str, typer.Option(prompt=True, help="The email address to log in with.")],
+    full_name: Annotated[str, typer.Option(prompt=True, help="The name of the person.")],
+    password: Annotated[
+        str,
+        typer.Option(
+            prompt=True, hide_input=True, confirmation_prompt=True, envvar="SUPERUSER_PASSWORD", help="The password."
+        ),
+    ],
+) -> None:
+    """Create an account that may do everything."""
+    from app.users.service import create_user
+
+    account = {"email": email, "fullName": full_name, "password": password}
+
+    async def create(engine: AsyncEngine) -> None:
+        async with AsyncSession(engine) as session, session.begin():
+            await create_user(session, account, is_superuser=True)
+
+    with _database(context.obj) as url:
+        migrations.migrate(url, _say)
+        try:
+            _run(url, create)
+        except InvalidInput as error:
+            _fail("\n".join(f"{'.'.join(issue.path)} {issue.message}" for issue in error.issues))
+        except Conflict as error:
+            _fail(error.message)
+    _say(f"{email} may do everything now.")
+
+
+@cli.command()
+def settings(context: typer.Context) -> None:
+    """Print the settings in force, secrets masked."""
+    for name, value in context.obj:
+        if name == "database_url" and value is not None:
+            value = make_url(value).render_as_string(hide_password=True)
+        typer.echo(f"{name.upper()}={'' if value is None else value}")
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+def _fail(message: str, code: int = 1) -> None:
+    _say(message)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """Yield the URL of a database that answers: the one that is set, or an embedded one."""
+    if settings.database_url is None:
+        from app.dev.postgres import embedded_postgres  # for development; an image for production lacks it
+
+        with embedded_postgres(ROOT / ".data" / "postgres") as url:
+            yield url
+    else:
+        asyncio.run(wait_for_database(settings.database_url, settings.database_start_wait_seconds, _say))
+        yield settings.database_url
+
+
+def _run(url: str, work: Any) -> Any:
+    """Run an async function on an engine of its own."""
+
+    async def run() -> Any:
+        engine = create_async_engine(url)
+        try:
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(run())
+
+
+async def _fill_with_demo(engine: AsyncEngine) -> bool:
+    from app.dev import demo
+
+    if not await demo.is_empty(engine):
+        return False
+    _say(f"The demo shop is open: {await demo.seed_demo(engine)}.")
+    return True
+
+
+async def _fill_with_bulk(engine: AsyncEngine, stores: int, products: int, orders: int, seed: int) -> None:
+    from app.dev import bulk, demo
+
+    if not await demo.is_empty(engine):
+        _fail("The database is not empty: nothing was added.")
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn()) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        counts = await bulk.seed_bulk(engine, bulk.Size(stores, products, orders), seed, show)
+    _say(f"{counts}.")
+
+
+def _require_free_port(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            _fail(f"PORT: cannot listen on {host}:{port} ({error.strerror}); choose another")
+
+
+def _greet(settings: Settings, host: str, port: int, *, demo: bool) -> None:
+    _say(f"\nThe Orders API: http://{host}:{port}/graphql" + (" (GraphiQL in a browser)" if settings.graphiql else ""))
+    if demo:
+        from app.dev.demo import DEMO_ACCOUNTS, DEMO_PASSWORD
+
+        _say(f"Demo accounts, all with the password {DEMO_PASSWORD!r}:")
+        for account in DEMO_ACCOUNTS:
+            _say(f"  {account.email:<24} {account.role}")
+    _say("Ctrl-C ends it.\n")
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,1 @@
+"""What developing and testing need and production does not."""

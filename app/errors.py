@@ -1,0 +1,107 @@
+"""The failures of the domain. Those a client handles become members of a mutation's result union;
+`RequestError` and its kinds appear in the response's `errors` with their code."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+
+class DomainError(Exception):
+    """A failure that a client is meant to handle."""
+
+
+@dataclass
+class NotFound(DomainError):
+    """The row does not exist, is deleted, or is not the viewer's to see."""
+
+    entity: str
+    key: UUID
+
+
+@dataclass
+class Conflict(DomainError):
+    """Another row has this value already; `field` is the input's field in camelCase."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
+class InputIssue:
+    """One wrong field: the camelCase path to it in the input, and what it expects."""
+
+    path: tuple[str, ...]
+    message: str
+
+
+@dataclass
+class InvalidInput(DomainError):
+    """Fields of the input that break a rule, all of them at once."""
+
+    issues: Sequence[InputIssue]
+
+
+@dataclass
+class StaleVersion(DomainError):
+    """The row has changed since the client read it."""
+
+    current_version: int
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """A product of which fewer are left than were ordered."""
+
+    product_id: UUID
+    requested: int
+    available: int
+
+
+@dataclass
+class InsufficientStock(DomainError):
+    """Products that cannot be ordered in the quantity asked for, all of them at once."""
+
+    shortages: Sequence[Shortage]
+
+
+@dataclass
+class InvalidTransition(DomainError):
+    """The order's status, a value of OrderStatus, does not allow this step."""
+
+    status: str
+    message: str
+
+
+class IncorrectCredentials(DomainError):
+    """The email, password or refresh token is not good; which of them is never told."""
+
+
+class RequestError(Exception):
+    """A failure of the request as a whole, shown in `errors` with this stable code."""
+
+    code: str
+
+    def __init__(self, message: str, **extensions: object) -> None:
+        super().__init__(message)
+        self.extensions = {"code": self.code, **extensions}
+
+
+class Unauthenticated(RequestError):
+    """The operation needs a login, or the token is no longer good."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(RequestError):
+    """The viewer may see this but not do it."""
+
+    code = "FORBIDDEN"
+
+
+class BadUserInput(RequestError):
+    """An argument is malformed; `argument` names it as the client wrote it."""
+
+    code = "BAD_USER_INPUT"
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(f"`{argument}` {message}", argument=argument)

@@ -1,0 +1,123 @@
+"""Relay's connections over keyset pages. A page and a total are read only when a field asks for them."""
+
+from asyncio import Future, ensure_future
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any, Generic, TypeVar
+
+import strawberry
+from sqlalchemy import Row
+
+from app.database import UnitOfWork
+from app.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request
+
+T = TypeVar("T")
+NodeType = TypeVar("NodeType")
+
+First = Annotated[
+    int | None,
+    strawberry.argument(description="How many to return from the start: 0 to 100, 20 unless told. Not with `last`."),
+]
+After = Annotated[str | None, strawberry.argument(description="Return what comes after the place of this cursor.")]
+Last = Annotated[
+    int | None,
+    strawberry.argument(description="How many to return from the end: 0 to 100. Not with `first`."),
+]
+Before = Annotated[str | None, strawberry.argument(description="Return what comes before the place of this cursor.")]
+
+
+@strawberry.type(description="Where a page lies in its list.")
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="Whether the list goes on after this page.")
+    has_previous_page: bool = strawberry.field(description="Whether the list has something before this page.")
+    start_cursor: str | None = strawberry.field(description="The cursor of the first node; null on an empty page.")
+    end_cursor: str | None = strawberry.field(
+        description="The cursor of the last node, to pass as `after` for the next page; null on an empty page."
+    )
+
+
+@strawberry.type(description="A node and its place in the list.")
+class Edge(Generic[NodeType]):
+    cursor: str = strawberry.field(description="The node's place in the list, to pass as `after` or `before`.")
+    node: NodeType = strawberry.field(description="The node itself.")
+
+
+@strawberry.type(description="A page of a list, and what is needed to ask for the next one.")
+class Connection(Generic[NodeType]):
+    page: strawberry.Private[Callable[[], Awaitable[Page[Any]]]]
+    total: strawberry.Private[Callable[[], Awaitable[int]]]
+
+    @strawberry.field(description="The nodes of this page, each with its cursor.")
+    async def edges(self) -> list[Edge[NodeType]]:
+        page = await self.page()
+        return [
+            Edge(cursor=page.ordering.cursor(row), node=node) for row, node in zip(page.rows, page.nodes, strict=True)
+        ]
+
+    @strawberry.field(description="The nodes of this page.")
+    async def nodes(self) -> list[NodeType]:
+        return list((await self.page()).nodes)
+
+    @strawberry.field(description="Where this page lies in the list.")
+    async def page_info(self) -> PageInfo:
+        page = await self.page()
+        return PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=page.ordering.cursor(page.rows[0]) if page.rows else None,
+            end_cursor=page.ordering.cursor(page.rows[-1]) if page.rows else None,
+        )
+
+    @strawberry.field(description="How many there are on all pages. Counted only when asked for.")
+    async def total_count(self) -> int:
+        return await self.total()
+
+
+def requested_page(
+    ordering: Ordering, first: int | None, after: str | None, last: int | None, before: str | None
+) -> PageRequest:
+    """Return the page that the arguments of a connection ask for, absent ones being UNSET."""
+    return page_request(ordering, _given(first), _given(after), _given(last), _given(before))
+
+
+def _given(value: T | None) -> T | None:
+    return None if value is strawberry.UNSET else value
+
+
+def connection(
+    work: UnitOfWork, listing: Listing, request: PageRequest, make: Callable[[Row[Any]], NodeType]
+) -> Connection[NodeType]:
+    """Return the connection over a list that stands at the root of a query."""
+
+    async def read_page() -> Page[NodeType]:
+        return page_of(await work.rows(listing.page(request)), request, make)
+
+    async def read_total() -> int:
+        row = await work.row(listing.total())
+        return int(row[0]) if row else 0
+
+    return Connection(page=_once(read_page), total=_once(read_total))
+
+
+def empty_connection(request: PageRequest) -> Connection[Any]:
+    """Return the connection for a viewer who may see nothing of the list; nothing is read."""
+
+    async def read_page() -> Page[Any]:
+        return Page(nodes=(), rows=(), ordering=request.ordering, has_next=False, has_previous=False)
+
+    async def read_total() -> int:
+        return 0
+
+    return Connection(page=read_page, total=read_total)
+
+
+def _once(read: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]]:
+    """Return a reader that reads once, however many fields ask."""
+    result: Future[T] | None = None
+
+    def reader() -> Awaitable[T]:
+        nonlocal result
+        if result is None:
+            result = ensure_future(read())
+        return result
+
+    return reader

@@ -1,0 +1,120 @@
+"use strict";
+
+(() => {
+  const CATALOGUE = `# Ctrl-Enter runs it, Ctrl-Space completes.
+# On the left: documentation, history, and the
+# explorer, which writes what you tick.
+# To sign in, see the LogIn tab.
+
+query Catalogue {
+  products(first: 5) {
+    totalCount
+    nodes {
+      id
+      name
+      price {
+        amount
+        currency
+      }
+      store {
+        name
+        city
+        country
+      }
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+`;
+
+  const LOG_IN = `# Write the accessToken into the Headers tab:
+#   {"Authorization": "Bearer <accessToken>"}
+# Each tab has its own. A reload forgets them,
+# unless the settings say "Persist headers".
+
+mutation LogIn {
+  logIn(
+    input: {
+      email: "customer@example.com"
+      password: "…"
+    }
+  ) {
+    ... on Session {
+      accessToken
+      user {
+        fullName
+      }
+    }
+    ... on IncorrectCredentials {
+      message
+    }
+  }
+}
+`;
+
+  const HISTORY_KEYS = ["graphiql:queries", "graphiql:favorites"];
+
+  /** The operation of the page's URL, if any. Headers are not taken from a link: it may come from anyone. */
+  function linkedOperation() {
+    const parameters = new URLSearchParams(location.search);
+    if (!parameters.get("query")) return null;
+    return {
+      query: parameters.get("query"),
+      variables: parameters.get("variables") ?? "",
+      operationName: parameters.get("operationName") || undefined,
+    };
+  }
+
+  /** Local storage in which the history keeps no headers: GraphiQL would store tokens there unasked. */
+  function createStorage() {
+    const storage = GraphiQL.createLocalStorage({ namespace: "orders-api" });
+    const { setItem } = storage;
+    storage.setItem = (key, value) => setItem(key, HISTORY_KEYS.includes(key) ? withoutHeaders(value) : value);
+    return storage;
+  }
+
+  function withoutHeaders(json) {
+    return JSON.stringify(JSON.parse(json), (key, value) => (key === "headers" ? undefined : value));
+  }
+
+  /** Whether the user chose to keep headers: GraphiQL itself forgets it on reload, and on `false` offers no choice. */
+  function persistsHeaders(storage) {
+    return storage.getItem("graphiql:shouldPersistHeaders") === "true" || undefined;
+  }
+
+  /** Queries go by HTTP, subscriptions by a websocket; the headers tab becomes its connection_init payload. */
+  function createFetcher(endpoint) {
+    const url = new URL(endpoint, location.href).href;
+    return GraphiQL.createFetcher({ url, subscriptionUrl: url.replace(/^http/, "ws") });
+  }
+
+  const root = document.getElementById("graphiql");
+  const storage = createStorage();
+  const link = linkedOperation();
+  const settings = {
+    fetcher: createFetcher(root.dataset.endpoint),
+    storage,
+    shouldPersistHeaders: persistsHeaders(storage),
+    plugins: [GraphiQLPluginExplorer.explorerPlugin()],
+    defaultEditorToolsVisibility: true,
+    defaultTabs: [...(link ? [link] : []), { query: CATALOGUE }, { query: LOG_IN }],
+    defaultQuery: "",
+    inputValueDeprecation: true,
+    ...(link && { query: link.query, variables: link.variables }),
+  };
+
+  /** The link's operationName rules as long as the tab in front shows the link's document. */
+  function Page() {
+    const [operationName, setOperationName] = React.useState(link?.operationName);
+    const onTabChange = React.useCallback(({ tabs, activeTabIndex }) => {
+      setOperationName(tabs[activeTabIndex].query === link?.query ? link?.operationName : undefined);
+    }, []);
+    const logo = React.createElement(GraphiQL.Logo, null, "Orders API");
+    return React.createElement(GraphiQL, { ...settings, operationName, onTabChange }, logo);
+  }
+
+  ReactDOM.createRoot(root).render(React.createElement(Page));
+})();

@@ -1,0 +1,44 @@
+"""How a mutation's root field runs: who may call it is checked, and its writes stand in a savepoint of their own."""
+
+from typing import Any
+
+import strawberry
+from strawberry.extensions import FieldExtension
+from strawberry.extensions.field_extension import AsyncExtensionResolver
+from strawberry.utils.str_converters import to_camel_case
+
+from app.graphql.context import Info
+from app.security.viewer import Access, require
+
+
+class Savepoint(FieldExtension):
+    """Runs the resolver in a savepoint of the operation's transaction: a failure leaves nothing of it behind."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+
+    async def resolve_async(self, next_: AsyncExtensionResolver, source: Any, info: Info, **kwargs: Any) -> Any:
+        """Run the resolver, and undo what it did where it raises."""
+        context = info.context
+        async with context.work.savepoint() as session:
+            await context.begin_mutation(session)
+            if self.access is not Access.ANYONE:
+                require(self.access, context.known_viewer())
+            return await next_(source, info, **kwargs)
+
+
+def mutation(access: Access, description: str) -> Any:
+    """Make a root field of Mutation out of an async resolver."""
+    return strawberry.mutation(description=description, extensions=[Savepoint(access)])
+
+
+def given(value: object) -> Any:
+    """Return an input object as a dict of the fields that the client gave, named as it named them."""
+    if isinstance(value, list):
+        return [given(item) for item in value]
+    definition = getattr(value, "__strawberry_definition__", None)
+    if definition is None:
+        return value
+    fields = ((field.graphql_name or to_camel_case(field.python_name), field) for field in definition.fields)
+    present = ((name, getattr(value, field.python_name)) for name, field in fields)
+    return {name: given(item) for name, item in present if item is not strawberry.UNSET}

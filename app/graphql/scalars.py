@@ -1,0 +1,68 @@
+"""The scalars of the contract, each in the one format that every answer uses."""
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import strawberry
+from strawberry.types.scalar import ScalarDefinition
+
+_MAX_DIGITS = 40
+
+
+def format_datetime(value: datetime) -> str:
+    """Return ISO 8601 in UTC, always with six decimals of the second."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def parse_datetime(value: Any) -> datetime:
+    """Return the moment; ValueError where the text is not ISO 8601 or names no offset."""
+    if not isinstance(value, str):
+        raise ValueError("DateTime must be a string, such as 2026-01-31T12:00:00Z")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("DateTime must be ISO 8601, such as 2026-01-31T12:00:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError("DateTime needs an offset, such as Z or +01:00")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("DateTime must be between the years 1 and 9999 in UTC") from None
+
+
+def format_decimal(value: Decimal) -> str:
+    """Return the number in full, without an exponent."""
+    return format(value, "f")
+
+
+def parse_decimal(value: Any) -> Decimal:
+    """Return the number; ValueError for a float, which may have been rounded already, or what is no number."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError('Decimal must be a string or an integer, such as "12.50"')
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or len(number.as_tuple().digits) > _MAX_DIGITS or abs(number.adjusted()) > _MAX_DIGITS:
+        raise ValueError('Decimal must be a number of reasonable size, such as "12.50"')
+    return number
+
+
+DATE_TIME = strawberry.scalar(
+    name="DateTime",
+    description="A moment: ISO 8601 with an offset. Always in UTC in answers.",
+    specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
+    serialize=format_datetime,
+    parse_value=parse_datetime,
+)
+DECIMAL = strawberry.scalar(
+    name="Decimal",
+    description=(
+        "An exact decimal number, a string in JSON so that no client rounds it. "
+        "Accepts a string or an integer, never a float."
+    ),
+    serialize=format_decimal,
+    parse_value=parse_decimal,
+)
+SCALARS: dict[object, ScalarDefinition] = {datetime: DATE_TIME, Decimal: DECIMAL}

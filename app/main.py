@@ -1,0 +1,65 @@
+"""The application: what is served at which path, and what lives as long as the process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from multiprocessing import parent_process
+
+from fastapi import FastAPI
+from sqlalchemy import text
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from app.database import Database, open_database
+from app.graphql import graphiql
+from app.graphql.http import GraphQLView
+from app.graphql.schema import schema
+from app.logs import configure_logging
+from app.processes import end_with_parent
+from app.security import passwords
+from app.settings import Settings, settings
+
+GRAPHQL_PATH = "/graphql"
+
+
+def create_app(configuration: Settings | None = None, database: Database | None = None) -> FastAPI:
+    """Return the application; without arguments, as the settings of the process say."""
+    configuration = configuration or settings()
+    configure_logging(configuration)
+    if database is None:
+        assert configuration.database_url is not None, "the command line provides a database"
+        database = open_database(configuration.database_url, configuration)
+    opened = database
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if parent_process() is not None:  # a worker, which would serve on unseen
+            end_with_parent()
+        await passwords.prepare()
+        yield
+        await opened.close()
+
+    async def ready(_: Request) -> Response:
+        connection = await opened.connect()
+        try:
+            await connection.execute(text("SELECT 1"))
+        finally:
+            await connection.close()
+        return PlainTextResponse("ready")
+
+    view = GraphQLView(schema, opened, configuration)
+    return FastAPI(
+        title="Orders API",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        routes=[
+            Route("/", lambda _: RedirectResponse(GRAPHQL_PATH)),
+            Route("/livez", lambda _: PlainTextResponse("alive")),
+            Route("/readyz", ready),
+            *graphiql.routes(GRAPHQL_PATH),
+            Route(GRAPHQL_PATH, view),
+            WebSocketRoute(GRAPHQL_PATH, view),
+        ],
+    )

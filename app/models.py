@@ -1,0 +1,228 @@
+"""Every table on one page."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    Computed,
+    DateTime,
+    Enum,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from uuid_utils.compat import uuid7
+
+FOLDED_NAME = "folded(name)"
+PRODUCT_SEARCH = "setweight(search_vector(name), 'A') || setweight(search_vector(coalesce(description, '')), 'B')"
+PRESENT = text("deleted_at IS NULL")
+
+
+class Base(DeclarativeBase):
+    """What every table has: a time-ordered key made here, and two timestamps made by the database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: DateTime(timezone=True),
+        Decimal: Numeric(12, 2),
+        str: Text,
+    }
+    # What the database makes comes back with the INSERT or UPDATE itself, without another statement.
+    __mapper_args__ = {"eager_defaults": True}
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class User(Base):
+    """An account: a customer, the owner of stores, or a superuser."""
+
+    __tablename__ = "users"
+
+    email: Mapped[str]
+    full_name: Mapped[str]
+    password_hash: Mapped[str] = mapped_column(deferred=True)
+    is_superuser: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    deleted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("email = lower(email)", name="email_normalised"),
+        Index("uq_users_email", "email", unique=True, postgresql_where=PRESENT),
+    )
+
+
+class Session(Base):
+    """A login: the family of refresh tokens that follow one another. Ended, none of them is good any more."""
+
+    __tablename__ = "sessions"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    ended_at: Mapped[datetime | None]
+
+
+class RefreshToken(Base):
+    """One refresh token of a session, kept as a SHA-256 hash; good for one use."""
+
+    __tablename__ = "refresh_tokens"
+
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class Store(Base):
+    """A shop. Its currency never changes."""
+
+    __tablename__ = "stores"
+
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str]
+    street: Mapped[str]
+    zipcode: Mapped[str]
+    city: Mapped[str]
+    country: Mapped[str]
+    currency: Mapped[str]
+    domain: Mapped[str | None]
+    phone: Mapped[str | None]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    deleted_at: Mapped[datetime | None]
+    folded_name: Mapped[str] = mapped_column(Text(collation="C"), Computed(FOLDED_NAME, persisted=True), deferred=True)
+    search: Mapped[str] = mapped_column(TSVECTOR, Computed("search_vector(name)", persisted=True), deferred=True)
+
+    owner: Mapped[User] = relationship(lazy="raise")
+
+    __mapper_args__ = {**Base.__mapper_args__, "version_id_col": version}
+    __table_args__ = (
+        UniqueConstraint("id", "currency"),  # what products.currency refers to
+        CheckConstraint("country ~ '^[A-Z]{2}$'", name="country_iso_3166"),
+        CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_iso_4217"),
+        Index("uq_stores_owner_id_name", "owner_id", "name", unique=True, postgresql_where=PRESENT),
+        Index("uq_stores_domain", "domain", unique=True, postgresql_where=PRESENT),
+        Index("ix_stores_owner_id_id", "owner_id", "id", postgresql_where=PRESENT),
+        Index("ix_stores_folded_name_id", "folded_name", "id", postgresql_where=PRESENT),
+        Index("ix_stores_created_at_id", "created_at", "id", postgresql_where=PRESENT),
+        Index("ix_stores_country_id", "country", "id", postgresql_where=PRESENT),
+        Index("ix_stores_city_id", func.folded(text("city")), "id", postgresql_where=PRESENT),
+        Index("ix_stores_currency_id", "currency", "id", postgresql_where=PRESENT),
+        Index("ix_stores_search", "search", postgresql_using="gin"),
+    )
+
+
+class Product(Base):
+    """Something a store sells. A `stock` of NULL is not tracked and never runs out."""
+
+    __tablename__ = "products"
+
+    store_id: Mapped[UUID]
+    currency: Mapped[str]
+    name: Mapped[str]
+    description: Mapped[str | None]
+    price: Mapped[Decimal]
+    stock: Mapped[int | None]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    deleted_at: Mapped[datetime | None]
+    folded_name: Mapped[str] = mapped_column(Text(collation="C"), Computed(FOLDED_NAME, persisted=True), deferred=True)
+    search: Mapped[str] = mapped_column(TSVECTOR, Computed(PRODUCT_SEARCH, persisted=True), deferred=True)
+
+    store: Mapped[Store] = relationship(lazy="raise")
+
+    __mapper_args__ = {**Base.__mapper_args__, "version_id_col": version}
+    __table_args__ = (
+        # The currency is a copy of the store's, so that prices need no join; this key keeps it true.
+        ForeignKeyConstraint(["store_id", "currency"], ["stores.id", "stores.currency"]),
+        CheckConstraint("price >= 0", name="price_not_negative"),
+        CheckConstraint("stock >= 0", name="stock_not_negative"),
+        Index("uq_products_store_id_name", "store_id", "name", unique=True, postgresql_where=PRESENT),
+        Index("ix_products_folded_name_id", "folded_name", "id", postgresql_where=PRESENT),
+        Index("ix_products_price_id", "price", "id", postgresql_where=PRESENT),
+        Index("ix_products_created_at_id", "created_at", "id", postgresql_where=PRESENT),
+        Index("ix_products_store_id_id", "store_id", "id", postgresql_where=PRESENT),
+        Index("ix_products_store_id_folded_name_id", "store_id", "folded_name", "id", postgresql_where=PRESENT),
+        Index("ix_products_store_id_price_id", "store_id", "price", "id", postgresql_where=PRESENT),
+        Index("ix_products_store_id_created_at_id", "store_id", "created_at", "id", postgresql_where=PRESENT),
+        Index(
+            "ix_products_store_id_deleted_at",
+            "store_id",
+            "deleted_at",
+            postgresql_where=text("deleted_at IS NOT NULL"),
+        ),
+        Index("ix_products_search", "search", postgresql_using="gin"),
+    )
+
+
+class OrderStatus(StrEnum):
+    """The steps of an order's life."""
+
+    PLACED = "PLACED"
+    PARTIALLY_FULFILLED = "PARTIALLY_FULFILLED"
+    FULFILLED = "FULFILLED"
+    CANCELLED = "CANCELLED"
+
+
+class Order(Base):
+    """What a customer ordered at one time, from any number of stores."""
+
+    __tablename__ = "orders"
+
+    customer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    date: Mapped[datetime] = mapped_column(server_default=func.now())
+    status: Mapped[OrderStatus] = mapped_column(
+        Enum(OrderStatus, native_enum=False, create_constraint=True, name="status", length=20),
+        server_default=OrderStatus.PLACED,
+    )
+    deleted_at: Mapped[datetime | None]
+
+    customer: Mapped[User] = relationship(lazy="raise")
+    items: Mapped[list["OrderItem"]] = relationship(lazy="raise", order_by="OrderItem.id")
+
+    __table_args__ = (
+        Index("ix_orders_date_id", "date", "id", postgresql_where=PRESENT),
+        Index("ix_orders_customer_id_date_id", "customer_id", "date", "id", postgresql_where=PRESENT),
+    )
+
+
+class OrderItem(Base):
+    """A product in an order, with the price and currency at that time."""
+
+    __tablename__ = "order_items"
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id"), index=True)
+    store_id: Mapped[UUID] = mapped_column(ForeignKey("stores.id"))
+    quantity: Mapped[int]
+    unit_price: Mapped[Decimal]
+    currency: Mapped[str]
+    fulfilled_at: Mapped[datetime | None]
+
+    product: Mapped[Product] = relationship(lazy="raise")
+
+    __table_args__ = (
+        CheckConstraint("quantity BETWEEN 1 AND 10000", name="quantity_in_range"),
+        CheckConstraint("unit_price >= 0", name="unit_price_not_negative"),
+        UniqueConstraint("order_id", "product_id"),
+        Index("ix_order_items_order_id_id", "order_id", "id"),
+        Index("ix_order_items_store_id_order_id", "store_id", "order_id"),
+    )

@@ -1,0 +1,198 @@
+"""The SQL of orders and their items."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    Uuid,
+    column,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models import Order, OrderItem, OrderStatus, Product
+from app.pagination import Listing, Ordering
+from app.security.viewer import Viewer
+from app.sql import select_all, table_of, with_key_in_array
+from app.stores import repository as stores
+
+orders = table_of(Order).c
+items = table_of(OrderItem).c
+
+
+@dataclass(frozen=True)
+class OrderCriteria:
+    """Which orders of those that are not deleted."""
+
+    statuses: tuple[OrderStatus, ...] | None = None
+    date_gte: datetime | None = None
+    date_lt: datetime | None = None
+    store_id: UUID | None = None
+
+    def conditions(self) -> Sequence[ColumnElement[bool]]:
+        """Return the criteria as SQL."""
+        conditions: list[ColumnElement[bool]] = [orders.deleted_at.is_(None)]
+        if self.statuses is not None:
+            conditions.append(orders.status.in_(self.statuses))
+        if self.date_gte is not None:
+            conditions.append(orders.date >= self.date_gte)
+        if self.date_lt is not None:
+            conditions.append(orders.date < self.date_lt)
+        if self.store_id is not None:
+            conditions.append(placed_with(literal(self.store_id, Uuid())))
+        return conditions
+
+
+def listing(criteria: OrderCriteria) -> Listing:
+    """Return the orders that meet the criteria, whoever placed them."""
+    return Listing(select_all(Order), criteria.conditions())
+
+
+def listing_for(viewer: Viewer, criteria: OrderCriteria) -> Listing:
+    """Return the viewer's own orders that meet the criteria, a superuser's being all."""
+    own = true() if viewer.is_superuser else orders.customer_id == viewer.id
+    return Listing(select_all(Order), [*criteria.conditions(), own])
+
+
+def listing_of_stores(viewer: Viewer | None, criteria: OrderCriteria) -> Listing:
+    """Return the orders that meet the criteria by what the viewer sees of them: not by items of others' stores."""
+    conditions = criteria.conditions()
+    if criteria.store_id is not None:
+        managed = exists().where(stores.stores.id == criteria.store_id, stores.managed_by(viewer))
+        conditions = [*conditions, or_(seen_whole_by(viewer), managed)]
+    return Listing(select_all(Order), conditions)
+
+
+def ordering(*, descending: bool = True) -> Ordering:
+    """Return the order by date, the latest first unless told otherwise."""
+    return Ordering("DATE", descending, orders.date, orders.id)
+
+
+def placed_by(user_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Return the condition that the order is this customer's."""
+    return orders.customer_id == user_id
+
+
+def placed_with(store_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Return the condition that the order has an item of this store."""
+    placed = exists().where(items.order_id == orders.id, items.store_id == store_id)
+    # SQLAlchemy correlates with the next SELECT only, and the store may be a column of the one around that.
+    return placed.correlate_except(table_of(OrderItem))
+
+
+def seen_whole_by(viewer: Viewer | None) -> ColumnElement[bool]:
+    """Return the condition that the viewer sees all of the order: its customer, and any superuser."""
+    if viewer is None:
+        return false()
+    return true() if viewer.is_superuser else orders.customer_id == viewer.id
+
+
+def item_visible_to(viewer: Viewer | None) -> ColumnElement[bool]:
+    """Return the condition that the viewer sees the item: its whole order, or it is of a store of theirs."""
+    if viewer is None:
+        return false()
+    whole = exists().where(orders.id == items.order_id, seen_whole_by(viewer))
+    own = exists().where(stores.stores.id == items.store_id, stores.managed_by(viewer))
+    return or_(whole, own)
+
+
+def visible_by_key(viewer: Viewer | None) -> Select[Any]:
+    """Return the statement for the orders with `:keys` of which the viewer sees all or some items."""
+    present = select_all(Order).where(with_key_in_array(orders.id), orders.deleted_at.is_(None))
+    if viewer is None:
+        return present.where(false())
+    sold = exists().where(items.order_id == orders.id, items.store_id == stores.stores.id, stores.managed_by(viewer))
+    return present.where(or_(seen_whole_by(viewer), sold))
+
+
+def visible_items_by_key(viewer: Viewer | None) -> Select[Any]:
+    """Return the statement for the items with `:keys`, of orders that are not deleted, that the viewer sees."""
+    present = exists().where(orders.id == items.order_id, orders.deleted_at.is_(None))
+    return select_all(OrderItem).where(with_key_in_array(items.id), present, item_visible_to(viewer))
+
+
+def visible_items_of_orders(viewer: Viewer | None) -> Select[Any]:
+    """Return the statement for the items of the orders with `:keys` that the viewer sees, in the order placed."""
+    visible = select_all(OrderItem).where(with_key_in_array(items.order_id), item_visible_to(viewer))
+    return visible.order_by(items.order_id, items.id)
+
+
+async def locked_order(session: AsyncSession, key: UUID) -> Order | None:
+    """Return the order that is not deleted, locked: every step of its life takes this lock first."""
+    found = select(Order).where(Order.id == key, Order.deleted_at.is_(None)).with_for_update()
+    return await session.scalar(found.execution_options(populate_existing=True))
+
+
+async def visible_items(session: AsyncSession, viewer: Viewer, order_id: UUID) -> Sequence[OrderItem]:
+    """Return the items of the order that the viewer sees."""
+    visible = select(OrderItem).where(OrderItem.order_id == order_id, item_visible_to(viewer))
+    return (await session.scalars(visible.order_by(OrderItem.id))).all()
+
+
+async def managed_items(session: AsyncSession, viewer: Viewer, order_id: UUID) -> Sequence[OrderItem]:
+    """Return the items of the order that the viewer may fulfil: those of stores they manage."""
+    own = exists().where(stores.stores.id == OrderItem.store_id, stores.managed_by(viewer))
+    return (await session.scalars(select(OrderItem).where(OrderItem.order_id == order_id, own))).all()
+
+
+async def unfulfilled(session: AsyncSession, order_id: UUID) -> int:
+    """Return how many items of the order have not been fulfilled."""
+    waiting = select(func.count()).where(OrderItem.order_id == order_id, OrderItem.fulfilled_at.is_(None))
+    return await session.scalar(waiting) or 0
+
+
+async def products_to_order(session: AsyncSession, keys: Sequence[UUID]) -> Mapping[UUID, Row[Any]]:
+    """Return the products that can be ordered, locked in the order of their keys, as every operation locks them."""
+    statement = (
+        select(Product.id, Product.store_id, Product.price, Product.currency, Product.stock)
+        .where(Product.id.in_(keys), Product.deleted_at.is_(None))
+        .order_by(Product.id)
+        .with_for_update(key_share=True)
+    )
+    rows: Iterable[Row[Any]] = await session.execute(statement)
+    return {row.id: row for row in rows}
+
+
+async def add_stock(session: AsyncSession, quantities: Mapping[UUID, int]) -> None:
+    """Add to the stock of the tracked products among these, or take from it where the quantity is negative."""
+    if not quantities:
+        return
+    keys, amounts = zip(*sorted(quantities.items()), strict=True)
+    change = (
+        func.unnest(literal(list(keys), ARRAY(Uuid)), literal(list(amounts), ARRAY(Integer)))
+        .table_valued(column("id", Uuid), column("quantity", Integer))
+        .render_derived()
+        .alias("change")
+    )
+    tracked = update(Product).where(Product.id == change.c.id, Product.stock.is_not(None))
+    await session.execute(
+        tracked.values(stock=Product.stock + change.c.quantity, version=Product.version + 1),
+        execution_options={"synchronize_session": False},
+    )
+
+
+async def lock_products(session: AsyncSession, keys: Sequence[UUID]) -> None:
+    """Lock the products in the order of their keys, as every operation locks them."""
+    statement = select(Product.id).where(Product.id.in_(keys)).order_by(Product.id)
+    await session.execute(statement.with_for_update(key_share=True))
+
+
+async def save(session: AsyncSession, *rows: Order | OrderItem) -> None:
+    """Insert or update the order and items."""
+    session.add_all(rows)
+    await session.flush()

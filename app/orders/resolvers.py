@@ -1,0 +1,98 @@
+"""The queries and mutations of orders."""
+
+from typing import Annotated
+
+import strawberry
+from strawberry import UNSET
+
+from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
+from app.graphql.context import Info
+from app.graphql.enums import Direction
+from app.graphql.ids import key_of
+from app.graphql.mutations import given, mutation
+from app.orders import repository, service
+from app.orders.types import (
+    CancelOrderResult,
+    DeleteOrderResult,
+    FulfillOrderItemsInput,
+    FulfillOrderItemsResult,
+    Order,
+    OrderDeleted,
+    OrderFilter,
+    OrderOrder,
+    PlaceOrderInput,
+    PlaceOrderResult,
+)
+from app.security.viewer import Access
+
+OrderId = Annotated[strawberry.ID, strawberry.argument(description="The id of the order.")]
+
+
+@strawberry.type
+class OrderQueries:
+    @strawberry.field(
+        description="An order by id, for its customer, the stores it was placed with and superusers; null otherwise."
+    )
+    async def order(self, info: Info, id: OrderId) -> Order | None:
+        return await info.context.loaders.visible_order.load(key_of("Order", "id", id))
+
+    @strawberry.field(
+        description="Your own orders, or all if you are a superuser, the latest first unless told otherwise."
+    )
+    def orders(
+        self,
+        info: Info,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+        filter: Annotated[OrderFilter | None, strawberry.argument(description="Only orders like this.")] = UNSET,
+        order_by: Annotated[OrderOrder | None, strawberry.argument(description="In this order.")] = UNSET,
+    ) -> Connection[Order]:
+        viewer = info.context.known_viewer()
+        criteria = filter.criteria() if filter else repository.OrderCriteria()
+        descending = not order_by or order_by.direction is Direction.DESC
+        page = requested_page(repository.ordering(descending=descending), first, after, last, before)
+        return connection(info.context.work, repository.listing_for(viewer, criteria), page, Order.from_row)
+
+
+@strawberry.type
+class OrderMutations:
+    @mutation(Access.LOGGED_IN, "Order products at their present prices. All of them are ordered, or none.")
+    async def place_order(
+        self,
+        info: Info,
+        input: Annotated[PlaceOrderInput, strawberry.argument(description="What to order.")],
+    ) -> PlaceOrderResult:
+        context, order = info.context, given(input)
+        for index, item in enumerate(order["items"]):
+            item["productId"] = key_of("Product", f"input.items.{index}.productId", item["productId"])
+        return Order.from_row(await service.place_order(context.session, context.known_viewer(), order))
+
+    @mutation(
+        Access.LOGGED_IN,
+        "Cancel an order of yours, or any if you are a superuser, of which nothing is fulfilled. "
+        "Its stock is given back.",
+    )
+    async def cancel_order(self, info: Info, id: OrderId) -> CancelOrderResult:
+        context, key = info.context, key_of("Order", "id", id)
+        return Order.from_row(await service.cancel_order(context.session, context.known_viewer(), key))
+
+    @mutation(Access.LOGGED_IN, "Tell that items of your stores have been fulfilled.")
+    async def fulfill_order_items(
+        self,
+        info: Info,
+        input: Annotated[FulfillOrderItemsInput, strawberry.argument(description="Which items.")],
+    ) -> FulfillOrderItemsResult:
+        context = info.context
+        order_id = key_of("Order", "input.orderId", input.order_id)
+        product_ids = [key_of("Product", f"input.productIds.{index}", id) for index, id in enumerate(input.product_ids)]
+        return Order.from_row(
+            await service.fulfill_items(context.session, context.known_viewer(), order_id, product_ids)
+        )
+
+    @mutation(Access.SUPERUSER, "Delete an order: for superusers. One that is still PLACED gives its stock back.")
+    async def delete_order(self, info: Info, id: OrderId) -> DeleteOrderResult:
+        context, key = info.context, key_of("Order", "id", id)
+        await service.delete_order(context.session, context.known_viewer(), key)
+        return OrderDeleted(id=id)

@@ -1,0 +1,161 @@
+"""The rules of orders: what can be ordered, and the steps of an order's life."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+from sqlalchemy import Row, func
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import (
+    InputIssue,
+    InsufficientStock,
+    InvalidInput,
+    InvalidTransition,
+    NotFound,
+    Shortage,
+)
+from app.models import Order, OrderItem, OrderStatus
+from app.orders import repository
+from app.security.viewer import Viewer, is_self_or_superuser
+from app.validation import Input, Quantity
+
+MAX_ITEMS = 100
+
+
+class NewItem(Input):
+    """The rules of one item of placeOrder."""
+
+    product_id: UUID
+    quantity: Quantity
+
+
+class NewOrder(Input):
+    """The rules of placeOrder."""
+
+    items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_ITEMS)]
+
+
+async def place_order(session: AsyncSession, viewer: Viewer, given: dict[str, Any]) -> Order:
+    """Order products at their present prices, and take them from stock."""
+    new = NewOrder.check(given)
+    _refuse_repeated(new.items)
+    quantities = {item.product_id: item.quantity for item in new.items}
+    products = await repository.products_to_order(session, list(quantities))
+    for key in quantities:
+        if key not in products:
+            raise NotFound("Product", key)
+    _refuse_shortages(quantities, products)
+    tracked = {key: -quantity for key, quantity in quantities.items() if products[key].stock is not None}
+    await repository.add_stock(session, tracked)
+    order = Order(customer_id=viewer.id)
+    await repository.save(session, order)
+    await repository.save(session, *(_item(order, products[key], quantity) for key, quantity in quantities.items()))
+    return order
+
+
+async def cancel_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
+    """Cancel an order of which nothing is fulfilled, and give its stock back: by its customer or a superuser."""
+    order = await _own_order(session, viewer, key)
+    if order.status is not OrderStatus.PLACED:
+        raise InvalidTransition(order.status, f"An order that is {order.status} cannot be cancelled.")
+    await _give_back_stock(session, viewer, order)
+    order.status = OrderStatus.CANCELLED
+    await repository.save(session, order)
+    return order
+
+
+async def fulfill_items(session: AsyncSession, viewer: Viewer, order_id: UUID, product_ids: Sequence[UUID]) -> Order:
+    """Mark items as fulfilled: by the owner of their store, or a superuser."""
+    order = await repository.locked_order(session, order_id)
+    managed = {} if order is None else await _managed_items(session, viewer, order)
+    if order is None or not managed:
+        raise NotFound("Order", order_id)
+    if order.status not in (OrderStatus.PLACED, OrderStatus.PARTIALLY_FULFILLED):
+        raise InvalidTransition(order.status, f"Items of an order that is {order.status} cannot be fulfilled.")
+    chosen = _chosen_items(managed, product_ids)
+    now = datetime.now(UTC)
+    for item in chosen:
+        item.fulfilled_at = now
+    await repository.save(session, *chosen)
+    waiting = await repository.unfulfilled(session, order_id)
+    order.status = OrderStatus.PARTIALLY_FULFILLED if waiting else OrderStatus.FULFILLED
+    await repository.save(session, order)
+    return order
+
+
+async def delete_order(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
+    """Delete an order; one that nothing was fulfilled of is cancelled by it, and gives its stock back."""
+    order = await _own_order(session, viewer, key)
+    if order.status is OrderStatus.PLACED:
+        await _give_back_stock(session, viewer, order)
+        order.status = OrderStatus.CANCELLED
+    order.deleted_at = func.now()
+    await repository.save(session, order)
+
+
+async def _own_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
+    order = await repository.locked_order(session, key)
+    if order is None or not is_self_or_superuser(viewer, order.customer_id):
+        raise NotFound("Order", key)
+    return order
+
+
+async def _give_back_stock(session: AsyncSession, viewer: Viewer, order: Order) -> None:
+    quantities = {item.product_id: item.quantity for item in await repository.visible_items(session, viewer, order.id)}
+    await repository.lock_products(session, list(quantities))
+    await repository.add_stock(session, quantities)
+
+
+async def _managed_items(session: AsyncSession, viewer: Viewer, order: Order) -> Mapping[UUID, OrderItem]:
+    items = await repository.managed_items(session, viewer, order.id)
+    return {item.product_id: item for item in items}
+
+
+def _chosen_items(managed: Mapping[UUID, OrderItem], product_ids: Sequence[UUID]) -> Sequence[OrderItem]:
+    """Return the items to fulfil; InvalidInput names each product that is not one."""
+    issues = [] if product_ids else [InputIssue(("productIds",), "must have at least 1")]
+    for index, key in enumerate(product_ids):
+        if key in product_ids[:index]:
+            issues.append(InputIssue(("productIds", str(index)), "must be unique in the list"))
+        elif key not in managed:
+            issues.append(InputIssue(("productIds", str(index)), "is not an item of this order and of your stores"))
+        elif managed[key].fulfilled_at is not None:
+            issues.append(InputIssue(("productIds", str(index)), "has been fulfilled already"))
+    if issues:
+        raise InvalidInput(issues)
+    return [managed[key] for key in product_ids]
+
+
+def _refuse_repeated(items: Sequence[NewItem]) -> None:
+    seen: set[UUID] = set()
+    issues = []
+    for index, item in enumerate(items):
+        if item.product_id in seen:
+            issues.append(InputIssue(("items", str(index), "productId"), "must be unique in the order"))
+        seen.add(item.product_id)
+    if issues:
+        raise InvalidInput(issues)
+
+
+def _refuse_shortages(quantities: Mapping[UUID, int], products: Mapping[UUID, Row[Any]]) -> None:
+    shortages = [
+        Shortage(product_id=key, requested=quantity, available=products[key].stock)
+        for key, quantity in quantities.items()
+        if products[key].stock is not None and products[key].stock < quantity
+    ]
+    if shortages:
+        raise InsufficientStock(shortages)
+
+
+def _item(order: Order, product: Row[Any], quantity: int) -> OrderItem:
+    return OrderItem(
+        order_id=order.id,
+        product_id=product.id,
+        store_id=product.store_id,
+        quantity=quantity,
+        unit_price=product.price,
+        currency=product.currency,
+    )

@@ -1,0 +1,1 @@
+"""Products: what stores sell, at which price, and how many are left."""

@@ -1,0 +1,106 @@
+"""The queries and mutations of products."""
+
+from typing import Annotated
+
+import strawberry
+from strawberry import UNSET
+
+from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
+from app.graphql.context import Info
+from app.graphql.ids import key_of
+from app.graphql.mutations import given, mutation
+from app.products import repository, service
+from app.products.types import (
+    CreateProductInput,
+    CreateProductResult,
+    CreateProductsInput,
+    CreateProductsResult,
+    DeleteProductResult,
+    Product,
+    ProductBatch,
+    ProductFilter,
+    ProductOrder,
+    RestoreProductResult,
+    UpdateProductInput,
+    UpdateProductResult,
+)
+from app.security.viewer import Access
+
+ProductId = Annotated[strawberry.ID, strawberry.argument(description="The id of the product.")]
+
+
+@strawberry.type
+class ProductQueries:
+    @strawberry.field(
+        description="A product by id; null where there is none. A deleted one only for its owner and superusers."
+    )
+    async def product(self, info: Info, id: ProductId) -> Product | None:
+        return await info.context.loaders.visible_product.load(key_of("Product", "id", id))
+
+    @strawberry.field(description="All products, the oldest first unless told otherwise; without deleted ones.")
+    def products(
+        self,
+        info: Info,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+        filter: Annotated[ProductFilter | None, strawberry.argument(description="Only products like this.")] = UNSET,
+        order_by: Annotated[
+            ProductOrder | None,
+            strawberry.argument(description="In this order; without it the best match of a search comes first."),
+        ] = UNSET,
+    ) -> Connection[Product]:
+        criteria = filter.criteria() if filter else repository.ProductCriteria()
+        ordering = order_by.ordering(criteria) if order_by else repository.ordering(criteria)
+        page = requested_page(ordering, first, after, last, before)
+        return connection(info.context.work, repository.listing(criteria), page, Product.from_row)
+
+
+@strawberry.type
+class ProductMutations:
+    @mutation(Access.LOGGED_IN, "Add a product to a store of yours, or to any if you are a superuser.")
+    async def create_product(
+        self,
+        info: Info,
+        input: Annotated[CreateProductInput, strawberry.argument(description="The new product.")],
+    ) -> CreateProductResult:
+        context, product = info.context, given(input)
+        store_id = key_of("Store", "input.storeId", product.pop("storeId"))
+        return Product.from_row(
+            await service.create_product(context.session, context.known_viewer(), store_id, product)
+        )
+
+    @mutation(Access.LOGGED_IN, "Add up to 1,000 products to a store at once: all of them or none.")
+    async def create_products(
+        self,
+        info: Info,
+        input: Annotated[CreateProductsInput, strawberry.argument(description="The new products.")],
+    ) -> CreateProductsResult:
+        context, batch = info.context, given(input)
+        store_id = key_of("Store", "input.storeId", batch.pop("storeId"))
+        products = await service.create_products(context.session, context.known_viewer(), store_id, batch)
+        return ProductBatch(products=[Product.from_row(product) for product in products])
+
+    @mutation(Access.LOGGED_IN, "Change a product of a store of yours, or any if you are a superuser.")
+    async def update_product(
+        self,
+        info: Info,
+        input: Annotated[UpdateProductInput, strawberry.argument(description="What to change.")],
+    ) -> UpdateProductResult:
+        context, changes = info.context, given(input)
+        key = key_of("Product", "input.id", changes.pop("id"))
+        expected = changes.pop("expectedVersion", None)
+        return Product.from_row(
+            await service.update_product(context.session, context.known_viewer(), key, changes, expected)
+        )
+
+    @mutation(Access.LOGGED_IN, "Take a product out of the catalogue. Orders of it stay as they are.")
+    async def delete_product(self, info: Info, id: ProductId) -> DeleteProductResult:
+        context, key = info.context, key_of("Product", "id", id)
+        return Product.from_row(await service.delete_product(context.session, context.known_viewer(), key))
+
+    @mutation(Access.LOGGED_IN, "Put a deleted product back into the catalogue.")
+    async def restore_product(self, info: Info, id: ProductId) -> RestoreProductResult:
+        context, key = info.context, key_of("Product", "id", id)
+        return Product.from_row(await service.restore_product(context.session, context.known_viewer(), key))

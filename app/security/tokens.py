@@ -1,0 +1,62 @@
+"""Tokens: short JWTs that grant access, and random refresh tokens of which only the hash is kept."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import jwt
+
+from app.errors import Unauthenticated
+from app.security.viewer import Viewer
+
+_ALGORITHM = "HS256"
+_ISSUER = "orders-api"
+
+
+@dataclass(frozen=True)
+class AccessTokens:
+    """Signs and reads access tokens."""
+
+    secret_key: str
+    lifetime: timedelta
+
+    def issue(self, viewer: Viewer) -> tuple[str, datetime]:
+        """Return a token for the viewer and when it expires."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        expires_at = now + self.lifetime
+        claims = {
+            "iss": _ISSUER,
+            "sub": str(viewer.id),
+            "superuser": viewer.is_superuser,
+            "iat": now,
+            "exp": expires_at,
+        }
+        return jwt.encode(claims, self.secret_key, algorithm=_ALGORITHM), expires_at
+
+    def read(self, token: str) -> Viewer:
+        """Return whom the token was issued to; Unauthenticated says why it is no good."""
+        try:
+            claims = jwt.decode(
+                token,
+                self.secret_key,
+                algorithms=[_ALGORITHM],
+                issuer=_ISSUER,
+                options={"require": ["sub", "exp", "iss"]},
+            )
+            return Viewer(id=UUID(claims["sub"]), is_superuser=claims.get("superuser") is True)
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("The access token has expired; use refreshSession to get another.") from None
+        except (jwt.InvalidTokenError, ValueError):
+            raise Unauthenticated("The access token is not valid.") from None
+
+
+def new_refresh_token() -> str:
+    """Return 256 random bits, URL-safe."""
+    return secrets.token_urlsafe(32)
+
+
+def refresh_token_hash(token: str) -> bytes:
+    """Return what is kept of a refresh token; it is random, so a fast hash is enough."""
+    return hashlib.sha256(token.encode()).digest()

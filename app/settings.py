@@ -1,0 +1,103 @@
+"""What an operator can set: environment variables, `.env` and `config/<APP_ENV>.env`, typed and checked."""
+
+import os
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).resolve().parent.parent
+DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
+
+
+class Environment(StrEnum):
+    """Where the process runs; selects `config/<name>.env`."""
+
+    DEVELOPMENT = "development"
+    QA = "qa"
+    PRODUCTION = "production"
+
+
+class InvalidSettings(Exception):
+    """Settings that cannot be used; each line names a variable and what it expects."""
+
+
+def asyncpg_url(text: str) -> str:
+    """Return the URL as SQLAlchemy and asyncpg take it; providers hand out `postgres://…?sslmode=require`."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        url = None
+    if url is None or url.drivername not in ("postgres", "postgresql", "postgresql+asyncpg"):
+        raise ValueError("not a URL such as postgresql://user:password@host:5432/database")
+    query = {"ssl" if key == "sslmode" else key: value for key, value in url.query.items()}
+    return url.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default; the variable's name is the field's in capitals."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    app_env: Environment = Field(default=Environment.DEVELOPMENT, description="development, qa or production")
+    database_url: Annotated[str, AfterValidator(asyncpg_url)] | None = Field(
+        default=None, description="Postgres 15 or newer; without it development starts an embedded one"
+    )
+    database_pool_size: int = Field(default=10, ge=1, le=500, description="connections each process keeps open")
+    database_pool_wait_seconds: float = Field(
+        default=10, gt=0, le=300, description="how long a request waits for a connection"
+    )
+    database_start_wait_seconds: float = Field(
+        default=60, ge=0, le=3600, description="how long the start waits for a database that is still coming up"
+    )
+    secret_key: SecretStr = Field(
+        default=SecretStr(DEVELOPMENT_SECRET), min_length=32, description="signs access tokens; 32 characters or more"
+    )
+    access_token_minutes: int = Field(default=15, ge=1, le=1440, description="how long an access token is good for")
+    refresh_token_days: int = Field(default=30, ge=1, le=365, description="how long a refresh token is good for")
+    host: str = Field(default="127.0.0.1", description="the address to listen on")
+    port: int = Field(default=8000, ge=0, le=65535, description="the port to listen on")
+    workers: int = Field(default=1, ge=1, le=64, description="server processes")
+    graphiql: bool = Field(default=True, description="whether GET /graphql opens GraphiQL in a browser")
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
+        default="info", description="debug, info, warning or error"
+    )
+
+    @model_validator(mode="after")
+    def _others_than_development_need_their_own(self) -> Self:
+        if self.app_env is not Environment.DEVELOPMENT:
+            if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
+                raise ValueError(f"SECRET_KEY: {self.app_env} needs its own, a random text of 32 characters or more")
+            if self.database_url is None:
+                raise ValueError(f"DATABASE_URL: {self.app_env} needs the URL of a Postgres database")
+        return self
+
+
+def load_settings() -> Settings:
+    """Read the settings; raise InvalidSettings with a line for each wrong variable."""
+    dotenv = ROOT / ".env"
+    environment = os.environ.get("APP_ENV") or dotenv_values(dotenv).get("APP_ENV") or Environment.DEVELOPMENT
+    files = (ROOT / "config" / f"{environment}.env", dotenv)
+    try:
+        return Settings(_env_file=files)  # type: ignore[call-arg]  # BaseSettings takes it
+    except ValidationError as error:
+        raise InvalidSettings("\n".join(_describe(problem) for problem in error.errors())) from None
+
+
+def _describe(problem: Any) -> str:
+    if not problem["loc"]:
+        return str(problem["ctx"]["error"])
+    name = str(problem["loc"][0])
+    return f"{name.upper()}: {problem['msg']} (expected: {Settings.model_fields[name].description})"
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return load_settings()

@@ -1,0 +1,92 @@
+"""What the statements of every repository are made of.
+
+Reads select a table's columns and get rows, at half the cost of entities. Keys go as one array, so that a
+statement is compiled once whatever their number."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from asyncpg import UniqueViolationError
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    func,
+    inspect,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import IntegrityError
+
+from app.errors import BadUserInput, Conflict
+from app.models import Base
+
+KEYS = bindparam("keys", type_=ARRAY(Uuid))
+_SCALE = 1_000_000
+_BELOW_ONE = 32  # ts_rank's normalisation to rank / (rank + 1)
+_MAX_TEXT = 500
+
+
+def table_of(model: type[Base]) -> Table:
+    """Return the table of a mapped class."""
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+def columns_of(model: type[Base]) -> list[ColumnElement[Any]]:
+    """Return the columns that a read selects: all but the deferred ones."""
+    return [column for prop in inspect(model).column_attrs if not prop.deferred for column in prop.columns]
+
+
+def select_all(model: type[Base]) -> Select[Any]:
+    """Return a statement for all rows of a mapped class, deleted or not."""
+    return select(*columns_of(model))
+
+
+def with_key_in_array(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that the column is one of the array `:keys`."""
+    return column == any_(KEYS)
+
+
+def text_argument(argument: str, value: str) -> str:
+    """Return the text of a filter; BadUserInput where Postgres could not take it or nobody would send it."""
+    if "\0" in value:
+        raise BadUserInput(argument, "must not contain control characters")
+    if len(value) > _MAX_TEXT:
+        raise BadUserInput(argument, f"must have at most {_MAX_TEXT} characters")
+    return value
+
+
+def matches(search_vector: ColumnElement[Any], words: str) -> ColumnElement[bool]:
+    """Return the condition that every word begins a word of the searched text."""
+    return search_vector.bool_op("@@")(func.search_query(words))
+
+
+def relevance(search_vector: ColumnElement[Any], words: str) -> ColumnElement[Any]:
+    """Return how well the row matches: with every word in what has weight A above all others, then by the rank.
+    It is an integer, as equal ranks must be equal in a cursor, too."""
+    query = func.search_query(words)
+    in_weight_a = func.ts_filter(search_vector, literal_column("'{a}'")).bool_op("@@")(query)
+    rank = func.ts_rank(search_vector, query, _BELOW_ONE)
+    return cast((cast(in_weight_a, Integer) + rank) * _SCALE, Integer)
+
+
+@contextmanager
+def conflicts(fields: Mapping[str, tuple[str, str]]) -> Iterator[None]:
+    """Turn the violation of a unique index, by its name, into a Conflict of this field with this message."""
+    try:
+        yield
+    except IntegrityError as error:
+        violation = error.orig.__cause__ if error.orig else None
+        name = violation.constraint_name if isinstance(violation, UniqueViolationError) else None
+        if name is None or name not in fields:
+            raise
+        raise Conflict(*fields[name]) from None

@@ -1,0 +1,1 @@
+"""Stores: who sells, where, and in which currency."""

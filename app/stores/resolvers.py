@@ -1,0 +1,89 @@
+"""The queries and mutations of stores."""
+
+from typing import Annotated
+
+import strawberry
+from strawberry import UNSET
+
+from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
+from app.graphql.context import Info
+from app.graphql.ids import key_of
+from app.graphql.mutations import given, mutation
+from app.security.viewer import Access
+from app.stores import repository, service
+from app.stores.types import (
+    CreateStoreInput,
+    CreateStoreResult,
+    DeleteStoreResult,
+    RestoreStoreResult,
+    Store,
+    StoreFilter,
+    StoreOrder,
+    UpdateStoreInput,
+    UpdateStoreResult,
+)
+
+StoreId = Annotated[strawberry.ID, strawberry.argument(description="The id of the store.")]
+
+
+@strawberry.type
+class StoreQueries:
+    @strawberry.field(
+        description="A store by id; null where there is none. A deleted one only for its owner and superusers."
+    )
+    async def store(self, info: Info, id: StoreId) -> Store | None:
+        return await info.context.loaders.visible_store.load(key_of("Store", "id", id))
+
+    @strawberry.field(description="All stores, the oldest first unless told otherwise; without deleted ones.")
+    def stores(
+        self,
+        info: Info,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+        filter: Annotated[StoreFilter | None, strawberry.argument(description="Only stores like this.")] = UNSET,
+        order_by: Annotated[
+            StoreOrder | None,
+            strawberry.argument(description="In this order; without it the best match of a search comes first."),
+        ] = UNSET,
+    ) -> Connection[Store]:
+        criteria = filter.criteria() if filter else repository.StoreCriteria()
+        ordering = order_by.ordering(criteria) if order_by else repository.ordering(criteria)
+        page = requested_page(ordering, first, after, last, before)
+        return connection(info.context.work, repository.listing(criteria), page, Store.from_row)
+
+
+@strawberry.type
+class StoreMutations:
+    @mutation(Access.LOGGED_IN, "Open a store of your own.")
+    async def create_store(
+        self,
+        info: Info,
+        input: Annotated[CreateStoreInput, strawberry.argument(description="The new store.")],
+    ) -> CreateStoreResult:
+        context = info.context
+        return Store.from_row(await service.create_store(context.session, context.known_viewer(), given(input)))
+
+    @mutation(Access.LOGGED_IN, "Change a store of yours, or any if you are a superuser.")
+    async def update_store(
+        self,
+        info: Info,
+        input: Annotated[UpdateStoreInput, strawberry.argument(description="What to change.")],
+    ) -> UpdateStoreResult:
+        context, changes = info.context, given(input)
+        key = key_of("Store", "input.id", changes.pop("id"))
+        expected = changes.pop("expectedVersion", None)
+        return Store.from_row(
+            await service.update_store(context.session, context.known_viewer(), key, changes, expected)
+        )
+
+    @mutation(Access.LOGGED_IN, "Delete a store, and its products with it. `restoreStore` brings them back.")
+    async def delete_store(self, info: Info, id: StoreId) -> DeleteStoreResult:
+        context, key = info.context, key_of("Store", "id", id)
+        return Store.from_row(await service.delete_store(context.session, context.known_viewer(), key))
+
+    @mutation(Access.LOGGED_IN, "Restore a deleted store, and the products that were deleted with it.")
+    async def restore_store(self, info: Info, id: StoreId) -> RestoreStoreResult:
+        context, key = info.context, key_of("Store", "id", id)
+        return Store.from_row(await service.restore_store(context.session, context.known_viewer(), key))

@@ -1,0 +1,26 @@
+"""The dataloaders of users."""
+
+from uuid import UUID
+
+from aiodataloader import DataLoader
+
+from app.database import UnitOfWork
+from app.graphql.dataloaders import reference_loader, row_loader
+from app.security.viewer import Viewer
+from app.users import repository
+from app.users.types import User
+
+
+def user(work: UnitOfWork) -> DataLoader[UUID, User]:
+    """Load the users that rows refer to, deleted or not."""
+    return reference_loader(work, repository.BY_KEY, User.from_row)
+
+
+def account(work: UnitOfWork) -> DataLoader[UUID, User | None]:
+    """Load users who are not deleted."""
+    return row_loader(work, repository.PRESENT_BY_KEY, User.from_row)
+
+
+def visible_user(work: UnitOfWork, viewer: Viewer | None) -> DataLoader[UUID, User | None]:
+    """Load the users that the viewer may look up."""
+    return row_loader(work, repository.visible_by_key(viewer), User.from_row)

@@ -1,0 +1,82 @@
+"""The SQL of users and their sessions."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, delete, exists, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
+
+from app.models import RefreshToken, Session, User
+from app.pagination import Listing, Ordering
+from app.security.viewer import Viewer
+from app.sql import conflicts, select_all, table_of, with_key_in_array
+
+users = table_of(User).c
+
+BY_KEY = select_all(User).where(with_key_in_array(users.id))
+PRESENT_BY_KEY = BY_KEY.where(users.deleted_at.is_(None))
+PRESENT = Listing(select_all(User), [users.deleted_at.is_(None)])
+ORDERING = Ordering(name="id", descending=False, column=users.id, key=users.id)
+
+_CONFLICTS = {"uq_users_email": ("email", "An account with this email exists already.")}
+
+
+def visible_by_key(viewer: Viewer | None) -> Select[Any]:
+    """Return the statement for the users the viewer may look up: a superuser the deleted ones, too."""
+    return BY_KEY if viewer is not None and viewer.is_superuser else PRESENT_BY_KEY
+
+
+async def save(session: AsyncSession, user: User) -> None:
+    """Insert or update the user; Conflict where the email is taken."""
+    session.add(user)
+    with conflicts(_CONFLICTS):
+        await session.flush()
+
+
+async def present_user(session: AsyncSession, key: UUID) -> User | None:
+    """Return the user who is not deleted."""
+    return await session.scalar(select(User).where(User.id == key, User.deleted_at.is_(None)))
+
+
+async def locked_user(session: AsyncSession, key: UUID) -> User | None:
+    """Return the user who is not deleted, locked. Sessions are locked after their user, never before."""
+    found = select(User).where(User.id == key, User.deleted_at.is_(None)).with_for_update(key_share=True)
+    return await session.scalar(found.execution_options(populate_existing=True))
+
+
+async def user_to_log_in(session: AsyncSession, email: str) -> User | None:
+    """Return the user with this email, with the hash of the password."""
+    found = select(User).where(User.email == email, User.deleted_at.is_(None))
+    return await session.scalar(found.options(undefer(User.password_hash)))
+
+
+async def lock_account(session: AsyncSession, user: User) -> None:
+    """Lock the user, and read again what may have changed before."""
+    await session.refresh(user, ["password_hash", "deleted_at"], with_for_update={"key_share": True})
+
+
+async def locked_refresh_token(session: AsyncSession, token_hash: bytes) -> tuple[RefreshToken, Session] | None:
+    """Return the refresh token and its session, locked so that it is used once."""
+    statement = (
+        select(RefreshToken, Session)
+        .select_from(Session)  # is locked first, as by the deletion of a session with its tokens
+        .join(RefreshToken, RefreshToken.session_id == Session.id)
+        .where(RefreshToken.token_hash == token_hash)
+        .with_for_update()
+    )
+    row = (await session.execute(statement)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+async def end_sessions(session: AsyncSession, user_id: UUID) -> None:
+    """End every session of the user."""
+    live = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
+    await session.execute(live.values(ended_at=func.now()))
+
+
+async def forget_expired_sessions(session: AsyncSession, user_id: UUID, now: datetime) -> None:
+    """Delete the user's sessions of which every token has expired."""
+    live = exists().where(RefreshToken.session_id == Session.id, RefreshToken.expires_at > now)
+    await session.execute(delete(Session).where(Session.user_id == user_id, ~live))

@@ -1,0 +1,150 @@
+"""The rules of accounts and sessions."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.errors import Forbidden, IncorrectCredentials, NotFound
+from app.models import RefreshToken, Session, User
+from app.security import passwords
+from app.security.tokens import new_refresh_token, refresh_token_hash
+from app.security.viewer import Viewer, is_self_or_superuser
+from app.stores import repository as stores
+from app.users import repository
+from app.validation import ABSENT, Email, Input, Line, Password, normalised_email
+
+
+class SignUp(Input):
+    """The rules of signUp."""
+
+    email: Email
+    password: Password
+    full_name: Line
+
+
+class UserChanges(Input):
+    """The rules of updateUser; nothing of an account can be cleared."""
+
+    email: Email = ABSENT
+    full_name: Line = ABSENT
+    password: Password = ABSENT
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user who has just been let in, and the refresh token that lets them in again."""
+
+    user: User
+    refresh_token: str
+
+
+async def create_user(session: AsyncSession, given: dict[str, Any], *, is_superuser: bool = False) -> User:
+    """Create an account; InvalidInput or Conflict where it cannot be."""
+    account = SignUp.check(given)
+    user = User(
+        email=account.email,
+        full_name=account.full_name,
+        password_hash=await passwords.hash_password(account.password),
+        is_superuser=is_superuser,
+    )
+    await repository.save(session, user)
+    return user
+
+
+async def sign_up(session: AsyncSession, given: dict[str, Any], lifetime: timedelta) -> Login:
+    """Create an account and let its user in."""
+    return await _begin_session(session, await create_user(session, given), lifetime)
+
+
+async def log_in(session: AsyncSession, email: str, password: str, lifetime: timedelta) -> Login:
+    """Let a user in; IncorrectCredentials after the same time whether or not there is such an account."""
+    address = normalised_email(email)
+    user = None if address is None else await repository.user_to_log_in(session, address)
+    verified = user.password_hash if user else None
+    is_right = await passwords.verify_password(verified, password)
+    if user is None or not is_right:
+        raise IncorrectCredentials
+    await repository.lock_account(session, user)
+    changed = user.password_hash != verified  # meanwhile, by a new password or a new hash of the same
+    if user.deleted_at is not None or (changed and not await passwords.verify_password(user.password_hash, password)):
+        raise IncorrectCredentials
+    if passwords.needs_rehash(user.password_hash):
+        user.password_hash = await passwords.hash_password(password)
+    await repository.forget_expired_sessions(session, user.id, datetime.now(UTC))
+    return await _begin_session(session, user, lifetime)
+
+
+async def refresh_session(session: AsyncSession, token: str, lifetime: timedelta) -> Login | None:
+    """Change a refresh token for the next one; None, not a failure, where it is no good: a token that comes
+    twice has been stolen, and that its session was ended must outlast the refusal."""
+    found = await repository.locked_refresh_token(session, refresh_token_hash(token))
+    if found is None:
+        return None
+    refresh_token, login = found
+    now = datetime.now(UTC)
+    if refresh_token.used_at is not None and login.ended_at is None:
+        login.ended_at = now
+    if login.ended_at is not None or refresh_token.expires_at <= now:
+        return None
+    refresh_token.used_at = now
+    user = await repository.present_user(session, login.user_id)
+    return None if user is None else await _next_token(session, user, login, lifetime)
+
+
+async def log_out(session: AsyncSession, token: str) -> bool:
+    """End the session of a refresh token; tell whether it was still open."""
+    found = await repository.locked_refresh_token(session, refresh_token_hash(token))
+    if found is None or found[1].ended_at is not None:
+        return False
+    found[1].ended_at = datetime.now(UTC)
+    return True
+
+
+async def update_user(session: AsyncSession, viewer: Viewer, key: UUID, given: dict[str, Any]) -> User:
+    """Change an account; a new password ends its sessions."""
+    user = await _own_account(session, viewer, key)
+    changes = UserChanges.check(given).changes()
+    if "password" in changes:
+        changes["password_hash"] = await passwords.hash_password(changes.pop("password"))
+        await repository.end_sessions(session, key)
+    for name, value in changes.items():
+        setattr(user, name, value)
+    await repository.save(session, user)
+    return user
+
+
+async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
+    """Close an account: its sessions end, and its stores close with it."""
+    user = await _own_account(session, viewer, key)
+    user.deleted_at = func.now()
+    await repository.save(session, user)
+    await repository.end_sessions(session, key)
+    await stores.delete_stores_of(session, key)
+
+
+async def _own_account(session: AsyncSession, viewer: Viewer, key: UUID) -> User:
+    user = await repository.locked_user(session, key)
+    if user is None:
+        raise NotFound("User", key)
+    if not is_self_or_superuser(viewer, key):
+        raise Forbidden("Only the user and a superuser may change an account.")
+    return user
+
+
+async def _begin_session(session: AsyncSession, user: User, lifetime: timedelta) -> Login:
+    login = Session(user_id=user.id)
+    session.add(login)
+    await session.flush()
+    return await _next_token(session, user, login, lifetime)
+
+
+async def _next_token(session: AsyncSession, user: User, login: Session, lifetime: timedelta) -> Login:
+    token = new_refresh_token()
+    expires_at = datetime.now(UTC) + lifetime
+    session.add(RefreshToken(session_id=login.id, token_hash=refresh_token_hash(token), expires_at=expires_at))
+    await session.flush()
+    return Login(user=user, refresh_token=token)

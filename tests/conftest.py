@@ -1,0 +1,110 @@
+"""One migrated database for the run. Each test works in a transaction that is rolled back; `committed_*` fixtures,
+for tests of concurrency, commit for real and empty the tables afterwards."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import httpx2
+import pytest
+from alembic import command
+from sqlalchemy import NullPool, make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+
+from app.database import Database
+from app.dev.postgres import embedded_postgres
+from app.main import create_app
+from app.migrations import alembic_config
+from app.models import Base
+from app.settings import ROOT, Settings
+from tests.api import Api
+from tests.databases import SingleConnection, create_database, drop_database
+from tests.market import Market
+from tests.statements import Statements
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """The server of DATABASE_URL, or the embedded one."""
+    if url := os.environ.get("DATABASE_URL"):
+        yield make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+    else:
+        with embedded_postgres(ROOT / ".data" / "test-postgres") as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def database_url(server_url: str) -> Iterator[str]:
+    """A migrated database of this run's own."""
+    url = create_database(server_url, f"orders_test_{os.getpid()}")
+    command.upgrade(alembic_config(url), "head")
+    yield url
+    drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str) -> Settings:
+    return Settings(database_url=database_url)
+
+
+@pytest.fixture(scope="session")
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """The connection of the test, in a transaction that is rolled back."""
+    async with engine.connect() as connection:
+        transaction = await connection.begin()
+        yield connection
+        await transaction.rollback()
+
+
+@pytest.fixture
+async def market(connection: AsyncConnection) -> AsyncIterator[Market]:
+    """Puts users, stores, products and orders into the database."""
+    async with AsyncSession(connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:
+        yield Market(session)
+
+
+@pytest.fixture
+async def api(connection: AsyncConnection, settings: Settings) -> AsyncIterator[Api]:
+    """The application, whose operations run in the transaction of the test."""
+    app = create_app(settings, SingleConnection(connection))
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
+        yield Api(client, settings)
+
+
+@pytest.fixture
+def statements(engine: AsyncEngine) -> Iterator[Statements]:
+    """What is sent to the database."""
+    with Statements.recorded(engine) as statements:
+        yield statements
+
+
+@pytest.fixture
+async def committed_engine(engine: AsyncEngine, database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine with a pool, whose transactions commit; the tables are emptied after the test."""
+    pooled = create_async_engine(database_url, pool_size=20, max_overflow=0)
+    yield pooled
+    await pooled.dispose()
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    async with engine.begin() as connection:
+        await connection.execute(text(f"TRUNCATE {tables} CASCADE"))
+
+
+@pytest.fixture
+async def committed_market(committed_engine: AsyncEngine) -> AsyncIterator[Market]:
+    """Puts rows into the database and commits them."""
+    async with AsyncSession(committed_engine, expire_on_commit=False) as session:
+        yield Market(session)
+
+
+@pytest.fixture
+async def committed_api(committed_engine: AsyncEngine, settings: Settings) -> AsyncIterator[Api]:
+    """The application as it is, each operation on a connection of its own."""
+    app = create_app(settings, Database(committed_engine))
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
+        yield Api(client, settings)

@@ -1,0 +1,74 @@
+"""Databases for tests."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+
+from app.database import Database
+
+T = TypeVar("T")
+
+
+class SingleConnection(Database):
+    """A database whose operations all run on one connection, in the transaction that it is in."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection.engine)
+        self._connection = connection
+
+    async def connect(self) -> AsyncConnection:
+        return cast(AsyncConnection, _KeptOpen(self._connection))
+
+    def session(self) -> AsyncSession:
+        return AsyncSession(self._connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+
+
+class _KeptOpen:
+    """The test's connection, which an operation must not close."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def execute(self, *arguments: Any) -> Any:
+        return await self._connection.execute(*arguments)
+
+    async def close(self) -> None:
+        pass
+
+
+def create_database(server_url: str, name: str) -> str:
+    """Create an empty database on the server and return its URL."""
+    _administer(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"')
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def drop_database(url: str) -> None:
+    """Drop the database, whoever is still connected."""
+    _administer(url, f'DROP DATABASE "{make_url(url).database}" WITH (FORCE)')
+
+
+def run_on(url: str, work: Callable[[Connection], T]) -> T:
+    """Run a function on a connection to the database at `url`."""
+
+    async def run() -> T:
+        engine = create_async_engine(url)
+        async with engine.connect() as connection:
+            result = await connection.run_sync(work)
+        await engine.dispose()
+        return result
+
+    return asyncio.run(run())
+
+
+def _administer(url: str, *commands: str) -> None:
+    async def run() -> None:
+        engine = create_async_engine(make_url(url).set(database="postgres"), isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            for command in commands:
+                await connection.execute(text(command))
+        await engine.dispose()
+
+    asyncio.run(run())

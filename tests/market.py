@@ -1,0 +1,91 @@
+"""Rows for tests, put straight into the database; what a test does not name is made up."""
+
+from datetime import datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.graphql.ids import global_id
+from app.models import Base, Order, OrderItem, Product, Store, User
+
+# Of "correct horse", with the cheapest parameters: tests that log in must not wait for the hash.
+PASSWORD = "correct horse"
+PASSWORD_HASH = "$argon2id$v=19$m=8,t=1,p=1$GDX1hMyhi6gjKtVAxLI71A$uBOdyGm3PwvJEpblng3vrShkUkEeV7I1NI5pgI4P2Lg"
+
+T = TypeVar("T", bound=Base)
+
+
+class Market:
+    """Adds users, stores, products and orders, and commits each as the session does."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+        self._numbers = count(1)
+
+    async def user(self, **values: Any) -> User:
+        number = next(self._numbers)
+        defaults = {
+            "email": f"user{number}@example.com",
+            "full_name": f"User {number}",
+            "password_hash": PASSWORD_HASH,
+        }
+        return await self.add(User(**{**defaults, **values}))
+
+    async def superuser(self, **values: Any) -> User:
+        return await self.user(is_superuser=True, **values)
+
+    async def store(self, owner: User | None = None, **values: Any) -> Store:
+        owner = owner or await self.user()
+        defaults = {
+            "name": f"Store {next(self._numbers)}",
+            "street": "Main Street 1",
+            "zipcode": "10115",
+            "city": "Berlin",
+            "country": "DE",
+            "currency": "EUR",
+        }
+        return await self.add(Store(owner_id=owner.id, **{**defaults, **values}))
+
+    async def product(self, store: Store | None = None, **values: Any) -> Product:
+        store = store or await self.store()
+        defaults = {"name": f"Product {next(self._numbers)}", "price": Decimal("10.00")}
+        return await self.add(Product(store_id=store.id, currency=store.currency, **{**defaults, **values}))
+
+    async def order(self, customer: User, *products: Product, quantity: int = 1, **values: Any) -> Order:
+        """Place an order as it would have been placed; stock is not taken."""
+        order = await self.add(Order(customer_id=customer.id, **values))
+        for product in products:
+            await self.item(order, product, quantity=quantity)
+        return order
+
+    async def item(
+        self, order: Order, product: Product, *, quantity: int = 1, fulfilled_at: datetime | None = None
+    ) -> OrderItem:
+        return await self.add(
+            OrderItem(
+                order_id=order.id,
+                product_id=product.id,
+                store_id=product.store_id,
+                quantity=quantity,
+                unit_price=product.price,
+                currency=product.currency,
+                fulfilled_at=fulfilled_at,
+            )
+        )
+
+    async def add(self, row: T) -> T:
+        self.session.add(row)
+        await self.session.commit()
+        return row
+
+    async def reload(self, row: T) -> T:
+        """Return the row as it stands in the database now."""
+        await self.session.refresh(row)
+        return row
+
+
+def gid(row: Base) -> str:
+    """Return the global id of a row."""
+    return global_id(type(row).__name__, row.id)

@@ -1,0 +1,135 @@
+"""Settings come from the environment, from files, and are refused in one line where they are wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from app import settings as module
+from app.settings import DEVELOPMENT_SECRET, Environment, InvalidSettings, Settings, load_settings
+
+GOOD_SECRET = "a-secret-of-more-than-32-characters-for-tests"
+DATABASE = "postgresql://orders:secret@db.example.com/orders"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No setting from outside; files are looked for in an empty folder, which is returned."""
+    for name in (*Settings.model_fields, "app_env"):
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    (tmp_path / "config").mkdir()
+    return tmp_path
+
+
+def test_development_needs_no_setting() -> None:
+    settings = load_settings()
+    assert settings.app_env is Environment.DEVELOPMENT
+    assert settings.database_url is None
+    assert settings.host == "127.0.0.1"
+
+
+def test_the_environment_wins_over_dotenv_and_dotenv_over_the_file_of_the_environment(
+    clean_environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clean_environment / "config" / "qa.env").write_text("WORKERS=2\nPORT=2222\nLOG_LEVEL=debug\n")
+    (clean_environment / ".env").write_text(f"PORT=3333\nLOG_LEVEL=error\nSECRET_KEY={GOOD_SECRET}\n")
+    monkeypatch.setenv("APP_ENV", "qa")
+    monkeypatch.setenv("LOG_LEVEL", "warning")
+    monkeypatch.setenv("DATABASE_URL", DATABASE)
+
+    settings = load_settings()
+
+    assert (settings.workers, settings.port, settings.log_level) == (2, 3333, "warning")
+
+
+def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
+    (clean_environment / "config" / "qa.env").write_text("WORKERS=7\n")
+    (clean_environment / ".env").write_text(f"APP_ENV=qa\nSECRET_KEY={GOOD_SECRET}\nDATABASE_URL={DATABASE}\n")
+    settings = load_settings()
+    assert (settings.app_env, settings.workers) == (Environment.QA, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PORT", "http", "the port to listen on"),
+        ("PORT", "70000", "the port to listen on"),
+        ("WORKERS", "0", "server processes"),
+        ("LOG_LEVEL", "loud", "debug, info, warning or error"),
+        ("APP_ENV", "prod", "development, qa or production"),
+        ("DATABASE_URL", "mysql://root@localhost/orders", "postgresql://"),
+        ("DATABASE_URL", "nonsense", "postgresql://"),
+        ("SECRET_KEY", "short", "32 characters"),
+        ("GRAPHIQL", "maybe", "GraphiQL"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_the_variable_and_what_it_expects(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings()
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{name}: ")
+    assert expected in line
+
+
+def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "x")
+    monkeypatch.setenv("WORKERS", "x")
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings()
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["PORT", "WORKERS"]
+
+
+@pytest.mark.parametrize("environment", ["qa", "production"])
+@pytest.mark.parametrize("secret", [None, DEVELOPMENT_SECRET])
+def test_nothing_but_development_runs_without_a_secret_key_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, environment: str, secret: str | None
+) -> None:
+    monkeypatch.setenv("APP_ENV", environment)
+    monkeypatch.setenv("DATABASE_URL", DATABASE)
+    if secret is not None:
+        monkeypatch.setenv("SECRET_KEY", secret)
+    with pytest.raises(InvalidSettings, match=r"^SECRET_KEY: "):
+        load_settings()
+
+
+def test_production_needs_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_ENV", "production")
+    monkeypatch.setenv("SECRET_KEY", GOOD_SECRET)
+    with pytest.raises(InvalidSettings, match=r"^DATABASE_URL: "):
+        load_settings()
+
+
+def test_a_refusal_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "hunter2")
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgres://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgresql://u:p%40@h:5433/d?sslmode=require", "postgresql+asyncpg://u:p%40@h:5433/d?ssl=require"),
+        ("postgresql:///d?host=/var/run/my sockets", "postgresql+asyncpg:///d?host=%2Fvar%2Frun%2Fmy+sockets"),
+    ],
+)
+def test_the_urls_that_providers_hand_out_are_understood(
+    monkeypatch: pytest.MonkeyPatch, given: str, used: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", given)
+    assert load_settings().database_url == used
+
+
+@pytest.mark.parametrize("environment", list(Environment))
+def test_the_files_that_ship_hold_nothing_but_settings(environment: Environment) -> None:
+    shipped = Path(module.__file__).parent.parent / "config" / f"{environment}.env"
+    names = {line.split("=")[0].lower() for line in shipped.read_text().splitlines() if line and line[0] != "#"}
+    assert names <= set(Settings.model_fields)
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
