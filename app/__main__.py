@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from app import migrations
 from app.database import wait_for_database
+from app.dev.seeding import NotEmpty
 from app.errors import Conflict, InvalidInput
 from app.logs import configure_logging
 from app.processes import end_with_parent
@@ -56,13 +57,14 @@ def serve(
     """Serve the API until a signal ends it. Without DATABASE_URL, on an embedded Postgres."""
     settings: Settings = context.obj
     if with_parent:
-        end_with_parent()
+        end_with_parent(os.getppid())
     host, port, workers = host or settings.host, settings.port if port is None else port, workers or settings.workers
     with _database(settings) as url:
         if migrate:
             migrations.migrate(url, _say)
         if demo:
-            _run(url, _fill_with_demo)
+            with suppress(NotEmpty):
+                _run(url, _fill_with_demo)
         _require_free_port(host, port)
         # What the server reads in its own process, or in each of its workers.
         os.environ["DATABASE_URL"] = url
@@ -110,12 +112,13 @@ def seed(
     """Fill an empty database with a small demo shop, or with bulk data for benchmarks."""
     with _database(context.obj) as url:
         migrations.migrate(url, _say)
-        if products:
-            _run(url, lambda engine: _fill_with_bulk(engine, stores, products, orders, seed))
-        else:
-            filled = _run(url, _fill_with_demo)
-            if not filled:
-                _fail("The database is not empty: nothing was added.")
+        try:
+            if products:
+                _run(url, lambda engine: _fill_with_bulk(engine, stores, products, orders, seed))
+            else:
+                _run(url, _fill_with_demo)
+        except NotEmpty:
+            _fail("The database is not empty: nothing was added.")
 
 
 @cli.command()
@@ -207,20 +210,15 @@ def _run(url: str, work: Any) -> Any:
     return asyncio.run(run())
 
 
-async def _fill_with_demo(engine: AsyncEngine) -> bool:
+async def _fill_with_demo(engine: AsyncEngine) -> None:
     from app.dev import demo
 
-    if not await demo.is_empty(engine):
-        return False
     _say(f"The demo shop is open: {await demo.seed_demo(engine)}.")
-    return True
 
 
 async def _fill_with_bulk(engine: AsyncEngine, stores: int, products: int, orders: int, seed: int) -> None:
-    from app.dev import bulk, demo
+    from app.dev import bulk
 
-    if not await demo.is_empty(engine):
-        _fail("The database is not empty: nothing was added.")
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn()) as progress:
         tasks: dict[str, TaskID] = {}
 

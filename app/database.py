@@ -1,15 +1,20 @@
 """The engine and its pool, and the one connection that an operation works on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from asyncpg import CannotConnectNowError, ConnectionDoesNotExistError
+from asyncpg import (
+    CannotConnectNowError,
+    ConnectionDoesNotExistError,
+    DeadlockDetectedError,
+    SerializationError,
+)
 from sqlalchemy import Executable, Row, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
+from app.errors import TransactionConflict
 from app.settings import Settings
 
 
@@ -41,6 +46,7 @@ def open_database(url: str, settings: Settings) -> Database:
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_wait_seconds,
+        hide_parameters=True,  # of an error, which is logged: they hold password hashes
         connect_args={"server_settings": {"application_name": "orders-api", "timezone": "UTC", "jit": "off"}},
     )
     return Database(engine)
@@ -75,6 +81,13 @@ def _may_pass(error: OSError | DBAPIError) -> bool:
     )
 
 
+def raise_transaction_conflict(failure: BaseException | None) -> None:
+    """Raise TransactionConflict where the failure is Postgres's way of asking to try again."""
+    cause = failure.orig.__cause__ if isinstance(failure, DBAPIError) and failure.orig else None
+    if isinstance(cause, (DeadlockDetectedError, SerializationError)):
+        raise TransactionConflict from failure
+
+
 class UnitOfWork:
     """The connection of one operation, taken at its first statement: plain reads for a query, one transaction
     for a mutation. Statements run one after the other, whichever dataloaders send them at once."""
@@ -104,13 +117,12 @@ class UnitOfWork:
         """Whether this is the transaction of a mutation."""
         return self._session is not None
 
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[AsyncSession]:
-        """Work in the operation's transaction; an exception undoes what was done inside and nothing else."""
+    @property
+    def session(self) -> AsyncSession:
+        """The session of the one transaction, which its first statement begins."""
         if self._session is None:
             self._session = self._database.session()
-        async with self._session.begin_nested():
-            yield self._session
+        return self._session
 
     async def finish(self, *, commit: bool) -> None:
         """Commit or undo the transaction, if one was begun, and give the connection back.

@@ -105,3 +105,12 @@ class BadUserInput(RequestError):
 
     def __init__(self, argument: str, message: str) -> None:
         super().__init__(f"`{argument}` {message}", argument=argument)
+
+
+class TransactionConflict(RequestError):
+    """Other operations stood in the way, again and again; nothing was done, and the client may try again."""
+
+    code = "TRANSACTION_CONFLICT"
+
+    def __init__(self) -> None:
+        super().__init__("Other changes stood in the way. Nothing was done; try again.")

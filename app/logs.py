@@ -1,11 +1,21 @@
 """How the process logs: readable in a terminal, JSON lines in production, on standard error."""
 
 import logging
+import re
 import sys
+from typing import Any
 
 import structlog
+from structlog.typing import EventDict
 
 from app.settings import Environment, Settings
+
+
+def _without_row_contents(_: Any, __: str, event: EventDict) -> EventDict:
+    """Take Postgres's DETAIL lines out of a traceback: they quote the row that was refused."""
+    if isinstance(exception := event.get("exception"), str):
+        event["exception"] = re.sub(r"^DETAIL: .*\n?", "", exception, flags=re.MULTILINE)
+    return event
 
 
 def configure_logging(settings: Settings) -> None:
@@ -23,7 +33,8 @@ def configure_logging(settings: Settings) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if production else []),
+            structlog.processors.format_exc_info,
+            _without_row_contents,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 
 from app.database import Database, open_database
 from app.graphql import graphiql
@@ -33,8 +33,8 @@ def create_app(configuration: Settings | None = None, database: Database | None 
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if parent_process() is not None:  # a worker, which would serve on unseen
-            end_with_parent()
+        if (supervisor := parent_process()) is not None and supervisor.pid is not None:
+            end_with_parent(supervisor.pid)  # a worker would serve on, unseen
         await passwords.prepare()
         yield
         await opened.close()
@@ -60,6 +60,5 @@ def create_app(configuration: Settings | None = None, database: Database | None 
             Route("/readyz", ready),
             *graphiql.routes(GRAPHQL_PATH),
             Route(GRAPHQL_PATH, view),
-            WebSocketRoute(GRAPHQL_PATH, view),
         ],
     )

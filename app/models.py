@@ -22,7 +22,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
@@ -47,6 +47,8 @@ class Base(DeclarativeBase):
         datetime: DateTime(timezone=True),
         Decimal: Numeric(12, 2),
         str: Text,
+        bytes: LargeBinary,
+        list[str]: ARRAY(Text),
     }
     # What the database makes comes back with the INSERT or UPDATE itself, without another statement.
     __mapper_args__ = {"eager_defaults": True}
@@ -88,7 +90,7 @@ class RefreshToken(Base):
     __tablename__ = "refresh_tokens"
 
     session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
-    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
 
@@ -225,4 +227,38 @@ class OrderItem(Base):
         UniqueConstraint("order_id", "product_id"),
         Index("ix_order_items_order_id_id", "order_id", "id"),
         Index("ix_order_items_store_id_order_id", "store_id", "order_id"),
+    )
+
+
+class AuditEntry(Base):
+    """That a mutation changed an entity: who, in which operation, and which fields. Never changed, never deleted."""
+
+    __tablename__ = "audit_entries"
+
+    actor_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    operation: Mapped[str]
+    entity_type: Mapped[str | None]
+    entity_id: Mapped[UUID | None]
+    fields: Mapped[list[str]]
+    request_id: Mapped[str]
+
+    __table_args__ = (
+        Index("ix_audit_entries_actor_id_id", "actor_id", "id"),
+        Index("ix_audit_entries_entity_id_id", "entity_id", "id"),
+    )
+
+
+class IdempotencyKey(Base):
+    """A mutation request that a client may send again: what it was, and the response that it had."""
+
+    __tablename__ = "idempotency_keys"
+
+    scope: Mapped[str]  # the id of the user, or empty for requests without a login
+    key: Mapped[str]
+    fingerprint: Mapped[bytes]
+    response: Mapped[bytes | None]  # encrypted: it may hold tokens
+
+    __table_args__ = (
+        UniqueConstraint("scope", "key"),
+        Index("ix_idempotency_keys_created_at", "created_at"),
     )

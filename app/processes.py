@@ -8,9 +8,9 @@ from threading import Thread
 _CHECK_EVERY_SECONDS = 0.5
 
 
-def end_with_parent() -> None:
-    """Send this process SIGTERM once its parent is gone: killed by `kill -9`, a parent cannot do it."""
-    Thread(target=_watch, args=(os.getppid(),), name="end-with-parent", daemon=True).start()
+def end_with_parent(parent: int) -> None:
+    """Send this process SIGTERM once the parent with this id is gone: killed by `kill -9`, it cannot do so itself."""
+    Thread(target=_watch, args=(parent,), name="end-with-parent", daemon=True).start()
 
 
 def _watch(parent: int) -> None:

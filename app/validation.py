@@ -1,6 +1,6 @@
 """What inputs may hold: the kinds of fields, each with its rule. A check reports every wrong field at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Self
 from unicodedata import category
@@ -25,7 +25,7 @@ from app.errors import InputIssue, InvalidInput
 ABSENT: Any = None
 """The default of a field that may be left out but not be null: a default is not validated."""
 
-MAX_STOCK = 2**31 - 1
+MAX_STOCK = 1_000_000_000  # far enough below what an integer column holds for every cancelled order to be added
 CENT = Decimal("0.01")
 
 _MESSAGES = {
@@ -87,7 +87,7 @@ Paragraphs = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), _without_controls("\n\t")
 ]
 Email = Annotated[str, AfterValidator(_email), StringConstraints(max_length=254)]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=200), _without_controls("")]
+Password = Annotated[str, StringConstraints(min_length=8, max_length=200), _without_controls(""), Field(repr=False)]
 Price = Annotated[Decimal, Field(ge=0, le=Decimal("9999999999.99"), decimal_places=2), AfterValidator(_to_cents)]
 Stock = Annotated[int, Field(ge=0, le=MAX_STOCK)]
 Quantity = Annotated[int, Field(ge=1, le=10_000)]
@@ -129,3 +129,14 @@ def _issue(problem: Any) -> InputIssue:
     else:
         message = problem["msg"]
     return InputIssue(path=tuple(str(step) for step in problem["loc"]), message=message)
+
+
+def repeated(values: Sequence[Hashable], path: Callable[[int], tuple[str, ...]]) -> list[InputIssue]:
+    """Return an issue for each value that stands in the list before; `path` leads to the one at an index."""
+    seen: set[Hashable] = set()
+    issues = []
+    for index, value in enumerate(values):
+        if value in seen:
+            issues.append(InputIssue(path(index), "must be unique in the list"))
+        seen.add(value)
+    return issues

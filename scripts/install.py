@@ -39,7 +39,7 @@ def install() -> None:
         venv.create(ENVIRONMENT, clear=True, with_pip=True)
     except subprocess.CalledProcessError:
         sys.exit("This Python cannot make virtual environments: install its venv package (Debian: python3-venv).")
-    run("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", str(LOCK))
+    run("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes", "-r", str(LOCK))
     run("-m", "app.graphql.graphiql.fetch", "--optional")
     STAMP.write_text(wanted())
 
@@ -59,7 +59,8 @@ def say(message: str) -> None:
 def main() -> None:
     """Install what is missing."""
     if sys.version_info < OLDEST:
-        sys.exit(f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, not {platform.python_version()}: PYTHON=… chooses it.")
+        oldest = ".".join(map(str, OLDEST))
+        sys.exit(f"Python {oldest} or newer is needed, not {platform.python_version()}: PYTHON=… chooses it.")
     with (ROOT / ".install.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_installed():

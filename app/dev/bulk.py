@@ -28,9 +28,9 @@ from app.dev.seeding import (
     copy,
     copy_orders,
     driver_connection,
+    filling,
     key,
     order_rows,
-    transaction,
     user_row,
 )
 from app.models import Order, OrderItem, OrderStatus, Product, Store, User
@@ -149,9 +149,10 @@ class Offer(NamedTuple):
 
 
 async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progress) -> Counts:
-    """Fill an empty database in one transaction, so that nothing is left of an interrupted try."""
+    """Fill an empty database in one transaction, so that nothing is left of an interrupted try; NotEmpty where
+    it is not empty."""
     random = Random(seed)  # noqa: S311 - nothing here is secret
-    async with transaction(engine) as connection:
+    async with filling(engine) as connection:
         users: list[UserRow] = []
         emails = _emails(size)
         for signed_up in _batches("users", len(emails), _sign_ups(random, emails), progress):

@@ -23,15 +23,14 @@ from app.dev.seeding import (
     UserRow,
     copy,
     copy_orders,
-    is_empty,
+    filling,
     key,
     order_rows,
-    transaction,
     user_row,
 )
 from app.models import OrderStatus, Product, Store, User
 
-__all__ = ["DEMO_ACCOUNTS", "DEMO_PASSWORD", "is_empty", "seed_demo"]
+__all__ = ["DEMO_ACCOUNTS", "DEMO_PASSWORD", "seed_demo"]
 
 ORDERS = 60
 DAY = timedelta(days=1)
@@ -271,7 +270,7 @@ class Offer(NamedTuple):
 
 
 async def seed_demo(engine: AsyncEngine) -> Counts:
-    """Fill an empty database with the demo, all or nothing."""
+    """Fill an empty database with the demo, all or nothing; NotEmpty where it is not empty."""
     random = Random(1)  # noqa: S311 - nothing here is secret
     now = datetime.now(UTC).replace(microsecond=0)
     users = {user.email: user for user in _users(random, now)}
@@ -279,7 +278,7 @@ async def seed_demo(engine: AsyncEngine) -> Counts:
     shelves = [list(_offers(random, now, shop, store)) for shop, store in zip(SHOPS, stores, strict=True)]
     products = [offer.product for shelf in shelves for offer in shelf]
     orders = list(_orders(random, now, users, shelves))
-    async with transaction(engine) as connection:
+    async with filling(engine) as connection:
         await copy(connection, User, list(users.values()))
         await copy(connection, Store, stores)
         await copy(connection, Product, products)

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from asyncpg import Connection, Record
-from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.models import Base, Order, OrderItem, OrderStatus, Product, Store, User
@@ -143,17 +142,22 @@ class Purchase(NamedTuple):
     quantity: int
 
 
-async def is_empty(engine: AsyncEngine) -> bool:
-    """Tell whether there is no user, store, product or order, not even a deleted one."""
-    present = (exists(select(table_of(model))) for model in (User, Store, Product, Order))
-    async with engine.connect() as connection:
-        return not any((await connection.execute(select(*present))).one())
+FILLING_LOCK = 7_034_513  # any constant that nothing else locks
+
+
+class NotEmpty(Exception):
+    """The database holds users, stores, products or orders already, so nothing was added."""
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[Driver]:
-    """Yield a connection of the driver, for COPY, in a transaction of its own."""
+async def filling(engine: AsyncEngine) -> AsyncIterator[Driver]:
+    """Yield a connection of the driver, for COPY, in a transaction that fills an empty database; NotEmpty where
+    it is not. Of several that fill it at once, one does."""
     async with driver_connection(engine) as connection, connection.transaction():
+        await connection.execute(f"SELECT pg_advisory_xact_lock({FILLING_LOCK})")
+        for model in (User, Store, Product, Order):
+            if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table_of(model).name})"):  # noqa: S608 - our names
+                raise NotEmpty
         yield connection
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.database import UnitOfWork
+from app.database import Database, UnitOfWork
 from app.errors import Unauthenticated
+from app.idempotency.service import IdempotentRequest, Replay
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import Settings
@@ -23,14 +24,21 @@ if TYPE_CHECKING:
 class Context:
     """One operation: who asks, and what it works with."""
 
-    work: UnitOfWork
+    database: Database
     settings: Settings
     access_tokens: AccessTokens
     request_id: str
-    viewer: Viewer | None = None
+    token_viewer: Viewer | None = None
     refused_token: Unauthenticated | None = None
-    _session: AsyncSession | None = None
-    _claimed_viewer: Viewer | None = None
+    idempotent_request: IdempotentRequest | None = None
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin the operation, or begin it anew."""
+        self.work = UnitOfWork(self.database)
+        self.act_as(self.token_viewer)
 
     @cached_property
     def loaders(self) -> Loaders:
@@ -41,19 +49,21 @@ class Context:
 
     @property
     def session(self) -> AsyncSession:
-        """The session of the mutation's field that runs now."""
-        if self._session is None:
-            raise RuntimeError("only a mutation has a session")
-        return self._session
+        """The session of a mutation."""
+        return self.work.session
 
-    async def begin_mutation(self, session: AsyncSession) -> None:
+    async def begin_mutation(self) -> None:
+        """Begin the transaction of a mutation; Replay where the request has been made before."""
+        if self.idempotent_request is not None and not self.work.writes:
+            response = await self.idempotent_request.claim(self.session)
+            if response is not None:
+                raise Replay(response)
+
+    async def begin_field(self) -> None:
         """Begin a root field of a mutation: it must not see what the one before it has read."""
-        if self._session is None:
-            self._claimed_viewer = self.viewer
-        self._session = session
         self.act_as(None)
-        if self._claimed_viewer is not None:
-            self.act_as(await self._confirmed(self._claimed_viewer))
+        if self.token_viewer is not None:
+            self.act_as(await self._confirmed(self.token_viewer))
 
     def act_as(self, viewer: Viewer | None) -> None:
         """Answer what follows of this root field as this viewer may see it."""
@@ -63,7 +73,7 @@ class Context:
     async def _confirmed(self, viewer: Viewer) -> Viewer | None:
         """Ask the database who the viewer is now: a token outlives the account and its rights by minutes, and the
         field before may have closed the account."""
-        user = await self.loaders.account.load(viewer.id)
+        user = await self.loaders.acting_user.load(viewer.id)
         if user is None:
             self.refused_token = Unauthenticated("The account no longer exists.")
             return None

@@ -1,22 +1,26 @@
 """GraphQL over HTTP: requests become operations with a context of their own."""
 
 from datetime import timedelta
+from typing import cast
 from uuid import uuid4
 
 import orjson
-from cross_web import HTTPException
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.base import BaseRequestProtocol
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
 
-from app.database import Database, UnitOfWork
+from app.database import Database
 from app.errors import Unauthenticated
 from app.graphql import graphiql
 from app.graphql.context import Context
+from app.graphql.responses import EncodedResult
 from app.graphql.schema import Schema
+from app.idempotency import service as idempotency
 from app.security.tokens import AccessTokens
 from app.settings import Settings
 
@@ -28,30 +32,55 @@ class GraphQLView(GraphQL[Context, None]):
         super().__init__(
             schema,
             graphql_ide="graphiql" if settings.graphiql else None,
-            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
+            subscription_protocols=(),
         )
         self._database = database
         self._settings = settings
         self._access_tokens = AccessTokens(
             settings.secret_key.get_secret_value(), timedelta(minutes=settings.access_token_minutes)
         )
+        self._response_cipher = idempotency.response_cipher(settings.secret_key.get_secret_value())
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return what the operation works with; a token that is no good is refused where a login is needed."""
-        context = Context(
-            work=UnitOfWork(self._database),
-            settings=self._settings,
-            access_tokens=self._access_tokens,
-            request_id=uuid4().hex,
-        )
-        if isinstance(response, Response):
-            response.headers["X-Request-ID"] = context.request_id
+        viewer, refusal = None, None
         try:
             token = _bearer_token(request)
-            context.viewer = self._access_tokens.read(token) if token is not None else None
-        except Unauthenticated as refusal:
-            context.refused_token = refusal
-        return context
+            viewer = None if token is None else self._access_tokens.read(token)
+        except Unauthenticated as refused:
+            refusal = refused
+        request_id = uuid4().hex
+        if isinstance(response, Response):
+            response.headers["X-Request-ID"] = request_id
+        return Context(self._database, self._settings, self._access_tokens, request_id, viewer, refusal)
+
+    async def execute_single(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        sub_response: Response,
+        context: Context,
+        root_value: None,
+        request_data: GraphQLRequestData,
+    ) -> ExecutionResult:
+        """Execute the operation of a request; with an idempotency key, once."""
+        key = request.headers.get(idempotency.HEADER)
+        if key is not None:
+            made_of = (request_data.query, request_data.variables, request_data.operation_name)
+            viewer_id = context.token_viewer.id if context.token_viewer else None
+            context.idempotent_request = idempotency.IdempotentRequest(
+                key, viewer_id, idempotency.fingerprint(*made_of), self._response_cipher
+            )
+        result = await super().execute_single(request, request_adapter, sub_response, context, root_value, request_data)
+        if isinstance(result, EncodedResult) and result.replayed:
+            sub_response.headers["Idempotency-Replayed"] = "true"
+        return result
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """Return what is to be encoded, or has been."""
+        if isinstance(result, EncodedResult):
+            return cast(GraphQLHTTPResponse, result)
+        return await super().process_result(request, result)
 
     def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
         """Tell whether a person asks with a browser."""
@@ -70,7 +99,7 @@ class GraphQLView(GraphQL[Context, None]):
 
     def encode_json(self, data: object) -> bytes:
         """Return the response as JSON."""
-        return orjson.dumps(data)
+        return data.body if isinstance(data, EncodedResult) else orjson.dumps(data)
 
 
 def _bearer_token(connection: HTTPConnection) -> str | None:

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
+from app.audit import loaders as audit
+from app.audit.types import AuditEntry
 from app.database import UnitOfWork
 from app.graphql.dataloaders import ConnectionLoader
 from app.orders import loaders as orders
@@ -37,6 +39,10 @@ class Loaders:
     @cached_property
     def account(self) -> DataLoader[UUID, User | None]:
         return users.account(self._work)
+
+    @cached_property
+    def acting_user(self) -> DataLoader[UUID, User | None]:
+        return users.acting_user(self._work)
 
     @cached_property
     def visible_user(self) -> DataLoader[UUID, User | None]:
@@ -85,3 +91,7 @@ class Loaders:
     @cached_property
     def orders_of_store(self) -> ConnectionLoader[OrderCriteria, Order]:
         return orders.orders_of_store(self._work, self._viewer)
+
+    @cached_property
+    def visible_audit_entry(self) -> DataLoader[UUID, AuditEntry | None]:
+        return audit.visible_audit_entry(self._work, self._viewer)

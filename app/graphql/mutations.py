@@ -1,4 +1,5 @@
-"""How a mutation's root field runs: who may call it is checked, and its writes stand in a savepoint of their own."""
+"""How a mutation's root field runs: who may call it is checked, its writes stand in a savepoint of their own, and
+the audit trail tells of them."""
 
 from typing import Any
 
@@ -7,6 +8,7 @@ from strawberry.extensions import FieldExtension
 from strawberry.extensions.field_extension import AsyncExtensionResolver
 from strawberry.utils.str_converters import to_camel_case
 
+from app.audit import recording as audit
 from app.graphql.context import Info
 from app.security.viewer import Access, require
 
@@ -20,11 +22,16 @@ class Savepoint(FieldExtension):
     async def resolve_async(self, next_: AsyncExtensionResolver, source: Any, info: Info, **kwargs: Any) -> Any:
         """Run the resolver, and undo what it did where it raises."""
         context = info.context
-        async with context.work.savepoint() as session:
-            await context.begin_mutation(session)
+        await context.begin_mutation()
+        async with context.session.begin_nested():
+            await context.begin_field()
             if self.access is not Access.ANYONE:
                 require(self.access, context.known_viewer())
-            return await next_(source, info, **kwargs)
+            audit.begin(context.session)
+            result = await next_(source, info, **kwargs)
+            actor_id = context.viewer.id if context.viewer else None
+            await audit.write(context.session, actor_id, info.field_name, context.request_id)
+            return result
 
 
 def mutation(access: Access, description: str) -> Any:

@@ -2,19 +2,27 @@
 
 from asyncio import gather
 from typing import Annotated, Any
+from uuid import UUID
 
 import strawberry
+from aiodataloader import DataLoader
 from graphql import GraphQLError, build_schema, lexicographic_sort_schema, print_schema
+from stamina import retry_context
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionResult
 
-from app.errors import BadUserInput
+from app.audit.resolvers import AuditQueries
+from app.audit.types import AuditEntry
+from app.database import raise_transaction_conflict
+from app.errors import BadUserInput, TransactionConflict
 from app.graphql.context import Context, Info
 from app.graphql.errors import HANDLERS, is_internal, presentable
 from app.graphql.ids import parse_global_id
 from app.graphql.node import Node
+from app.graphql.responses import EncodedResult, encode
 from app.graphql.scalars import SCALARS
+from app.idempotency.service import Replay
 from app.orders.resolvers import OrderMutations, OrderQueries
 from app.orders.types import OrderItem
 from app.pagination import MAX_PAGE_SIZE
@@ -23,6 +31,7 @@ from app.stores.resolvers import StoreMutations, StoreQueries
 from app.users.resolvers import UserMutations, UserQueries
 
 _DOCUMENTS_KEPT = 500
+_RETRIES: dict[str, Any] = {"attempts": 4, "wait_initial": 0.01, "wait_max": 0.2, "wait_jitter": 0.02}
 
 
 @strawberry.type
@@ -33,7 +42,9 @@ class NodeQueries:
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="The global id.")],
     ) -> Node | None:
-        return await _node(info.context, "id", id)
+        loader, key = _node_loader(info.context, "id", id)
+        node: Node | None = await loader.load(key)
+        return node
 
     @strawberry.field(description="Many things by their ids, up to 100, each in its place; null where there is none.")
     async def nodes(
@@ -43,29 +54,34 @@ class NodeQueries:
     ) -> list[Node | None]:
         if len(ids) > MAX_PAGE_SIZE:
             raise BadUserInput("ids", f"must have at most {MAX_PAGE_SIZE}, not {len(ids)}")
-        return await gather(*(_node(info.context, f"ids.{index}", id) for index, id in enumerate(ids)))
+        loaders = [_node_loader(info.context, f"ids.{index}", id) for index, id in enumerate(ids)]
+        nodes: list[Node | None] = await gather(*(loader.load(key) for loader, key in loaders))
+        return nodes
 
 
-async def _node(context: Context, argument: str, id: str) -> Node | None:
+def _node_loader(context: Context, argument: str, id: str) -> tuple[DataLoader[UUID, Any], UUID]:
+    """Return what loads the thing with this global id, if the viewer may see it, and its key."""
     type_name, key = parse_global_id(argument, id)
     loaders = context.loaders
     match type_name:
         case "User":
-            return await loaders.visible_user.load(key)
+            return loaders.visible_user, key
         case "Store":
-            return await loaders.visible_store.load(key)
+            return loaders.visible_store, key
         case "Product":
-            return await loaders.visible_product.load(key)
+            return loaders.visible_product, key
         case "Order":
-            return await loaders.visible_order.load(key)
+            return loaders.visible_order, key
         case "OrderItem":
-            return await loaders.visible_item.load(key)
+            return loaders.visible_item, key
+        case "AuditEntry":
+            return loaders.visible_audit_entry, key
         case _:
             raise BadUserInput(argument, "is not an id of this API")
 
 
 @strawberry.type(description="What can be read.")
-class Query(NodeQueries, UserQueries, StoreQueries, ProductQueries, OrderQueries):
+class Query(NodeQueries, UserQueries, StoreQueries, ProductQueries, OrderQueries, AuditQueries):
     pass
 
 
@@ -84,22 +100,51 @@ class Schema(strawberry.Schema):
 
     async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
         """Execute an operation. A mutation is committed before this returns; where it has no data, or something
-        unforeseen went wrong, it is undone: Postgres may have given up the transaction, and would commit nothing."""
+        unforeseen went wrong, it is undone: Postgres may have given up the transaction, and would commit nothing.
+
+        Where Postgres ended a mutation because another stood in its way, it is executed again, a few times."""
         context: Context = kwargs["context_value"]
+        try:
+            try:
+                return await self._execute_once(context, args, kwargs)
+            except TransactionConflict:
+                async for attempt in retry_context(on=TransactionConflict, **_RETRIES):
+                    with attempt:
+                        context.begin()
+                        return await self._execute_once(context, args, kwargs)
+        except TransactionConflict as conflict:
+            error = GraphQLError(str(conflict), original_error=conflict)
+            return ExecutionResult(data=None, errors=[presentable(error, context.request_id)])
+        raise AssertionError("an attempt returns or raises")
+
+    async def _execute_once(self, context: Context, args: Any, kwargs: Any) -> ExecutionResult:
         work = context.work
         try:
             result = await super().execute(*args, **kwargs)
-            if result.errors:
-                result.errors = [presentable(error, context.request_id) for error in result.errors]
-                if work.writes and any(is_internal(error) for error in result.errors):
-                    result.data = None
-            try:
-                await work.finish(commit=result.data is not None)
-            except Exception as failure:
-                error = presentable(GraphQLError(str(failure), original_error=failure), context.request_id)
-                result = ExecutionResult(data=None, errors=[error])
+            for error in result.errors or ():
+                if isinstance(error.original_error, Replay):
+                    return EncodedResult(data=None, errors=None, body=error.original_error.response, replayed=True)
+                raise_transaction_conflict(error.original_error)
+            return await self._finish(context, result)
         finally:
             await work.close()
+
+    async def _finish(self, context: Context, result: ExecutionResult) -> ExecutionResult:
+        """Commit what the operation did, with the response where it is to be kept, and present its errors."""
+        work = context.work
+        if result.errors:
+            result.errors = [presentable(error, context.request_id) for error in result.errors]
+            if work.writes and any(is_internal(error) for error in result.errors):
+                result.data = None
+        try:
+            if work.writes and result.data is not None and context.idempotent_request is not None:
+                result = encode(result)
+                await context.idempotent_request.keep(work.session, result.body)
+            await work.finish(commit=result.data is not None)
+        except Exception as failure:
+            raise_transaction_conflict(failure)
+            error = presentable(GraphQLError(str(failure), original_error=failure), context.request_id)
+            result = ExecutionResult(data=None, errors=[error])
         return result
 
     def process_errors(self, errors: list[Any], execution_context: Any = None) -> None:
@@ -109,7 +154,7 @@ class Schema(strawberry.Schema):
 schema = Schema(
     query=Query,
     mutation=Mutation,
-    types=[OrderItem],
+    types=[OrderItem, AuditEntry],
     extensions=[lambda: ParserCache(_DOCUMENTS_KEPT), lambda: ValidationCache(_DOCUMENTS_KEPT)],
     config=StrawberryConfig(scalar_map=SCALARS),
     exception_handlers=HANDLERS,

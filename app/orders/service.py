@@ -20,7 +20,7 @@ from app.errors import (
 from app.models import Order, OrderItem, OrderStatus
 from app.orders import repository
 from app.security.viewer import Viewer, is_self_or_superuser
-from app.validation import Input, Quantity
+from app.validation import Input, Quantity, repeated
 
 MAX_ITEMS = 100
 
@@ -41,7 +41,8 @@ class NewOrder(Input):
 async def place_order(session: AsyncSession, viewer: Viewer, given: dict[str, Any]) -> Order:
     """Order products at their present prices, and take them from stock."""
     new = NewOrder.check(given)
-    _refuse_repeated(new.items)
+    if issues := repeated([item.product_id for item in new.items], lambda index: ("items", str(index), "productId")):
+        raise InvalidInput(issues)
     quantities = {item.product_id: item.quantity for item in new.items}
     products = await repository.products_to_order(session, list(quantities))
     for key in quantities:
@@ -61,7 +62,7 @@ async def cancel_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Orde
     order = await _own_order(session, viewer, key)
     if order.status is not OrderStatus.PLACED:
         raise InvalidTransition(order.status, f"An order that is {order.status} cannot be cancelled.")
-    await _give_back_stock(session, viewer, order)
+    await _give_back_stock(session, order)
     order.status = OrderStatus.CANCELLED
     await repository.save(session, order)
     return order
@@ -90,7 +91,7 @@ async def delete_order(session: AsyncSession, viewer: Viewer, key: UUID) -> None
     """Delete an order; one that nothing was fulfilled of is cancelled by it, and gives its stock back."""
     order = await _own_order(session, viewer, key)
     if order.status is OrderStatus.PLACED:
-        await _give_back_stock(session, viewer, order)
+        await _give_back_stock(session, order)
         order.status = OrderStatus.CANCELLED
     order.deleted_at = func.now()
     await repository.save(session, order)
@@ -103,8 +104,8 @@ async def _own_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
     return order
 
 
-async def _give_back_stock(session: AsyncSession, viewer: Viewer, order: Order) -> None:
-    quantities = {item.product_id: item.quantity for item in await repository.visible_items(session, viewer, order.id)}
+async def _give_back_stock(session: AsyncSession, order: Order) -> None:
+    quantities = await repository.ordered_quantities(session, order.id)
     await repository.lock_products(session, list(quantities))
     await repository.add_stock(session, quantities)
 
@@ -116,28 +117,17 @@ async def _managed_items(session: AsyncSession, viewer: Viewer, order: Order) ->
 
 def _chosen_items(managed: Mapping[UUID, OrderItem], product_ids: Sequence[UUID]) -> Sequence[OrderItem]:
     """Return the items to fulfil; InvalidInput names each product that is not one."""
-    issues = [] if product_ids else [InputIssue(("productIds",), "must have at least 1")]
+    if not 1 <= len(product_ids) <= MAX_ITEMS:
+        raise InvalidInput([InputIssue(("productIds",), f"must have 1 to {MAX_ITEMS}")])
+    issues = repeated(product_ids, lambda index: ("productIds", str(index)))
     for index, key in enumerate(product_ids):
-        if key in product_ids[:index]:
-            issues.append(InputIssue(("productIds", str(index)), "must be unique in the list"))
-        elif key not in managed:
+        if key not in managed:
             issues.append(InputIssue(("productIds", str(index)), "is not an item of this order and of your stores"))
         elif managed[key].fulfilled_at is not None:
             issues.append(InputIssue(("productIds", str(index)), "has been fulfilled already"))
     if issues:
         raise InvalidInput(issues)
     return [managed[key] for key in product_ids]
-
-
-def _refuse_repeated(items: Sequence[NewItem]) -> None:
-    seen: set[UUID] = set()
-    issues = []
-    for index, item in enumerate(items):
-        if item.product_id in seen:
-            issues.append(InputIssue(("items", str(index), "productId"), "must be unique in the order"))
-        seen.add(item.product_id)
-    if issues:
-        raise InvalidInput(issues)
 
 
 def _refuse_shortages(quantities: Mapping[UUID, int], products: Mapping[UUID, Row[Any]]) -> None:

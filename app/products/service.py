@@ -5,15 +5,17 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import Conflict, InputIssue, InvalidInput, NotFound, StaleVersion
+from app.audit import recording as audit
+from app.errors import Conflict, InvalidInput, NotFound, StaleVersion
 from app.models import Product, Store
 from app.products import repository
 from app.security.viewer import Viewer, is_self_or_superuser
 from app.stores.repository import locked_store
 from app.stores.service import managed_store, require_manager
-from app.validation import ABSENT, Input, Line, Paragraphs, Price, Stock
+from app.validation import ABSENT, Input, Line, Paragraphs, Price, Stock, repeated
 
 MAX_BATCH = 1_000
 
@@ -57,12 +59,16 @@ async def create_products(
     store = await managed_store(session, viewer, store_id)  # not shared: no name is taken while this looks
     new = NewProducts.check(given).products
     names = [product.name for product in new]
-    _refuse_repeated(names)
+    if issues := repeated(names, lambda index: ("products", str(index), "name")):
+        raise InvalidInput(issues)
     taken = await repository.taken_names(session, store_id, names)
     for index, name in enumerate(names):
         if name in taken:
             raise Conflict(f"products.{index}.name", "The store has a product of this name already.")
-    return await repository.insert_all(session, [{**_of_store(store), **product.model_dump()} for product in new])
+    products = await repository.insert_all(session, [{**_of_store(store), **product.model_dump()} for product in new])
+    fields = tuple(to_camel(field) for field in NewProduct.model_fields)
+    audit.note(session, *(audit.Change("Product", product.id, fields) for product in products))
+    return products
 
 
 async def update_product(
@@ -119,14 +125,3 @@ async def _locked(session: AsyncSession, key: UUID) -> tuple[Store, Product]:
 
 def _of_store(store: Store) -> dict[str, Any]:
     return {"store_id": store.id, "currency": store.currency}
-
-
-def _refuse_repeated(names: Sequence[str]) -> None:
-    seen: set[str] = set()
-    issues = []
-    for index, name in enumerate(names):
-        if name in seen:
-            issues.append(InputIssue(("products", str(index), "name"), "must be unique in the list"))
-        seen.add(name)
-    if issues:
-        raise InvalidInput(issues)

@@ -21,6 +21,11 @@ def account(work: UnitOfWork) -> DataLoader[UUID, User | None]:
     return row_loader(work, repository.PRESENT_BY_KEY, User.from_row)
 
 
+def acting_user(work: UnitOfWork) -> DataLoader[UUID, User | None]:
+    """Load users who are not deleted, and cannot be until the transaction ends."""
+    return row_loader(work, repository.ACTING_BY_KEY, User.from_row)
+
+
 def visible_user(work: UnitOfWork, viewer: Viewer | None) -> DataLoader[UUID, User | None]:
     """Load the users that the viewer may look up."""
     return row_loader(work, repository.visible_by_key(viewer), User.from_row)

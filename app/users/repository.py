@@ -17,8 +17,9 @@ users = table_of(User).c
 
 BY_KEY = select_all(User).where(with_key_in_array(users.id))
 PRESENT_BY_KEY = BY_KEY.where(users.deleted_at.is_(None))
+ACTING_BY_KEY = PRESENT_BY_KEY.with_for_update(read=True, key_share=True)
 PRESENT = Listing(select_all(User), [users.deleted_at.is_(None)])
-ORDERING = Ordering(name="id", descending=False, column=users.id, key=users.id)
+ORDERING = Ordering(name="ID", descending=False, column=users.id, key=users.id)
 
 _CONFLICTS = {"uq_users_email": ("email", "An account with this email exists already.")}
 
@@ -40,9 +41,10 @@ async def present_user(session: AsyncSession, key: UUID) -> User | None:
     return await session.scalar(select(User).where(User.id == key, User.deleted_at.is_(None)))
 
 
-async def locked_user(session: AsyncSession, key: UUID) -> User | None:
-    """Return the user who is not deleted, locked. Sessions are locked after their user, never before."""
-    found = select(User).where(User.id == key, User.deleted_at.is_(None)).with_for_update(key_share=True)
+async def locked_user(session: AsyncSession, key: UUID, *, for_deletion: bool = False) -> User | None:
+    """Return the user who is not deleted, locked; for deletion, also against whatever the user does meanwhile.
+    Sessions are locked after their user, never before."""
+    found = select(User).where(User.id == key, User.deleted_at.is_(None)).with_for_update(key_share=not for_deletion)
     return await session.scalar(found.execution_options(populate_existing=True))
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit import recording as audit
 from app.errors import Forbidden, IncorrectCredentials, NotFound
 from app.models import RefreshToken, Session, User
 from app.security import passwords
@@ -64,14 +65,10 @@ async def log_in(session: AsyncSession, email: str, password: str, lifetime: tim
     """Let a user in; IncorrectCredentials after the same time whether or not there is such an account."""
     address = normalised_email(email)
     user = None if address is None else await repository.user_to_log_in(session, address)
-    verified = user.password_hash if user else None
-    is_right = await passwords.verify_password(verified, password)
+    is_right = await passwords.verify_password(user.password_hash if user else None, password)
     if user is None or not is_right:
         raise IncorrectCredentials
-    await repository.lock_account(session, user)
-    changed = user.password_hash != verified  # meanwhile, by a new password or a new hash of the same
-    if user.deleted_at is not None or (changed and not await passwords.verify_password(user.password_hash, password)):
-        raise IncorrectCredentials
+    await _lock_verified(session, user, password)
     if passwords.needs_rehash(user.password_hash):
         user.password_hash = await passwords.hash_password(password)
     await repository.forget_expired_sessions(session, user.id, datetime.now(UTC))
@@ -88,6 +85,7 @@ async def refresh_session(session: AsyncSession, token: str, lifetime: timedelta
     now = datetime.now(UTC)
     if refresh_token.used_at is not None and login.ended_at is None:
         login.ended_at = now
+        _note_sessions(session, login.user_id)
     if login.ended_at is not None or refresh_token.expires_at <= now:
         return None
     refresh_token.used_at = now
@@ -101,16 +99,17 @@ async def log_out(session: AsyncSession, token: str) -> bool:
     if found is None or found[1].ended_at is not None:
         return False
     found[1].ended_at = datetime.now(UTC)
+    _note_sessions(session, found[1].user_id)
     return True
 
 
 async def update_user(session: AsyncSession, viewer: Viewer, key: UUID, given: dict[str, Any]) -> User:
     """Change an account; a new password ends its sessions."""
-    user = await _own_account(session, viewer, key)
+    user = await _managed_user(session, viewer, key)
     changes = UserChanges.check(given).changes()
     if "password" in changes:
         changes["password_hash"] = await passwords.hash_password(changes.pop("password"))
-        await repository.end_sessions(session, key)
+        await _end_sessions(session, key)
     for name, value in changes.items():
         setattr(user, name, value)
     await repository.save(session, user)
@@ -119,20 +118,34 @@ async def update_user(session: AsyncSession, viewer: Viewer, key: UUID, given: d
 
 async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
     """Close an account: its sessions end, and its stores close with it."""
-    user = await _own_account(session, viewer, key)
+    user = await _managed_user(session, viewer, key, for_deletion=True)
     user.deleted_at = func.now()
     await repository.save(session, user)
-    await repository.end_sessions(session, key)
+    await _end_sessions(session, key)
     await stores.delete_stores_of(session, key)
 
 
-async def _own_account(session: AsyncSession, viewer: Viewer, key: UUID) -> User:
-    user = await repository.locked_user(session, key)
+async def _managed_user(session: AsyncSession, viewer: Viewer, key: UUID, *, for_deletion: bool = False) -> User:
+    user = await repository.locked_user(session, key, for_deletion=for_deletion)
     if user is None:
         raise NotFound("User", key)
     if not is_self_or_superuser(viewer, key):
         raise Forbidden("Only the user and a superuser may change an account.")
     return user
+
+
+async def _lock_verified(session: AsyncSession, user: User, password: str) -> None:
+    """Lock the account; IncorrectCredentials where it was closed, or got another password, during verification."""
+    verified = user.password_hash
+    await repository.lock_account(session, user)
+    is_right = user.password_hash == verified or await passwords.verify_password(user.password_hash, password)
+    if user.deleted_at is not None or not is_right:
+        raise IncorrectCredentials
+
+
+async def _end_sessions(session: AsyncSession, user_id: UUID) -> None:
+    await repository.end_sessions(session, user_id)
+    _note_sessions(session, user_id)
 
 
 async def _begin_session(session: AsyncSession, user: User, lifetime: timedelta) -> Login:
@@ -147,4 +160,9 @@ async def _next_token(session: AsyncSession, user: User, login: Session, lifetim
     expires_at = datetime.now(UTC) + lifetime
     session.add(RefreshToken(session_id=login.id, token_hash=refresh_token_hash(token), expires_at=expires_at))
     await session.flush()
+    _note_sessions(session, user.id)
     return Login(user=user, refresh_token=token)
+
+
+def _note_sessions(session: AsyncSession, user_id: UUID) -> None:
+    audit.note(session, audit.Change("User", user_id, ("sessions",)))

@@ -26,9 +26,13 @@ from strawberry.asgi import GraphQL
 from strawberry.http.base import BaseRequestProtocol
 from typer.testing import CliRunner, Result
 
+from app import models
 from app.graphql import graphiql
 from app.graphql.graphiql import fetch, manifest
 from app.graphql.graphiql.manifest import Asset, integrity
+from app.main import create_app
+from app.settings import Settings
+from tests.market import Market
 
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Page
@@ -334,8 +338,16 @@ def received() -> list[Headers]:
 
 
 @pytest.fixture
-def graphiql_server(received: list[Headers]) -> Iterator[str]:
-    with serve(recording(small_app(), received)) as url:
+async def kettle(committed_market: Market) -> models.Product:
+    """Something for the first query to find."""
+    store = await committed_market.store(name="Nordlicht")
+    return await committed_market.product(store, name="Kettle, whistling")
+
+
+@pytest.fixture
+def graphiql_server(settings: Settings, kettle: models.Product, received: list[Headers]) -> Iterator[str]:
+    """The base URL of the API itself, with a product in its database."""
+    with serve(recording(create_app(settings), received)) as url:
         yield url
 
 
@@ -390,7 +402,7 @@ def write_headers(page: "Page", headers: str) -> None:
 
 
 def test_in_a_browser_queries_headers_and_explorer_work(
-    browser_page: "Page", graphiql_server: str, received: list[Headers]
+    graphiql_server: str, browser_page: "Page", received: list[Headers]
 ) -> None:
     from playwright.sync_api import expect
 
@@ -403,7 +415,8 @@ def test_in_a_browser_queries_headers_and_explorer_work(
 
     editor.click()
     page.keyboard.press("Control+Enter")
-    expect(answer).to_contain_text('"totalCount"')
+    expect(answer).to_contain_text('"name": "Kettle, whistling"')
+    expect(answer).to_contain_text('"totalCount": 1')
 
     write_headers(page, '{"Authorization": "Bearer written-in-the-tab"}')
     with page.expect_response(lambda response: response.request.method == "POST"):

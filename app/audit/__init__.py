@@ -1,0 +1,1 @@
+"""The audit trail: which mutation changed what, and who did it."""

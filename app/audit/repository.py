@@ -1,0 +1,54 @@
+"""The SQL of the audit trail."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, false, insert, true
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models import AuditEntry
+from app.pagination import Listing, Ordering
+from app.security.viewer import Viewer
+from app.sql import select_all, table_of, text_argument, with_key_in_array
+
+entries = table_of(AuditEntry).c
+
+LATEST_FIRST = Ordering(name="ID", descending=True, column=entries.id, key=entries.id)
+
+
+@dataclass(frozen=True)
+class AuditCriteria:
+    """Which entries of the audit trail."""
+
+    actor_id: UUID | None = None
+    entity_id: UUID | None = None
+    operation: str | None = None
+
+    def conditions(self) -> Sequence[ColumnElement[bool]]:
+        """Return the criteria as SQL; BadUserInput names a text that cannot be one."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.actor_id is not None:
+            conditions.append(entries.actor_id == self.actor_id)
+        if self.entity_id is not None:
+            conditions.append(entries.entity_id == self.entity_id)
+        if self.operation is not None:
+            conditions.append(entries.operation == text_argument("filter.operation", self.operation))
+        return conditions
+
+
+def listing(criteria: AuditCriteria) -> Listing:
+    """Return the entries that meet the criteria."""
+    return Listing(select_all(AuditEntry), criteria.conditions())
+
+
+def visible_by_key(viewer: Viewer | None) -> Select[Any]:
+    """Return the statement for the entries with `:keys`, of which only a superuser sees any."""
+    is_superuser = viewer is not None and viewer.is_superuser
+    return select_all(AuditEntry).where(with_key_in_array(entries.id), true() if is_superuser else false())
+
+
+async def insert_all(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert entries."""
+    await session.execute(insert(AuditEntry), list(rows))

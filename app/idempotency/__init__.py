@@ -1,0 +1,1 @@
+"""Requests that a client may send again without a second effect."""

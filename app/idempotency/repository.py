@@ -1,0 +1,40 @@
+"""The SQL of idempotency keys."""
+
+from datetime import datetime
+
+from sqlalchemy import and_, delete, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models import IdempotencyKey
+
+_PRUNED_AT_ONCE = 10
+
+
+async def claim(session: AsyncSession, scope: str, key: str, fingerprint: bytes) -> bool:
+    """Insert the key; False where there is one. Waits for the end of a request that has just claimed it."""
+    claimed = insert(IdempotencyKey).values(scope=scope, key=key, fingerprint=fingerprint)
+    inserted = await session.scalar(claimed.on_conflict_do_nothing().returning(IdempotencyKey.id))
+    return inserted is not None
+
+
+async def find(session: AsyncSession, scope: str, key: str) -> IdempotencyKey | None:
+    """Return the key with its response."""
+    found = select(IdempotencyKey).where(IdempotencyKey.scope == scope, IdempotencyKey.key == key)
+    return await session.scalar(found)
+
+
+async def keep(session: AsyncSession, scope: str, key: str, response: bytes) -> None:
+    """Store the response of the request that has claimed the key."""
+    claimed = update(IdempotencyKey).where(IdempotencyKey.scope == scope, IdempotencyKey.key == key)
+    await session.execute(claimed.values(response=response))
+
+
+async def forget(session: AsyncSession, scope: str, key: str, expired_before: datetime) -> None:
+    """Delete this key if it has expired, and a few others that have: each request clears away a little more than
+    it leaves, so no other process must."""
+    some = select(IdempotencyKey.id).where(IdempotencyKey.created_at < expired_before)
+    some = some.order_by(IdempotencyKey.created_at).limit(_PRUNED_AT_ONCE).with_for_update(skip_locked=True)
+    this = tuple_(IdempotencyKey.scope, IdempotencyKey.key) == (scope, key)
+    expired = and_(IdempotencyKey.created_at < expired_before, or_(this, IdempotencyKey.id.in_(some)))
+    await session.execute(delete(IdempotencyKey).where(expired), execution_options={"synchronize_session": False})

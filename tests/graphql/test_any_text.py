@@ -1,0 +1,177 @@
+"""Whatever text a client sends in whatever place, the answer is never an internal error: every string, id, date and
+decimal of every argument is tried."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from graphql import (
+    GraphQLArgument,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    build_schema,
+    get_named_type,
+)
+
+from app.graphql.schema import schema_sdl
+from app.security import passwords
+from tests.api import Api
+from tests.market import Market, gid
+from tests.security.hashing import use_recording_hasher
+
+TEXTS = [
+    "\0",
+    "a\0b",
+    "",
+    " ",
+    "x" * 20_000,
+    "\x1b\x7f\u202e\ufeff\U0001f600",
+    "'; DROP TABLE users; --",
+    '"\\%_{}$1:x',
+]
+TEXTUAL = {"String", "ID", "DateTime", "Decimal"}
+EXAMPLES = {
+    "email": "ada@example.com",
+    "country": "DE",
+    "currency": "EUR",
+    "Decimal": "1.00",
+    "DateTime": "2026-01-01T00:00:00Z",
+    "Int": 1,
+    "Boolean": True,
+}
+PARENTS = {"Query": "", "Mutation": "", "Store": 'store(id: "{Store}")', "User": "viewer"}
+Path = tuple[str, ...]
+SCHEMA = build_schema(schema_sdl())
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the schema a client may write text: a field, and the path into its arguments."""
+
+    parent: str
+    field: str
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.parent}.{self.field}({'.'.join(self.path)})"
+
+    @property
+    def definition(self) -> GraphQLField:
+        type_ = SCHEMA.type_map[self.parent]
+        assert isinstance(type_, GraphQLObjectType)
+        definition: GraphQLField = type_.fields[self.field]
+        return definition
+
+    @property
+    def subject(self) -> str:
+        """The type whose row an `id` of this field means."""
+        return next(
+            (name for name in ("User", "Store", "Order") if self.field.lower().endswith(name.lower())), "Product"
+        )
+
+
+def textual_paths(type_: GraphQLInputType, path: Path) -> Iterator[Path]:
+    named = get_named_type(type_)
+    if isinstance(named, GraphQLScalarType) and named.name in TEXTUAL:
+        yield path
+    elif isinstance(named, GraphQLInputObjectType):
+        for name, field in named.fields.items():
+            yield from textual_paths(field.type, (*path, name))
+
+
+def places() -> Iterator[Place]:
+    for type_ in SCHEMA.type_map.values():
+        if isinstance(type_, GraphQLObjectType) and not type_.name.startswith("__") and type_.name != "Subscription":
+            for name, field in type_.fields.items():
+                for argument, definition in field.args.items():
+                    for path in textual_paths(definition.type, (argument,)):
+                        yield Place(type_.name, name, path)
+
+
+def value(
+    definition: GraphQLArgument | GraphQLInputField, path: Path, place: Place, text: str, ids: dict[str, str]
+) -> Any:
+    """Return an argument that is as it should be, but for the text at the target."""
+    named, is_list = get_named_type(definition.type), _is_list(definition.type)
+    result: Any
+    if path == place.path:
+        result = text
+    elif isinstance(named, GraphQLInputObjectType):
+        result = {
+            name: value(field, (*path, name), place, text, ids)
+            for name, field in named.fields.items()
+            if isinstance(field.type, GraphQLNonNull) or place.path[: len(path) + 1] == (*path, name)
+        }
+    elif isinstance(named, GraphQLEnumType):
+        result = next(iter(named.values))
+    elif named.name == "ID":
+        result = next((id for name, id in ids.items() if name.lower() in path[-1]), ids[place.subject])
+    else:
+        result = EXAMPLES.get(path[-1]) or EXAMPLES.get(named.name) or "Any text"
+    return [result] if is_list else result
+
+
+def _is_list(type_: GraphQLInputType) -> bool:
+    inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+    return isinstance(inner, GraphQLList)
+
+
+def document(place: Place, arguments: list[str], ids: dict[str, str]) -> str:
+    """Return an operation that calls the field with variables, and reads what it answers."""
+    field = place.definition
+    result = get_named_type(field.type)
+    fields = result.fields if isinstance(result, GraphQLObjectType) else {}
+    selection = "{ totalCount nodes { __typename } }" if "nodes" in fields else "{ __typename }"
+    if isinstance(result, GraphQLScalarType):
+        selection = ""
+    passed = ", ".join(f"{name}: ${name}" for name in arguments)
+    declared = ", ".join(f"${name}: {field.args[name].type}" for name in arguments)
+    call = f"{place.field}({passed}) {selection}"
+    if parent := PARENTS[place.parent].format(**ids):
+        call = f"{parent} {{ {call} }}"
+    return f"{'mutation' if place.parent == 'Mutation' else 'query'} ({declared}) {{ {call} }}"
+
+
+@pytest.fixture(autouse=True)
+async def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    await use_recording_hasher(monkeypatch)
+    yield
+    passwords._nobodys_hash.cache_clear()
+
+
+@pytest.fixture
+async def ids(market: Market) -> dict[str, str]:
+    """Return the id of a row of each type that a field looks up."""
+    superuser = await market.superuser()
+    store = await market.store(superuser)
+    product = await market.product(store)
+    order = await market.order(superuser, product)
+    return {"User": gid(superuser), "Store": gid(store), "Product": gid(product), "Order": gid(order)}
+
+
+@pytest.mark.parametrize("place", list(places()), ids=str)
+async def test_no_text_is_an_internal_error(api: Api, market: Market, ids: dict[str, str], place: Place) -> None:
+    superuser = await market.superuser()
+
+    for text in TEXTS:
+        arguments = {
+            name: value(argument, (name,), place, text, ids)
+            for name, argument in place.definition.args.items()
+            if isinstance(argument.type, GraphQLNonNull) or name == place.path[0]
+        }
+        response = await api.send(document(place, list(arguments), ids), arguments, user=superuser)
+
+        assert response.status_code == 200
+        for error in response.json().get("errors", ()):
+            assert error["extensions"]["code"] == "BAD_USER_INPUT", (text, error)
+            # of what was tried, and not of anything else that kept the text from where it might do harm
+            blamed = [step for step in error["extensions"].get("argument", "").split(".") if not step.isdigit()]
+            assert blamed in ([""], list(place.path)), (text, error)

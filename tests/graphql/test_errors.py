@@ -1,0 +1,180 @@
+"""Every failure has a stable code; what was not foreseen is logged whole and shown to nobody."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import literal_column
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.products import repository as products
+from app.stores import service as stores
+from app.users import repository as users
+from tests.api import Api
+from tests.market import Market, gid
+
+ORDERS = "query ($filter: OrderFilter) { orders(filter: $filter) { totalCount } }"
+PRODUCTS = "query ($first: Int, $filter: ProductFilter) { products(first: $first, filter: $filter) { totalCount } }"
+NODE = "query ($id: ID!) { node(id: $id) { id } }"
+CREATE_STORE = """
+mutation {
+  createStore(input: { name: "A", street: "B", zipcode: "1", city: "C", country: "DE", currency: "EUR" }) {
+    __typename
+  }
+}
+"""
+SECRET = "the safe is behind the painting"
+
+
+async def code_of(api: Api, document: str, variables: dict[str, Any] | None = None) -> Any:
+    return (await api.error(document, variables))["code"]
+
+
+@pytest.mark.parametrize(
+    "document", ["{", "query {", "{ a(", "}", "nonsense", '{ node(id: "\\uD800") { id } }', "{ a " * 3000]
+)
+async def test_a_document_that_does_not_parse(api: Api, document: str) -> None:
+    assert await code_of(api, document) == "GRAPHQL_PARSE_FAILED"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ nothing }",
+        "{ stores }",
+        "{ viewer { password } }",
+        '{ stores(first: "2") { totalCount } }',
+        "{ stores(first: 2147483648) { totalCount } }",
+        f"{{ stores(first: {'9' * 5000}) {{ totalCount }} }}",
+        "{ orders(filter: { status: [LOST] }) { totalCount } }",
+        '{ orders(filter: { status: ["PLACED"] }) { totalCount } }',
+        '{ orders(filter: { date: { gte: "yesterday" } }) { totalCount } }',
+        "{ orders(filter: { date: { gte: 2026 } }) { totalCount } }",
+        "{ products(filter: { price: { gte: 1.5 } }) { totalCount } }",
+        '{ products(filter: { price: { gte: "cheap" } }) { totalCount } }',
+        f"{{ products(filter: {{ price: {{ gte: {'9' * 5000} }} }}) {{ totalCount }} }}",
+        "{ node { id } }",
+        "{ ...missing }",
+        "query ($id: Nothing) { viewer { id } }",
+        "mutation { placeOrder(input: {}) { __typename } }",
+    ],
+)
+async def test_a_document_that_is_not_valid(api: Api, document: str) -> None:
+    result = await api.execute(document)
+
+    assert result["data"] is None
+    assert {error["extensions"]["code"] for error in result["errors"]} == {"GRAPHQL_VALIDATION_FAILED"}
+
+
+@pytest.mark.parametrize(
+    ("document", "variables"),
+    [
+        (NODE, {}),
+        (NODE, {"id": None}),
+        (NODE, {"id": 1.5}),
+        (NODE, {"id": ["Store_1"]}),
+        (PRODUCTS, {"first": "2"}),
+        (PRODUCTS, {"first": 2**31}),
+        (PRODUCTS, {"first": 10**40}),
+        (PRODUCTS, {"first": 1.5}),
+        (PRODUCTS, {"filter": "bread"}),
+        (PRODUCTS, {"filter": {"colour": "red"}}),
+        (PRODUCTS, {"filter": {"search": 5}}),
+        (PRODUCTS, {"filter": {"price": {"gte": 1.5}}}),
+        (PRODUCTS, {"filter": {"price": {"gte": True}}}),
+        (PRODUCTS, {"filter": {"price": {"gte": "cheap"}}}),
+        (PRODUCTS, {"filter": {"price": {"gte": "NaN"}}}),
+        (PRODUCTS, {"filter": {"price": {"gte": "1e999999999"}}}),
+        (PRODUCTS, {"filter": {"price": {"gte": 10**40}}}),
+        (PRODUCTS, {"filter": {"inStock": "yes"}}),
+        (ORDERS, {"filter": {"status": ["LOST"]}}),
+        (ORDERS, {"filter": {"status": [1]}}),
+        (ORDERS, {"filter": {"date": {"gte": "yesterday"}}}),
+        (ORDERS, {"filter": {"date": {"gte": "2026-01-01T00:00:00"}}}),
+        (ORDERS, {"filter": {"date": {"gte": "0001-01-01T00:00:00+14:00"}}}),
+        (ORDERS, {"filter": {"date": {"lt": "9999-12-31T23:59:59-14:00"}}}),
+        (ORDERS, {"filter": {"date": {"lt": 1_700_000_000}}}),
+    ],
+)
+async def test_variables_that_do_not_fit(api: Api, document: str, variables: dict[str, Any]) -> None:
+    result = await api.execute(document, variables)
+
+    assert result["data"] is None
+    assert [error["extensions"]["code"] for error in result["errors"]] == ["BAD_USER_INPUT"]
+
+
+@pytest.mark.parametrize("id", [10**40, -1, 0, 2**63])
+async def test_a_number_is_not_an_id_however_large(api: Api, id: int) -> None:
+    assert await code_of(api, NODE, {"id": id}) == "BAD_USER_INPUT"
+
+
+async def test_what_needs_a_login_and_what_is_not_allowed(api: Api, market: Market) -> None:
+    users = "{ users { totalCount } }"
+
+    assert await code_of(api, users) == "UNAUTHENTICATED"
+    assert (await api.error(users, user=await market.user()))["code"] == "FORBIDDEN"
+
+
+async def test_an_error_tells_where_it_belongs(api: Api, market: Market) -> None:
+    store = await market.store()
+
+    error = await api.error(
+        "query ($id: ID!) { shop: store(id: $id) { products(first: -1) { totalCount } } }", {"id": gid(store)}
+    )
+
+    assert error["path"] == ["shop", "products"]
+    assert error["locations"] == [{"line": 1, "column": 43}]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "first"}
+
+
+async def test_what_was_not_foreseen_is_shown_as_the_id_of_the_request(
+    api: Api, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(stores, "create_store", fail)
+
+    response = await api.send(CREATE_STORE, user=await market.user())
+
+    request_id = response.headers["X-Request-ID"]
+    (error,) = response.json()["errors"]
+    assert error["path"] == ["createStore"]
+    assert error["extensions"] == {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id}
+    assert error["message"] == f"Something went wrong on our side. Tell us the request id {request_id}."
+    assert response.json()["data"] is None
+    assert SECRET not in response.text
+
+
+async def test_a_failing_statement_of_a_query_is_not_shown(
+    api: Api, connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = users.BY_KEY.where(literal_column("1/0") == 1)
+    monkeypatch.setattr(users, "PRESENT_BY_KEY", broken)
+    query = '{ user(id: "User_01970000-0000-7000-8000-000000000000") { id } __typename }'
+
+    async with connection.begin_nested() as savepoint:
+        response = await api.send(query)
+        await savepoint.rollback()
+
+    result = response.json()
+    assert result["data"] == {"user": None, "__typename": "Query"}
+    assert [error["extensions"]["code"] for error in result["errors"]] == ["INTERNAL_SERVER_ERROR"]
+    assert "SELECT" not in response.text
+    assert "division" not in response.text
+
+
+async def test_a_query_whose_data_is_partly_there_keeps_it(
+    api: Api, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = await market.product(name="Bread")
+
+    def fail(_: object) -> None:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(products, "visible_by_key", fail)
+    query = "query ($id: ID!) { product(id: $id) { name } products { nodes { name } } }"
+
+    result = await api.execute(query, {"id": gid(product)})
+
+    assert result["data"] == {"product": None, "products": {"nodes": [{"name": "Bread"}]}}
+    assert [error["extensions"]["code"] for error in result["errors"]] == ["INTERNAL_SERVER_ERROR"]

@@ -1,0 +1,126 @@
+"""Every connection goes back to the pool, whatever became of the operation that took it."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import func, literal_column, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.pool import QueuePool
+
+from app.database import Database, UnitOfWork
+from app.users import repository as users
+from tests.api import Api
+from tests.graphql.test_transactions import CREATE, CREATE_AND_FAIL, PAGE
+from tests.market import Market, gid
+
+
+class Pool:
+    """How many connections of the application's pool are out."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        assert isinstance(engine.pool, QueuePool)
+        self._pool = engine.pool
+
+    @property
+    def taken(self) -> int:
+        return self._pool.checkedout()
+
+
+@pytest.fixture
+def pool(committed_engine: AsyncEngine) -> Pool:
+    return Pool(committed_engine)
+
+
+OPERATIONS = {
+    "a query": PAGE,
+    "a query of nothing in the database": "{ __typename }",
+    "a document that does not parse": "{",
+    "a document that is not valid": "{ nothing }",
+    "a mutation that stands": CREATE,
+    "a mutation with a typed failure": CREATE.replace("Bread", ""),
+    "a mutation that is forbidden": CREATE_AND_FAIL,
+    "a mutation with a malformed id": 'mutation { deleteStore(id: "1") { __typename } }',
+    "a field that fails at once beside one that loads": "{ products { nodes { id } } users { nodes { id } } }",
+    "a field that fails at once before one that loads": "{ users { nodes { id } } products { nodes { id } } }",
+    "a page too large beside one that loads": "{ stores { nodes { id } } products(first: 101) { nodes { id } } }",
+    "a malformed id beside one that loads": 'query ($store: ID!) { nodes(ids: [$store, $store, "1"]) { id } }',
+    "a malformed id before one that loads": 'query ($store: ID!) { nodes(ids: ["1", $store]) { id } }',
+    "a nested field that fails beside one that loads": """
+        query ($store: ID!) { store(id: $store) { owner { fullName } products(first: 101) { totalCount } } }
+    """,
+    "a payload of which a part fails": """
+        mutation ($store: ID!) {
+          updateStore(input: { id: $store, city: "Paris" }) {
+            ... on Store { owner { stores { nodes { id } } } products(first: 101) { nodes { id } } }
+          }
+        }
+    """,
+}
+
+
+async def test_the_connection_goes_back_to_the_pool_after_every_operation(
+    committed_api: Api, committed_market: Market, pool: Pool
+) -> None:
+    owner = await committed_market.user()
+    variables = {"store": gid(await committed_market.store(owner))}
+    assert pool.taken == 0
+
+    for name, operation in OPERATIONS.items():
+        await committed_api.send(operation, variables, user=owner)
+        assert pool.taken == 0, name
+        # what a field that failed had begun to load must not take a connection later either
+        await committed_api.send("{ stores { totalCount } }")
+        assert pool.taken == 0, name
+
+
+async def test_the_connection_goes_back_to_the_pool_after_a_statement_that_failed(
+    committed_api: Api, committed_market: Market, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await committed_market.user()
+    for statement in ("PRESENT_BY_KEY", "ACTING_BY_KEY"):
+        monkeypatch.setattr(users, statement, users.BY_KEY.where(literal_column("1/0") == 1))
+
+    for operation in ("{ viewer { id } }", CREATE):
+        error = await committed_api.error(operation, {"store": "Store_1"}, user=owner)
+        assert error["code"] == "INTERNAL_SERVER_ERROR"
+        assert pool.taken == 0
+
+
+async def test_a_connection_is_not_given_back_while_a_statement_is_on_its_way(
+    committed_engine: AsyncEngine, pool: Pool
+) -> None:
+    lock = select(func.pg_advisory_xact_lock(1))
+    waiting = text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    work = UnitOfWork(Database(committed_engine))
+
+    async with committed_engine.begin() as holder:
+        await holder.execute(lock)
+        reading = asyncio.create_task(work.rows(lock))
+        while not await holder.scalar(waiting):
+            pass
+        closing = asyncio.create_task(work.close())
+        await holder.scalar(waiting)
+        assert not closing.done()
+        assert pool.taken == 2
+    await asyncio.gather(reading, closing)
+
+    assert pool.taken == 0
+
+
+async def test_the_connection_goes_back_to_the_pool_after_a_commit_that_failed(
+    committed_api: Api, committed_market: Market, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await committed_market.user()
+    store = await committed_market.store(owner)
+
+    async def fail(_: AsyncSession) -> None:
+        raise ConnectionResetError("the cable was pulled")
+
+    monkeypatch.setattr(AsyncSession, "commit", fail)
+    error = await committed_api.error(CREATE, {"store": gid(store)}, user=owner)
+
+    assert error["code"] == "INTERNAL_SERVER_ERROR"
+    assert pool.taken == 0

@@ -1,0 +1,176 @@
+"""What stands in the database when the response is there, and what is sent to Postgres around it."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from asyncpg.transaction import Transaction
+from sqlalchemy import event, literal_column
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.models import Order, Product
+from app.orders import service as orders
+from app.users import repository as users
+from tests.api import Api
+from tests.market import Market, gid
+from tests.orders.operations import number_of
+
+CREATE = """
+mutation ($store: ID!) {
+  createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { __typename ... on Product { id } }
+}
+"""
+CREATE_AND_FAIL = """
+mutation ($store: ID!) {
+  createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { __typename }
+  deleteOrder(id: "Order_01970000-0000-7000-8000-000000000000") { __typename }
+}
+"""
+PAGE = "{ products { nodes { name store { name } } totalCount } }"
+
+
+@pytest.fixture
+def sent(committed_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The first word of all that goes to Postgres, also of what begins and ends a transaction."""
+    words: list[str] = []
+
+    def record(word: str, method: Callable[[Transaction], Awaitable[None]]) -> Callable[[Transaction], Awaitable[None]]:
+        async def recorded(transaction: Transaction) -> None:
+            words.append(word)
+            await method(transaction)
+
+        return recorded
+
+    monkeypatch.setattr(Transaction, "start", record("BEGIN", Transaction.start))
+    monkeypatch.setattr(Transaction, "commit", record("COMMIT", Transaction.commit))
+    monkeypatch.setattr(Transaction, "rollback", record("ROLLBACK", Transaction.rollback))
+
+    def record_statement(_: Any, __: Any, statement: str, *___: Any) -> None:
+        words.append(statement.split()[0])
+
+    event.listen(committed_engine.sync_engine, "after_cursor_execute", record_statement)
+    yield words
+    event.remove(committed_engine.sync_engine, "after_cursor_execute", record_statement)
+
+
+async def stored(committed_engine: AsyncEngine, model: type[Product] | type[Order] = Product) -> int:
+    """Return how many rows another connection sees."""
+    async with committed_engine.connect() as connection:
+        return await number_of(connection, model)
+
+
+async def test_a_mutation_is_committed_when_its_response_is_there(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    owner = await committed_market.user()
+    store = await committed_market.store(owner)
+
+    await committed_api.data(CREATE, {"store": gid(store)}, user=owner)
+
+    assert await stored(committed_engine) == 1
+
+
+async def test_nothing_of_a_mutation_that_failed_is_committed(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    owner = await committed_market.user()
+    store = await committed_market.store(owner)
+
+    error = await committed_api.error(CREATE_AND_FAIL, {"store": gid(store)}, user=owner)
+
+    assert error["code"] == "FORBIDDEN"
+    assert await stored(committed_engine) == 0
+
+
+async def test_a_connection_that_a_query_used_is_transactional_again(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    owner = await committed_market.user()
+    store = await committed_market.store(owner)
+    await committed_api.data(PAGE, user=owner)
+    assert committed_engine.pool.status().startswith("Pool size: 20  Connections in pool: 1 ")
+
+    await committed_api.error(CREATE_AND_FAIL, {"store": gid(store)}, user=owner)
+
+    assert await stored(committed_engine) == 0
+
+
+async def test_no_order_is_confirmed_that_postgres_has_given_up(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, product = await committed_market.user(), await committed_market.product(stock=5)
+    place_order = orders.place_order
+
+    async def place_before_reads_break(*arguments: Any) -> Order:
+        order = await place_order(*arguments)
+        monkeypatch.setattr(users, "PRESENT_BY_KEY", users.BY_KEY.where(literal_column("1/0") == 1))
+        return order
+
+    monkeypatch.setattr(orders, "place_order", place_before_reads_break)
+    mutation = """
+    mutation ($id: ID!) {
+      placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) { ... on Order { id customer { id } } }
+    }
+    """
+
+    result = await committed_api.execute(mutation, {"id": gid(product)}, user=customer)
+
+    # `customer` may be null, but the statement that failed has ended the transaction
+    assert result["data"] is None
+    assert [error["extensions"]["code"] for error in result["errors"]] == ["INTERNAL_SERVER_ERROR"]
+    assert await stored(committed_engine, Order) == 0
+
+
+async def test_a_commit_that_fails_is_an_internal_error(
+    committed_api: Api,
+    committed_market: Market,
+    committed_engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner = await committed_market.user()
+    store = await committed_market.store(owner)
+
+    async def fail(_: AsyncSession) -> None:
+        raise ConnectionResetError("the cable was pulled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AsyncSession, "commit", fail)
+        response = await committed_api.send(CREATE, {"store": gid(store)}, user=owner)
+
+    assert response.status_code == 200
+    result = response.json()
+    assert result["data"] is None
+    assert [error["extensions"] for error in result["errors"]] == [
+        {"code": "INTERNAL_SERVER_ERROR", "requestId": response.headers["X-Request-ID"]}
+    ]
+    assert "cable" not in response.text
+    assert await stored(committed_engine) == 0
+
+
+async def test_a_query_begins_no_transaction(committed_api: Api, committed_market: Market, sent: list[str]) -> None:
+    await committed_market.product()
+    sent.clear()
+
+    data = await committed_api.data(PAGE)
+
+    assert data["products"]["totalCount"] == 1
+    assert sent == ["SELECT"] * 3
+
+
+async def test_a_mutation_is_one_transaction_with_a_savepoint_for_each_field(
+    committed_api: Api, committed_market: Market, sent: list[str]
+) -> None:
+    owner = await committed_market.user()
+    store = await committed_market.store(owner)
+    mutation = """
+    mutation ($store: ID!) {
+      first: createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { __typename }
+      second: createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { __typename }
+    }
+    """
+    sent.clear()
+
+    await committed_api.data(mutation, {"store": gid(store)}, user=owner)
+
+    marks = [word for word in sent if word not in {"SELECT", "INSERT"}]
+    assert marks == ["BEGIN", "SAVEPOINT", "RELEASE", "SAVEPOINT", "ROLLBACK", "COMMIT"]

@@ -1,0 +1,100 @@
+"""The mutations of orders, as tests send them."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.models import Base, Order, Product, User
+from tests.api import Api
+from tests.market import Market, gid
+
+NOBODY_ID = UUID("01970000-0000-7000-8000-000000000000")
+
+_PAYLOAD = """
+  __typename
+  ... on Order {
+    id
+    status
+    customer { id }
+    totals { amount currency }
+    items {
+      product { id }
+      quantity
+      fulfilledAt
+      unitPrice { amount currency }
+      lineTotal { amount currency }
+    }
+  }
+  ... on NotFound { id message }
+"""
+PLACE = f"""
+mutation ($items: [OrderItemInput!]!) {{
+  placeOrder(input: {{ items: $items }}) {{
+    {_PAYLOAD}
+    ... on InvalidInput {{ issues {{ path message }} }}
+    ... on InsufficientStock {{ shortages {{ requested available product {{ id }} }} }}
+  }}
+}}
+"""
+CANCEL = f"""
+mutation ($id: ID!) {{
+  cancelOrder(id: $id) {{ {_PAYLOAD} ... on InvalidTransition {{ status }} }}
+}}
+"""
+FULFIL = f"""
+mutation ($orderId: ID!, $productIds: [ID!]!) {{
+  fulfillOrderItems(input: {{ orderId: $orderId, productIds: $productIds }}) {{
+    {_PAYLOAD}
+    ... on InvalidInput {{ issues {{ path message }} }}
+    ... on InvalidTransition {{ status }}
+  }}
+}}
+"""
+DELETE = """
+mutation ($id: ID!) {
+  deleteOrder(id: $id) { __typename ... on OrderDeleted { id } ... on NotFound { id message } }
+}
+"""
+
+
+def item(product: Product | str, quantity: int = 1) -> dict[str, Any]:
+    """Return an item of placeOrder."""
+    return {"productId": product if isinstance(product, str) else gid(product), "quantity": quantity}
+
+
+async def place(api: Api, user: User, *items: dict[str, Any]) -> Any:
+    """Place an order and return its result."""
+    return (await api.data(PLACE, {"items": list(items)}, user=user))["placeOrder"]
+
+
+async def cancel(api: Api, user: User, order: Order | str) -> Any:
+    """Cancel an order and return the result."""
+    id = order if isinstance(order, str) else gid(order)
+    return (await api.data(CANCEL, {"id": id}, user=user))["cancelOrder"]
+
+
+async def fulfil(api: Api, user: User, order: Order | str, *products: Product) -> Any:
+    """Fulfil items of an order and return the result."""
+    variables = {
+        "orderId": order if isinstance(order, str) else gid(order),
+        "productIds": [gid(product) for product in products],
+    }
+    return (await api.data(FULFIL, variables, user=user))["fulfillOrderItems"]
+
+
+async def delete(api: Api, user: User, order: Order | str) -> Any:
+    """Delete an order and return the result."""
+    id = order if isinstance(order, str) else gid(order)
+    return (await api.data(DELETE, {"id": id}, user=user))["deleteOrder"]
+
+
+async def stock_of(market: Market, product: Product) -> int | None:
+    """Return how many are left in the database."""
+    return (await market.reload(product)).stock
+
+
+async def number_of(connection: AsyncConnection, model: type[Base]) -> int:
+    """Return how many rows the table has, deleted or not."""
+    return await connection.scalar(select(func.count()).select_from(model)) or 0

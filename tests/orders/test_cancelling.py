@@ -1,0 +1,121 @@
+"""Cancelling gives stock back, once, while nothing has been fulfilled."""
+
+import pytest
+
+from app.models import OrderStatus
+from tests.api import Api
+from tests.market import Market, gid
+from tests.orders.operations import CANCEL, NOBODY_ID, cancel, fulfil, item, place, stock_of
+
+
+async def test_cancelling_gives_back_what_the_order_took(api: Api, market: Market) -> None:
+    customer, bread, wine = await market.user(), await market.product(stock=10), await market.product(stock=3)
+    order = await place(api, customer, item(bread, 4), item(wine, 3))
+
+    cancelled = await cancel(api, customer, order["id"])
+
+    assert cancelled == {**order, "status": "CANCELLED"}
+    assert [await stock_of(market, product) for product in (bread, wine)] == [10, 3]
+
+
+async def test_stock_is_given_back_only_once(api: Api, market: Market) -> None:
+    customer, bread = await market.user(), await market.product(stock=10)
+    order = await place(api, customer, item(bread, 4))
+    await cancel(api, customer, order["id"])
+
+    again = await cancel(api, customer, order["id"])
+
+    assert again == {"__typename": "InvalidTransition", "status": "CANCELLED"}
+    assert await stock_of(market, bread) == 10
+
+
+async def test_only_the_stock_of_this_order_is_given_back(api: Api, market: Market) -> None:
+    customer, bread = await market.user(), await market.product(stock=10)
+    order = await place(api, customer, item(bread, 4))
+    await place(api, customer, item(bread, 1))
+
+    await cancel(api, customer, order["id"])
+
+    assert await stock_of(market, bread) == 9
+
+
+async def test_stock_that_is_not_tracked_stays_so(api: Api, market: Market) -> None:
+    customer, bread = await market.user(), await market.product(stock=None)
+    order = await place(api, customer, item(bread, 4))
+
+    await cancel(api, customer, order["id"])
+
+    assert await stock_of(market, bread) is None
+    assert bread.version == 1
+
+
+async def test_a_product_deleted_meanwhile_gets_its_stock_back(api: Api, market: Market) -> None:
+    owner, customer = await market.user(), await market.user()
+    bread = await market.product(await market.store(owner), stock=10)
+    order = await place(api, customer, item(bread, 4))
+    await api.data(f'mutation {{ deleteProduct(id: "{gid(bread)}") {{ __typename }} }}', user=owner)
+
+    cancelled = await cancel(api, customer, order["id"])
+
+    assert cancelled["status"] == "CANCELLED"
+    assert await stock_of(market, bread) == 10
+
+
+async def test_a_superuser_may_cancel_any_order(api: Api, market: Market) -> None:
+    customer, bread = await market.user(), await market.product(stock=10)
+    order = await place(api, customer, item(bread, 4))
+
+    cancelled = await cancel(api, await market.superuser(), order["id"])
+
+    assert (cancelled["status"], cancelled["customer"]) == ("CANCELLED", {"id": gid(customer)})
+    assert await stock_of(market, bread) == 10
+
+
+async def test_another_ones_order_is_answered_like_one_that_does_not_exist(api: Api, market: Market) -> None:
+    bread, nothing = await market.product(stock=10), f"Order_{NOBODY_ID}"
+    order = await market.order(await market.user(), bread)
+    stranger = await market.user()
+
+    foreign, absent = await cancel(api, stranger, order), await cancel(api, stranger, nothing)
+
+    assert foreign == {**absent, "id": gid(order)}
+    assert absent == {"__typename": "NotFound", "id": nothing, "message": "There is no such Order."}
+    assert (await market.reload(order)).status is OrderStatus.PLACED
+    assert await stock_of(market, bread) == 10
+
+
+async def test_the_owner_of_a_store_cannot_cancel_what_was_ordered_there(api: Api, market: Market) -> None:
+    owner = await market.user()
+    bread = await market.product(await market.store(owner), stock=10)
+    order = await market.order(await market.user(), bread)
+
+    result = await api.execute(CANCEL, {"id": gid(order)}, user=owner)
+
+    assert not result["data"] or result["data"]["cancelOrder"]["__typename"] != "Order"
+    assert (await market.reload(order)).status is OrderStatus.PLACED
+    assert await stock_of(market, bread) == 10
+
+
+@pytest.mark.parametrize(("fulfilled", "status"), [(1, "PARTIALLY_FULFILLED"), (2, "FULFILLED")])
+async def test_an_order_of_which_something_is_fulfilled_stands(
+    api: Api, market: Market, fulfilled: int, status: str
+) -> None:
+    owner, customer = await market.user(), await market.user()
+    store = await market.store(owner)
+    products = [await market.product(store, stock=10) for _ in range(2)]
+    order = await place(api, customer, *map(item, products))
+    await fulfil(api, owner, order["id"], *products[:fulfilled])
+
+    result = await cancel(api, customer, order["id"])
+
+    assert result == {"__typename": "InvalidTransition", "status": status}
+    assert [await stock_of(market, product) for product in products] == [9, 9]
+
+
+async def test_nobody_cancels_without_a_login(api: Api, market: Market) -> None:
+    order = await market.order(await market.user(), await market.product())
+
+    error = await api.error(CANCEL, {"id": gid(order)})
+
+    assert error["code"] == "UNAUTHENTICATED"
+    assert (await market.reload(order)).status is OrderStatus.PLACED

@@ -1,0 +1,99 @@
+"""However many orders a query returns, the number of statements stays the same."""
+
+import pytest
+
+from app.models import User
+from tests.api import Api
+from tests.market import Market
+from tests.statements import Statements
+
+SIZES = [1, 5]
+
+
+async def orders_from(market: Market, number: int, *, customer: User | None = None, owner: User | None = None) -> None:
+    """Place orders, each of two products of two stores of their own."""
+    for _ in range(number):
+        products = [await market.product(await market.store(owner)) for _ in range(2)]
+        await market.order(customer or await market.user(), *products)
+
+
+@pytest.mark.parametrize("number", SIZES)
+async def test_orders_with_their_items_products_and_stores_are_four_statements(
+    api: Api, market: Market, statements: Statements, number: int
+) -> None:
+    customer = await market.user()
+    await orders_from(market, number, customer=customer)
+    statements.clear()
+
+    data = await api.data("{ orders(first: 20) { nodes { items { product { store { name } } } } } }", user=customer)
+
+    assert [len(order["items"]) for order in data["orders"]["nodes"]] == [2] * number
+    assert len(statements) == 4
+
+
+@pytest.mark.parametrize("number", SIZES)
+async def test_the_orders_of_many_stores_are_one_statement(
+    api: Api, market: Market, statements: Statements, number: int
+) -> None:
+    owner = await market.user()
+    await orders_from(market, number, owner=owner)
+    query = """
+    { viewer { stores(first: 50) { nodes { orders(first: 5) {
+      totalCount
+      nodes { totals { amount } items { quantity product { name } } customer { fullName } }
+    } } } } }
+    """
+    statements.clear()
+
+    data = await api.data(query, user=owner)
+
+    stores = data["viewer"]["stores"]["nodes"]
+    assert [store["orders"]["totalCount"] for store in stores] == [1] * number * 2
+    # the viewer, the stores, their orders, the totals, and the items, products and customers of these
+    assert len(statements) == 7
+
+
+@pytest.mark.parametrize("number", SIZES)
+async def test_the_orders_of_many_users_are_one_statement(
+    api: Api, market: Market, statements: Statements, number: int
+) -> None:
+    superuser = await market.superuser()
+    await orders_from(market, number)
+    query = "{ users(first: 100) { nodes { orders(first: 5) { nodes { items { product { store { name } } } } } } } }"
+    statements.clear()
+
+    data = await api.data(query, user=superuser)
+
+    assert sum(len(user["orders"]["nodes"]) for user in data["users"]["nodes"]) == number
+    # the users, their orders, the items of these, the products, the stores
+    assert len(statements) == 5
+
+
+async def test_orders_that_nobody_may_see_are_not_read(api: Api, market: Market, statements: Statements) -> None:
+    await orders_from(market, 1)
+    statements.clear()
+
+    await api.data("{ stores { nodes { orders { nodes { id } totalCount pageInfo { hasNextPage } } } } }")
+
+    assert len(statements) == 1
+
+
+async def test_items_and_totals_are_read_once_together(api: Api, market: Market, statements: Statements) -> None:
+    customer = await market.user()
+    await orders_from(market, 3, customer=customer)
+    statements.clear()
+
+    await api.data("{ orders { nodes { totals { amount } items { id } again: items { quantity } } } }", user=customer)
+
+    assert len(statements) == 2
+
+
+async def test_a_total_is_counted_only_when_asked_for(api: Api, market: Market, statements: Statements) -> None:
+    customer = await market.user()
+    await orders_from(market, 2, customer=customer)
+    statements.clear()
+
+    data = await api.data("{ orders(first: 1) { totalCount } }", user=customer)
+
+    assert data["orders"]["totalCount"] == 2
+    assert len(statements) == 1

@@ -1,0 +1,75 @@
+"""Placing an order takes tracked stock, all of it or none."""
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.models import Order, OrderItem
+from tests.api import Api
+from tests.market import Market, gid
+from tests.orders.operations import item, number_of, place, stock_of
+
+
+async def test_an_order_takes_what_was_ordered(api: Api, market: Market) -> None:
+    bread, wine, tea = [await market.product(stock=10) for _ in range(3)]
+
+    await place(api, await market.user(), item(bread, 3), item(wine, 10))
+
+    assert [await stock_of(market, product) for product in (bread, wine, tea)] == [7, 0, 10]
+
+
+async def test_stock_that_is_not_tracked_never_runs_out(api: Api, market: Market) -> None:
+    bread = await market.product(stock=None)
+
+    order = await place(api, await market.user(), item(bread, 10_000))
+
+    assert order["__typename"] == "Order"
+    assert await stock_of(market, bread) is None
+
+
+async def test_every_short_product_is_named_with_what_is_left(api: Api, market: Market) -> None:
+    empty, scarce = await market.product(stock=0), await market.product(stock=4)
+    exact, untracked = await market.product(stock=5), await market.product()
+
+    result = await place(api, await market.user(), item(scarce, 5), item(exact, 5), item(untracked, 5), item(empty, 1))
+
+    assert result == {
+        "__typename": "InsufficientStock",
+        "shortages": [
+            {"requested": 5, "available": 4, "product": {"id": gid(scarce)}},
+            {"requested": 1, "available": 0, "product": {"id": gid(empty)}},
+        ],
+    }
+
+
+async def test_a_shortage_takes_nothing_of_the_other_products(
+    api: Api, market: Market, connection: AsyncConnection
+) -> None:
+    plenty, scarce = await market.product(stock=100), await market.product(stock=1)
+
+    await place(api, await market.user(), item(plenty, 2), item(scarce, 2))
+
+    assert [await stock_of(market, product) for product in (plenty, scarce)] == [100, 1]
+    assert (await number_of(connection, Order), await number_of(connection, OrderItem)) == (0, 0)
+
+
+async def test_the_last_one_is_sold_once(api: Api, market: Market) -> None:
+    last = await market.product(stock=1)
+
+    first = await place(api, await market.user(), item(last))
+    second = await place(api, await market.user(), item(last))
+
+    assert first["__typename"] == "Order"
+    assert second["shortages"] == [{"requested": 1, "available": 0, "product": {"id": gid(last)}}]
+    assert await stock_of(market, last) == 0
+
+
+@pytest.mark.parametrize(("stock", "raised_by"), [(5, 1), (None, 0)])
+async def test_taking_stock_is_a_new_version_of_the_product(
+    api: Api, market: Market, stock: int | None, raised_by: int
+) -> None:
+    bread = await market.product(stock=stock)
+    version = bread.version
+
+    await place(api, await market.user(), item(bread))
+
+    assert (await market.reload(bread)).version == version + raised_by

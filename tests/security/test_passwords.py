@@ -1,0 +1,65 @@
+"""How passwords are hashed and verified."""
+
+from argon2 import PasswordHasher, Type, extract_parameters
+
+from app.security import passwords
+from tests.security.hashing import RecordingHasher
+
+
+def test_the_parameters_are_those_that_owasp_asks_for_at_least() -> None:
+    hasher = passwords._hasher
+    assert hasher.type is Type.ID
+    assert hasher.memory_cost >= 19 * 1024
+    assert hasher.time_cost >= 2
+    assert hasher.salt_len >= 16
+
+
+async def test_a_password_is_verified_against_its_hash(hasher: RecordingHasher) -> None:
+    password_hash = await passwords.hash_password("correct horse")
+
+    assert await passwords.verify_password(password_hash, "correct horse")
+    assert not await passwords.verify_password(password_hash, "Correct horse")
+
+
+async def test_a_hash_is_salted(hasher: RecordingHasher) -> None:
+    assert await passwords.hash_password("correct horse") != await passwords.hash_password("correct horse")
+
+
+async def test_without_a_hash_no_password_is_right(hasher: RecordingHasher) -> None:
+    assert not await passwords.verify_password(None, "correct horse")
+    assert not await passwords.verify_password(None, "nobody's password")
+
+
+async def test_without_a_hash_the_same_work_is_done(hasher: RecordingHasher) -> None:
+    await passwords.verify_password(None, "correct horse")
+
+    (verified,) = hasher.verified
+    assert extract_parameters(str(verified)) == extract_parameters(hasher.hash("any"))
+
+
+async def test_the_first_verification_does_no_more_than_the_next(hasher: RecordingHasher) -> None:
+    await passwords.verify_password(None, "correct horse")
+
+    assert hasher.methods == ["verify"]
+
+
+async def test_what_is_no_hash_is_verified_as_wrong(hasher: RecordingHasher) -> None:
+    assert not await passwords.verify_password("not a hash", "correct horse")
+
+
+async def test_hashing_runs_off_the_event_loop(hasher: RecordingHasher) -> None:
+    password_hash = await passwords.hash_password("correct horse")
+    await passwords.verify_password(password_hash, "correct horse")
+
+    assert hasher.methods == ["hash", "verify"]
+    assert all(call.thread.startswith("argon2") for call in hasher.calls), hasher.calls
+
+
+def test_a_hash_of_other_parameters_needs_a_rehash() -> None:
+    weaker = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+    assert passwords.needs_rehash(weaker.hash("correct horse"))
+
+
+async def test_a_hash_of_todays_parameters_needs_no_rehash(hasher: RecordingHasher) -> None:
+    assert not passwords.needs_rehash(await passwords.hash_password("correct horse"))

@@ -1,0 +1,116 @@
+"""A token tells what was true when it was issued; a mutation asks the database what is true now."""
+
+from sqlalchemy import func, update
+
+from app.models import User
+from tests.api import Api
+from tests.market import Market, gid
+from tests.statements import Statements
+
+CREATE_STORE = """
+mutation { createStore(input: {
+  name: "Tea", street: "Main Street 1", zipcode: "10115", city: "Berlin", country: "DE", currency: "EUR"
+}) { __typename } }
+"""
+DELETE_STORE = "mutation ($id: ID!) { deleteStore(id: $id) { __typename } }"
+UPDATE_USER = """
+mutation ($id: ID!) { updateUser(input: {id: $id, fullName: "Changed"}) { __typename ... on User { email } } }
+"""
+
+
+async def deleted(market: Market, user: User) -> User:
+    """Delete the user in the database; the entity stays as it was, and so does the token made of it."""
+    await market.session.execute(update(User).where(User.id == user.id).values(deleted_at=func.now()))
+    await market.session.commit()
+    return user
+
+
+async def demoted(market: Market, superuser: User) -> User:
+    """Take the superuser's rights in the database, but not from the entity that the token is made of."""
+    rights = update(User).where(User.id == superuser.id).values(is_superuser=False)
+    await market.session.execute(rights, execution_options={"synchronize_session": False})
+    await market.session.commit()
+    assert superuser.is_superuser
+    return superuser
+
+
+async def test_the_token_of_a_deleted_user_changes_nothing(api: Api, market: Market) -> None:
+    user = await deleted(market, await market.user())
+
+    error = await api.error(CREATE_STORE, user=user)
+
+    assert error["code"] == "UNAUTHENTICATED"
+    assert error["message"] == "The account no longer exists."
+    assert (await api.data("{ stores { totalCount } }"))["stores"]["totalCount"] == 0
+
+
+async def test_the_token_of_a_deleted_superuser_changes_nothing(api: Api, market: Market) -> None:
+    store = await market.store()
+    superuser = await deleted(market, await market.superuser())
+
+    error = await api.error(DELETE_STORE, {"id": gid(store)}, user=superuser)
+
+    assert error["code"] == "UNAUTHENTICATED"
+    assert (await market.reload(store)).deleted_at is None
+
+
+async def test_a_deleted_user_is_nobody_to_the_viewer_field(api: Api, market: Market) -> None:
+    user = await deleted(market, await market.user())
+
+    assert await api.data("{ viewer { id } }", user=user) == {"viewer": None}
+
+
+async def test_with_the_token_of_a_deleted_user_one_can_still_log_in(api: Api, market: Market) -> None:
+    user = await deleted(market, await market.user())
+    refresh = 'mutation { refreshSession(refreshToken: "unknown") { __typename } }'
+
+    assert await api.data(refresh, user=user) == {"refreshSession": {"__typename": "IncorrectCredentials"}}
+
+
+async def test_who_is_no_longer_a_superuser_cannot_change_what_is_not_theirs(api: Api, market: Market) -> None:
+    store = await market.store()
+    former = await demoted(market, await market.superuser())
+
+    error = await api.error(DELETE_STORE, {"id": gid(store)}, user=former)
+
+    assert error["code"] == "FORBIDDEN"
+    assert (await market.reload(store)).deleted_at is None
+
+
+async def test_who_is_no_longer_a_superuser_still_changes_what_is_theirs(api: Api, market: Market) -> None:
+    former = await demoted(market, await market.superuser())
+
+    data = await api.data(UPDATE_USER, {"id": gid(former)}, user=former)
+
+    assert data == {"updateUser": {"__typename": "User", "email": former.email}}
+
+
+async def test_who_has_become_a_superuser_is_one_in_mutations_before_the_token_says_so(
+    api: Api, market: Market
+) -> None:
+    store, user = await market.store(), await market.user()
+    rights = update(User).where(User.id == user.id).values(is_superuser=True)
+    await market.session.execute(rights, execution_options={"synchronize_session": False})
+    await market.session.commit()
+
+    assert await api.data(DELETE_STORE, {"id": gid(store)}, user=user) == {"deleteStore": {"__typename": "Store"}}
+
+
+async def test_who_closes_their_account_can_do_nothing_afterwards_in_the_same_request(api: Api, market: Market) -> None:
+    user = await market.user()
+    document = CREATE_STORE.replace("mutation {", "mutation ($id: ID!) { deleteUser(id: $id) { __typename }")
+
+    error = await api.error(document, {"id": gid(user)}, user=user)
+
+    assert error["code"] == "UNAUTHENTICATED"
+    assert error["path"] == ["createStore"]
+    assert (await api.data("{ stores { totalCount } }"))["stores"]["totalCount"] == 0
+
+
+async def test_a_query_does_not_ask_who_the_viewer_is(api: Api, market: Market, statements: Statements) -> None:
+    user = await market.user()
+    statements.clear()
+
+    await api.data("{ stores { nodes { id } } }", user=user)
+
+    assert len(statements) == 1

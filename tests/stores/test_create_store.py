@@ -1,0 +1,189 @@
+"""Opening a store, and what its fields may hold."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from app.models import Store
+from tests.api import Api
+from tests.market import Market, gid
+from tests.stores.operations import CREATE_STORE, NEW_STORE, create, names
+
+
+async def test_a_user_opens_a_store_of_their_own(api: Api, market: Market) -> None:
+    user = await market.user()
+
+    store = await create(api, user, domain="tea.example.com", phone="+49 30 1234567")
+
+    assert store.pop("id").startswith("Store_")
+    assert store == {
+        "__typename": "Store",
+        **NEW_STORE,
+        "domain": "tea.example.com",
+        "phone": "+49 30 1234567",
+        "version": 1,
+        "deletedAt": None,
+        "owner": {"id": gid(user)},
+    }
+    assert await names(api) == ["Tea House"]
+
+
+@pytest.mark.parametrize("values", [{}, {"domain": None, "phone": None}])
+async def test_domain_and_phone_are_optional(api: Api, market: Market, values: dict[str, None]) -> None:
+    store = await create(api, await market.user(), **values)
+
+    assert (store["domain"], store["phone"]) == (None, None)
+
+
+async def test_nobody_opens_no_store(api: Api) -> None:
+    error = await api.error(CREATE_STORE, {"input": NEW_STORE})
+
+    assert error["code"] == "UNAUTHENTICATED"
+    assert await names(api) == []
+
+
+async def test_a_second_store_of_the_same_name_is_a_conflict(api: Api, market: Market) -> None:
+    user = await market.user()
+    await market.store(user, name="Tea House")
+
+    assert await create(api, user, name=" Tea House ") == {
+        "__typename": "Conflict",
+        "field": "name",
+        "message": "You have a store of this name already.",
+    }
+    assert await names(api) == ["Tea House"]
+
+
+async def test_a_store_of_another_user_may_have_the_same_name(api: Api, market: Market) -> None:
+    await market.store(name="Tea House")
+
+    assert (await create(api, await market.user()))["__typename"] == "Store"
+
+
+async def test_the_name_and_domain_of_a_deleted_store_are_free_again(api: Api, market: Market) -> None:
+    user = await market.user()
+    await market.store(user, name="Tea House", domain="tea.example.com", deleted_at=func.now())
+
+    assert (await create(api, user, domain="tea.example.com"))["__typename"] == "Store"
+
+
+@pytest.mark.parametrize("domain", ["tea.example.com", "TEA.Example.com", " tea.example.com "])
+async def test_a_domain_is_unique_among_all_stores_whatever_its_case(api: Api, market: Market, domain: str) -> None:
+    await market.store(domain="tea.example.com")
+
+    assert await create(api, await market.user(), domain=domain) == {
+        "__typename": "Conflict",
+        "field": "domain",
+        "message": "Another store has this domain.",
+    }
+
+
+async def test_stores_without_a_domain_are_no_conflict(api: Api, market: Market) -> None:
+    await market.store(domain=None)
+
+    assert (await create(api, await market.user()))["__typename"] == "Store"
+
+
+async def test_every_wrong_field_is_told_at_once_by_its_path(api: Api, market: Market) -> None:
+    wrong = {
+        "name": "",
+        "street": " ",
+        "zipcode": "x" * 201,
+        "city": "Ber\nlin",
+        "country": "Germany",
+        "currency": "euros",
+        "domain": "https://example.com",
+        "phone": "call me",
+    }
+
+    answer = await create(api, await market.user(), **wrong)
+
+    assert answer["__typename"] == "InvalidInput"
+    assert answer["issues"] == [
+        {"path": ["name"], "message": "must not be empty"},
+        {"path": ["street"], "message": "must not be empty"},
+        {"path": ["zipcode"], "message": "must have at most 200 characters"},
+        {"path": ["city"], "message": "must not contain control characters"},
+        {"path": ["country"], "message": "must be a country of ISO 3166-1 alpha-2, such as DE"},
+        {"path": ["currency"], "message": "must be a currency of ISO 4217, such as EUR"},
+        {"path": ["domain"], "message": "must be a domain name, such as shop.example.com"},
+        {"path": ["phone"], "message": "must be a phone number, such as +49 30 1234567"},
+    ]
+    assert all(f"{field} must" in answer["message"] for field in wrong)
+    assert await names(api) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "kept"),
+    [
+        ("name", "  Tea House\t", "Tea House"),
+        ("street", " Main Street 1 ", "Main Street 1"),
+        ("zipcode", " 10115", "10115"),
+        ("city", "Berlin\n", "Berlin"),
+        ("country", " de ", "DE"),
+        ("country", "At", "AT"),
+        ("currency", "chf", "CHF"),
+        ("currency", " EUR ", "EUR"),
+        ("domain", " Shop.Example.COM ", "shop.example.com"),
+        ("domain", "xn--mller-kva.de", "xn--mller-kva.de"),
+        ("phone", " (030) 123-45/67 ", "(030) 123-45/67"),
+        ("name", "x" * 200, "x" * 200),
+        ("name", "Łódź 🍵", "Łódź 🍵"),
+    ],
+)
+async def test_values_are_normalised(api: Api, market: Market, field: str, given: str, kept: str) -> None:
+    store = await create(api, await market.user(), **{field: given})
+
+    assert store[field] == kept
+    assert await market.session.scalar(select(getattr(Store, field))) == kept
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("name", "Tea\0House"),
+        ("name", "Tea\x1bHouse"),
+        ("name", "Tea\x85House"),
+        ("name", "x" * 201),
+        ("street", "Main\0"),
+        ("zipcode", "\x07"),
+        ("city", "x" * 201),
+        ("country", "DEU"),
+        ("country", "XX"),
+        ("country", ""),
+        ("country", "D\0"),
+        ("currency", "XXX"),
+        ("currency", "EU"),
+        ("currency", "€"),
+        ("domain", ""),
+        ("domain", "localhost"),
+        ("domain", "-a.example.com"),
+        ("domain", "a b.example.com"),
+        ("domain", "example.com/shop"),
+        ("domain", "x" * 64 + ".com"),
+        ("domain", "a\0.example.com"),
+        ("phone", ""),
+        ("phone", "+"),
+        ("phone", "12"),
+        ("phone", "1" * 40),
+        ("phone", "+49 30\0 1234567"),
+        ("phone", "+49 30 1234567\nX-Header: 1"),
+    ],
+)
+async def test_what_breaks_a_rule_is_refused(api: Api, market: Market, field: str, given: str) -> None:
+    answer = await create(api, await market.user(), **{field: given})
+
+    assert answer["__typename"] == "InvalidInput"
+    assert [issue["path"] for issue in answer["issues"]] == [[field]]
+
+
+@pytest.mark.parametrize("field", list(NEW_STORE))
+async def test_what_a_store_must_have_cannot_be_left_out(api: Api, market: Market, field: str) -> None:
+    given: dict[str, Any] = {name: value for name, value in NEW_STORE.items() if name != field}
+
+    response = await api.send(CREATE_STORE, {"input": given}, user=await market.user())
+
+    (error,) = response.json()["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert field in error["message"]

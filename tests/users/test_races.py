@@ -1,0 +1,153 @@
+"""What happens to accounts and sessions when two things happen at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from sqlalchemy import func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.models import RefreshToken, Session, User
+from app.security import passwords
+from tests.api import Api
+from tests.market import PASSWORD, PASSWORD_HASH, Market
+from tests.users.operations import REFUSED, log_in, logged_in, refresh, sign_up
+
+SECONDS = 10
+CHANGED_HASH = PASSWORD_HASH[:-1] + "A"
+
+
+async def until_somebody_waits_for(connection: AsyncConnection) -> None:
+    """Return once a lock of this connection's transaction is waited for."""
+    waiting = text(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+    )
+    async with asyncio.timeout(SECONDS):
+        while not await connection.scalar(waiting):
+            pass
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Awaitable[None]]], None]:
+    """Let something happen while the first password is verified."""
+
+    def arrange(happen: Callable[[], Awaitable[None]]) -> None:
+        verify = passwords.verify_password
+
+        async def happen_and_verify(password_hash: str | None, password: str) -> bool:
+            monkeypatch.setattr(passwords, "verify_password", verify)
+            await happen()
+            return await verify(password_hash, password)
+
+        monkeypatch.setattr(passwords, "verify_password", happen_and_verify)
+
+    return arrange
+
+
+async def test_of_two_uses_of_a_refresh_token_at_once_one_succeeds_and_the_login_ends(
+    committed_api: Api, committed_market: Market
+) -> None:
+    token = await logged_in(committed_api, await committed_market.user())
+
+    answers = await asyncio.gather(refresh(committed_api, token), refresh(committed_api, token))
+
+    (session,) = [answer for answer in answers if answer["__typename"] == "Session"]
+    assert REFUSED in answers
+    assert await refresh(committed_api, session["refreshToken"]) == REFUSED
+
+
+async def test_of_two_accounts_with_one_email_at_once_one_is_created(
+    committed_api: Api, committed_market: Market
+) -> None:
+    answers = await asyncio.gather(sign_up(committed_api), sign_up(committed_api, email="ADA@example.com"))
+
+    assert sorted(answer["__typename"] for answer in answers) == ["Conflict", "Session"]
+    assert await committed_market.session.scalar(select(func.count(User.id))) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"password_hash": CHANGED_HASH}, {"deleted_at": func.now()}], ids=["a new password", "closed"]
+)
+async def test_an_account_that_changes_while_the_password_is_verified_lets_nobody_in(
+    committed_api: Api,
+    committed_market: Market,
+    committed_engine: AsyncEngine,
+    meanwhile: Callable[[Callable[[], Awaitable[None]]], None],
+    change: dict[str, object],
+) -> None:
+    user = await committed_market.user()
+
+    async def change_the_account() -> None:
+        async with committed_engine.begin() as connection:
+            await connection.execute(update(User).values(**change))
+
+    meanwhile(change_the_account)
+
+    assert await log_in(committed_api, user) == REFUSED
+    assert await committed_market.session.scalar(select(func.count(Session.id))) == 0
+
+
+async def test_a_rehash_does_not_undo_a_new_password(
+    committed_api: Api,
+    committed_market: Market,
+    committed_engine: AsyncEngine,
+    meanwhile: Callable[[Callable[[], Awaitable[None]]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user = await committed_market.user()
+    monkeypatch.setattr(passwords, "needs_rehash", lambda password_hash: password_hash == PASSWORD_HASH)
+
+    async def change_the_password() -> None:
+        async with committed_engine.begin() as connection:
+            await connection.execute(update(User).values(password_hash=CHANGED_HASH))
+
+    meanwhile(change_the_password)
+    await log_in(committed_api, user)
+
+    assert await committed_market.session.scalar(select(User.password_hash)) == CHANGED_HASH
+
+
+async def test_a_password_that_another_login_hashes_anew_still_lets_in(
+    committed_api: Api,
+    committed_market: Market,
+    committed_engine: AsyncEngine,
+    meanwhile: Callable[[Callable[[], Awaitable[None]]], None],
+) -> None:
+    user = await committed_market.user()
+    anew = await passwords.hash_password(PASSWORD)
+
+    async def hash_anew() -> None:
+        async with committed_engine.begin() as connection:
+            await connection.execute(update(User).values(password_hash=anew))
+
+    meanwhile(hash_anew)
+
+    assert (await log_in(committed_api, user))["__typename"] == "Session"
+
+
+async def test_a_refresh_does_not_wait_for_a_change_of_the_account(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    """A new password locks the account and then its sessions: a refresh that locked them the other way round
+    would be a deadlock."""
+    token = await logged_in(committed_api, await committed_market.user())
+
+    async with committed_engine.connect() as changing, asyncio.timeout(SECONDS):
+        await changing.execute(select(User.id).with_for_update(key_share=True))
+
+        assert (await refresh(committed_api, token))["__typename"] == "Session"
+
+
+async def test_a_refresh_locks_the_session_before_the_token(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    """As the deletion of a session does with its tokens."""
+    token = await logged_in(committed_api, await committed_market.user())
+
+    async with asyncio.TaskGroup() as tasks, committed_engine.connect() as deleting:
+        await deleting.execute(select(Session.id).with_for_update())
+        refreshing = tasks.create_task(refresh(committed_api, token))
+        await until_somebody_waits_for(deleting)
+        await deleting.execute(select(RefreshToken.id).with_for_update(nowait=True))
+
+    assert refreshing.result()["__typename"] == "Session"

@@ -1,0 +1,190 @@
+"""Refresh tokens: good for one use; one that comes twice ends its login."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.models import RefreshToken, Session, User
+from app.security.tokens import refresh_token_hash
+from app.settings import Settings
+from tests.api import Api
+from tests.market import Market, gid
+from tests.users.operations import REFUSED, log_out, logged_in, refresh, value
+
+
+async def expire(connection: AsyncConnection, token: str) -> None:
+    statement = update(RefreshToken).where(RefreshToken.token_hash == refresh_token_hash(token))
+    await connection.execute(statement.values(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
+
+
+async def test_a_refresh_token_gives_new_tokens(api: Api, market: Market) -> None:
+    user = await market.user()
+    token = await logged_in(api, user)
+
+    session = await refresh(api, token)
+
+    assert session["__typename"] == "Session"
+    assert session["refreshToken"] != token
+    assert session["user"] == {"id": gid(user), "email": user.email, "fullName": user.full_name, "isSuperuser": False}
+    response = await api.send("{ viewer { id } }", headers={"Authorization": f"Bearer {session['accessToken']}"})
+    assert response.json() == {"data": {"viewer": {"id": gid(user)}}}
+
+
+async def test_the_new_refresh_token_gives_the_next(api: Api, market: Market) -> None:
+    token = await logged_in(api, await market.user())
+    seen = {token}
+
+    for _ in range(3):
+        token = (await refresh(api, token))["refreshToken"]
+        seen.add(token)
+
+    assert len(seen) == 4
+
+
+async def test_the_tokens_that_follow_one_another_are_of_one_session(
+    api: Api, market: Market, connection: AsyncConnection
+) -> None:
+    token = await logged_in(api, await market.user())
+
+    await refresh(api, token)
+
+    assert await value(connection, select(func.count(Session.id))) == 1
+    assert await value(connection, select(func.count(RefreshToken.id))) == 2
+
+
+async def test_a_new_refresh_token_lives_as_long_as_is_set(
+    api: Api, market: Market, connection: AsyncConnection, settings: Settings
+) -> None:
+    token = await logged_in(api, await market.user())
+    await connection.execute(update(RefreshToken).values(expires_at=datetime.now(UTC) + timedelta(hours=1)))
+
+    newest = (await refresh(api, token))["refreshToken"]
+
+    expires_at = await value(
+        connection, select(RefreshToken.expires_at).where(RefreshToken.token_hash == refresh_token_hash(newest))
+    )
+    assert expires_at > datetime.now(UTC) + timedelta(days=settings.refresh_token_days, minutes=-1)
+
+
+async def test_new_tokens_tell_of_rights_that_have_changed(
+    api: Api, market: Market, connection: AsyncConnection
+) -> None:
+    token = await logged_in(api, await market.superuser())
+    await connection.execute(update(User).values(is_superuser=False))
+
+    session = await refresh(api, token)
+
+    assert session["user"]["isSuperuser"] is False
+    response = await api.send("{ users { totalCount } }", headers={"Authorization": f"Bearer {session['accessToken']}"})
+    assert response.json()["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+@pytest.mark.parametrize("token", ["", "unknown", "\0", "ü", "x" * 10_000])
+async def test_a_token_that_was_never_given_out_is_refused(api: Api, market: Market, token: str) -> None:
+    await logged_in(api, await market.user())
+
+    assert await refresh(api, token) == REFUSED
+
+
+async def test_a_refresh_token_is_refused_the_second_time(api: Api, market: Market) -> None:
+    token = await logged_in(api, await market.user())
+    await refresh(api, token)
+
+    assert await refresh(api, token) == REFUSED
+
+
+async def test_a_token_that_comes_twice_ends_the_newest_too(api: Api, market: Market) -> None:
+    first = await logged_in(api, await market.user())
+    second = (await refresh(api, first))["refreshToken"]
+    newest = (await refresh(api, second))["refreshToken"]
+
+    assert await refresh(api, first) == REFUSED
+    assert await refresh(api, newest) == REFUSED
+
+
+async def test_a_token_that_comes_twice_ends_its_session_although_the_answer_is_a_failure(
+    committed_api: Api, committed_market: Market
+) -> None:
+    token = await logged_in(committed_api, await committed_market.user())
+    await refresh(committed_api, token)
+
+    await refresh(committed_api, token)
+
+    ended_at = await committed_market.session.scalar(select(Session.ended_at))
+    assert ended_at is not None
+
+
+async def test_a_token_that_comes_twice_ends_no_other_login_of_the_user(api: Api, market: Market) -> None:
+    user = await market.user()
+    stolen, other = await logged_in(api, user), await logged_in(api, user)
+    await refresh(api, stolen)
+    await refresh(api, stolen)
+
+    assert (await refresh(api, other))["__typename"] == "Session"
+
+
+async def test_a_token_that_comes_twice_ends_its_session_even_if_it_has_expired(
+    api: Api, market: Market, connection: AsyncConnection
+) -> None:
+    first = await logged_in(api, await market.user())
+    newest = (await refresh(api, first))["refreshToken"]
+    await expire(connection, first)
+
+    assert await refresh(api, first) == REFUSED
+    assert await refresh(api, newest) == REFUSED
+
+
+async def test_a_token_that_has_expired_is_refused(api: Api, market: Market, connection: AsyncConnection) -> None:
+    token = await logged_in(api, await market.user())
+    await expire(connection, token)
+
+    assert await refresh(api, token) == REFUSED
+    assert await value(connection, select(func.count(RefreshToken.id))) == 1
+
+
+async def test_the_token_of_a_deleted_user_is_refused(api: Api, market: Market, connection: AsyncConnection) -> None:
+    token = await logged_in(api, await market.user())
+    await connection.execute(update(User).values(deleted_at=func.now()))
+
+    assert await refresh(api, token) == REFUSED
+
+
+async def test_logging_out_ends_the_login(api: Api, market: Market) -> None:
+    token = await logged_in(api, await market.user())
+
+    assert await log_out(api, token) is True
+    assert await refresh(api, token) == REFUSED
+
+
+async def test_logging_out_with_any_token_of_the_login_ends_the_newest(api: Api, market: Market) -> None:
+    first = await logged_in(api, await market.user())
+    newest = (await refresh(api, first))["refreshToken"]
+
+    assert await log_out(api, first) is True
+    assert await refresh(api, newest) == REFUSED
+
+
+async def test_logging_out_ends_no_other_login(api: Api, market: Market) -> None:
+    user = await market.user()
+    token, other = await logged_in(api, user), await logged_in(api, user)
+
+    await log_out(api, token)
+
+    assert (await refresh(api, other))["__typename"] == "Session"
+
+
+async def test_logging_out_again_is_false(api: Api, market: Market) -> None:
+    token = await logged_in(api, await market.user())
+    await log_out(api, token)
+
+    assert await log_out(api, token) is False
+
+
+@pytest.mark.parametrize("token", ["", "unknown", "\0"])
+async def test_logging_out_with_a_token_that_was_never_given_out_is_false(api: Api, market: Market, token: str) -> None:
+    other = await logged_in(api, await market.user())
+
+    assert await log_out(api, token) is False
+    assert (await refresh(api, other))["__typename"] == "Session"
