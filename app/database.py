@@ -10,6 +10,7 @@ from asyncpg import (
     DeadlockDetectedError,
     SerializationError,
 )
+from asyncpg import Connection as DriverConnection
 from sqlalchemy import Executable, Row, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -111,6 +112,14 @@ class UnitOfWork:
         """Run one statement and return its first row, if any."""
         rows = await self.rows(statement, parameters)
         return rows[0] if rows else None
+
+    async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
+        """Run one statement of the driver's own, and return its first row: without what SQLAlchemy adds to each."""
+        async with self._one_at_a_time:
+            connection = await self._connected()
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert isinstance(driver, DriverConnection)
+            return await driver.fetchrow(sql, *parameters)
 
     @property
     def writes(self) -> bool:

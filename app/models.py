@@ -217,6 +217,8 @@ class OrderItem(Base):
     quantity: Mapped[int]
     unit_price: Mapped[Decimal]
     currency: Mapped[str]
+    # Whether stock was tracked at that time: cancelling gives back what was taken, and no more.
+    from_stock: Mapped[bool] = mapped_column(server_default=text("true"))
     fulfilled_at: Mapped[datetime | None]
 
     product: Mapped[Product] = relationship(lazy="raise")
@@ -245,6 +247,7 @@ class AuditEntry(Base):
     __table_args__ = (
         Index("ix_audit_entries_actor_id_id", "actor_id", "id"),
         Index("ix_audit_entries_entity_id_id", "entity_id", "id"),
+        Index("ix_audit_entries_operation_id", "operation", "id"),
     )
 
 

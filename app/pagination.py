@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Row,
     Select,
@@ -33,6 +34,9 @@ PARENT = "parent_id"
 
 
 T = TypeVar("T")
+CriteriaType = TypeVar("CriteriaType")
+CriteriaType_co = TypeVar("CriteriaType_co", covariant=True)
+CriteriaType_contra = TypeVar("CriteriaType_contra", contravariant=True)
 
 
 def _parse(column_type: Any, text: str) -> Any:
@@ -74,6 +78,11 @@ class Ordering:
     descending: bool
     column: ColumnElement[Any] = field(compare=False)
     key: ColumnElement[UUID] = field(compare=False)
+
+    @property
+    def columns(self) -> tuple[ColumnElement[Any], ...]:
+        """What rows are ordered by."""
+        return (self.column,) if self.column is self.key else (self.column, self.key)
 
     @property
     def label(self) -> str:
@@ -143,21 +152,26 @@ def page_request(
     )
 
 
-def paginate(statement: Select[Any], request: PageRequest) -> Select[Any]:
-    """Restrict a statement to the page, read from its near end, and one row more that tells of others."""
+def paginate(statement: Select[Any], request: PageRequest, spare: int = 1) -> Select[Any]:
+    """Restrict a statement to the page, read from its near end, and a spare row that tells of others."""
     ordering = request.ordering
     columns = (ordering.column, ordering.key)
     for position, onward in ((request.after, True), (request.before, False)):
         if position is not None:
-            place = tuple_(literal(position.value, ordering.column.type), literal(position.key, Uuid()))
+            place = tuple_(_bound(position.value, ordering.column.type), _bound(position.key, Uuid()))
             ascending = onward != ordering.descending
             statement = statement.where(tuple_(*columns) > place if ascending else tuple_(*columns) < place)
     descending = ordering.descending != request.backward
     return (
         statement.add_columns(ordering.column.label(CURSOR_VALUE))
-        .order_by(*(term.desc() if descending else term.asc() for term in columns))
-        .limit(request.limit + 1)
+        .order_by(*(term.desc() if descending else term.asc() for term in ordering.columns))
+        .limit(request.limit + spare)
     )
+
+
+def _bound(value: Any, column_type: Any) -> ColumnElement[Any]:
+    """Return the value as a parameter, which it may be already."""
+    return value if isinstance(value, BindParameter) else literal(value, column_type)
 
 
 def page_of(rows: Sequence[Row[Any]], request: PageRequest, make: Callable[[Row[Any]], T]) -> Page[T]:
@@ -217,4 +231,32 @@ class Listing:
         return select(_parent_id.label(PARENT), total.label("total")).select_from(_parents)
 
     def _counted(self) -> Select[Any]:
-        return self.statement.with_only_columns(func.count()).where(*self.conditions)
+        return self.statement.with_only_columns(func.count(), maintain_column_froms=True).where(*self.conditions)
+
+
+class Filter(Protocol[CriteriaType_co]):
+    """A filter that a client sends."""
+
+    def criteria(self) -> CriteriaType_co:
+        """Return the filter as the repository knows it."""
+
+
+class OrderBy(Protocol[CriteriaType_contra]):
+    """An order that a client chooses."""
+
+    def ordering(self, criteria: CriteriaType_contra) -> Ordering:
+        """Return the order as the repository knows it."""
+
+
+def chooser(
+    everything: CriteriaType, default_order: Callable[[CriteriaType], Ordering]
+) -> Callable[..., tuple[CriteriaType, Callable[[CriteriaType], Ordering]]]:
+    """Return what takes the filter and order that a client chose to criteria and what orders by them."""
+
+    def choose(
+        filter: Filter[CriteriaType] | None = None, order_by: OrderBy[CriteriaType] | None = None
+    ) -> tuple[CriteriaType, Callable[[CriteriaType], Ordering]]:
+        criteria = filter.criteria() if filter else everything
+        return criteria, order_by.ordering if order_by else default_order
+
+    return choose

@@ -25,13 +25,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 
-from app.errors import BadUserInput, Conflict
+from app.errors import Conflict
 from app.models import Base
 
 KEYS = bindparam("keys", type_=ARRAY(Uuid))
 _SCALE = 1_000_000
 _BELOW_ONE = 32  # ts_rank's normalisation to rank / (rank + 1)
-_MAX_TEXT = 500
 
 
 def table_of(model: type[Base]) -> Table:
@@ -54,15 +53,6 @@ def select_all(model: type[Base]) -> Select[Any]:
 def with_key_in_array(column: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition that the column is one of the array `:keys`."""
     return column == any_(KEYS)
-
-
-def text_argument(argument: str, value: str) -> str:
-    """Return the text of a filter; BadUserInput where Postgres could not take it or nobody would send it."""
-    if "\0" in value:
-        raise BadUserInput(argument, "must not contain control characters")
-    if len(value) > _MAX_TEXT:
-        raise BadUserInput(argument, f"must have at most {_MAX_TEXT} characters")
-    return value
 
 
 def matches(search_vector: ColumnElement[Any], words: str) -> ColumnElement[bool]:

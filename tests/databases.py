@@ -35,6 +35,9 @@ class _KeptOpen:
     async def execute(self, *arguments: Any) -> Any:
         return await self._connection.execute(*arguments)
 
+    async def get_raw_connection(self) -> Any:
+        return await self._connection.get_raw_connection()
+
     async def close(self) -> None:
         pass
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -17,6 +16,7 @@ from sqlalchemy import Connection, text
 from app.dev.demo import DEMO_ACCOUNTS
 from app.settings import ROOT
 from tests.databases import create_database, drop_database, run_on
+from tests.servers import served
 
 SECRET = "a-secret-of-more-than-32-characters-for-tests"
 COMMANDS = ("serve", "migrate", "migration", "seed", "schema", "create-superuser", "settings")
@@ -24,7 +24,7 @@ COMMANDS = ("serve", "migrate", "migration", "seed", "schema", "create-superuser
 
 @pytest.fixture
 def empty_database(server_url: str) -> Iterator[str]:
-    url = create_database(server_url, "orders_test_command_line")
+    url = create_database(server_url, f"orders_test_command_line_{os.getpid()}")
     yield url
     drop_database(url)
 
@@ -40,40 +40,6 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         check=False,
         timeout=60,
     )
-
-
-@contextmanager
-def served(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Serve on a free port; yield the process and the URL once it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve", *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PORT": str(port), **environment},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_alive(url, process)
-        yield process, url
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _wait_until_alive(url: str, process: subprocess.Popen[str]) -> None:
-    for _ in range(300):
-        assert process.poll() is None, process.communicate()[1]
-        try:
-            httpx2.get(f"{url}/livez").raise_for_status()
-        except httpx2.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the server does not answer")
 
 
 def query(url: str, document: str) -> object:

@@ -1,5 +1,6 @@
 """Migrations go up and down, meet the models, and run once however many processes start them."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from tests.databases import create_database, drop_database, run_on
 
 @pytest.fixture
 def empty_database(server_url: str) -> Iterator[str]:
-    url = create_database(server_url, "orders_test_migrations")
+    url = create_database(server_url, f"orders_test_migrations_{os.getpid()}")
     yield url
     drop_database(url)
 

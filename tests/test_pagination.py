@@ -26,7 +26,7 @@ ORDERINGS = {
     "NAME": ordering(ProductCriteria(), "NAME"),
     "PRICE": ordering(ProductCriteria(), "PRICE"),
     "CREATED_AT": ordering(ProductCriteria(), "CREATED_AT"),
-    "RELEVANCE": ordering(ProductCriteria(search="lamp")),
+    "RELEVANCE": ordering(ProductCriteria(words="lamp")),
 }
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "ID": st.just(KEY),

@@ -46,9 +46,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_audit_entries_actor_id_id", "audit_entries", ["actor_id", "id"], unique=False)
     op.create_index("ix_audit_entries_entity_id_id", "audit_entries", ["entity_id", "id"], unique=False)
+    op.create_index("ix_audit_entries_operation_id", "audit_entries", ["operation", "id"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_audit_entries_operation_id", table_name="audit_entries")
     op.drop_index("ix_audit_entries_entity_id_id", table_name="audit_entries")
     op.drop_index("ix_audit_entries_actor_id_id", table_name="audit_entries")
     op.drop_table("audit_entries")

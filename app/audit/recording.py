@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session as SyncSession
 
 from app.audit import repository
-from app.models import Order, Product, Store, User
+from app.models import Order, OrderItem, Product, Store, User
 
 _RECORDING = "audit"
-_ENTITIES = (User, Store, Product, Order)
-_PUBLIC_NAMES = {"password_hash": "password"}
-_NOT_TOLD = {"id", "version", "created_at", "updated_at"}
+_RECORDED = (User, Store, Product, Order, OrderItem)
+# A hash may be made anew of the same password; where the password changes, that is noted.
+_NOT_TOLD = {"id", "version", "created_at", "updated_at", "password_hash"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,19 @@ class Change:
     entity_type: str
     entity_id: UUID
     fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Flushed:
+    """Fields that a flush writes; what is new has its key only afterwards."""
+
+    entity: User | Store | Product | Order | OrderItem
+    fields: tuple[str, ...]
+
+    def change(self) -> Change:
+        if isinstance(self.entity, OrderItem):
+            return Change("Order", self.entity.order_id, ("items",))
+        return Change(type(self.entity).__name__, self.entity.id, self.fields)
 
 
 def begin(session: AsyncSession) -> None:
@@ -38,10 +51,14 @@ def note(session: AsyncSession, *changes: Change) -> None:
     session.sync_session.info.get(_RECORDING, []).extend(changes)
 
 
-async def write(session: AsyncSession, actor_id: UUID | None, operation: str, request_id: str) -> None:
-    """Write what was recorded, a line for each entity, or one line where nothing was changed."""
+async def write(
+    session: AsyncSession, actor_id: UUID | None, operation: str, request_id: str, *, failed: bool = False
+) -> None:
+    """Write what was recorded, a line for each entity; where nothing was changed one line, unless it failed."""
     await session.flush()
-    changes: Sequence[Change | None] = _merged(session.sync_session.info.pop(_RECORDING)) or [None]
+    changes: Sequence[Change | None] = _merged(session.sync_session.info.pop(_RECORDING))
+    if failed and not changes:
+        return
     await repository.insert_all(
         session,
         [
@@ -53,7 +70,7 @@ async def write(session: AsyncSession, actor_id: UUID | None, operation: str, re
                 "fields": list(change.fields) if change else [],
                 "request_id": request_id,
             }
-            for change in changes
+            for change in changes or [None]
         ],
     )
 
@@ -64,18 +81,18 @@ def _record(session: SyncSession, *_: Any) -> None:
     if recorded is None:
         return
     for entity in (*session.new, *session.dirty):
-        if isinstance(entity, _ENTITIES) and (fields := _changed_fields(entity)):
-            recorded.append(Change(type(entity).__name__, entity.id, fields))
+        if isinstance(entity, _RECORDED) and (fields := _changed_fields(entity)):
+            recorded.append(_Flushed(entity, fields))
 
 
 def _changed_fields(entity: Any) -> tuple[str, ...]:
     changed = (attribute.key for attribute in inspect(entity).attrs if attribute.history.has_changes())
-    return tuple(to_camel(_PUBLIC_NAMES.get(key, key)) for key in changed if key not in _NOT_TOLD)
+    return tuple(to_camel(key) for key in changed if key not in _NOT_TOLD)
 
 
-def _merged(changes: Sequence[Change]) -> list[Change]:
+def _merged(recorded: Sequence[Change | _Flushed]) -> list[Change]:
     """Return one change for each entity, with all its fields, in the order of the first."""
     fields: dict[tuple[str, UUID], dict[str, None]] = {}
-    for change in changes:
+    for change in (part.change() if isinstance(part, _Flushed) else part for part in recorded):
         fields.setdefault((change.entity_type, change.entity_id), {}).update(dict.fromkeys(change.fields))
     return [Change(entity_type, entity_id, tuple(names)) for (entity_type, entity_id), names in fields.items()]

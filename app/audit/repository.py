@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.models import AuditEntry
 from app.pagination import Listing, Ordering
 from app.security.viewer import Viewer
-from app.sql import select_all, table_of, text_argument, with_key_in_array
+from app.sql import select_all, table_of, with_key_in_array
 
 entries = table_of(AuditEntry).c
 
@@ -23,18 +23,20 @@ class AuditCriteria:
     """Which entries of the audit trail."""
 
     actor_id: UUID | None = None
-    entity_id: UUID | None = None
+    entity: tuple[str, UUID] | None = None
     operation: str | None = None
 
     def conditions(self) -> Sequence[ColumnElement[bool]]:
-        """Return the criteria as SQL; BadUserInput names a text that cannot be one."""
+        """Return the criteria as SQL."""
         conditions: list[ColumnElement[bool]] = []
         if self.actor_id is not None:
             conditions.append(entries.actor_id == self.actor_id)
-        if self.entity_id is not None:
-            conditions.append(entries.entity_id == self.entity_id)
+        if self.entity is not None:
+            entity_type, entity_id = self.entity
+            conditions.append(entries.entity_id == entity_id)
+            conditions.append(entries.entity_type == entity_type)
         if self.operation is not None:
-            conditions.append(entries.operation == text_argument("filter.operation", self.operation))
+            conditions.append(entries.operation == self.operation)
         return conditions
 
 

@@ -10,8 +10,9 @@ from strawberry import UNSET
 
 from app.audit import repository
 from app.graphql import lazy
+from app.graphql.arguments import or_none, text
 from app.graphql.context import Info
-from app.graphql.ids import global_id, key_of, parse_global_id
+from app.graphql.ids import global_id, optional_key_of, parse_global_id
 from app.graphql.node import Node
 
 
@@ -52,11 +53,9 @@ class AuditFilter:
 
     def criteria(self) -> repository.AuditCriteria:
         """Return the filter as the repository knows it."""
-        actor_id, entity_id, operation = (
-            None if value is UNSET else value for value in (self.actor_id, self.entity_id, self.operation)
-        )
+        entity_id = or_none(self.entity_id)
         return repository.AuditCriteria(
-            actor_id=None if actor_id is None else key_of("User", "filter.actorId", actor_id),
-            entity_id=None if entity_id is None else parse_global_id("filter.entityId", entity_id)[1],
-            operation=operation,
+            actor_id=optional_key_of("User", "filter.actorId", self.actor_id),
+            entity=None if entity_id is None else parse_global_id("filter.entityId", entity_id),
+            operation=text("filter.operation", self.operation),
         )

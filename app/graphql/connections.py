@@ -8,6 +8,7 @@ import strawberry
 from sqlalchemy import Row
 
 from app.database import UnitOfWork
+from app.graphql.arguments import or_none
 from app.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request
 
 T = TypeVar("T")
@@ -76,11 +77,7 @@ def requested_page(
     ordering: Ordering, first: int | None, after: str | None, last: int | None, before: str | None
 ) -> PageRequest:
     """Return the page that the arguments of a connection ask for, absent ones being UNSET."""
-    return page_request(ordering, _given(first), _given(after), _given(last), _given(before))
-
-
-def _given(value: T | None) -> T | None:
-    return None if value is strawberry.UNSET else value
+    return page_request(ordering, or_none(first), or_none(after), or_none(last), or_none(before))
 
 
 def connection(

@@ -5,6 +5,7 @@ from typing import cast
 from uuid import uuid4
 
 import orjson
+import structlog
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -17,12 +18,15 @@ from strawberry.types import ExecutionResult
 from app.database import Database
 from app.errors import Unauthenticated
 from app.graphql import graphiql
+from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
 from app.graphql.responses import EncodedResult
 from app.graphql.schema import Schema
 from app.idempotency import service as idempotency
 from app.security.tokens import AccessTokens
 from app.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 class GraphQLView(GraphQL[Context, None]):
@@ -39,7 +43,8 @@ class GraphQLView(GraphQL[Context, None]):
         self._access_tokens = AccessTokens(
             settings.secret_key.get_secret_value(), timedelta(minutes=settings.access_token_minutes)
         )
-        self._response_cipher = idempotency.response_cipher(settings.secret_key.get_secret_value())
+        self._lane = CompiledLane(schema)
+        self._idempotency_secrets = idempotency.Secrets.of(settings.secret_key.get_secret_value())
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return what the operation works with; a token that is no good is refused where a login is needed."""
@@ -63,18 +68,35 @@ class GraphQLView(GraphQL[Context, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        """Execute the operation of a request; with an idempotency key, once."""
+        """Execute the operation of a request, in the lane that understands it; with an idempotency key, once."""
+        if self._settings.compiled_lane and context.refused_token is None:
+            body = await self._execute_compiled(context, request_data)
+            if body is not None:
+                return EncodedResult(data=None, errors=None, body=body)
         key = request.headers.get(idempotency.HEADER)
         if key is not None:
             made_of = (request_data.query, request_data.variables, request_data.operation_name)
             viewer_id = context.token_viewer.id if context.token_viewer else None
             context.idempotent_request = idempotency.IdempotentRequest(
-                key, viewer_id, idempotency.fingerprint(*made_of), self._response_cipher
+                key, viewer_id, made_of, self._idempotency_secrets
             )
         result = await super().execute_single(request, request_adapter, sub_response, context, root_value, request_data)
         if isinstance(result, EncodedResult) and result.replayed:
             sub_response.headers["Idempotency-Replayed"] = "true"
         return result
+
+    async def _execute_compiled(self, context: Context, request: GraphQLRequestData) -> bytes | None:
+        try:
+            return await self._lane.execute(
+                context.work, context.token_viewer, request.query, request.variables, request.operation_name
+            )
+        except Exception:
+            # The ordinary lane may answer all the same, and if it cannot it says so as it always does.
+            log.exception("compiled lane failed", request_id=context.request_id)
+            return None
+        finally:
+            await context.work.finish(commit=False)
+            context.begin()
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """Return what is to be encoded, or has been."""

@@ -6,8 +6,9 @@ from uuid import UUID
 from strawberry import ID
 
 from app.errors import BadUserInput
+from app.graphql.arguments import or_none
 
-_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_GLOBAL_ID = re.compile(r"([A-Za-z]+)_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
 def global_id(type_name: str, key: UUID) -> ID:
@@ -17,10 +18,10 @@ def global_id(type_name: str, key: UUID) -> ID:
 
 def parse_global_id(argument: str, value: str) -> tuple[str, UUID]:
     """Return the type's name and the key; BadUserInput names the argument that is not a global id."""
-    type_name, _, key = value.partition("_")
-    if not _KEY.fullmatch(key):
+    found = _GLOBAL_ID.fullmatch(value)
+    if found is None:
         raise BadUserInput(argument, "is not an id of this API")
-    return type_name, UUID(key)
+    return found[1], UUID(found[2])
 
 
 def key_of(type_name: str, argument: str, value: str) -> UUID:
@@ -29,3 +30,9 @@ def key_of(type_name: str, argument: str, value: str) -> UUID:
     if actual != type_name:
         raise BadUserInput(argument, f"must be the id of a {type_name}")
     return key
+
+
+def optional_key_of(type_name: str, argument: str, value: str | None) -> UUID | None:
+    """Return the key in an optional global id of this type, None where it is absent."""
+    identifier = or_none(value)
+    return None if identifier is None else key_of(type_name, argument, identifier)

@@ -10,6 +10,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from app.audit import recording as audit
 from app.graphql.context import Info
+from app.graphql.errors import Error
 from app.security.viewer import Access, require
 
 
@@ -30,7 +31,8 @@ class Savepoint(FieldExtension):
             audit.begin(context.session)
             result = await next_(source, info, **kwargs)
             actor_id = context.viewer.id if context.viewer else None
-            await audit.write(context.session, actor_id, info.field_name, context.request_id)
+            failed = isinstance(result, Error)
+            await audit.write(context.session, actor_id, info.field_name, context.request_id, failed=failed)
             return result
 
 

@@ -31,6 +31,7 @@ from app.stores.resolvers import StoreMutations, StoreQueries
 from app.users.resolvers import UserMutations, UserQueries
 
 _DOCUMENTS_KEPT = 500
+# After the first attempt, up to four more.
 _RETRIES: dict[str, Any] = {"attempts": 4, "wait_initial": 0.01, "wait_max": 0.2, "wait_jitter": 0.02}
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import and_, delete, or_, select, tuple_, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,8 +33,10 @@ async def keep(session: AsyncSession, scope: str, key: str, response: bytes) -> 
 async def forget(session: AsyncSession, scope: str, key: str, expired_before: datetime) -> None:
     """Delete this key if it has expired, and a few others that have: each request clears away a little more than
     it leaves, so no other process must."""
-    some = select(IdempotencyKey.id).where(IdempotencyKey.created_at < expired_before)
-    some = some.order_by(IdempotencyKey.created_at).limit(_PRUNED_AT_ONCE).with_for_update(skip_locked=True)
-    this = tuple_(IdempotencyKey.scope, IdempotencyKey.key) == (scope, key)
-    expired = and_(IdempotencyKey.created_at < expired_before, or_(this, IdempotencyKey.id.in_(some)))
-    await session.execute(delete(IdempotencyKey).where(expired), execution_options={"synchronize_session": False})
+    expired = select(IdempotencyKey.id).where(IdempotencyKey.created_at < expired_before)
+    this = expired.where(IdempotencyKey.scope == scope, IdempotencyKey.key == key)
+    some = expired.order_by(IdempotencyKey.created_at).limit(_PRUNED_AT_ONCE).with_for_update(skip_locked=True)
+    # A union, not a condition with OR: that would read every key which has expired. And a CTE, which is run once:
+    # a subquery may be run for each row, and find other keys each time.
+    found = IdempotencyKey.id.in_(this.union_all(select(some.cte("oldest").c.id)))
+    await session.execute(delete(IdempotencyKey).where(found), execution_options={"synchronize_session": False})

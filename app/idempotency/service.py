@@ -1,10 +1,11 @@
 """The rules of idempotency keys: the same request again has the same response and no second effect."""
 
-import hashlib
+import hmac
 import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Self
 from uuid import UUID
 
 import orjson
@@ -28,13 +29,32 @@ class Replay(Exception):
 
 
 @dataclass(frozen=True)
+class Secrets:
+    """What guards what is kept, both derived from the secret key: requests and responses may hold passwords and
+    tokens, and a plain hash would let them be guessed."""
+
+    cipher: Fernet
+    fingerprint_key: bytes
+
+    @classmethod
+    def of(cls, secret_key: str) -> Self:
+        """Derive them."""
+        cipher_key, fingerprint_key = (
+            hmac.digest(secret_key.encode(), purpose, "sha256")
+            for purpose in (b"idempotency response", b"idempotency fingerprint")
+        )
+        return cls(Fernet(urlsafe_b64encode(cipher_key)), fingerprint_key)
+
+
+@dataclass(frozen=True)
 class IdempotentRequest:
-    """A request with a key. Another viewer's key is another key; the fingerprint tells requests under one apart."""
+    """A request with a key, and what it is made of: document, variables, name of the operation, which tell requests
+    under one key apart. Another viewer's key is another key."""
 
     key: str
     viewer_id: UUID | None
-    fingerprint: bytes
-    cipher: Fernet
+    made_of: tuple[object, ...]
+    secrets: Secrets
 
     async def claim(self, session: AsyncSession) -> bytes | None:
         """Claim the key within the transaction; return the response where the request has been made before.
@@ -43,31 +63,29 @@ class IdempotentRequest:
         """
         if not _KEY.fullmatch(self.key):
             raise BadUserInput(HEADER, "must be 8 to 255 printable characters of ASCII without spaces")
+        fingerprint = self._fingerprint()
         await repository.forget(session, self.scope, self.key, datetime.now(UTC) - KEPT)
-        if await repository.claim(session, self.scope, self.key, self.fingerprint):
+        if await repository.claim(session, self.scope, self.key, fingerprint):
             return None
         earlier = await repository.find(session, self.scope, self.key)
         assert earlier is not None, "it was found by the claim"
         assert earlier.response is not None, "it was committed with its response"
-        if earlier.fingerprint != self.fingerprint:
+        if earlier.fingerprint != fingerprint:
             raise BadUserInput(HEADER, "was used for another request")
-        return self.cipher.decrypt(earlier.response)
+        return self.secrets.cipher.decrypt(earlier.response)
 
     async def keep(self, session: AsyncSession, response: bytes) -> None:
         """Keep the response within the transaction. It may hold tokens, so it is encrypted."""
-        await repository.keep(session, self.scope, self.key, self.cipher.encrypt(response))
+        await repository.keep(session, self.scope, self.key, self.secrets.cipher.encrypt(response))
 
     @property
     def scope(self) -> str:
         """Whose key it is; requests without a login share one scope."""
         return "" if self.viewer_id is None else str(self.viewer_id)
 
-
-def fingerprint(*parts: object) -> bytes:
-    """Return what tells requests apart, of what makes them: document, variables, name of the operation."""
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).digest()
-
-
-def response_cipher(secret_key: str) -> Fernet:
-    """Return what encrypts the responses that are kept, under a key derived from the secret."""
-    return Fernet(urlsafe_b64encode(hashlib.sha256(b"idempotency" + secret_key.encode()).digest()))
+    def _fingerprint(self) -> bytes:
+        try:
+            text = orjson.dumps(self.made_of, option=orjson.OPT_SORT_KEYS)
+        except orjson.JSONEncodeError:
+            raise BadUserInput("variables", "are nested too deeply") from None
+        return hmac.digest(self.secrets.fingerprint_key, text, "sha256")

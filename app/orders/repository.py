@@ -20,13 +20,14 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    type_coerce,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Order, OrderItem, OrderStatus, Product
-from app.pagination import Listing, Ordering
+from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
 from app.sql import select_all, table_of, with_key_in_array
 from app.stores import repository as stores
@@ -54,7 +55,7 @@ class OrderCriteria:
         if self.date_lt is not None:
             conditions.append(orders.date < self.date_lt)
         if self.store_id is not None:
-            conditions.append(placed_with(literal(self.store_id, Uuid())))
+            conditions.append(placed_with(type_coerce(self.store_id, Uuid())))
         return conditions
 
 
@@ -81,6 +82,9 @@ def listing_of_stores(viewer: Viewer | None, criteria: OrderCriteria) -> Listing
 def ordering(*, descending: bool = True) -> Ordering:
     """Return the order by date, the latest first unless told otherwise."""
     return Ordering("DATE", descending, orders.date, orders.id)
+
+
+choose = chooser(OrderCriteria(), lambda _: ordering())
 
 
 def placed_by(user_id: ColumnElement[UUID]) -> ColumnElement[bool]:
@@ -126,10 +130,25 @@ def visible_items_by_key(viewer: Viewer | None) -> Select[Any]:
     return select_all(OrderItem).where(with_key_in_array(items.id), present, item_visible_to(viewer))
 
 
+def placed_in(order_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Return the condition that the item is of this order."""
+    return items.order_id == order_id
+
+
+def visible_items(viewer: Viewer | None) -> Select[Any]:
+    """Return the statement for the items that the viewer sees."""
+    return select_all(OrderItem).where(item_visible_to(viewer))
+
+
+def visible_totals(viewer: Viewer | None) -> Select[Any]:
+    """Return the statement for what the items that the viewer sees cost together, in each currency."""
+    amount = func.sum(items.unit_price * items.quantity).label("amount")
+    return select(items.currency, amount).where(item_visible_to(viewer)).group_by(items.currency)
+
+
 def visible_items_of_orders(viewer: Viewer | None) -> Select[Any]:
     """Return the statement for the items of the orders with `:keys` that the viewer sees, in the order placed."""
-    visible = select_all(OrderItem).where(with_key_in_array(items.order_id), item_visible_to(viewer))
-    return visible.order_by(items.order_id, items.id)
+    return visible_items(viewer).where(with_key_in_array(items.order_id)).order_by(items.order_id, items.id)
 
 
 async def locked_order(session: AsyncSession, key: UUID) -> Order | None:
@@ -138,16 +157,17 @@ async def locked_order(session: AsyncSession, key: UUID) -> Order | None:
     return await session.scalar(found.execution_options(populate_existing=True))
 
 
-async def ordered_quantities(session: AsyncSession, order_id: UUID) -> Mapping[UUID, int]:
-    """Return how many of each product were ordered."""
-    rows = await session.execute(select(OrderItem.product_id, OrderItem.quantity).where(OrderItem.order_id == order_id))
-    return {row.product_id: row.quantity for row in rows}
+async def taken_from_stock(session: AsyncSession, order_id: UUID) -> Mapping[UUID, int]:
+    """Return how many of each product the order took from stock."""
+    taken = select(OrderItem.product_id, OrderItem.quantity).where(OrderItem.order_id == order_id, OrderItem.from_stock)
+    return {row.product_id: row.quantity for row in await session.execute(taken)}
 
 
 async def managed_items(session: AsyncSession, viewer: Viewer, order_id: UUID) -> Sequence[OrderItem]:
     """Return the items of the order that the viewer may fulfil: those of stores they manage."""
     own = exists().where(stores.stores.id == OrderItem.store_id, stores.managed_by(viewer))
-    return (await session.scalars(select(OrderItem).where(OrderItem.order_id == order_id, own))).all()
+    found = select(OrderItem).where(OrderItem.order_id == order_id, own).execution_options(populate_existing=True)
+    return (await session.scalars(found)).all()
 
 
 async def unfulfilled(session: AsyncSession, order_id: UUID) -> int:

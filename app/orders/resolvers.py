@@ -5,9 +5,9 @@ from typing import Annotated
 import strawberry
 from strawberry import UNSET
 
+from app.graphql.compiled.meaning import Lookup, Pages, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
-from app.graphql.enums import Direction
 from app.graphql.ids import key_of
 from app.graphql.mutations import given, mutation
 from app.orders import repository, service
@@ -23,7 +23,7 @@ from app.orders.types import (
     PlaceOrderInput,
     PlaceOrderResult,
 )
-from app.security.viewer import Access
+from app.security.viewer import Access, logged_in
 
 OrderId = Annotated[strawberry.ID, strawberry.argument(description="The id of the order.")]
 
@@ -31,13 +31,20 @@ OrderId = Annotated[strawberry.ID, strawberry.argument(description="The id of th
 @strawberry.type
 class OrderQueries:
     @strawberry.field(
-        description="An order by id, for its customer, the stores it was placed with and superusers; null otherwise."
+        description="An order by id, for its customer, the stores it was placed with and superusers; null otherwise.",
+        metadata=in_sql(Lookup(repository.visible_by_key, lambda _, id: key_of("Order", "id", id))),
     )
     async def order(self, info: Info, id: OrderId) -> Order | None:
         return await info.context.loaders.visible_order.load(key_of("Order", "id", id))
 
     @strawberry.field(
-        description="Your own orders, or all if you are a superuser, the latest first unless told otherwise."
+        description="Your own orders, or all if you are a superuser, the latest first unless told otherwise.",
+        metadata=in_sql(
+            Pages(
+                repository.choose,
+                lambda viewer, criteria: repository.listing_for(logged_in(viewer), criteria),
+            )
+        ),
     )
     def orders(
         self,
@@ -50,9 +57,8 @@ class OrderQueries:
         order_by: Annotated[OrderOrder | None, strawberry.argument(description="In this order.")] = UNSET,
     ) -> Connection[Order]:
         viewer = info.context.known_viewer()
-        criteria = filter.criteria() if filter else repository.OrderCriteria()
-        descending = not order_by or order_by.direction is Direction.DESC
-        page = requested_page(repository.ordering(descending=descending), first, after, last, before)
+        criteria, ordering = repository.choose(filter, order_by)
+        page = requested_page(ordering(criteria), first, after, last, before)
         return connection(info.context.work, repository.listing_for(viewer, criteria), page, Order.from_row)
 
 

@@ -105,7 +105,7 @@ async def _own_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
 
 
 async def _give_back_stock(session: AsyncSession, order: Order) -> None:
-    quantities = await repository.ordered_quantities(session, order.id)
+    quantities = await repository.taken_from_stock(session, order.id)
     await repository.lock_products(session, list(quantities))
     await repository.add_stock(session, quantities)
 
@@ -148,4 +148,5 @@ def _item(order: Order, product: Row[Any], quantity: int) -> OrderItem:
         quantity=quantity,
         unit_price=product.price,
         currency=product.currency,
+        from_stock=product.stock is not None,
     )

@@ -13,29 +13,41 @@ from strawberry import UNSET
 
 from app import models
 from app.graphql import lazy
+from app.graphql.arguments import or_none
+from app.graphql.compiled.meaning import Embedded, Reference, Rows, in_sql
 from app.graphql.context import Info
 from app.graphql.enums import Direction, OrderStatus, describe_enum
 from app.graphql.errors import InsufficientStock, InvalidInput, InvalidTransition, NotFound
-from app.graphql.ids import global_id, key_of
+from app.graphql.ids import global_id, optional_key_of
 from app.graphql.money import Money
 from app.graphql.node import Node
 from app.orders import repository
+from app.pagination import Ordering
 
 
 @strawberry.type(description="A product in an order, at the price of that time.")
 class OrderItem(Node):
     product_key: strawberry.Private[UUID]
     quantity: int = strawberry.field(description="How many were ordered.")
-    unit_price: Money = strawberry.field(description="What one cost at the time of the order.")
+    unit_price: Money = strawberry.field(
+        description="What one cost at the time of the order.",
+        metadata=in_sql(Embedded(lambda item: {"amount": item.unit_price, "currency": item.currency})),
+    )
     fulfilled_at: datetime | None = strawberry.field(
         description="When the store fulfilled it; null while it is waited for."
     )
 
-    @strawberry.field(description="What was ordered, as it is now; also after it was deleted.")
+    @strawberry.field(
+        description="What was ordered, as it is now; also after it was deleted.",
+        metadata=in_sql(Reference(models.Product, lambda item: item.product_id)),
+    )
     async def product(self, info: Info) -> lazy.Product:
         return await info.context.loaders.product.load(self.product_key)
 
-    @strawberry.field(description="What all of them cost together.")
+    @strawberry.field(
+        description="What all of them cost together.",
+        metadata=in_sql(Embedded(lambda item: {"amount": item.unit_price * item.quantity, "currency": item.currency})),
+    )
     def line_total(self) -> Money:
         return Money(amount=self.unit_price.amount * self.quantity, currency=self.unit_price.currency)
 
@@ -64,15 +76,26 @@ class Order(Node):
     status: OrderStatus = strawberry.field(description="How far it has come.")
     updated_at: datetime = strawberry.field(description="When it was last changed.")
 
-    @strawberry.field(description="Who placed it; null when the account was deleted.")
+    @strawberry.field(
+        description="Who placed it; null when the account was deleted.",
+        metadata=in_sql(
+            Reference(models.User, lambda order: order.customer_id, lambda user: user.deleted_at.is_(None))
+        ),
+    )
     async def customer(self, info: Info) -> lazy.User | None:
         return await info.context.loaders.account.load(self.customer_key)
 
-    @strawberry.field(description="What was ordered: all of it for the customer, their own for the owner of a store.")
+    @strawberry.field(
+        description="What was ordered: all of it for the customer, their own for the owner of a store.",
+        metadata=in_sql(Rows(repository.visible_items, repository.placed_in, order=("id",))),
+    )
     async def items(self, info: Info) -> list[OrderItem]:
         return await info.context.loaders.items_of_order.load(self.key)
 
-    @strawberry.field(description="What the items you see cost together: one amount for each currency.")
+    @strawberry.field(
+        description="What the items you see cost together: one amount for each currency.",
+        metadata=in_sql(Rows(repository.visible_totals, repository.placed_in, order=("currency",))),
+    )
     async def totals(self, info: Info) -> list[Money]:
         amounts: dict[str, Decimal] = defaultdict(Decimal)
         for item in await info.context.loaders.items_of_order.load(self.key):
@@ -106,6 +129,10 @@ class OrderOrder:
     field: OrderOrderField = strawberry.field(description="What to order by.")
     direction: Direction = strawberry.field(default=Direction.DESC, description="Which end comes first.")
 
+    def ordering(self, _: repository.OrderCriteria) -> Ordering:
+        """Return the order as the repository knows it."""
+        return repository.ordering(descending=self.direction is Direction.DESC)
+
 
 @strawberry.input(description="From one moment to another; a bound that is left out or null does not restrict.")
 class DateTimeRange:
@@ -121,12 +148,12 @@ class OrderFilter:
 
     def criteria(self) -> repository.OrderCriteria:
         """Return the filter as the repository knows it."""
-        date = self.date or DateTimeRange()
+        date, statuses = self.date or DateTimeRange(), or_none(self.status)
         return repository.OrderCriteria(
-            statuses=None if self.status is UNSET or self.status is None else tuple(self.status),
-            date_gte=date.gte or None,
-            date_lt=date.lt or None,
-            store_id=None if self.store_id in (UNSET, None) else key_of("Store", "filter.storeId", self.store_id),
+            statuses=None if statuses is None else tuple(statuses),
+            date_gte=or_none(date.gte),
+            date_lt=or_none(date.lt),
+            store_id=optional_key_of("Store", "filter.storeId", self.store_id),
         )
 
 

@@ -6,13 +6,25 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Numeric, ScalarSelect, Select, exists, func, insert, literal, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Numeric,
+    ScalarSelect,
+    Select,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Product
-from app.pagination import Listing, Ordering
+from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
-from app.sql import conflicts, matches, relevance, select_all, table_of, text_argument, with_key_in_array
+from app.sql import conflicts, matches, relevance, select_all, table_of, with_key_in_array
 from app.stores import repository as stores
 
 products = table_of(Product).c
@@ -31,17 +43,17 @@ _CONFLICTS = {"uq_products_store_id_name": ("name", "The store has a product of 
 class ProductCriteria:
     """Which products of those that are not deleted."""
 
-    search: str | None = None
+    words: str | None = None
     store_id: UUID | None = None
     price_gte: Decimal | None = None
     price_lte: Decimal | None = None
     in_stock: bool | None = None
 
     def conditions(self) -> Sequence[ColumnElement[bool]]:
-        """Return the criteria as SQL; BadUserInput names a text that cannot be one."""
+        """Return the criteria as SQL."""
         conditions: list[ColumnElement[bool]] = [products.deleted_at.is_(None)]
-        if words := self.words:
-            conditions.append(matches(products.search, words))
+        if self.words is not None:
+            conditions.append(matches(products.search, self.words))
         if self.store_id is not None:
             conditions.append(products.store_id == self.store_id)
         if self.price_gte is not None:
@@ -53,15 +65,10 @@ class ProductCriteria:
             conditions.append(available if self.in_stock else ~available)
         return conditions
 
-    @property
-    def words(self) -> str:
-        """The words to search for, empty where there is nothing to search."""
-        return text_argument("filter.search", self.search or "").strip()
-
 
 def _exactly(bound: Decimal) -> ColumnElement[Decimal]:
     """Return a bound of a range as it is: with the type of the column it would be rounded, or not fit."""
-    return literal(bound, Numeric())
+    return bound if isinstance(bound, BindParameter) else literal(bound, Numeric())
 
 
 def listing(criteria: ProductCriteria) -> Listing:
@@ -71,10 +78,13 @@ def listing(criteria: ProductCriteria) -> Listing:
 
 def ordering(criteria: ProductCriteria, field: str | None = None, *, descending: bool = False) -> Ordering:
     """Return the order asked for; without one the best match comes first, or else the oldest."""
-    if field is None and criteria.words:
+    if field is None and criteria.words is not None:
         return Ordering("RELEVANCE", True, relevance(products.search, criteria.words), products.id)
     name = field or "ID"
     return Ordering(name, descending, _COLUMNS[name], products.id)
+
+
+choose = chooser(ProductCriteria(), ordering)
 
 
 def sold_by(store_id: ColumnElement[UUID]) -> ColumnElement[bool]:

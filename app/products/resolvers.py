@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 from strawberry import UNSET
 
+from app.graphql.compiled.meaning import Lookup, Pages, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
 from app.graphql.ids import key_of
@@ -32,12 +33,16 @@ ProductId = Annotated[strawberry.ID, strawberry.argument(description="The id of 
 @strawberry.type
 class ProductQueries:
     @strawberry.field(
-        description="A product by id; null where there is none. A deleted one only for its owner and superusers."
+        description="A product by id; null where there is none. A deleted one only for its owner and superusers.",
+        metadata=in_sql(Lookup(repository.visible_by_key, lambda _, id: key_of("Product", "id", id))),
     )
     async def product(self, info: Info, id: ProductId) -> Product | None:
         return await info.context.loaders.visible_product.load(key_of("Product", "id", id))
 
-    @strawberry.field(description="All products, the oldest first unless told otherwise; without deleted ones.")
+    @strawberry.field(
+        description="All products, the oldest first unless told otherwise; without deleted ones.",
+        metadata=in_sql(Pages(repository.choose, lambda _, criteria: repository.listing(criteria))),
+    )
     def products(
         self,
         info: Info,
@@ -51,9 +56,8 @@ class ProductQueries:
             strawberry.argument(description="In this order; without it the best match of a search comes first."),
         ] = UNSET,
     ) -> Connection[Product]:
-        criteria = filter.criteria() if filter else repository.ProductCriteria()
-        ordering = order_by.ordering(criteria) if order_by else repository.ordering(criteria)
-        page = requested_page(ordering, first, after, last, before)
+        criteria, ordering = repository.choose(filter, order_by)
+        page = requested_page(ordering(criteria), first, after, last, before)
         return connection(info.context.work, repository.listing(criteria), page, Product.from_row)
 
 

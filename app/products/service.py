@@ -47,7 +47,7 @@ class ProductChanges(Input):
 async def create_product(session: AsyncSession, viewer: Viewer, store_id: UUID, given: dict[str, Any]) -> Product:
     """Add a product to a store that the viewer manages."""
     store = await managed_store(session, viewer, store_id, shared=True)
-    product = Product(**_of_store(store), **NewProduct.check(given).model_dump())
+    product = Product(**_of_store(store), **NewProduct.check(given).changes())
     await repository.save(session, product)
     return product
 
@@ -66,8 +66,9 @@ async def create_products(
         if name in taken:
             raise Conflict(f"products.{index}.name", "The store has a product of this name already.")
     products = await repository.insert_all(session, [{**_of_store(store), **product.model_dump()} for product in new])
-    fields = tuple(to_camel(field) for field in NewProduct.model_fields)
-    audit.note(session, *(audit.Change("Product", product.id, fields) for product in products))
+    given_fields = ((*_of_store(store), *product.changes()) for product in new)
+    for product, fields in zip(products, given_fields, strict=True):
+        audit.note(session, audit.Change("Product", product.id, tuple(to_camel(field) for field in fields)))
     return products
 
 

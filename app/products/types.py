@@ -12,10 +12,12 @@ from strawberry import UNSET
 
 from app import models
 from app.graphql import lazy
+from app.graphql.arguments import or_none, text
+from app.graphql.compiled.meaning import Embedded, Reference, in_sql
 from app.graphql.context import Info
 from app.graphql.enums import Direction, describe_enum
 from app.graphql.errors import Conflict, InvalidInput, NotFound, StaleVersion
-from app.graphql.ids import global_id, key_of
+from app.graphql.ids import global_id, optional_key_of
 from app.graphql.money import Money
 from app.graphql.node import Node
 from app.pagination import Ordering
@@ -28,14 +30,19 @@ class Product(Node):
     store_key: strawberry.Private[UUID]
     name: str = strawberry.field(description="What it is called; unique in its store.")
     description: str | None = strawberry.field(description="What there is to say about it.")
-    price: Money = strawberry.field(description="What one costs now, in the currency of the store.")
+    price: Money = strawberry.field(
+        description="What one costs now, in the currency of the store.",
+        metadata=in_sql(Embedded(lambda product: {"amount": product.price, "currency": product.currency})),
+    )
     stock: int | None = strawberry.field(description="How many are left; null: not tracked, never runs out.")
     version: int = strawberry.field(description="Goes up with every change; for `expectedVersion`.")
     created_at: datetime = strawberry.field(description="When it was added.")
     updated_at: datetime = strawberry.field(description="When it was last changed.")
     deleted_at: datetime | None = strawberry.field(description="When it was deleted; null while it is for sale.")
 
-    @strawberry.field(description="Who sells it.")
+    @strawberry.field(
+        description="Who sells it.", metadata=in_sql(Reference(models.Store, lambda product: product.store_id))
+    )
     async def store(self, info: Info) -> lazy.Store:
         return await info.context.loaders.store.load(self.store_key)
 
@@ -110,11 +117,11 @@ class ProductFilter:
         """Return the filter as the repository knows it."""
         price = self.price or DecimalRange()
         return repository.ProductCriteria(
-            search=self.search or None,
-            store_id=None if self.store_id in (UNSET, None) else key_of("Store", "filter.storeId", self.store_id),
-            price_gte=None if price.gte is UNSET else price.gte,
-            price_lte=None if price.lte is UNSET else price.lte,
-            in_stock=None if self.in_stock is UNSET else self.in_stock,
+            words=text("filter.search", self.search),
+            store_id=optional_key_of("Store", "filter.storeId", self.store_id),
+            price_gte=or_none(price.gte),
+            price_lte=or_none(price.lte),
+            in_stock=or_none(self.in_stock),
         )
 
 

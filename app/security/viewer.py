@@ -34,5 +34,12 @@ def require(access: Access, viewer: Viewer | None) -> None:
 
 
 def is_self_or_superuser(viewer: Viewer | None, user_id: UUID) -> bool:
-    """Tell whether the viewer is this user, or may do all."""
+    """Tell whether the viewer is this user, or may do all; of a column of users' ids, as a condition in SQL."""
     return viewer is not None and (viewer.is_superuser or viewer.id == user_id)
+
+
+def logged_in(viewer: Viewer | None) -> Viewer:
+    """Return the viewer; Unauthenticated where there is none."""
+    if viewer is None:
+        raise Unauthenticated("You must be logged in for this.")
+    return viewer

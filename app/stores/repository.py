@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, ScalarSelect, Select, false, func, or_, se
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Product, Store
-from app.pagination import Listing, Ordering
+from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
-from app.sql import conflicts, matches, relevance, select_all, table_of, text_argument, with_key_in_array
+from app.sql import conflicts, matches, relevance, select_all, table_of, with_key_in_array
 
 stores = table_of(Store).c
 
@@ -28,28 +28,23 @@ _CONFLICTS = {
 class StoreCriteria:
     """Which stores of those that are not deleted."""
 
-    search: str | None = None
+    words: str | None = None
     country: str | None = None
     city: str | None = None
     currency: str | None = None
 
     def conditions(self) -> Sequence[ColumnElement[bool]]:
-        """Return the criteria as SQL; BadUserInput names a text that cannot be one."""
+        """Return the criteria as SQL."""
         conditions: list[ColumnElement[bool]] = [stores.deleted_at.is_(None)]
-        if words := self.words:
-            conditions.append(matches(stores.search, words))
+        if self.words is not None:
+            conditions.append(matches(stores.search, self.words))
         if self.country is not None:
-            conditions.append(stores.country == text_argument("filter.country", self.country).upper())
+            conditions.append(stores.country == self.country)
         if self.city is not None:
-            conditions.append(func.folded(stores.city) == func.folded(text_argument("filter.city", self.city)))
+            conditions.append(func.folded(stores.city) == func.folded(self.city))
         if self.currency is not None:
-            conditions.append(stores.currency == text_argument("filter.currency", self.currency).upper())
+            conditions.append(stores.currency == self.currency)
         return conditions
-
-    @property
-    def words(self) -> str:
-        """The words to search for, empty where there is nothing to search."""
-        return text_argument("filter.search", self.search or "").strip()
 
 
 def listing(criteria: StoreCriteria) -> Listing:
@@ -59,10 +54,13 @@ def listing(criteria: StoreCriteria) -> Listing:
 
 def ordering(criteria: StoreCriteria, field: str | None = None, *, descending: bool = False) -> Ordering:
     """Return the order asked for; without one the best match comes first, or else the oldest."""
-    if field is None and criteria.words:
+    if field is None and criteria.words is not None:
         return Ordering("RELEVANCE", True, relevance(stores.search, criteria.words), stores.id)
     name = field or "ID"
     return Ordering(name, descending, _COLUMNS[name], stores.id)
+
+
+choose = chooser(StoreCriteria(), ordering)
 
 
 def owned_by(user_id: ColumnElement[UUID]) -> ColumnElement[bool]:
@@ -99,7 +97,11 @@ async def locked_store(session: AsyncSession, key: UUID | ScalarSelect[UUID], *,
 async def delete_stores_of(session: AsyncSession, user_id: UUID) -> None:
     """Delete every store of the user and their products."""
     owned = select(Store).where(Store.owner_id == user_id, Store.deleted_at.is_(None)).with_for_update(key_share=True)
-    for store in await session.scalars(owned.order_by(Store.id)):
+    owned = owned.order_by(Store.id).execution_options(populate_existing=True)
+    open_stores = (await session.scalars(owned)).all()
+    keys = [store.id for store in open_stores]
+    await _lock_products(session, Product.store_id.in_(keys), Product.deleted_at.is_(None))
+    for store in open_stores:
         await delete_store(session, store)
 
 
@@ -124,6 +126,10 @@ async def _update_products(
     session: AsyncSession, store: Store, which: ColumnElement[bool], deleted_at: datetime | None
 ) -> None:
     own = (Product.store_id == store.id, which)
-    # Locked in the order of their keys, as orders lock them: two that wait for each other would be a deadlock.
-    await session.execute(select(Product.id).where(*own).order_by(Product.id).with_for_update(key_share=True))
+    await _lock_products(session, *own)
     await session.execute(update(Product).where(*own).values(deleted_at=deleted_at, version=Product.version + 1))
+
+
+async def _lock_products(session: AsyncSession, *which: ColumnElement[bool]) -> None:
+    """Lock products in the order of their keys, as orders lock them: two that wait for each other are a deadlock."""
+    await session.execute(select(Product.id).where(*which).order_by(Product.id).with_for_update(key_share=True))

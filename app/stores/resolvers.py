@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 from strawberry import UNSET
 
+from app.graphql.compiled.meaning import Lookup, Pages, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
 from app.graphql.ids import key_of
@@ -29,12 +30,16 @@ StoreId = Annotated[strawberry.ID, strawberry.argument(description="The id of th
 @strawberry.type
 class StoreQueries:
     @strawberry.field(
-        description="A store by id; null where there is none. A deleted one only for its owner and superusers."
+        description="A store by id; null where there is none. A deleted one only for its owner and superusers.",
+        metadata=in_sql(Lookup(repository.visible_by_key, lambda _, id: key_of("Store", "id", id))),
     )
     async def store(self, info: Info, id: StoreId) -> Store | None:
         return await info.context.loaders.visible_store.load(key_of("Store", "id", id))
 
-    @strawberry.field(description="All stores, the oldest first unless told otherwise; without deleted ones.")
+    @strawberry.field(
+        description="All stores, the oldest first unless told otherwise; without deleted ones.",
+        metadata=in_sql(Pages(repository.choose, lambda _, criteria: repository.listing(criteria))),
+    )
     def stores(
         self,
         info: Info,
@@ -48,9 +53,8 @@ class StoreQueries:
             strawberry.argument(description="In this order; without it the best match of a search comes first."),
         ] = UNSET,
     ) -> Connection[Store]:
-        criteria = filter.criteria() if filter else repository.StoreCriteria()
-        ordering = order_by.ordering(criteria) if order_by else repository.ordering(criteria)
-        page = requested_page(ordering, first, after, last, before)
+        criteria, ordering = repository.choose(filter, order_by)
+        page = requested_page(ordering(criteria), first, after, last, before)
         return connection(info.context.work, repository.listing(criteria), page, Store.from_row)
 
 

@@ -11,6 +11,8 @@ from strawberry import UNSET
 
 from app import models
 from app.graphql import lazy
+from app.graphql.arguments import code, text
+from app.graphql.compiled.meaning import Pages, Reference, in_sql
 from app.graphql.connections import (
     After,
     Before,
@@ -49,11 +51,14 @@ class Store(Node):
     updated_at: datetime = strawberry.field(description="When it was last changed.")
     deleted_at: datetime | None = strawberry.field(description="When it was deleted; null while it is open.")
 
-    @strawberry.field(description="Who runs it.")
+    @strawberry.field(description="Who runs it.", metadata=in_sql(Reference(models.User, lambda store: store.owner_id)))
     async def owner(self, info: Info) -> lazy.User:
         return await info.context.loaders.user.load(self.owner_key)
 
-    @strawberry.field(description="What it sells, the oldest first unless told otherwise; without deleted ones.")
+    @strawberry.field(
+        description="What it sells, the oldest first unless told otherwise; without deleted ones.",
+        metadata=in_sql(Pages(products.choose, lambda _, criteria: products.listing(criteria), products.sold_by)),
+    )
     def products(
         self,
         info: Info,
@@ -69,13 +74,20 @@ class Store(Node):
             strawberry.argument(description="In this order; without it the best match of a search comes first."),
         ] = UNSET,
     ) -> Connection[lazy.Product]:
-        criteria = filter.criteria() if filter else products.ProductCriteria()
-        ordering = order_by.ordering(criteria) if order_by else products.ordering(criteria)
-        page = requested_page(ordering, first, after, last, before)
+        criteria, ordering = products.choose(filter, order_by)
+        page = requested_page(ordering(criteria), first, after, last, before)
         return info.context.loaders.products_of_store.connection(self.key, page, criteria)
 
     @strawberry.field(
-        description="Orders of its products, the latest first: for its owner and superusers; empty for anyone else."
+        description="Orders of its products, the latest first: for its owner and superusers; empty for anyone else.",
+        metadata=in_sql(
+            Pages(
+                orders.choose,
+                orders.listing_of_stores,
+                orders.placed_with,
+                shown=lambda viewer, store: is_self_or_superuser(viewer, store.owner_id),
+            )
+        ),
     )
     def orders(
         self,
@@ -86,8 +98,8 @@ class Store(Node):
         before: Before = UNSET,
         filter: Annotated[lazy.OrderFilter | None, strawberry.argument(description="Only orders like this.")] = UNSET,
     ) -> Connection[lazy.Order]:
-        criteria = filter.criteria() if filter else orders.OrderCriteria()
-        page = requested_page(orders.ordering(), first, after, last, before)
+        criteria, ordering = orders.choose(filter)
+        page = requested_page(ordering(criteria), first, after, last, before)
         if not is_self_or_superuser(info.context.viewer, self.owner_key):
             return empty_connection(page)
         return info.context.loaders.orders_of_store.connection(self.key, page, criteria)
@@ -152,7 +164,10 @@ class StoreFilter:
     def criteria(self) -> repository.StoreCriteria:
         """Return the filter as the repository knows it."""
         return repository.StoreCriteria(
-            self.search or None, self.country or None, self.city or None, self.currency or None
+            words=text("filter.search", self.search),
+            country=code("filter.country", self.country),
+            city=text("filter.city", self.city),
+            currency=code("filter.currency", self.currency),
         )
 
 

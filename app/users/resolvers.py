@@ -6,6 +6,7 @@ from typing import Annotated
 import strawberry
 from strawberry import UNSET
 
+from app.graphql.compiled.meaning import Lookup, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
 from app.graphql.errors import incorrect_credentials
@@ -33,7 +34,10 @@ RefreshToken = Annotated[str, strawberry.argument(description="The refresh token
 
 @strawberry.type
 class UserQueries:
-    @strawberry.field(description="Who you are: the user of the access token; null when nobody is logged in.")
+    @strawberry.field(
+        description="Who you are: the user of the access token; null when nobody is logged in.",
+        metadata=in_sql(Lookup(lambda _: repository.PRESENT_BY_KEY, lambda viewer: viewer and viewer.id)),
+    )
     async def viewer(self, info: Info) -> User | None:
         context = info.context
         if context.viewer is None:
@@ -42,7 +46,10 @@ class UserQueries:
             return None
         return await context.loaders.account.load(context.viewer.id)
 
-    @strawberry.field(description="A user by id; null where there is none.")
+    @strawberry.field(
+        description="A user by id; null where there is none.",
+        metadata=in_sql(Lookup(repository.visible_by_key, lambda _, id: key_of("User", "id", id))),
+    )
     async def user(self, info: Info, id: UserId) -> User | None:
         return await info.context.loaders.visible_user.load(key_of("User", "id", id))
 

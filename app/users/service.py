@@ -53,6 +53,7 @@ async def create_user(session: AsyncSession, given: dict[str, Any], *, is_superu
         is_superuser=is_superuser,
     )
     await repository.save(session, user)
+    _note(session, user.id, "password")
     return user
 
 
@@ -85,7 +86,7 @@ async def refresh_session(session: AsyncSession, token: str, lifetime: timedelta
     now = datetime.now(UTC)
     if refresh_token.used_at is not None and login.ended_at is None:
         login.ended_at = now
-        _note_sessions(session, login.user_id)
+        _note(session, login.user_id, "sessions")
     if login.ended_at is not None or refresh_token.expires_at <= now:
         return None
     refresh_token.used_at = now
@@ -99,7 +100,7 @@ async def log_out(session: AsyncSession, token: str) -> bool:
     if found is None or found[1].ended_at is not None:
         return False
     found[1].ended_at = datetime.now(UTC)
-    _note_sessions(session, found[1].user_id)
+    _note(session, found[1].user_id, "sessions")
     return True
 
 
@@ -109,6 +110,7 @@ async def update_user(session: AsyncSession, viewer: Viewer, key: UUID, given: d
     changes = UserChanges.check(given).changes()
     if "password" in changes:
         changes["password_hash"] = await passwords.hash_password(changes.pop("password"))
+        _note(session, key, "password")
         await _end_sessions(session, key)
     for name, value in changes.items():
         setattr(user, name, value)
@@ -145,7 +147,7 @@ async def _lock_verified(session: AsyncSession, user: User, password: str) -> No
 
 async def _end_sessions(session: AsyncSession, user_id: UUID) -> None:
     await repository.end_sessions(session, user_id)
-    _note_sessions(session, user_id)
+    _note(session, user_id, "sessions")
 
 
 async def _begin_session(session: AsyncSession, user: User, lifetime: timedelta) -> Login:
@@ -160,9 +162,9 @@ async def _next_token(session: AsyncSession, user: User, login: Session, lifetim
     expires_at = datetime.now(UTC) + lifetime
     session.add(RefreshToken(session_id=login.id, token_hash=refresh_token_hash(token), expires_at=expires_at))
     await session.flush()
-    _note_sessions(session, user.id)
+    _note(session, user.id, "sessions")
     return Login(user=user, refresh_token=token)
 
 
-def _note_sessions(session: AsyncSession, user_id: UUID) -> None:
-    audit.note(session, audit.Change("User", user_id, ("sessions",)))
+def _note(session: AsyncSession, user_id: UUID, field: str) -> None:
+    audit.note(session, audit.Change("User", user_id, (field,)))

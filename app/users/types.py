@@ -10,6 +10,7 @@ from strawberry import UNSET
 
 from app import models
 from app.graphql import lazy
+from app.graphql.compiled.meaning import Pages, Scalar, in_sql
 from app.graphql.connections import (
     After,
     Before,
@@ -37,11 +38,19 @@ class User(Node):
     created_at: datetime = strawberry.field(description="When the account was created.")
     updated_at: datetime = strawberry.field(description="When the account was last changed.")
 
-    @strawberry.field(description="The email address; null unless it is you, or you are a superuser.")
+    @strawberry.field(
+        description="The email address; null unless it is you, or you are a superuser.",
+        metadata=in_sql(
+            Scalar(lambda user: user.email, shown=lambda viewer, user: is_self_or_superuser(viewer, user.id))
+        ),
+    )
     def email(self, info: Info) -> str | None:
         return self.known_email if is_self_or_superuser(info.context.viewer, self.key) else None
 
-    @strawberry.field(description="The stores that this user owns, the oldest first.")
+    @strawberry.field(
+        description="The stores that this user owns, the oldest first.",
+        metadata=in_sql(Pages(stores.choose, lambda _, criteria: stores.listing(criteria), stores.owned_by)),
+    )
     def stores(
         self,
         info: Info,
@@ -50,12 +59,20 @@ class User(Node):
         last: Last = UNSET,
         before: Before = UNSET,
     ) -> Connection[lazy.Store]:
-        criteria = stores.StoreCriteria()
-        page = requested_page(stores.ordering(criteria), first, after, last, before)
+        criteria, ordering = stores.choose()
+        page = requested_page(ordering(criteria), first, after, last, before)
         return info.context.loaders.stores_of_user.connection(self.key, page, criteria)
 
     @strawberry.field(
-        description="What this user ordered, the latest first: for yourself and superusers; empty for anyone else."
+        description="What this user ordered, the latest first: for yourself and superusers; empty for anyone else.",
+        metadata=in_sql(
+            Pages(
+                orders.choose,
+                lambda _, criteria: orders.listing(criteria),
+                orders.placed_by,
+                shown=lambda viewer, user: is_self_or_superuser(viewer, user.id),
+            )
+        ),
     )
     def orders(
         self,
@@ -66,8 +83,8 @@ class User(Node):
         before: Before = UNSET,
         filter: Annotated[lazy.OrderFilter | None, strawberry.argument(description="Only orders like this.")] = UNSET,
     ) -> Connection[lazy.Order]:
-        criteria = filter.criteria() if filter else orders.OrderCriteria()
-        page = requested_page(orders.ordering(), first, after, last, before)
+        criteria, ordering = orders.choose(filter)
+        page = requested_page(ordering(criteria), first, after, last, before)
         if not is_self_or_superuser(info.context.viewer, self.key):
             return empty_connection(page)
         return info.context.loaders.orders_of_user.connection(self.key, page, criteria)

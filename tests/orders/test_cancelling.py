@@ -49,6 +49,18 @@ async def test_stock_that_is_not_tracked_stays_so(api: Api, market: Market) -> N
     assert bread.version == 1
 
 
+async def test_stock_that_was_not_tracked_when_it_was_ordered_gets_nothing_back(api: Api, market: Market) -> None:
+    owner, customer = await market.user(), await market.user()
+    bread = await market.product(await market.store(owner), stock=None)
+    order = await place(api, customer, item(bread, 4))
+    count = f'mutation {{ updateProduct(input: {{ id: "{gid(bread)}", stock: 10 }}) {{ __typename }} }}'
+    await api.data(count, user=owner)
+
+    await cancel(api, customer, order["id"])
+
+    assert await stock_of(market, bread) == 10
+
+
 async def test_a_product_deleted_meanwhile_gets_its_stock_back(api: Api, market: Market) -> None:
     owner, customer = await market.user(), await market.user()
     bread = await market.product(await market.store(owner), stock=10)

@@ -1,0 +1,159 @@
+"""The page of a connection: its rows, and what the connection's fields make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from graphql import GraphQLObjectType
+from graphql.execution.collect_fields import FieldDetails
+from sqlalchemy import ColumnElement, FromClause, Text, cast, func
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+
+from app.graphql.compiled.plans import Declined
+from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as
+from app.pagination import CURSOR_VALUE, Listing, PageRequest, paginate
+
+if TYPE_CHECKING:
+    from app.graphql.compiled.compiler import Compiler
+
+_NUMBER = "row_number"
+
+Made = Callable[[FromClause | None, Scope], list[Part]]
+"""Makes the parts of a field in the scope around the page, once the page has been gathered there."""
+
+
+class Page:
+    """The page of one connection. Fields add to `texts` what its SELECT returns."""
+
+    def __init__(self, compiler: Compiler, listing: Listing, request: PageRequest, *, counts_others: bool) -> None:
+        self._compiler = compiler
+        self._listing = listing
+        self._request = request
+        statement = listing.statement.where(*listing.conditions)
+        name = compiler.writer.name("rows_")
+        if counts_others:  # by one row too many, which is numbered to be left out
+            self._rows = paginate(statement, request).add_columns(self._number().label(_NUMBER)).lateral(name)
+            wanted = self._rows.c[_NUMBER] <= request.limit
+        else:
+            self._rows, wanted = paginate(statement, request, spare=0).lateral(name), None
+        self.scope = Scope(compiler.writer.name("level_"), self._rows, only=wanted)
+        self.texts: dict[str, ColumnElement[Any]] = {}
+
+    def _number(self) -> ColumnElement[int]:
+        ordering = self._request.ordering
+        return func.row_number().over(
+            order_by=_directed(ordering.columns, ordering.descending != self._request.backward)
+        )
+
+    def field(self, connection: GraphQLObjectType, details: list[FieldDetails]) -> Made:
+        """Return what makes the parts of a field of the connection."""
+        match details[0].node.name.value:
+            case "nodes":
+                return self._list(self._node(connection, "nodes", details))
+            case "edges":
+                return self._list(self._edge(connection, details))
+            case "pageInfo":
+                return self._page_info(connection, details)
+            case "totalCount":
+                total = cast(self._listing.total().scalar_subquery(), Text)
+                return lambda found, scope: [total]
+            case name:
+                return _typename(connection, name)
+
+    def _list(self, parts: list[Part]) -> Made:
+        name = self._add(self._compiler.writer.rows(self.scope, parts, self._in_order()))
+        return lambda found, scope: [Json("["), _column(found, name), Json("]")]
+
+    def _node(self, parent: GraphQLObjectType, field: str, details: list[FieldDetails]) -> list[Part]:
+        from app.graphql.compiled.compiler import object_type  # the compiler makes pages
+
+        type_ = parent.fields[field].type
+        selection = self._compiler.selected(type_, details)
+        return self._compiler.object(object_type(type_), selection, self._rows.c, self.scope)
+
+    def _edge(self, connection: GraphQLObjectType, details: list[FieldDetails]) -> list[Part]:
+        from app.graphql.compiled.compiler import object_type  # the compiler makes pages
+
+        type_ = connection.fields["edges"].type
+        edge = object_type(type_)
+
+        def parts(selected: list[FieldDetails]) -> list[Part]:
+            match selected[0].node.name.value:
+                case "cursor":
+                    return [Json('"'), self._cursor(), Json('"')]
+                case "node":
+                    return self._node(edge, "node", selected)
+                case name:
+                    return _typename(edge, name)(None, self.scope)
+
+        selection = self._compiler.selected(type_, details)
+        return json_object((key, parts(selected)) for key, selected in selection.items())
+
+    def _page_info(self, connection: GraphQLObjectType, details: list[FieldDetails]) -> Made:
+        from app.graphql.compiled.compiler import object_type  # the compiler makes pages
+
+        type_ = connection.fields["pageInfo"].type
+        request = self._request
+
+        def made(selected: list[FieldDetails]) -> Made:
+            match selected[0].node.name.value:
+                case "hasNextPage":
+                    return self._others(known=request.before is not None, counted=not request.backward)
+                case "hasPreviousPage":
+                    return self._others(known=request.after is not None, counted=request.backward)
+                case "startCursor":
+                    return self._end_cursor(first=True)
+                case "endCursor":
+                    return self._end_cursor(first=False)
+                case name:
+                    return _typename(object_type(type_), name)
+
+        fields = [(key, made(selected)) for key, selected in self._compiler.selected(type_, details).items()]
+        return lambda found, scope: json_object((key, make(found, scope)) for key, make in fields)
+
+    def _others(self, *, known: bool, counted: bool) -> Made:
+        """Return what tells of rows beyond the page: known from a cursor, or counted by the one row too many."""
+        if known or not counted:
+            return lambda found, scope: [Json("true" if known else "false")]
+        name = self._add(shown_as("Boolean", func.count() > self._request.limit)[0])
+        return lambda found, scope: [_column(found, name)]
+
+    def _end_cursor(self, *, first: bool) -> Made:
+        order = self._in_order(reverse=not first)
+        cursors: Any = func.array_agg(aggregate_order_by(self._cursor(), *order), type_=ARRAY(Text))
+        name = self._add(self.scope.aggregate(cursors)[1])
+
+        def parts(found: FromClause | None, scope: Scope) -> list[Part]:
+            cursor = _column(found, name)
+            return [self._compiler.writer.optional([Json('"'), cursor, Json('"')], cursor, scope)]
+
+        return parts
+
+    def _cursor(self) -> ColumnElement[str]:
+        ordering = self._request.ordering
+        return cursor_of(ordering.label, self._rows.c, ordering.column.type)
+
+    def _in_order(self, *, reverse: bool = False) -> list[ColumnElement[Any]]:
+        columns = (self._rows.c[CURSOR_VALUE], self._rows.c.id)
+        return _directed(columns, self._request.ordering.descending != reverse)
+
+    def _add(self, text: ColumnElement[Any]) -> str:
+        name = self._compiler.writer.name("text_")
+        self.texts[name] = text
+        return name
+
+
+def _typename(type_: GraphQLObjectType, name: str) -> Made:
+    if name != "__typename":
+        raise Declined(name)
+    return lambda found, scope: [Json(f'"{type_.name}"')]
+
+
+def _column(found: FromClause | None, name: str) -> ColumnElement[Any]:
+    assert found is not None, "a text was added, so the page was gathered"
+    return found.c[name]
+
+
+def _directed(columns: Any, descending: bool) -> list[ColumnElement[Any]]:
+    return [column.desc() if descending else column.asc() for column in columns]

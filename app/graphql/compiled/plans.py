@@ -1,0 +1,47 @@
+"""A plan: one statement that answers an operation, for every viewer of a kind and all variables of a shape."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql.execution.values import VariableValues
+
+from app.graphql.compiled.text import Template
+from app.security.viewer import Viewer
+
+VIEWER = "viewer_id"
+"""The parameter that is the viewer's id."""
+
+
+class Declined(Exception):
+    """Something that the compiled lane does not understand, or must not answer."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A field whose arguments are bound anew for each request; `read` returns their shape and their values."""
+
+    shape: Any
+    read: Callable[[VariableValues, Viewer | None], tuple[Any, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A statement, where its parameters come from, and what makes the response out of its row."""
+
+    sql: str
+    names: Sequence[str]
+    constants: Mapping[str, Any]
+    sites: Sequence[Site]
+    levels: Sequence[str]
+    template: Template
+
+    def parameters(self, variables: VariableValues, viewer: Viewer | None) -> list[Any]:
+        """Return the statement's parameters; Declined where the arguments have another shape by now."""
+        values = {**self.constants, VIEWER: viewer.id if viewer else None}
+        for site in self.sites:
+            shape, bound = site.read(variables, viewer)
+            if shape != site.shape:
+                raise Declined("arguments of another shape")
+            values.update(bound)
+        return [values[name] for name in self.names]

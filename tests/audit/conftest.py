@@ -1,0 +1,22 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.security import passwords
+from tests.api import Api
+from tests.audit.trail import Shop
+from tests.market import Market
+from tests.security.hashing import use_recording_hasher
+
+
+@pytest.fixture(autouse=True)
+async def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Passwords are hashed as cheaply as can be."""
+    await use_recording_hasher(monkeypatch)
+    yield
+    passwords._nobodys_hash.cache_clear()
+
+
+@pytest.fixture
+async def shop(api: Api, market: Market) -> Shop:
+    return await Shop.open(api, market)

@@ -1,0 +1,212 @@
+"""What leaves a line in the audit trail, and what must not."""
+
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.models import AuditEntry, User
+from app.products import service as products
+from app.security import passwords
+from tests.api import Api
+from tests.audit.trail import REFRESH_TOKEN, Line, Shop, trail
+from tests.idempotency.requests import keyed
+from tests.market import PASSWORD, Market, gid
+from tests.orders.operations import CANCEL, fulfil, place
+from tests.orders.operations import item as order_item
+from tests.products.changes import UPDATE, update
+from tests.stores import operations as stores
+from tests.users.operations import LOG_OUT, log_in, refresh
+
+TWO_FIELDS = """
+mutation ($product: ID!, $store: ID!, $taken: String!) {
+  price: updateProduct(input: { id: $product, price: 2 }) { __typename }
+  failed: updateStore(input: { id: $store, name: $taken, city: "Paris" }) { __typename }
+  phone: updateStore(input: { id: $store, phone: "+49 30 1234567" }) { __typename }
+  stock: updateProduct(input: { id: $product, stock: 7 }) { __typename }
+}
+"""
+THEN_FORBIDDEN = """
+mutation ($product: ID!, $order: ID!) {
+  updateProduct(input: { id: $product, price: 2 }) { __typename }
+  deleteOrder(id: $order) { __typename }
+}
+"""
+
+
+async def test_a_query_leaves_no_line(shop: Shop, connection: AsyncConnection) -> None:
+    await shop.api.data("{ viewer { id orders { nodes { id } } } }", user=shop.customer)
+
+    assert await trail(connection) == []
+
+
+async def test_each_field_leaves_lines_of_its_own_and_one_that_failed_none(
+    shop: Shop, connection: AsyncConnection
+) -> None:
+    taken = await shop.market.store(shop.owner)
+    variables = {"product": gid(shop.product), "store": gid(shop.store), "taken": taken.name}
+
+    data = await shop.api.data(TWO_FIELDS, variables, user=shop.owner)
+
+    assert data["failed"] == {"__typename": "Conflict"}
+    assert await trail(connection) == [
+        Line("updateProduct", gid(shop.owner), gid(shop.product), "price"),
+        Line("updateStore", gid(shop.owner), gid(shop.store), "phone"),
+        Line("updateProduct", gid(shop.owner), gid(shop.product), "stock"),
+    ]
+
+
+async def test_a_mutation_that_is_undone_leaves_no_line(shop: Shop, connection: AsyncConnection) -> None:
+    variables = {"product": gid(shop.product), "order": gid(shop.order)}
+
+    error = await shop.api.error(THEN_FORBIDDEN, variables, user=shop.owner)
+
+    assert error["code"] == "FORBIDDEN"
+    assert await trail(connection) == []
+
+
+async def test_what_met_an_unforeseen_failure_leaves_no_line(
+    shop: Shop, connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update_product = products.update_product
+
+    async def fail_after_it(*arguments: Any) -> None:
+        await update_product(*arguments)
+        raise RuntimeError("the power went off")
+
+    monkeypatch.setattr(products, "update_product", fail_after_it)
+
+    error = await shop.api.error(UPDATE, {"input": {"id": gid(shop.product), "price": "2"}}, user=shop.owner)
+
+    assert error["code"] == "INTERNAL_SERVER_ERROR"
+    assert await trail(connection) == []
+
+
+async def test_nobody_who_must_log_in_first_leaves_a_line(shop: Shop, connection: AsyncConnection) -> None:
+    error = await shop.api.error(CANCEL, {"id": gid(shop.order)})
+
+    assert error["code"] == "UNAUTHENTICATED"
+    assert await trail(connection) == []
+
+
+async def test_a_line_tells_which_request_and_when(shop: Shop, connection: AsyncConnection) -> None:
+    variables = {"input": {"id": gid(shop.product), "price": "2"}}
+
+    response = await shop.api.send(UPDATE, variables, user=shop.owner, headers=keyed())
+
+    (entry,) = (await connection.execute(select(AuditEntry.__table__))).all()
+    assert entry.request_id == response.headers["X-Request-ID"]
+    assert entry.created_at == await connection.scalar(select(func.now()))
+
+
+async def test_all_that_an_operation_does_to_an_entity_is_one_line(shop: Shop, connection: AsyncConnection) -> None:
+    await place(shop.api, shop.customer, order_item(shop.product), order_item(await shop.market.product(shop.store)))
+
+    (line,) = await trail(connection)
+    assert line.fields == "customerId items"
+
+
+async def test_values_that_are_what_they_were_are_not_told(shop: Shop, connection: AsyncConnection) -> None:
+    store = shop.store
+
+    await stores.update(shop.api, shop.owner, store, name=store.name, city="Paris", street=store.street)
+
+    assert await trail(connection) == [Line("updateStore", gid(shop.owner), gid(store), "city")]
+
+
+@pytest.mark.parametrize("changes", [{}, {"city": "Berlin"}])
+async def test_a_mutation_that_changed_nothing_leaves_a_line_of_nothing(
+    shop: Shop, connection: AsyncConnection, changes: dict[str, str]
+) -> None:
+    await stores.update(shop.api, shop.owner, shop.store, **changes)
+
+    assert await trail(connection) == [Line("updateStore", gid(shop.owner), None, "")]
+
+
+async def test_a_log_out_that_comes_too_late_leaves_a_line_of_nothing(shop: Shop, connection: AsyncConnection) -> None:
+    assert await shop.run(LOG_OUT, {"token": "unknown"}, None) is False
+
+    assert await trail(connection) == [Line("logOut", None, None, "")]
+
+
+async def test_a_log_out_tells_who_was_logged_in(shop: Shop, connection: AsyncConnection) -> None:
+    await shop.run(LOG_OUT, {"token": REFRESH_TOKEN}, shop.superuser)
+
+    assert await trail(connection) == [Line("logOut", gid(shop.superuser), gid(shop.customer), "sessions")]
+
+
+async def test_a_stolen_token_that_ends_a_session_is_told_although_it_is_refused(
+    shop: Shop, connection: AsyncConnection
+) -> None:
+    for _ in range(3):
+        await refresh(shop.api, REFRESH_TOKEN)
+
+    customer = gid(shop.customer)
+    assert await trail(connection) == [  # and nothing of the third: the session had ended
+        Line("refreshSession", customer, customer, "sessions"),
+        Line("refreshSession", None, customer, "sessions"),
+    ]
+
+
+async def test_another_hash_of_the_same_password_is_no_change_of_the_password(
+    api: Api, market: Market, connection: AsyncConnection
+) -> None:
+    weaker = PasswordHasher(time_cost=1, memory_cost=16, parallelism=1).hash(PASSWORD)
+    user = await market.user(password_hash=weaker)
+
+    assert (await log_in(api, user))["__typename"] == "Session"
+
+    stored = await connection.scalar(select(User.password_hash).where(User.id == user.id))
+    assert stored != weaker
+    assert not passwords.needs_rehash(stored or "")
+    assert await trail(connection) == [Line("logIn", gid(user), gid(user), "sessions")]
+
+
+async def test_a_fulfilment_that_leaves_the_status_as_it_is_tells_of_the_order(
+    shop: Shop, connection: AsyncConnection
+) -> None:
+    items = [await shop.market.product(shop.store) for _ in range(3)]
+    order = await shop.market.order(shop.customer, *items)
+
+    for item in items:
+        await fulfil(shop.api, shop.owner, order, item)
+
+    assert [line.fields for line in await trail(connection)] == ["items status", "items", "items status"]
+    assert {line.entity for line in await trail(connection)} == {gid(order)}
+
+
+async def test_the_operation_is_told_by_its_name_and_not_by_its_alias(shop: Shop, connection: AsyncConnection) -> None:
+    await shop.api.data(
+        "mutation ($id: ID!) { nothing: deleteProduct(id: $id) { __typename } }",
+        {"id": gid(shop.product)},
+        user=shop.owner,
+    )
+
+    assert [line.operation for line in await trail(connection)] == ["deleteProduct"]
+
+
+async def test_entries_of_one_request_share_its_id_and_those_of_others_do_not(
+    shop: Shop, connection: AsyncConnection
+) -> None:
+    taken = await shop.market.store(shop.owner)
+    variables = {"product": gid(shop.product), "store": gid(shop.store), "taken": taken.name}
+    await shop.api.data(TWO_FIELDS, variables, user=shop.owner)
+    await update(shop.api, shop.owner, id=gid(shop.product), price="9")
+
+    ids = list(await connection.scalars(select(AuditEntry.request_id).order_by(AuditEntry.id)))
+
+    assert len(ids) == 4
+    assert ids[0] == ids[1] == ids[2] != ids[3]
+
+
+async def test_lines_are_in_the_order_of_what_was_done(shop: Shop, connection: AsyncConnection) -> None:
+    for city in ("Paris", "Rome", "Oslo"):
+        await stores.update(shop.api, shop.owner, shop.store, city=city)
+    await update(shop.api, shop.owner, id=gid(shop.product), price="2")
+
+    lines = await trail(connection)
+
+    assert [line.operation for line in lines] == ["updateStore"] * 3 + ["updateProduct"]
+    assert lines[0] == Line("updateStore", gid(shop.owner), gid(shop.store), "city")

@@ -1,0 +1,160 @@
+"""A server that is killed at any moment loses no order that it acknowledged, and doubles none that is sent again."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from random import Random
+from subprocess import Popen
+from typing import Any
+
+import httpx2
+import pytest
+from alembic import command
+from sqlalchemy import Connection, func, select
+from sqlalchemy.orm import Session
+
+from app.migrations import alembic_config
+from app.models import AuditEntry, IdempotencyKey, Order, Product, Store, User
+from app.security.tokens import AccessTokens
+from app.security.viewer import Viewer
+from tests.databases import create_database, drop_database, run_on
+from tests.idempotency.requests import is_replay
+from tests.market import gid
+from tests.orders.operations import PLACE
+from tests.servers import served
+
+SECRET = "a-secret-of-more-than-32-characters-for-tests"
+STOCK = 1_000
+# Each order has a key and a quantity of its own.
+QUANTITIES = {f"order-{number:02}": 1 + number % 5 for number in range(40)}
+IN_FLIGHT = 4
+KILLS = 3
+
+
+@dataclass
+class Shop:
+    """A database with one product, and a customer of it."""
+
+    url: str
+    product: str
+    token: str
+
+
+@pytest.fixture
+def shop(server_url: str) -> Iterator[Shop]:
+    url = create_database(server_url, f"orders_test_{os.getpid()}_killed_server")
+    command.upgrade(alembic_config(url), "head")
+
+    def fill(connection: Connection) -> Shop:
+        with Session(connection, expire_on_commit=False) as session:
+            customer = User(email="ada@example.com", full_name="Ada", password_hash="")
+            session.add(customer)
+            session.flush()
+            place = {"street": "Main Street 1", "zipcode": "10115", "city": "Berlin", "country": "DE"}
+            store = Store(owner_id=customer.id, name="Store", currency="EUR", **place)
+            session.add(store)
+            session.flush()
+            product = Product(store_id=store.id, currency="EUR", name="Bread", price=Decimal(2), stock=STOCK)
+            session.add(product)
+            session.commit()
+        token, _ = AccessTokens(SECRET, timedelta(minutes=5)).issue(Viewer(id=customer.id))
+        return Shop(url, gid(product), token)
+
+    yield run_on(url, fill)
+    drop_database(url)
+
+
+@dataclass
+class Customer:
+    """Sends the orders of the shop to a server, a few at a time."""
+
+    shop: Shop
+    url: str
+    process: Popen[str]
+
+    def place(
+        self, keys: Iterable[str], *, killed_after: int | None = None, jitter: float = 0
+    ) -> dict[str, httpx2.Response]:
+        """Return what was answered; the server may be killed a moment after so many answers."""
+        answers: dict[str, httpx2.Response] = {}
+        with httpx2.Client(timeout=20) as client, ThreadPoolExecutor(IN_FLIGHT) as threads:
+            sent = {threads.submit(self._place_one, client, key): key for key in keys}
+            for future in as_completed(sent):
+                if (answer := future.result()) is not None:
+                    answers[sent[future]] = answer
+                if len(answers) == killed_after and self.process.poll() is None:
+                    time.sleep(jitter)
+                    self.process.kill()
+                    self.process.wait()
+        return answers
+
+    def _place_one(self, client: httpx2.Client, key: str) -> httpx2.Response | None:
+        items = [{"productId": self.shop.product, "quantity": QUANTITIES[key]}]
+        headers = {"Authorization": f"Bearer {self.shop.token}", "Idempotency-Key": key}
+        try:
+            return client.post(
+                f"{self.url}/graphql", json={"query": PLACE, "variables": {"items": items}}, headers=headers
+            )
+        except httpx2.TransportError:
+            return None
+
+
+@dataclass
+class State:
+    """What stands in the database at the end."""
+
+    orders: set[str]
+    stock: int | None
+    keys: set[str]
+    audit_entries: int | None
+
+
+def state(connection: Connection) -> State:
+    with Session(connection) as session:
+        return State(
+            orders={gid(order) for order in session.scalars(select(Order))},
+            stock=session.scalar(select(Product.stock)),
+            keys=set(session.scalars(select(IdempotencyKey.key))),
+            audit_entries=session.scalar(select(func.count()).select_from(AuditEntry)),
+        )
+
+
+def order_in(answer: httpx2.Response) -> Any:
+    result = json.loads(answer.content)
+    assert result.keys() == {"data"}, result
+    return result["data"]["placeOrder"]
+
+
+def test_no_order_is_lost_or_doubled_by_a_server_that_is_killed(shop: Shop) -> None:
+    random = Random(7)
+    answers: dict[str, httpx2.Response] = {}
+
+    for _ in range(KILLS):
+        with served(DATABASE_URL=shop.url, SECRET_KEY=SECRET) as (process, url):
+            unanswered = random.sample(sorted(QUANTITIES.keys() - answers), len(QUANTITIES) - len(answers))
+            customer = Customer(shop, url, process)
+            answers |= customer.place(unanswered, killed_after=random.randint(5, 9), jitter=random.random() / 50)
+            assert process.poll() == -signal.SIGKILL
+            assert answers.keys() < QUANTITIES.keys()  # some were under way, or not sent yet
+    with served(DATABASE_URL=shop.url, SECRET_KEY=SECRET) as (process, url):
+        customer = Customer(shop, url, process)
+        answers |= customer.place(QUANTITIES.keys() - answers.keys())
+        replays = customer.place(QUANTITIES)
+
+    assert {key: order_in(answer)["items"][0]["quantity"] for key, answer in answers.items()} == QUANTITIES
+    assert all(is_replay(replay) for replay in replays.values())
+    assert {key: replay.content for key, replay in replays.items()} == {
+        key: answer.content for key, answer in answers.items()
+    }
+    assert run_on(shop.url, state) == State(
+        orders={order_in(answer)["id"] for answer in answers.values()},
+        stock=STOCK - sum(QUANTITIES.values()),
+        keys=set(QUANTITIES),
+        audit_entries=len(QUANTITIES),
+    )

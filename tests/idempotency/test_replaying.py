@@ -1,0 +1,236 @@
+"""The same request again under its key: the same response, byte for byte, and no second effect."""
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.graphql.http import GraphQLView
+from app.models import AuditEntry, Order, Product, Session, User
+from tests.api import Api
+from tests.idempotency.requests import is_replay, kept, keyed, order, send
+from tests.market import Market, gid
+from tests.orders.operations import number_of, place, stock_of
+from tests.products.changes import UPDATE, update
+from tests.statements import Statements
+from tests.users.operations import ADA, REFRESH, SIGN_UP, refresh
+
+CREATE = """
+mutation ($input: CreateProductInput!) { createProduct(input: $input) { __typename ... on Product { id } } }
+"""
+TWO_PRODUCTS = """
+mutation ($store: ID!) {
+  first: createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { ... on Product { id } }
+  again: createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { ... on Conflict { field message } }
+}
+"""
+ORDER_WITH_AN_ERROR = """
+mutation ($id: ID!) {
+  placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) {
+    ... on Order { id customer { orders(first: 1000) { totalCount } } }
+  }
+}
+"""
+TOTAL = "{ products { totalCount } }"
+
+
+class ServerDied(Exception):
+    pass
+
+
+async def test_a_request_sent_again_has_the_same_response_and_no_second_effect(
+    api: Api, market: Market, connection: AsyncConnection
+) -> None:
+    customer, product = await market.user(), await market.product(stock=10)
+
+    first, *again = [await order(api, customer, product, 3) for _ in range(3)]
+
+    assert first.json()["data"]["placeOrder"]["__typename"] == "Order"
+    assert [response.content for response in again] == [first.content] * 2
+    assert [is_replay(response) for response in (first, *again)] == [False, True, True]
+    assert [response.status_code for response in again] == [200, 200]
+    assert [response.headers["Content-Type"] for response in again] == [first.headers["Content-Type"]] * 2
+    assert await number_of(connection, Order) == 1
+    assert await stock_of(market, product) == 7
+
+
+async def test_a_response_is_the_same_with_a_key_and_without(api: Api, market: Market) -> None:
+    customer, product = await market.user(), await market.product(stock=0)
+
+    assert (await order(api, customer, product)).json()["data"]["placeOrder"] == await place(
+        api, customer, {"productId": gid(product), "quantity": 1}
+    )
+
+
+async def test_a_mutation_without_a_key_is_done_each_time(
+    api: Api, market: Market, connection: AsyncConnection
+) -> None:
+    customer, product = await market.user(), await market.product()
+
+    orders = [await place(api, customer, {"productId": gid(product), "quantity": 1}) for _ in range(2)]
+
+    assert len({order["id"] for order in orders}) == 2
+    assert await number_of(connection, Order) == 2
+    assert await kept(connection) == []
+
+
+async def test_a_replay_leaves_no_line_in_the_audit_trail(
+    api: Api, market: Market, connection: AsyncConnection
+) -> None:
+    customer, product = await market.user(), await market.product()
+
+    for _ in range(2):
+        await order(api, customer, product)
+
+    assert await number_of(connection, AuditEntry) == 1
+
+
+async def test_a_replay_gives_the_old_answer_and_changes_nothing_back(api: Api, market: Market) -> None:
+    owner = await market.user()
+    product = await market.product(await market.store(owner), name="Lamp")
+    variables = {"input": {"id": gid(product), "name": "Torch"}}
+
+    first = await send(api, UPDATE, variables, user=owner)
+    await update(api, owner, id=gid(product), name="Candle")
+    again = await send(api, UPDATE, variables, user=owner)
+
+    assert first.json()["data"]["updateProduct"]["name"] == "Torch"
+    assert again.content == first.content
+    assert (await market.reload(product)).name == "Candle"
+
+
+async def test_the_order_of_properties_makes_no_other_request(api: Api, market: Market) -> None:
+    owner = await market.user()
+    input = {"storeId": gid(await market.store(owner)), "name": "Lamp", "price": "1"}
+    request: dict[str, Any] = {"query": CREATE, "operationName": None, "variables": {"input": input}}
+    turned = {
+        name: {"input": dict(reversed(input.items()))} if name == "variables" else value
+        for name, value in reversed(request.items())
+    }
+    headers = {"Authorization": f"Bearer {api.token(owner)}", "Content-Type": "application/json", **keyed()}
+
+    first = await api.client.post("/graphql", content=json.dumps(request), headers=headers)
+    again = await api.client.post("/graphql", content=json.dumps(turned, indent=2), headers=headers)
+
+    assert first.json()["data"]["createProduct"]["__typename"] == "Product"
+    assert (again.content, is_replay(again)) == (first.content, True)
+
+
+async def test_a_typed_failure_is_kept(api: Api, market: Market, connection: AsyncConnection) -> None:
+    customer, product = await market.user(), await market.product(stock=1)
+
+    first = await order(api, customer, product, 2)
+    product.stock = 100
+    await market.add(product)
+    again = await order(api, customer, product, 2)
+
+    assert first.json()["data"]["placeOrder"]["__typename"] == "InsufficientStock"
+    assert (again.content, is_replay(again)) == (first.content, True)
+    assert await number_of(connection, Order) == 0
+
+
+async def test_fields_that_stand_and_fail_side_by_side_are_kept_together(
+    api: Api, market: Market, connection: AsyncConnection
+) -> None:
+    owner = await market.user()
+    variables = {"store": gid(await market.store(owner))}
+
+    first, again = [await send(api, TWO_PRODUCTS, variables, user=owner) for _ in range(2)]
+
+    assert first.json()["data"]["again"]["field"] == "name"
+    assert (again.content, is_replay(again)) == (first.content, True)
+    assert await number_of(connection, Product) == 1
+
+
+async def test_errors_beside_data_are_kept(api: Api, market: Market, connection: AsyncConnection) -> None:
+    customer, product = await market.user(), await market.product()
+
+    first, again = [await send(api, ORDER_WITH_AN_ERROR, {"id": gid(product)}, user=customer) for _ in range(2)]
+
+    assert first.json()["data"]["placeOrder"]["customer"] is None
+    assert first.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert (again.content, is_replay(again)) == (first.content, True)
+    assert await number_of(connection, Order) == 1
+
+
+async def test_an_answer_that_was_never_sent_is_given_when_the_request_comes_again(
+    api: Api, market: Market, connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, product = await market.user(), await market.product(stock=5)
+    lost: list[bytes] = []
+
+    def die(_: GraphQLView, response_data: Any, sub_response: Any) -> None:
+        lost.append(response_data.body)
+        raise ServerDied
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GraphQLView, "create_response", die)
+        with pytest.raises(ServerDied):
+            await order(api, customer, product)
+    again = await order(api, customer, product)
+
+    assert (again.content, is_replay(again)) == (lost[0], True)
+    assert await number_of(connection, Order) == 1
+    assert await stock_of(market, product) == 4
+
+
+async def test_a_sign_up_sent_again_is_the_same_login(api: Api, connection: AsyncConnection) -> None:
+    first, again = [await send(api, SIGN_UP, {"input": ADA}) for _ in range(2)]
+
+    assert first.json()["data"]["signUp"]["__typename"] == "Session"
+    assert (again.content, is_replay(again)) == (first.content, True)
+    assert (await number_of(connection, User), await number_of(connection, Session)) == (1, 1)
+    assert (await refresh(api, again.json()["data"]["signUp"]["refreshToken"]))["__typename"] == "Session"
+
+
+async def test_a_refresh_sent_again_is_not_taken_for_theft(api: Api) -> None:
+    signed_up = await api.data(SIGN_UP, {"input": ADA})
+    variables = {"token": signed_up["signUp"]["refreshToken"]}
+
+    first, again = [await send(api, REFRESH, variables) for _ in range(2)]
+
+    assert first.json()["data"]["refreshSession"]["__typename"] == "Session"
+    assert (again.content, is_replay(again)) == (first.content, True)
+    assert (await refresh(api, again.json()["data"]["refreshSession"]["refreshToken"]))["__typename"] == "Session"
+
+
+async def test_a_query_ignores_the_key(api: Api, market: Market, connection: AsyncConnection) -> None:
+    customer = await market.user()
+    await order(api, customer, await market.product())
+
+    first = await send(api, TOTAL, user=customer)  # under the key of the order
+    await market.product()
+    again = await send(api, TOTAL, user=customer)
+
+    assert [response.json()["data"]["products"]["totalCount"] for response in (first, again)] == [1, 2]
+    assert not is_replay(again)
+    assert len(await kept(connection)) == 1
+
+
+async def test_a_query_ignores_a_malformed_key_and_variables_of_any_depth(api: Api) -> None:
+    deep: list[Any] = []
+    for _ in range(400):
+        deep = [deep]
+
+    for key in ("short", "", "x" * 300):
+        response = await send(api, TOTAL, {"unused": deep}, key=key)
+        assert response.json() == {"data": {"products": {"totalCount": 0}}}
+
+
+async def test_a_key_costs_three_statements_and_a_replay_no_others(
+    api: Api, market: Market, statements: Statements
+) -> None:
+    customer, product = await market.user(), await market.product()
+    statements.clear()
+    await place(api, customer, {"productId": gid(product), "quantity": 1})
+    without = len(statements)
+
+    statements.clear()
+    await order(api, customer, product)
+    assert len(statements) == without + 3
+
+    statements.clear()
+    await order(api, customer, product)
+    assert len(statements) == 3
+    assert all("idempotency_keys" in statement for statement in statements)

@@ -1,0 +1,150 @@
+"""What was undone, or never ran, is not kept: the same key may be used again, and the request is then done."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+from app.idempotency import repository
+from app.models import AuditEntry, IdempotencyKey, Order
+from app.orders import service as orders
+from tests.api import Api
+from tests.idempotency.requests import is_replay, kept, keyed, order, send
+from tests.market import Market, gid
+from tests.orders.operations import PLACE, item, number_of, stock_of
+
+NOT_THERE = "Order_01970000-0000-7000-8000-000000000000"
+DOCUMENTS = {
+    "that is no GraphQL": "mutation ($items: [OrderItemInput!]!) {",
+    "that is not valid": "mutation ($items: [OrderItemInput!]!) { placeOrder(input: { items: $items }) { id } }",
+    "whose variable is of another type": PLACE.replace("[OrderItemInput!]!", "[Int!]!"),
+    "of which a field is forbidden": PLACE.replace(
+        "placeOrder", f'denied: deleteOrder(id: "{NOT_THERE}") {{ __typename }} placeOrder'
+    ),
+    "of which a later field is forbidden": f"""
+        mutation ($items: [OrderItemInput!]!) {{
+          placeOrder(input: {{ items: $items }}) {{ __typename }}
+          deleteOrder(id: "{NOT_THERE}") {{ __typename }}
+        }}
+    """,
+    "with a malformed id": """
+        mutation ($items: [OrderItemInput!]!) {
+          placeOrder(input: { items: $items }) { __typename }
+          cancelOrder(id: "nonsense") { __typename }
+        }
+    """,
+    "whose payload cannot be read": """
+        mutation ($items: [OrderItemInput!]!) {
+          placeOrder(input: { items: $items }) {
+            ... on Order { items { product { store { products(first: 1000) { totalCount } } } } }
+          }
+        }
+    """,
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+async def test_a_document_does_not_use_the_key_up(
+    api: Api, market: Market, connection: AsyncConnection, document: str
+) -> None:
+    customer, product = await market.user(), await market.product(stock=5)
+
+    failed = await send(api, DOCUMENTS[document], {"items": [item(product)]}, user=customer)
+    assert failed.json()["data"] is None
+    assert await kept(connection) == []
+
+    corrected = await order(api, customer, product)
+    assert corrected.json()["data"]["placeOrder"]["__typename"] == "Order"
+    assert not is_replay(corrected)
+    assert await number_of(connection, Order) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'{"query": ""}',
+        b'{"query": "mutation A { __typename }", "operationName": "B"}',
+    ],
+)
+async def test_a_request_without_an_operation_is_refused_as_without_a_key(
+    api: Api, connection: AsyncConnection, body: bytes
+) -> None:
+    json = {"Content-Type": "application/json"}
+
+    with_key, without = [
+        await api.client.post("/graphql", content=body, headers=headers) for headers in ({**json, **keyed()}, json)
+    ]
+
+    assert (with_key.status_code, with_key.text) == (400, without.text)
+    assert await kept(connection) == []
+
+
+async def test_a_mutation_by_get_is_refused_and_does_not_use_the_key_up(
+    api: Api, market: Market, connection: AsyncConnection
+) -> None:
+    product = await market.product()
+    mutation = f'mutation {{ deleteProduct(id: "{gid(product)}") {{ __typename }} }}'
+
+    response = await api.client.get(
+        "/graphql", params={"query": mutation}, headers={"Accept": "application/json", **keyed()}
+    )
+
+    assert response.status_code == 400
+    assert await kept(connection) == []
+
+
+async def test_a_request_that_met_an_unforeseen_failure_succeeds_when_it_is_sent_again(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, product = await committed_market.user(), await committed_market.product(stock=5)
+    place_order = orders.place_order
+
+    async def fail_after_it(*arguments: Any) -> Order:
+        await place_order(*arguments)
+        raise RuntimeError("the power went off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orders, "place_order", fail_after_it)
+        failed = await order(committed_api, customer, product)
+    assert failed.json()["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    await assert_nothing_stands(committed_engine)
+
+    again = await order(committed_api, customer, product)
+
+    assert again.json()["data"]["placeOrder"]["__typename"] == "Order"
+    assert not is_replay(again)
+    assert await stock_of(committed_market, product) == 4
+
+
+@pytest.mark.parametrize("broken", [(AsyncSession, "commit"), (repository, "keep"), (repository, "claim")])
+async def test_no_effect_stands_without_its_response(
+    committed_api: Api,
+    committed_market: Market,
+    committed_engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: tuple[Any, str],
+) -> None:
+    customer, product = await committed_market.user(), await committed_market.product(stock=5)
+
+    async def fail(*_: Any) -> None:
+        raise OperationalError("the disk is full", None, Exception())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*broken, fail)
+        failed = await order(committed_api, customer, product)
+    assert failed.json()["data"] is None
+    assert failed.json()["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    await assert_nothing_stands(committed_engine)
+
+    again = await order(committed_api, customer, product)
+
+    assert again.json()["data"]["placeOrder"]["__typename"] == "Order"
+    assert await stock_of(committed_market, product) == 4
+
+
+async def assert_nothing_stands(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        assert [await number_of(connection, model) for model in (Order, IdempotencyKey, AuditEntry)] == [0, 0, 0]

@@ -1,0 +1,47 @@
+"""Servers for tests: `python -m app serve` as a process of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx2
+
+from app.settings import ROOT
+
+
+@contextmanager
+def served(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Serve on a free port; yield the process and the URL once it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "serve", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "PORT": str(port), **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_alive(url, process)
+        yield process, url
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _wait_until_alive(url: str, process: subprocess.Popen[str]) -> None:
+    for _ in range(300):
+        assert process.poll() is None, process.communicate()[1]
+        try:
+            httpx2.get(f"{url}/livez").raise_for_status()
+        except httpx2.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("the server does not answer")
