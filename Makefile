@@ -4,7 +4,7 @@ RUN := .venv/bin/python
 LOCKED := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format schema migration lock graphiql install
+.PHONY: help run test check lint types format schema migration bench lock graphiql install
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ schema: install ## Export schema.graphql
 
 migration: install ## Write a migration for what changed in app/models.py: make migration m="add colours"
 	@$(RUN) -m app migration "$(m)"
+
+bench: install ## Compare the API with a tutorial's server and with plain SQL
+	@$(RUN) -m benchmarks
 
 lock: ## Pin the newest packages that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml $(LOCKED) -o requirements.lock

@@ -15,7 +15,7 @@ from app.graphql import graphiql
 from app.graphql.http import GraphQLView
 from app.graphql.schema import schema
 from app.logs import configure_logging
-from app.processes import end_with_parent
+from app.processes import end_with_parent, settle
 from app.security import passwords
 from app.settings import Settings, settings
 
@@ -36,6 +36,7 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         if (supervisor := parent_process()) is not None and supervisor.pid is not None:
             end_with_parent(supervisor.pid)  # a worker would serve on, unseen
         await passwords.prepare()
+        settle()
         yield
         await opened.close()
 

@@ -1,11 +1,20 @@
-"""How this process ends with the one that started it."""
+"""How a server process settles in, and how it ends with the one that started it."""
 
+import gc
 import os
 import signal
 import time
 from threading import Thread
 
 _CHECK_EVERY_SECONDS = 0.5
+
+
+def settle() -> None:
+    """Leave what was made while starting out of garbage collection, and collect the rest less often: half the time of
+    a query in the ordinary lane went into walking through objects that live as long as the process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def end_with_parent(parent: int) -> None:

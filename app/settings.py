@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="the port to listen on")
     workers: int = Field(default=1, ge=1, le=64, description="server processes")
-    compiled_lane: bool = Field(default=False, description="whether queries that can be are compiled to one statement")
+    compiled_lane: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
     graphiql: bool = Field(default=True, description="whether GET /graphql opens GraphiQL in a browser")
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         default="info", description="debug, info, warning or error"

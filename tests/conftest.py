@@ -43,7 +43,8 @@ def database_url(server_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def settings(database_url: str) -> Settings:
-    return Settings(database_url=database_url)
+    """The settings of the tests, in the ordinary lane: it is the reference, which `graphql/compiled` compares with."""
+    return Settings(database_url=database_url, compiled_lane=False)
 
 
 @pytest.fixture(scope="session")

@@ -96,10 +96,10 @@ def connection(
 
 
 def empty_connection(request: PageRequest) -> Connection[Any]:
-    """Return the connection for a viewer who may see nothing of the list; nothing is read."""
+    """Return the connection for a viewer who may see nothing of the list: as if it were empty; nothing is read."""
 
     async def read_page() -> Page[Any]:
-        return Page(nodes=(), rows=(), ordering=request.ordering, has_next=False, has_previous=False)
+        return page_of((), request, lambda row: row)
 
     async def read_total() -> int:
         return 0

@@ -150,7 +150,7 @@ class OrderFilter:
         """Return the filter as the repository knows it."""
         date, statuses = self.date or DateTimeRange(), or_none(self.status)
         return repository.OrderCriteria(
-            statuses=None if statuses is None else tuple(statuses),
+            statuses=None if statuses is None else tuple(dict.fromkeys(statuses)),
             date_gte=or_none(date.gte),
             date_lt=or_none(date.lt),
             store_id=optional_key_of("Store", "filter.storeId", self.store_id),

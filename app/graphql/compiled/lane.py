@@ -20,12 +20,14 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from app.database import UnitOfWork
 from app.graphql.compiled.compiler import Operation, compile_plan
-from app.graphql.compiled.plans import Declined, Plan
+from app.graphql.compiled.plans import Declined, Plan, Refused
 from app.graphql.compiled.statements import ROOT
 from app.security.viewer import Viewer
 
 _DOCUMENTS_KEPT = 500
-_PLANS_KEPT = 50  # of one document: its variables can have many shapes
+_PLANS_KEPT = 20  # of one document: its variables can have many shapes
+_MAX_QUERY = 10_000  # characters; longer ones are not worth the memory
+_MAX_LIST = 100  # items of a list in the variables, whose shapes are part of a plan's key
 
 
 @dataclass
@@ -53,18 +55,16 @@ class CompiledLane:
         operation_name: str | None,
     ) -> bytes | None:
         """Return the response to a query; None, before anything ran, where the ordinary lane must answer."""
-        document = query and self._document(query, operation_name)
-        if not document:
+        document = self._document(query, operation_name) if query and len(query) <= _MAX_QUERY else None
+        if document is None:
             return None
         values = get_variable_values(
             self._schema._schema, document.operation.variable_definitions or (), dict(variables or {})
         )
         if not isinstance(values, VariableValues):
             return None
-        plan = self._plan(document, values, viewer)
-        if plan is None:
-            return None
         try:
+            plan = self._plan(document, values, viewer)
             parameters = plan.parameters(values, viewer)
         except Declined:
             return None
@@ -94,21 +94,28 @@ class CompiledLane:
         fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
         return _Document(operation, fragments)
 
-    def _plan(self, document: _Document, variables: VariableValues, viewer: Viewer | None) -> Plan | None:
+    def _plan(self, document: _Document, variables: VariableValues, viewer: Viewer | None) -> Plan:
+        """Return the plan for the kind of viewer and the shape of the variables; Declined where there is none."""
         kind = None if viewer is None else viewer.is_superuser
         key = (kind, _shape(variables.coerced))
-        if key in document.plans:
-            document.plans.move_to_end(key)
-            return document.plans[key]
-        operation = Operation(document.operation, document.fragments, variables)
-        try:
-            plan: Plan | None = compile_plan(self._schema, operation, viewer)
-        except Declined:
-            plan = None
-        document.plans[key] = plan
-        if len(document.plans) > _PLANS_KEPT:
-            document.plans.popitem(last=False)
+        if key not in document.plans:
+            document.plans[key] = self._compile(document, variables, viewer)
+            if len(document.plans) > _PLANS_KEPT:
+                document.plans.popitem(last=False)
+        document.plans.move_to_end(key)
+        plan = document.plans[key]
+        if plan is None:
+            raise Declined("as before")
         return plan
+
+    def _compile(self, document: _Document, variables: VariableValues, viewer: Viewer | None) -> Plan | None:
+        """Return a new plan, None where there can be none; Refused where there may be one for other values."""
+        try:
+            return compile_plan(self._schema, Operation(document.operation, document.fragments, variables), viewer)
+        except Refused:
+            raise
+        except Declined:
+            return None
 
 
 def _shape(value: Any) -> Any:
@@ -116,6 +123,8 @@ def _shape(value: Any) -> Any:
     match value:
         case dict():
             return tuple((name, _shape(item)) for name, item in value.items())
+        case list() if len(value) > _MAX_LIST:
+            raise Declined("a long list")
         case list():
             return tuple(_shape(item) for item in value)
         case str() if type(value) is str:

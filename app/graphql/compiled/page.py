@@ -10,7 +10,7 @@ from graphql.execution.collect_fields import FieldDetails
 from sqlalchemy import ColumnElement, FromClause, Text, cast, func
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from app.graphql.compiled.plans import Declined
+from app.graphql.compiled.plans import Declined, object_type
 from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as
 from app.pagination import CURSOR_VALUE, Listing, PageRequest, paginate
 
@@ -66,15 +66,11 @@ class Page:
         return lambda found, scope: [Json("["), _column(found, name), Json("]")]
 
     def _node(self, parent: GraphQLObjectType, field: str, details: list[FieldDetails]) -> list[Part]:
-        from app.graphql.compiled.compiler import object_type  # the compiler makes pages
-
         type_ = parent.fields[field].type
         selection = self._compiler.selected(type_, details)
         return self._compiler.object(object_type(type_), selection, self._rows.c, self.scope)
 
     def _edge(self, connection: GraphQLObjectType, details: list[FieldDetails]) -> list[Part]:
-        from app.graphql.compiled.compiler import object_type  # the compiler makes pages
-
         type_ = connection.fields["edges"].type
         edge = object_type(type_)
 
@@ -91,8 +87,6 @@ class Page:
         return json_object((key, parts(selected)) for key, selected in selection.items())
 
     def _page_info(self, connection: GraphQLObjectType, details: list[FieldDetails]) -> Made:
-        from app.graphql.compiled.compiler import object_type  # the compiler makes pages
-
         type_ = connection.fields["pageInfo"].type
         request = self._request
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
 from graphql.execution.values import VariableValues
 
 from app.graphql.compiled.text import Template
@@ -15,6 +16,10 @@ VIEWER = "viewer_id"
 
 class Declined(Exception):
     """Something that the compiled lane does not understand, or must not answer."""
+
+
+class Refused(Declined):
+    """Arguments whose values are refused; other values of the same shape may be understood."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,14 @@ class Plan:
         for site in self.sites:
             shape, bound = site.read(variables, viewer)
             if shape != site.shape:
-                raise Declined("arguments of another shape")
+                raise Refused("arguments of another shape")
             values.update(bound)
         return [values[name] for name in self.names]
+
+
+def object_type(type_: GraphQLOutputType) -> GraphQLObjectType:
+    """Return the object type that a field returns one or many of; Declined where it may return several types."""
+    named = get_named_type(type_)
+    if not isinstance(named, GraphQLObjectType):
+        raise Declined(f"{named} has no one shape")
+    return named

@@ -1,0 +1,90 @@
+"""The command line: `python -m benchmarks`."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from app.dev.bulk import Size
+from app.dev.postgres import embedded_postgres
+from app.settings import ROOT, load_settings
+from benchmarks.contestants import CONTESTANTS, Contestant, variant
+from benchmarks.database import opened
+from benchmarks.race import Course, Outcome, race
+from benchmarks.report import facts, printed, raw
+from benchmarks.scenarios import SCENARIOS, Scenario
+
+DATABASE = "orders_benchmark"
+Named = TypeVar("Named", Contestant, Scenario)
+
+cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@cli.command()
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="How often each contestant has its turn.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long a turn lasts.")] = 3.0,
+    only: Annotated[str, typer.Option(help="Scenarios, such as Q1,Q4; all without it.")] = "",
+    contestants: Annotated[str, typer.Option(help="Contestants, such as app,sql; all without it.")] = "",
+    variants: Annotated[
+        list[str] | None,
+        typer.Option("--variant", help="The app once more, with other settings: 'app plain:NAME=VALUE,…'."),
+    ] = None,
+    connections: Annotated[str, typer.Option(help="At how many connections at once, each up to 64.")] = "1,16",
+    quick: Annotated[bool, typer.Option("--quick", help="One round of half a second: does it run?")] = False,
+    pin: Annotated[bool, typer.Option(help="Give the servers a core of their own.")] = True,
+    stores: Annotated[int, typer.Option(min=10, help="How many stores to measure with.")] = 200,
+    products: Annotated[int, typer.Option(min=1_000, help="How many products.")] = 200_000,
+    orders: Annotated[int, typer.Option(min=100, help="How many orders.")] = 100_000,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the raw figures to this file.")] = None,
+) -> None:
+    """Compare the API with a tutorial's server and with hand-written SQL, on the same data and machine."""
+    course = Course(
+        contestants=chosen([*CONTESTANTS[:1], *map(variant, variants or ()), *CONTESTANTS[1:]], contestants),
+        scenarios=chosen(SCENARIOS, only),
+        connections=[min(64, max(1, int(number))) for number in connections.split(",")],
+        rounds=1 if quick else rounds,
+        seconds=0.5 if quick else seconds,
+        pin=pin,
+    )
+    size = Size(stores, products, orders)
+    with _server() as url:
+        outcome, about = asyncio.run(run(url, DATABASE, course, size))
+    typer.echo("\n" + printed(about, course, outcome))
+    if json_file is not None:
+        json_file.write_text(json.dumps(raw(about, outcome), indent=2) + "\n", encoding="utf-8")
+
+
+def chosen(everything: Sequence[Named], names: str) -> list[Named]:
+    """Return those of these names, or all; an error where there is no such one."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    known = {one.name: one for one in everything}
+    if unknown := [name for name in wanted if name not in known]:
+        raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(known)}")
+    return [one for one in everything if not wanted or one.name in wanted]
+
+
+async def run(server_url: str, name: str, course: Course, size: Size) -> tuple[Outcome, dict[str, str]]:
+    """Run the course on the database of this name, and return what came out and what it means nothing without."""
+    async with opened(server_url, name, size) as database:
+        outcome = await race(course, database, lambda message: typer.echo(message, err=True))
+        return outcome, facts(course, outcome, size, await database.version())
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    """Yield the URL of the server of DATABASE_URL, or of an embedded one of the benchmarks' own."""
+    url = load_settings().database_url
+    if url is not None:
+        yield url
+    else:
+        with embedded_postgres(ROOT / ".data" / "bench-postgres") as url:
+            yield url
+
+
+if __name__ == "__main__":
+    cli()

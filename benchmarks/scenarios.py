@@ -1,0 +1,94 @@
+"""What is asked of every contestant, and when an answer is right."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from random import Random
+from typing import Any
+
+CASES = 1_000  # different requests of a scenario, in turn
+ITEMS = 3  # of an order that is placed
+CUSTOMER, SUPERUSER = "customer", "superuser"
+
+
+@dataclass(frozen=True)
+class World:
+    """What the benchmark knows of the database it asks about."""
+
+    tokens: Mapping[str, str]
+    """The access tokens of CUSTOMER and SUPERUSER."""
+    order_ids: tuple[str, ...]
+    """Orders to look up."""
+    product_names: Mapping[str, str]
+    """Products that never run out, by their ids."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request of a scenario: what it asks about, where that varies."""
+
+    order_id: str = ""
+    product_ids: tuple[str, ...] = ()
+
+
+def _only_one(_: World) -> list[Case]:
+    return [Case()]
+
+
+def _order_ids(world: World) -> list[Case]:
+    return [Case(order_id=order_id) for order_id in islice(world.order_ids, CASES)]
+
+
+def _baskets(world: World) -> list[Case]:
+    random, products = Random(1), list(world.product_names)
+    return [Case(product_ids=tuple(random.sample(products, ITEMS))) for _ in range(CASES)]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something that a client does, again and again."""
+
+    name: str
+    title: str
+    root: str
+    """The field of `data` that holds the answer."""
+    length: int | None = None
+    """How many the answer lists, where it is a list."""
+    cases: Callable[[World], list[Case]] = _only_one
+    user: str | None = None
+    """Whose token is sent."""
+    writes: bool = False
+    """Whether it leaves orders behind."""
+
+
+SCENARIOS = (
+    Scenario("Q1", "50 products with their stores", "products", length=50),
+    Scenario("Q2", "the 20 latest orders with items, products and stores", "orders", length=20, user=SUPERUSER),
+    Scenario("Q3", "one order by id, the same inside", "order", cases=_order_ids, user=SUPERUSER),
+    Scenario("Q4", "10 stores with 20 products each", "stores", length=10),
+    Scenario("M1", "place an order of 3 items", "placeOrder", cases=_baskets, user=CUSTOMER, writes=True),
+)
+
+
+def essence(answer: Any) -> Any:
+    """Return what an answer says, whatever shape its contestant gives to lists, ids and prices."""
+    if isinstance(answer, list):
+        return [essence(part) for part in answer]
+    if not isinstance(answer, dict):
+        return answer
+    if answer.keys() == {"nodes"}:
+        return essence(answer["nodes"])
+    plain = {name: essence(part) for name, part in answer.items()}
+    if isinstance(plain.get("price"), dict):
+        plain |= {"price": plain["price"]["amount"], "currency": plain["price"]["currency"]}
+    if "id" in plain:
+        plain["id"] = plain["id"].rpartition("_")[2]
+    if "date" in plain:
+        plain["date"] = datetime.fromisoformat(plain["date"])
+    return plain
+
+
+def placed(world: World, case: Case) -> Any:
+    """Return the essence of the order that M1 places, without the id that nobody can foresee."""
+    return {"items": [{"quantity": 1, "product": {"name": world.product_names[key]}} for key in case.product_ids]}

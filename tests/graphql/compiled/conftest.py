@@ -1,0 +1,55 @@
+"""One market for all tests of the compiled lane, which only read it. It is committed, so that each operation has a
+connection of its own: what goes wrong in one must not reach the next."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from app.models import Base
+from app.settings import Settings
+from tests.graphql.compiled.lanes import Lanes, Watch
+from tests.graphql.compiled.world import Population, populate
+from tests.market import Market
+from tests.statements import Statements
+
+
+@pytest.fixture(scope="package")
+async def pooled(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine with a pool, over the market."""
+    engine = create_async_engine(database_url, connect_args={"server_settings": {"timezone": "UTC", "jit": "off"}})
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture(scope="package")
+async def population(pooled: AsyncEngine) -> AsyncIterator[Population]:
+    """The market; the tables are emptied afterwards."""
+    async with AsyncSession(pooled, expire_on_commit=False) as session:
+        yield await populate(Market(session))
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    async with pooled.begin() as connection:
+        await connection.execute(text(f"TRUNCATE {tables} CASCADE"))
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """What the compiled lane does in this test."""
+    with Watch.started() as watch:
+        yield watch
+
+
+@pytest.fixture
+async def lanes(pooled: AsyncEngine, population: Population, settings: Settings, watch: Watch) -> AsyncIterator[Lanes]:
+    """Both lanes over the market, with empty caches."""
+    async with AsyncExitStack() as stack:
+        yield await Lanes.open(stack, pooled, settings, watch)
+
+
+@pytest.fixture
+def pooled_statements(pooled: AsyncEngine) -> Iterator[Statements]:
+    """What is sent through SQLAlchemy, as the ordinary lane sends everything."""
+    with Statements.recorded(pooled) as statements:
+        yield statements

@@ -1,0 +1,192 @@
+"""Which operations the compiled lane answers, with how many statements, and which it leaves to the ordinary one."""
+
+from datetime import timedelta
+
+import pytest
+
+from app.security.tokens import AccessTokens
+from app.security.viewer import Viewer
+from app.settings import Settings
+from tests.api import Api
+from tests.graphql.compiled.lanes import Lanes
+from tests.graphql.compiled.world import Population
+from tests.statements import Statements
+
+PRODUCTS = "products(first: 50) { nodes { id name price { amount currency } store { id name city currency } } }"
+ORDERS = """orders(first: 20) {
+  nodes { id date items { quantity product { id name price { amount currency } store { id name } } } }
+}"""
+ORDER = """order(id: $id) {
+  id date items { quantity product { id name price { amount currency } store { id name } } }
+}"""
+STORES = "stores(first: 10) { nodes { id name products(first: 20) { nodes { id name price { amount currency } } } } }"
+DOCUMENTED = {
+    "products": f"{{ {PRODUCTS} }}",
+    "orders": f"{{ {ORDERS} }}",
+    "order": f"query ($id: ID!) {{ {ORDER} }}",
+    "stores": f"{{ {STORES} }}",
+    "all of them": f"query ($id: ID!) {{ {PRODUCTS} {ORDERS} {ORDER} {STORES} again: {STORES} viewer {{ email }} }}",
+}
+DECLINED = {
+    "introspection": "{ __schema { queryType { name } } }",
+    "a type's introspection": '{ __type(name: "Store") { name } }',
+    "node": '{ node(id: "Store_01970000-0000-7000-8000-000000000000") { id } }',
+    "users": "{ users { totalCount } }",
+    "a mutation": 'mutation { logOut(refreshToken: "x") }',
+    "only in part understood": "{ products { totalCount } users { totalCount } }",
+}
+OPERATIONS = 'query A { a: __typename } query B { b: __typename } mutation M { logOut(refreshToken: "x") }'
+REFUSED = {
+    "a malformed id": ('{ store(id: "x") { id } }', "BAD_USER_INPUT"),
+    "an id of another type": ('{ store(id: "User_01970000-0000-7000-8000-000000000000") { id } }', "BAD_USER_INPUT"),
+    "a malformed cursor": ('{ products(after: "x") { totalCount } }', "BAD_USER_INPUT"),
+    "a cursor of another order": ('{ products(after: "TkFNRS1hc2M6MDox") { totalCount } }', "BAD_USER_INPUT"),
+    "a page too large": ("{ products(first: 101) { totalCount } }", "BAD_USER_INPUT"),
+    "a negative page": ("{ stores { nodes { products(last: -1) { totalCount } } } }", "BAD_USER_INPUT"),
+    "both ends": ("{ products(first: 1, last: 1) { totalCount } }", "BAD_USER_INPUT"),
+    "a null where none may be": ('query ($id: ID = "x") { store(id: $id) { id } }', "BAD_USER_INPUT"),
+    "a text too long": (f'{{ stores(filter: {{city: "{"x" * 501}"}}) {{ totalCount }} }}', "BAD_USER_INPUT"),
+    "an unknown field": ("{ products { price } }", "GRAPHQL_VALIDATION_FAILED"),
+    "an unknown directive": ("{ ... @defer { viewer { id } } }", "GRAPHQL_VALIDATION_FAILED"),
+    "no GraphQL": ("{ products", "GRAPHQL_PARSE_FAILED"),
+    "nesting without end": ("{ a" * 2000 + "}" * 2000, "GRAPHQL_PARSE_FAILED"),
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+async def test_a_documented_query_is_one_statement(
+    lanes: Lanes, population: Population, pooled_statements: Statements, name: str
+) -> None:
+    customer = population.viewers["customer"]
+    variables = {"id": population.ids["Order"][0]}
+    answers = await lanes.agree(DOCUMENTED[name], variables, user=customer)
+    pooled_statements.clear()
+
+    assert answers.was_compiled
+    await lanes.compiled.data(DOCUMENTED[name], variables, user=customer)
+
+    assert len(lanes.watch.statements) == 2  # one for each time it was asked
+    assert pooled_statements == []
+
+
+async def test_a_query_that_needs_no_rows_is_answered_too(lanes: Lanes) -> None:
+    answers = await lanes.agree("{ __typename products { kind: __typename } stores { nodes @skip(if: true) { id } } }")
+
+    assert answers.was_compiled
+    assert answers.compiled == b'{"data":{"__typename":"Query","products":{"kind":"ProductConnection"},"stores":{}}}'
+
+
+@pytest.mark.parametrize("query", ["{ viewer @skip(if: true) { id } }", "{ viewer { id @include(if: false) } }"])
+async def test_an_empty_selection_is_an_empty_object(lanes: Lanes, population: Population, query: str) -> None:
+    answers = await lanes.agree(query, user=population.viewers["customer"])
+
+    assert answers.was_compiled
+
+
+@pytest.mark.parametrize("name", ["idle", "anonymous", "owner", "superuser"])
+async def test_a_list_that_is_not_shown_has_nothing_before_or_after_its_page(
+    lanes: Lanes, population: Population, name: str
+) -> None:
+    everyones = await lanes.ordinary.data(
+        "{ orders { pageInfo { startCursor endCursor } } }", user=population.viewers["superuser"]
+    )
+    page = everyones["orders"]["pageInfo"]
+    query = """query ($startCursor: String!, $endCursor: String!) {
+      stores { nodes {
+        a: orders(after: $startCursor) { pageInfo { hasPreviousPage hasNextPage } }
+        b: orders(before: $endCursor) { pageInfo { hasPreviousPage hasNextPage } }
+      } }
+    }"""
+
+    assert (await lanes.agree(query, page, user=population.viewers[name])).was_compiled
+
+
+@pytest.mark.parametrize("name", DECLINED)
+async def test_what_is_not_understood_is_left_to_the_ordinary_lane(
+    lanes: Lanes, population: Population, name: str
+) -> None:
+    answers = await lanes.agree(DECLINED[name], user=population.viewers["superuser"])
+
+    assert not answers.has_errors
+    assert not answers.was_compiled
+    assert lanes.watch.calls == 1
+    assert lanes.watch.statements == []
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_is_refused_is_refused_by_the_ordinary_lane(lanes: Lanes, name: str) -> None:
+    query, code = REFUSED[name]
+    error = await lanes.compiled.error(query, {"id": None} if "$id" in query else {})
+
+    assert error["code"] == code
+    assert lanes.watch.failure is None
+    assert lanes.watch.statements == []
+    await lanes.agree(query, {"id": None} if "$id" in query else {})
+
+
+@pytest.mark.parametrize("query", ["{ orders { totalCount } }", "{ users { totalCount } }"])
+async def test_a_login_that_is_missing_is_asked_for(lanes: Lanes, query: str) -> None:
+    assert (await lanes.compiled.error(query))["code"] == "UNAUTHENTICATED"
+    assert lanes.watch.statements == []
+
+
+@pytest.mark.parametrize("token", ["Bearer x", "Basic eDp5", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."])
+async def test_a_token_that_is_no_good_is_not_nobody(lanes: Lanes, token: str) -> None:
+    answers = await lanes.ask("{ viewer { id } }", headers={"Authorization": token})
+
+    assert b"UNAUTHENTICATED" in answers.compiled
+    assert answers.compiled == answers.ordinary
+
+
+async def test_a_token_that_has_expired_is_not_nobody(lanes: Lanes, population: Population, settings: Settings) -> None:
+    customer = population.viewers["customer"]
+    assert customer is not None
+    tokens = AccessTokens(settings.secret_key.get_secret_value(), timedelta(minutes=-1))
+    token, _ = tokens.issue(Viewer(id=customer.id))
+
+    for query in ("{ viewer { id } }", "{ orders { totalCount } }"):
+        answers = await lanes.ask(query, headers={"Authorization": f"Bearer {token}"})
+        assert b"UNAUTHENTICATED" in answers.compiled
+        assert answers.compiled == answers.ordinary
+
+
+async def test_a_token_that_is_no_good_lets_anyone_browse(lanes: Lanes) -> None:
+    answers = await lanes.ask("{ products { totalCount } }", headers={"Authorization": "Bearer x"})
+
+    assert not answers.has_errors
+    assert answers.compiled == answers.ordinary
+
+
+@pytest.mark.parametrize(("name", "compiled"), [("B", True), ("A", True), ("M", False), (None, False)])
+async def test_the_operation_with_the_name_is_answered(lanes: Lanes, name: str | None, compiled: bool) -> None:
+    await lanes.agree(OPERATIONS, operation_name="A")
+
+    answers = await lanes.agree(OPERATIONS, operation_name=name)
+
+    assert answers.was_compiled is compiled
+
+
+@pytest.mark.parametrize("name", ["C", ""])
+async def test_a_name_that_no_operation_has_is_refused_as_before(lanes: Lanes, name: str) -> None:
+    sent = {"query": OPERATIONS, "operationName": name}
+    ordinary, compiled = [await api.client.post("/graphql", json=sent) for api in (lanes.ordinary, lanes.compiled)]
+
+    assert ordinary.status_code == compiled.status_code == 400
+    assert ordinary.content == compiled.content
+    assert lanes.watch.calls == 1
+
+
+async def test_the_lane_is_not_used_unless_it_is_switched_on(lanes: Lanes) -> None:
+    await lanes.ordinary.data("{ products { totalCount } }")
+
+    assert lanes.watch.calls == 0
+
+
+async def test_the_lane_answers_a_get_as_well(lanes: Lanes) -> None:
+    async def get(api: Api) -> bytes:
+        response = await api.client.get("/graphql", params={"query": f"{{ {STORES} }}"})
+        assert response.status_code == 200
+        return bytes(response.content)
+
+    assert await get(lanes.ordinary) == await get(lanes.compiled)
+    assert lanes.watch.answered

@@ -1,0 +1,93 @@
+"""Whatever is asked, by whomever: both lanes answer byte for byte alike."""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.graphql.compiled.lanes import Lanes
+from tests.graphql.compiled.operations import Generator, Operation, Samples
+from tests.graphql.compiled.world import Population
+
+MORE = "GENERATED_OPERATIONS" in os.environ  # so many, others each time, and the smallest that fails is looked for
+EXAMPLES = int(os.environ.get("GENERATED_OPERATIONS", "1000")) // 2
+COUNTED = 150
+VIEWERS = ["superuser", "customer", "owner", "other owner", "anonymous", "deleted user", "idle"]
+LISTS = {
+    "stores": ("Store", ["ID-asc", "NAME-asc", "NAME-desc", "CREATED_AT-asc", "CREATED_AT-desc"]),
+    "products": ("Product", ["ID-asc", "NAME-asc", "NAME-desc", "PRICE-asc", "PRICE-desc", "CREATED_AT-asc"]),
+    "orders": ("Order", ["DATE-desc", "DATE-asc"]),
+}
+
+
+@pytest.fixture
+async def samples(lanes: Lanes, population: Population) -> Samples:
+    """Ids of the world, and cursors as the ordinary lane gives them out."""
+    found = {}
+    for field, (type_, labels) in LISTS.items():
+        for label in labels:
+            order, _, direction = label.partition("-")
+            order_by = "" if order == "ID" else f", orderBy: {{field: {order}, direction: {direction.upper()}}}"
+            found[type_, label] = await _cursors(lanes, population, f"{field}(first: 100{order_by})")
+    for field, type_ in (("stores", "Store"), ("products", "Product")):
+        found[type_, "RELEVANCE-desc"] = await _cursors(lanes, population, f'{field}(filter: {{search: "a"}})')
+    return Samples(population.ids, found)
+
+
+async def _cursors(lanes: Lanes, population: Population, field: str) -> list[str]:
+    data = await lanes.ordinary.data(
+        f"{{ found: {field} {{ edges {{ cursor }} }} }}", user=population.viewers["superuser"]
+    )
+    cursors = [edge["cursor"] for edge in data["found"]["edges"]]
+    assert cursors
+    return [*cursors[:: max(1, len(cursors) // 4)], cursors[-1]]
+
+
+@st.composite
+def generated(draw: st.DrawFn, samples: Samples) -> Operation:
+    """By a seed, which makes larger operations; by choices that can be made smaller where there is time for it."""
+    below = (lambda limit: draw(st.integers(0, limit - 1))) if MORE and draw(st.booleans()) else _seeded(draw)
+    return Generator(below, samples).operation()
+
+
+def _seeded(draw: st.DrawFn) -> Callable[[int], int]:
+    return Random(draw(st.integers(0, 2**64))).randrange
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=not MORE,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate, Phase.shrink] if MORE else [Phase.generate],  # shrinking takes minutes
+)
+@given(data=st.data(), asking=st.lists(st.sampled_from(VIEWERS), min_size=2, max_size=2))
+async def test_generated_operations_are_answered_alike(
+    lanes: Lanes, population: Population, samples: Samples, data: st.DataObject, asking: list[str]
+) -> None:
+    """Each by two viewers, one after the other: what was made for the first must not show in the other's answer."""
+    query, variables, name = data.draw(generated(samples), label="operation")
+    for viewer in asking:
+        await lanes.agree(query, variables, user=population.viewers[viewer], operation_name=name)
+
+
+async def test_the_compiled_lane_answers_most_of_what_can_be_answered(
+    lanes: Lanes, population: Population, samples: Samples
+) -> None:
+    """So that the test above does not compare the ordinary lane with itself."""
+    answered: Counter[bool] = Counter()
+    for seed in range(COUNTED):
+        random = Random(seed)
+        query, variables, name = Generator(random.randrange, samples).operation()
+        viewer = population.viewers[random.choice(VIEWERS)]
+        answers = await lanes.agree(query, variables, user=viewer, operation_name=name)
+        if not answers.has_errors:
+            answered[answers.was_compiled] += 1
+
+    assert answered.total() > COUNTED / 2
+    assert answered[True] / answered.total() > 0.85, answered

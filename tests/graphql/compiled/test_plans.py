@@ -1,0 +1,139 @@
+"""A plan serves whoever asks and whatever is asked for, and never with another's rows or another's arguments."""
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from app.graphql.compiled import lane
+from tests.graphql.compiled.lanes import Lanes
+from tests.graphql.compiled.world import Population
+
+MINE = """{
+  viewer { id email orders { totalCount nodes { id } } }
+  orders { nodes { id customer { email } items { id } totals { amount } } }
+  stores { nodes { owner { email } orders { totalCount } } }
+}"""
+VISIBLE = "query ($id: ID!) { order(id: $id) { id items { id } totals { amount } customer { email } } }"
+SEARCH = "query ($filter: ProductFilter, $first: Int) { products(filter: $filter, first: $first) { nodes { id } } }"
+FILTERS: list[Any] = [
+    None,
+    {},
+    {"search": "apple"},
+    {"search": "zebra"},
+    {"search": "  "},
+    {"search": None},
+    {"inStock": True},
+    {"inStock": False},
+    {"price": {"gte": "10"}},
+    {"price": {"lte": "10"}},
+    {"price": {"gte": 1, "lte": None}},
+    {"price": {}},
+]
+
+
+@pytest.mark.parametrize("names", [*permutations(["customer", "owner", "superuser", "anonymous"], 2)], ids="-".join)
+async def test_the_same_document_shows_each_viewer_their_own(
+    lanes: Lanes, population: Population, names: tuple[str, str]
+) -> None:
+    for name in (*names, names[0]):
+        await lanes.agree(MINE, user=population.viewers[name])
+
+
+async def test_two_customers_have_one_plan_and_other_rows(lanes: Lanes, population: Population) -> None:
+    document = "{ orders { nodes { id customer { id } } } }"
+    bodies = [await lanes.agree(document, user=population.viewers[name]) for name in ("customer", "owner", "customer")]
+
+    assert all(answers.was_compiled for answers in bodies)
+    assert bodies[0].compiled == bodies[2].compiled
+    assert bodies[0].compiled != bodies[1].compiled
+    for name, answers in zip(("customer", "owner"), bodies, strict=False):
+        others = {str(user.id) for other, user in population.viewers.items() if user and other != name}
+        assert not any(other.encode() in answers.compiled for other in others)
+
+
+@pytest.mark.parametrize("first", ["superuser", "customer", "other owner", "anonymous"])
+async def test_every_order_is_as_visible_as_before(lanes: Lanes, population: Population, first: str) -> None:
+    for order in population.ids["Order"]:
+        for name in (first, *population.viewers):
+            answers = await lanes.agree(VISIBLE, {"id": order}, user=population.viewers[name])
+            assert answers.was_compiled
+
+
+async def test_the_same_document_with_other_variables(lanes: Lanes) -> None:
+    for filter in [*FILTERS, *reversed(FILTERS)]:
+        for variables in ({"filter": filter}, {"filter": filter, "first": 2}, {"filter": filter, "first": None}):
+            answers = await lanes.agree(SEARCH, variables)
+            assert answers.was_compiled
+    assert (await lanes.agree(SEARCH, {})).was_compiled
+
+
+@pytest.mark.parametrize(
+    ("query", "refused", "fine"),
+    [
+        ("query ($v: Int) { products(first: $v) { totalCount } }", 101, 2),
+        ("query ($v: ID!) { store(id: $v) { id } }", "x", "Store_01970000-0000-7000-8000-000000000000"),
+        ("query ($v: String) { stores(filter: {search: $v}) { totalCount } }", "x" * 501, "apple"),
+        ("query ($v: String) { products(after: $v) { totalCount } }", "x", None),
+    ],
+)
+async def test_a_value_that_is_refused_does_not_spoil_the_document_for_others(
+    lanes: Lanes, query: str, refused: Any, fine: Any
+) -> None:
+    assert (await lanes.agree(query, {"v": refused})).has_errors
+
+    assert (await lanes.agree(query, {"v": fine})).was_compiled
+
+
+async def test_other_values_of_a_shape_are_answered_by_one_plan(lanes: Lanes) -> None:
+    query = """query ($text: String, $price: Decimal, $day: DateTime, $first: Int, $id: ID!) {
+      products(first: $first, filter: {search: $text, price: {gte: $price}}) { totalCount }
+      store(id: $id) { orders(filter: {date: {gte: $day}}) { totalCount } }
+    }"""
+    for number in range(1, 10):
+        id = f"Store_01970000-0000-7000-8000-00000000000{number}"
+        day = f"2026-01-0{number}T00:00:00Z"
+        values = {"text": f"a{number}", "price": f"{number}.00", "day": day, "first": number, "id": id}
+        assert (await lanes.agree(query, values)).was_compiled
+
+    (document,) = lanes.lane()._documents.values()
+    assert document is not None
+    assert len(document.plans) == 1
+
+
+async def test_documents_are_forgotten(lanes: Lanes) -> None:
+    for number in range(2000):
+        await lanes.compiled.data(f"{{ n{number}: __typename }}")
+
+    assert len(lanes.lane()._documents) == lane._DOCUMENTS_KEPT
+    assert len(lanes.watch.statements) == 2000
+
+
+async def test_the_document_that_is_asked_for_is_kept(lanes: Lanes) -> None:
+    for number in range(lane._DOCUMENTS_KEPT + 5):
+        await lanes.compiled.data(f"{{ n{number}: __typename }}")
+        await lanes.compiled.data("{ kept: __typename }")
+
+    assert ("{ kept: __typename }", None) in lanes.lane()._documents
+    assert ("{ n0: __typename }", None) not in lanes.lane()._documents
+
+
+async def test_plans_of_a_document_are_forgotten(lanes: Lanes) -> None:
+    declared = ", ".join(f"$v{number}: Boolean = false" for number in range(9))
+    query = f"query ({declared}) {{ {' '.join(f'a{n}: __typename @skip(if: $v{n})' for n in range(9))} }}"
+    for number in range(500):
+        variables = {f"v{bit}": bool(number >> bit & 1) for bit in range(9)}
+        assert (await lanes.compiled.send(query, variables)).status_code == 200
+
+    (document,) = lanes.lane()._documents.values()
+    assert document is not None
+    assert len(document.plans) == lane._PLANS_KEPT
+    await lanes.agree(query, {"v1": True})
+
+
+async def test_a_login_that_was_missing_does_not_spoil_the_document_for_who_has_one(
+    lanes: Lanes, population: Population
+) -> None:
+    assert (await lanes.agree("{ orders { totalCount } }")).has_errors
+
+    assert (await lanes.agree("{ orders { totalCount } }", user=population.viewers["customer"])).was_compiled

@@ -1,0 +1,146 @@
+"""The benchmarks run, and calculate correctly. How fast anything is, no test says."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import asyncpg
+import pytest
+import typer
+from sqlalchemy import make_url
+
+from app.dev.bulk import Size
+from benchmarks import processes
+from benchmarks.__main__ import chosen, run
+from benchmarks.contestants import APP, CONTESTANTS, SQL, TUTORIAL, variant
+from benchmarks.figures import Measurement, Series, percentile, ratio, ratio_to
+from benchmarks.load import BadAnswer, body_of
+from benchmarks.race import Course
+from benchmarks.report import printed, raw
+from benchmarks.scenarios import SCENARIOS, essence
+from benchmarks.sql import dsn_of
+from benchmarks.wire import counted
+from tests.databases import drop_database
+
+SMALL = Size(stores=10, products=400, orders=50)
+Q1, *_, M1 = SCENARIOS
+
+
+@pytest.fixture
+def database_name(server_url: str) -> Iterator[str]:
+    name = f"orders_test_benchmarks_{os.getpid()}"
+    yield name
+    drop_database(make_url(server_url).set(database=name).render_as_string(hide_password=False))
+
+
+def measured(answers: int, seconds: float = 1.0, milliseconds: float = 1.0) -> Measurement:
+    return Measurement(answers, 0, seconds, milliseconds, 2 * milliseconds, 0.5, None, 0.1)
+
+
+def series(contestant: str, *rounds: Measurement) -> Series:
+    return Series("Q1", 1, contestant, rounds)
+
+
+def test_contestants_race_and_are_told_of_in_a_table(server_url: str, database_name: str) -> None:
+    course = Course([APP, SQL], [Q1, M1], connections=[2], rounds=1, seconds=0.2, count_statements=False, pin=False)
+    outcome, about = asyncio.run(run(server_url, database_name, course, SMALL))
+    assert [(one.scenario, one.contestant, one.connections) for one in outcome.series] == [
+        ("Q1", "app", 2),
+        ("Q1", "sql", 2),
+        ("M1", "app", 2),
+        ("M1", "sql", 2),
+    ]
+    assert all(one.rounds[0].answers > 0 for one in outcome.series)
+    text = printed(about, course, outcome)
+    rows = [line.split()[:2] for line in text.splitlines() if line.startswith("2 ")]
+    assert rows == [["2", "app"], ["2", "sql"]] * 2
+    assert about["Data"] == "10 stores, 400 products, 50 orders"
+    assert len(json.loads(json.dumps(raw(about, outcome)))["series"]) == 4
+
+
+async def test_statements_are_counted_on_the_wire(server_url: str) -> None:
+    async with counted(server_url) as counter:
+        connection = await asyncpg.connect(dsn_of(counter.url))
+        before = counter.statements
+        assert await connection.fetchval("SELECT $1::int", 7) == 7
+        async with connection.transaction():
+            await connection.execute("SELECT 1")
+        await connection.close()
+    assert counter.statements - before == 4
+
+
+def test_percentile_is_a_value_that_was_measured() -> None:
+    values = [float(value) for value in range(1, 101)]
+    assert [percentile(values, share) for share in (0, 0.5, 0.99, 1)] == [1, 50, 99, 100]
+    assert percentile([3.0], 0.99) == 3.0
+
+
+def test_figures_are_medians_of_rounds() -> None:
+    one = series("app", measured(100), measured(300, 2.0, 3.0), measured(120, 1.0, 2.0))
+    assert (one.per_second, one.p50_ms, one.p99_ms) == (120, 2.0, 4.0)
+    assert one.spread_percent == pytest.approx(100 * 25 / 120)
+    assert one.server_ms == pytest.approx(1_000 * 0.5 / 120)
+    assert one.postgres_ms is None
+
+
+def test_ratios_compare_rounds_that_are_neighbours() -> None:
+    app = series("app", measured(10), measured(40), measured(30))
+    sql = series("sql", measured(100), measured(200), measured(100))
+    assert ratio(app, sql) == pytest.approx(0.2)
+    assert ratio_to("sql", app, [app, sql]) == pytest.approx(0.2)
+    assert ratio_to("tutorial", app, [app, sql]) is None
+
+
+def test_shapes_do_not_matter_to_what_an_answer_says() -> None:
+    ours = {"nodes": [{"id": "Product_1", "price": {"amount": "2.00", "currency": "EUR"}, "date": "2026-01-01T00:00Z"}]}
+    plain = [{"id": "1", "price": "2.00", "currency": "EUR", "date": "2026-01-01T00:00:00+00:00"}]
+    assert essence(ours) == essence(plain)
+    assert essence(ours) != essence([{**plain[0], "price": "2.01"}])
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 500 No\r\n\r\n{}", b'HTTP/1.1 200 OK\r\n\r\n{"errors":[]}'])
+def test_an_error_is_no_answer(answer: bytes) -> None:
+    assert body_of(b"HTTP/1.1 200 OK\r\n\r\n{}") == b"{}"
+    with pytest.raises(BadAnswer):
+        body_of(answer)
+
+
+@pytest.mark.skipif(processes.split_cores() is None, reason="takes two cores that processes can be pinned to")
+def test_a_process_is_pinned_and_let_go_again() -> None:
+    cores = os.sched_getaffinity(0)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        with processes.pinned(child.pid, {min(cores)}) as allowed:
+            assert allowed
+            assert os.sched_getaffinity(child.pid) == {min(cores)}
+        assert os.sched_getaffinity(child.pid) == cores
+        assert child.pid in processes.family(os.getpid())
+        child.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes /proc")
+def test_what_a_process_uses_is_read() -> None:
+    assert (processes.cpu_seconds(os.getpid()) or 0) > 0
+    assert (processes.resident_megabytes(os.getpid()) or 0) > 10
+    assert processes.cpu_seconds(None) is None
+
+
+def test_every_contestant_takes_part_in_everything() -> None:
+    for contestant in CONTESTANTS:
+        assert contestant.requests.keys() == {scenario.name for scenario in SCENARIOS}
+
+
+def test_a_variant_is_the_app_with_other_settings() -> None:
+    plain = variant("app plain:WORKERS=2,OTHER=x=y")
+    environment = {**APP.environment, "WORKERS": "2", "OTHER": "x=y"}
+    assert plain == replace(APP, name="app plain", environment=environment)
+
+
+def test_names_are_chosen_or_refused() -> None:
+    assert chosen(CONTESTANTS, " sql,app") == [APP, SQL]
+    assert chosen(CONTESTANTS, "") == [APP, TUTORIAL, SQL]
+    with pytest.raises(typer.BadParameter, match="nobody"):
+        chosen(CONTESTANTS, "app,nobody")
