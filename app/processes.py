@@ -14,7 +14,7 @@ def settle() -> None:
     a query in the ordinary lane went into walking through objects that live as long as the process."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(50_000, 10, 10)
 
 
 def end_with_parent(parent: int) -> None:

@@ -1,21 +1,23 @@
 """GraphQL over HTTP: requests become operations with a context of their own."""
 
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 import orjson
 import structlog
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.base import BaseRequestProtocol
 from strawberry.types import ExecutionResult
 
-from app.database import Database
+from app.database import Database, UnitOfWork
 from app.errors import Unauthenticated
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
@@ -46,11 +48,41 @@ class GraphQLView(GraphQL[Context, None]):
         self._lane = CompiledLane(schema)
         self._idempotency_secrets = idempotency.Secrets.of(settings.secret_key.get_secret_value())
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a JSON POST in the compiled lane if it can be; all else, and what is declined, as Strawberry does."""
+        if self._settings.compiled_lane and scope["type"] == "http" and scope["method"] == "POST":
+            body, receive = await _read_body(receive)
+            request_id = uuid4().hex
+            answer = await self._compiled(Headers(scope=scope), body, request_id)
+            if answer is not None:
+                response = Response(answer, media_type="application/json", headers={"X-Request-ID": request_id})
+                return await response(scope, receive, send)
+        return await super().__call__(scope, receive, send)
+
+    async def _compiled(self, headers: Headers, body: bytes, request_id: str) -> bytes | None:
+        """Return the response to a query, None where the ordinary lane must answer."""
+        query = _plain_query(headers, body)
+        if query is None:
+            return None
+        work = UnitOfWork(self._database)
+        try:
+            token = _bearer_token(headers)
+            viewer = None if token is None else self._access_tokens.read(token)
+            return await self._lane.execute(work, viewer, *query)
+        except Unauthenticated:
+            return None
+        except Exception:
+            # The ordinary lane may answer all the same, and if it cannot it says so as it always does.
+            log.exception("compiled lane failed", request_id=request_id)
+            return None
+        finally:
+            await work.finish(commit=False)
+
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return what the operation works with; a token that is no good is refused where a login is needed."""
         viewer, refusal = None, None
         try:
-            token = _bearer_token(request)
+            token = _bearer_token(request.headers)
             viewer = None if token is None else self._access_tokens.read(token)
         except Unauthenticated as refused:
             refusal = refused
@@ -68,11 +100,7 @@ class GraphQLView(GraphQL[Context, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        """Execute the operation of a request, in the lane that understands it; with an idempotency key, once."""
-        if self._settings.compiled_lane and context.refused_token is None:
-            body = await self._execute_compiled(context, request_data)
-            if body is not None:
-                return EncodedResult(data=None, errors=None, body=body)
+        """Execute the operation of a request; with an idempotency key, once."""
         key = request.headers.get(idempotency.HEADER)
         if key is not None:
             made_of = (request_data.query, request_data.variables, request_data.operation_name)
@@ -84,19 +112,6 @@ class GraphQLView(GraphQL[Context, None]):
         if isinstance(result, EncodedResult) and result.replayed:
             sub_response.headers["Idempotency-Replayed"] = "true"
         return result
-
-    async def _execute_compiled(self, context: Context, request: GraphQLRequestData) -> bytes | None:
-        try:
-            return await self._lane.execute(
-                context.work, context.token_viewer, request.query, request.variables, request.operation_name
-            )
-        except Exception:
-            # The ordinary lane may answer all the same, and if it cannot it says so as it always does.
-            log.exception("compiled lane failed", request_id=context.request_id)
-            return None
-        finally:
-            await context.work.finish(commit=False)
-            context.begin()
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """Return what is to be encoded, or has been."""
@@ -124,11 +139,46 @@ class GraphQLView(GraphQL[Context, None]):
         return data.body if isinstance(data, EncodedResult) else orjson.dumps(data)
 
 
-def _bearer_token(connection: HTTPConnection) -> str | None:
-    header = connection.headers.get("authorization")
+def _bearer_token(headers: Headers) -> str | None:
+    header = headers.get("authorization")
     if header is None:
         return None
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated("The Authorization header must be `Bearer` and an access token.")
     return token.strip()
+
+
+async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
+    """Return the body of a request, and what receives it once more."""
+    chunks, message = [], await receive()
+    while message["type"] == "http.request":
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            break
+        message = await receive()
+    body = b"".join(chunks)
+    again = [message if message["type"] != "http.request" else {"type": "http.request", "body": body}]
+
+    async def receive_again() -> Message:
+        return again.pop() if again else await receive()
+
+    return body, receive_again
+
+
+def _plain_query(headers: Headers, body: bytes) -> tuple[str, dict[str, Any] | None, str | None] | None:
+    """Return document, variables and operation name of a request in which there is nothing else."""
+    if not headers.get("content-type", "").startswith("application/json"):
+        return None
+    if any(kind in headers.get("accept", "") for kind in ("event-stream", "multipart")):
+        return None
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    match request:
+        case {"query": str(query)} if not request.get("extensions"):
+            variables, name = request.get("variables"), request.get("operationName")
+            if isinstance(variables, dict | None) and isinstance(name, str | None):
+                return query, variables, name
+    return None

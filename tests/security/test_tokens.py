@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -209,3 +210,16 @@ def test_a_token_that_lives_for_no_time_is_refused(settings: Settings) -> None:
 
     with pytest.raises(Unauthenticated, match="expired"):
         tokens.read(tokens.issue(Viewer(id=uuid4()))[0])
+
+
+def test_a_token_that_was_read_while_it_was_good_is_refused_once_it_has_expired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokens = AccessTokens("a" * 32, timedelta(minutes=5))
+    token, expires_at = tokens.issue(Viewer(id=uuid4()))
+    tokens.read(token)
+
+    monkeypatch.setattr(time, "time", lambda: expires_at.timestamp())
+
+    with pytest.raises(Unauthenticated, match="expired"):
+        tokens.read(token)
