@@ -13,7 +13,7 @@ from app.database import Database, UnitOfWork
 from app.errors import Unauthenticated
 from app.idempotency.service import IdempotentRequest, Replay
 from app.security.tokens import AccessTokens
-from app.security.viewer import Viewer
+from app.security.viewer import Viewer, logged_in
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ class Context:
 
     def known_viewer(self) -> Viewer:
         """Return the viewer; Unauthenticated, with the token's fault if it had one, where there is none."""
-        if self.viewer is None:
-            raise self.refused_token or Unauthenticated("You must be logged in for this.")
-        return self.viewer
+        if self.viewer is None and self.refused_token is not None:
+            raise self.refused_token
+        return logged_in(self.viewer)
 
 
 Info = strawberry.Info[Context, None]

@@ -26,6 +26,7 @@ from app.graphql.responses import EncodedResult
 from app.graphql.schema import Schema
 from app.idempotency import service as idempotency
 from app.security.tokens import AccessTokens
+from app.security.viewer import Viewer
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -66,9 +67,7 @@ class GraphQLView(GraphQL[Context, None]):
             return None
         work = UnitOfWork(self._database)
         try:
-            token = _bearer_token(headers)
-            viewer = None if token is None else self._access_tokens.read(token)
-            return await self._lane.execute(work, viewer, *query)
+            return await self._lane.execute(work, self._viewer(headers), *query)
         except Unauthenticated:
             return None
         except Exception:
@@ -78,12 +77,16 @@ class GraphQLView(GraphQL[Context, None]):
         finally:
             await work.finish(commit=False)
 
+    def _viewer(self, headers: Headers) -> Viewer | None:
+        """Return who sends the request, as the access token tells; Unauthenticated where that is no good."""
+        token = _bearer_token(headers)
+        return None if token is None else self._access_tokens.read(token)
+
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return what the operation works with; a token that is no good is refused where a login is needed."""
         viewer, refusal = None, None
         try:
-            token = _bearer_token(request.headers)
-            viewer = None if token is None else self._access_tokens.read(token)
+            viewer = self._viewer(request.headers)
         except Unauthenticated as refused:
             refusal = refused
         request_id = uuid4().hex

@@ -27,9 +27,7 @@ def require(access: Access, viewer: Viewer | None) -> None:
     """Raise Unauthenticated or Forbidden where the viewer may not call the operation."""
     if access is Access.ANYONE:
         return
-    if viewer is None:
-        raise Unauthenticated("You must be logged in for this.")
-    if access is Access.SUPERUSER and not viewer.is_superuser:
+    if not logged_in(viewer).is_superuser and access is Access.SUPERUSER:
         raise Forbidden("Only a superuser may do this.")
 
 

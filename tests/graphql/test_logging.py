@@ -3,8 +3,10 @@
 from io import StringIO
 
 import pytest
+import structlog
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
@@ -114,3 +116,24 @@ async def test_a_failing_refresh_logs_no_token(api: Api, log: StringIO, monkeypa
 
     assert "no such table" in log.getvalue()
     assert "the-refresh-token" not in log.getvalue()
+
+
+@pytest.mark.parametrize("environment", [Environment.DEVELOPMENT, Environment.PRODUCTION])
+async def test_a_row_that_the_database_refuses_is_not_quoted(
+    settings: Settings, connection: AsyncConnection, capsys: pytest.CaptureFixture[str], environment: Environment
+) -> None:
+    production = settings.model_copy(update={"app_env": environment, "secret_key": SecretStr("x" * 32)})
+    configure_logging(production)
+    refused = text(
+        "INSERT INTO users (id, email, full_name, password_hash) VALUES (gen_random_uuid(), 'A', 'B', 'hash!')"
+    )
+
+    try:
+        await connection.execute(refused)
+    except DBAPIError as failure:
+        structlog.get_logger().error("refused", exc_info=failure)
+    configure_logging(settings)
+
+    logged = capsys.readouterr().err
+    assert "ck_users_email_normalised" in logged
+    assert "DETAIL" not in logged

@@ -179,3 +179,14 @@ async def test_a_malformed_product_id_is_named(api: Api, market: Market) -> None
     error = await api.error(FULFIL, variables, user=await market.user())
 
     assert (error["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", "input.productIds.1")
+
+
+async def test_more_items_than_an_order_can_have_are_refused_at_once(api: Api, market: Market) -> None:
+    owner = await market.user()
+    bread = await market.product(await market.store(owner))
+    order = await market.order(await market.user(), bread)
+
+    payload = await fulfil(api, owner, order, *[bread] * 101)
+
+    assert payload["__typename"] == "InvalidInput"
+    assert [issue["path"] for issue in payload["issues"]] == [["productIds"]]

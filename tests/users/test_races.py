@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.models import RefreshToken, Session, User
+from app.models import RefreshToken, Session, Store, User
 from app.security import passwords
 from tests.api import Api
-from tests.market import PASSWORD, PASSWORD_HASH, Market
+from tests.locks import held
+from tests.market import PASSWORD, PASSWORD_HASH, Market, gid
 from tests.users.operations import REFUSED, log_in, logged_in, refresh, sign_up
 
 SECONDS = 10
@@ -151,3 +152,25 @@ async def test_a_refresh_locks_the_session_before_the_token(
         await deleting.execute(select(RefreshToken.id).with_for_update(nowait=True))
 
     assert refreshing.result()["__typename"] == "Session"
+
+
+async def test_an_account_that_is_being_closed_opens_no_store(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    owner, superuser = await committed_market.user(), await committed_market.superuser()
+    store = await committed_market.store(owner)
+    close = f'mutation {{ deleteUser(id: "{gid(owner)}") {{ __typename }} }}'
+    opening = """mutation { createStore(input: {
+      name: "Late", street: "A", zipcode: "1", city: "B", country: "DE", currency: "EUR"
+    }) { __typename } }"""
+
+    async with held(committed_engine, store) as gate:
+        closing = asyncio.ensure_future(committed_api.data(close, user=superuser))
+        await gate.until_waiting(1)
+        late = asyncio.ensure_future(committed_api.error(opening, user=owner))
+        await gate.until_waiting(2)
+
+    assert await closing == {"deleteUser": {"__typename": "UserDeleted"}}
+    assert (await late)["code"] == "UNAUTHENTICATED"
+    async with committed_engine.connect() as connection:
+        assert await connection.scalar(select(func.count()).where(Store.deleted_at.is_(None))) == 0

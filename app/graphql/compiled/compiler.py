@@ -101,10 +101,9 @@ class Compiler:
 
     def object(self, type_: GraphQLObjectType, selection: Selection, columns: Columns, scope: Scope) -> list[Part]:
         """Return the parts of an object of this type, made of the columns of a row."""
-        self._fields += len(selection)
         self._depth += 1
-        if self._fields > _MAX_FIELDS or self._depth > _MAX_DEPTH:
-            raise Declined("too large")
+        if self._depth > _MAX_DEPTH:
+            raise Declined("too deep")
         parts = json_object((key, self._field(type_, details, columns, scope)) for key, details in selection.items())
         self._depth -= 1
         return parts
@@ -112,20 +111,30 @@ class Compiler:
     def selected(self, type_: GraphQLOutputType, details: list[FieldDetails]) -> Selection:
         """Return what is selected of the object that a field returns."""
         operation = self._operation
-        return collect_subfields(
-            self._schema._schema,
-            self._fragments,
-            operation.variables,
-            operation.definition,
-            object_type(type_),
-            details,
-        ).grouped_field_set
+        return self._counted(
+            collect_subfields(
+                self._schema._schema,
+                self._fragments,
+                operation.variables,
+                operation.definition,
+                object_type(type_),
+                details,
+            ).grouped_field_set
+        )
 
     def _root_selection(self, query: GraphQLObjectType) -> Selection:
         operation = self._operation
-        return collect_fields(
-            self._schema._schema, self._fragments, operation.variables, query, operation.definition
-        ).grouped_field_set
+        return self._counted(
+            collect_fields(
+                self._schema._schema, self._fragments, operation.variables, query, operation.definition
+            ).grouped_field_set
+        )
+
+    def _counted(self, selection: Selection) -> Selection:
+        self._fields += len(selection)
+        if self._fields > _MAX_FIELDS:
+            raise Declined("too many fields")
+        return selection
 
     def _field(
         self, parent: GraphQLObjectType, details: list[FieldDetails], columns: Columns, scope: Scope

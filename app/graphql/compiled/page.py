@@ -39,6 +39,7 @@ class Page:
             self._rows, wanted = paginate(statement, request, spare=0).lateral(name), None
         self.scope = Scope(compiler.writer.name("level_"), self._rows, only=wanted)
         self.texts: dict[str, ColumnElement[Any]] = {}
+        self._counted: ColumnElement[int] | None = None
 
     def _number(self) -> ColumnElement[int]:
         ordering = self._request.ordering
@@ -56,10 +57,17 @@ class Page:
             case "pageInfo":
                 return self._page_info(connection, details)
             case "totalCount":
-                total = cast(self._listing.total().scalar_subquery(), Text)
-                return lambda found, scope: [total]
+                return lambda found, scope: [cast(self._total(scope), Text)]
             case name:
                 return _typename(connection, name)
+
+    def _total(self, scope: Scope) -> ColumnElement[int]:
+        """Return the number of rows on all pages, counted once however often it is asked for."""
+        if self._counted is None:
+            counted = self._listing.total().lateral(self._compiler.writer.name("total_"))
+            scope.join(counted)
+            (self._counted,) = counted.c
+        return self._counted
 
     def _list(self, parts: list[Part]) -> Made:
         name = self._add(self._compiler.writer.rows(self.scope, parts, self._in_order()))

@@ -1,5 +1,7 @@
 """Which operations the compiled lane answers, with how many statements, and which it leaves to the ordinary one."""
 
+import re
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -33,6 +35,10 @@ DECLINED = {
     "node": '{ node(id: "Store_01970000-0000-7000-8000-000000000000") { id } }',
     "users": "{ users { totalCount } }",
     "a mutation": 'mutation { logOut(refreshToken: "x") }',
+    "too many fields": f"{{ {' '.join(f'v{number}: viewer {{ id }}' for number in range(101))} }}",
+    "too deep": "{ viewer " + "{ stores { nodes { owner " * 8 + "{ id }" + " } } }" * 8 + " }",
+    "too many totals": f"{{ products {{ {' '.join(f't{number}: totalCount' for number in range(201))} }} }}",
+    "a document too long": "{ viewer { id } }" + " " * 10_000,
     "only in part understood": "{ products { totalCount } users { totalCount } }",
 }
 OPERATIONS = 'query A { a: __typename } query B { b: __typename } mutation M { logOut(refreshToken: "x") }'
@@ -190,3 +196,39 @@ async def test_a_get_is_left_to_the_ordinary_lane(lanes: Lanes) -> None:
 
     assert await get(lanes.ordinary) == await get(lanes.compiled)
     assert not lanes.watch.answered
+
+
+async def test_a_list_too_long_is_left_to_the_ordinary_lane(lanes: Lanes, population: Population) -> None:
+    query = "query ($s: [OrderStatus!]) { orders(filter: { status: $s }) { totalCount } }"
+    superuser = population.viewers["superuser"]
+
+    few = await lanes.agree(query, {"s": ["PLACED"] * 100}, user=superuser)
+    many = await lanes.agree(query, {"s": ["PLACED"] * 40_000}, user=superuser)
+
+    assert (few.was_compiled, many.was_compiled) == (True, False)
+    assert few.ordinary == many.ordinary
+
+
+@pytest.mark.parametrize("query", ["{ viewer { id } }", "{ __schema { queryType { name } } }"])
+async def test_a_body_that_comes_in_pieces_is_answered_in_either_lane(lanes: Lanes, query: str) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for character in f'{{"query": "{query}"}}':
+            yield character.encode()
+
+    headers = {"Content-Type": "application/json"}
+    whole = await lanes.compiled.client.post("/graphql", json={"query": query})
+    pieced = await lanes.compiled.client.post("/graphql", content=pieces(), headers=headers)
+
+    assert (pieced.status_code, pieced.content) == (200, whole.content)
+
+
+async def test_a_total_is_counted_once_however_often_it_is_asked_for(lanes: Lanes, population: Population) -> None:
+    query = "{ stores { a: totalCount b: totalCount nodes { products { c: totalCount d: totalCount } } } }"
+
+    assert (await lanes.agree(query, user=population.viewers["customer"])).was_compiled
+
+    (document,) = (kept for (text, _), kept in lanes.lane()._documents.items() if text == query)
+    assert document is not None
+    (plan,) = document.plans.values()
+    assert plan is not None
+    assert len(re.findall(r"SELECT count\(\*\) AS count_", plan.sql)) == 2
