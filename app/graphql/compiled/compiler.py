@@ -35,7 +35,7 @@ from app.graphql.compiled.plans import VIEWER, Declined, Plan, Refused, Site, ob
 from app.graphql.compiled.statements import EMPTY, NULL, ROOT, Json, Part, Scope, Writer, json_object, shown_as
 from app.graphql.compiled.text import Template
 from app.graphql.connections import requested_page
-from app.pagination import Listing, PageRequest
+from app.pagination import Listing, PageRequest, constant
 from app.security.viewer import Viewer
 from app.sql import KEYS, table_of
 
@@ -186,17 +186,27 @@ class Compiler:
     def _reference(
         self, meaning: Reference, type_: GraphQLOutputType, details: list[FieldDetails], columns: Columns, scope: Scope
     ) -> list[Part]:
-        table = table_of(meaning.model).alias(self.writer.name("row_"))
-        on = table.c.id == meaning.key(columns)
+        row = self._row(meaning, columns)
         selection = self.selected(type_, details)
         if isinstance(type_, GraphQLNonNull):
-            scope.join(table, on)
-            return self.object(object_type(type_), selection, table.c, scope)
-        scope.join(table, on if meaning.condition is None else on & meaning.condition(table.c), outer=True)
+            scope.join(row)
+            return self.object(object_type(type_), selection, row.c, scope)
+        scope.join(row, outer=True)
         level = self.writer.name("optional_")
-        scope.count_present(level, table.c.id)
-        parts = self.object(object_type(type_), selection, table.c, scope.optional(level))
-        return [case((table.c.id.is_not(None), self.writer.text(parts, level)), else_=NULL)]
+        scope.count_present(level, row.c.id)
+        parts = self.object(object_type(type_), selection, row.c, scope.optional(level))
+        return [case((row.c.id.is_not(None), self.writer.text(parts, level)), else_=NULL)]
+
+    def _row(self, meaning: Reference, columns: Columns) -> FromClause:
+        """Return the row that another refers to, looked up by its key for each.
+
+        OFFSET 0 keeps Postgres from making a plain join of it, whose hash join reads a whole table for one page and
+        then sorts the page again: 0.075 instead of 0.12 ms for 50 products with their stores."""
+        table = table_of(meaning.model).alias(self.writer.name("referred_"))
+        statement = select(table).where(table.c.id == meaning.key(columns)).offset(constant(0))
+        if meaning.condition is not None:
+            statement = statement.where(meaning.condition(table.c))
+        return statement.correlate_except(table).lateral(self.writer.name("row_"))
 
     def _rows(
         self, meaning: Rows, type_: GraphQLOutputType, details: list[FieldDetails], columns: Columns, scope: Scope

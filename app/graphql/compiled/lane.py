@@ -119,7 +119,9 @@ class CompiledLane:
 
 
 def _shape(value: Any) -> Any:
-    """Return what of the variables may change a statement: which there are, and what is no mere value."""
+    """Return what of the variables may change a statement: which there are, and what is no mere value.
+
+    Whole numbers are the sizes of pages, which stand in the statement."""
     match value:
         case dict():
             return tuple((name, _shape(item)) for name, item in value.items())
@@ -129,8 +131,6 @@ def _shape(value: Any) -> Any:
             return tuple(_shape(item) for item in value)
         case str() if type(value) is str:
             return bool(value.strip())
-        case int() if not isinstance(value, bool):
-            return int
         case Decimal() | datetime():
             return type(value)
         case _:

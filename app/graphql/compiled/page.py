@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetails
-from sqlalchemy import ColumnElement, FromClause, Text, cast, func
+from sqlalchemy import ColumnElement, FromClause, Integer, Text, cast, func
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
+from app.graphql.compiled.meaning import Columns
 from app.graphql.compiled.plans import Declined, object_type
 from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as
-from app.pagination import CURSOR_VALUE, Listing, PageRequest, paginate
+from app.pagination import CURSOR_VALUE, Listing, PageRequest, constant, paginate
 
 if TYPE_CHECKING:
     from app.graphql.compiled.compiler import Compiler
@@ -34,7 +35,7 @@ class Page:
         name = compiler.writer.name("rows_")
         if counts_others:  # by one row too many, which is numbered to be left out
             self._rows = paginate(statement, request).add_columns(self._number().label(_NUMBER)).lateral(name)
-            wanted = self._rows.c[_NUMBER] <= request.limit
+            wanted = self._rows.c[_NUMBER] <= constant(request.limit)
         else:
             self._rows, wanted = paginate(statement, request, spare=0).lateral(name), None
         self.scope = Scope(compiler.writer.name("level_"), self._rows, only=wanted)
@@ -85,7 +86,7 @@ class Page:
         def parts(selected: list[FieldDetails]) -> list[Part]:
             match selected[0].node.name.value:
                 case "cursor":
-                    return [Json('"'), self._cursor(), Json('"')]
+                    return [Json('"'), self._cursor(self._rows.c), Json('"')]
                 case "node":
                     return self._node(edge, "node", selected)
                 case name:
@@ -118,13 +119,13 @@ class Page:
         """Return what tells of rows beyond the page: known from a cursor, or counted by the one row too many."""
         if known or not counted:
             return lambda found, scope: [Json("true" if known else "false")]
-        name = self._add(shown_as("Boolean", func.count() > self._request.limit)[0])
+        name = self._add(shown_as("Boolean", func.count() > constant(self._request.limit))[0])
         return lambda found, scope: [_column(found, name)]
 
     def _end_cursor(self, *, first: bool) -> Made:
-        order = self._in_order(reverse=not first)
-        cursors: Any = func.array_agg(aggregate_order_by(self._cursor(), *order), type_=ARRAY(Text))
-        name = self._add(self.scope.aggregate(cursors)[1])
+        place = constant(1) if first else cast(self.scope.aggregate(func.count()), Integer)
+        row = {name: self._all(self._rows.c[name])[place] for name in ("id", CURSOR_VALUE)}
+        name = self._add(self._cursor(row))
 
         def parts(found: FromClause | None, scope: Scope) -> list[Part]:
             cursor = _column(found, name)
@@ -132,13 +133,20 @@ class Page:
 
         return parts
 
-    def _cursor(self) -> ColumnElement[str]:
-        ordering = self._request.ordering
-        return cursor_of(ordering.label, self._rows.c, ordering.column.type)
+    def _all(self, column: ColumnElement[Any]) -> Any:
+        """Return the column of all rows of the page, in their order."""
+        values: Any = func.array_agg(aggregate_order_by(column, *self._in_order()), type_=ARRAY(column.type))
+        return self.scope.aggregate(values)
 
-    def _in_order(self, *, reverse: bool = False) -> list[ColumnElement[Any]]:
-        columns = (self._rows.c[CURSOR_VALUE], self._rows.c.id)
-        return _directed(columns, self._request.ordering.descending != reverse)
+    def _cursor(self, row: Columns) -> ColumnElement[str]:
+        ordering = self._request.ordering
+        return cursor_of(ordering.label, row["id"], row[CURSOR_VALUE], ordering.column.type)
+
+    def _in_order(self) -> list[ColumnElement[Any]]:
+        """Return what the rows are ordered by: just what the page itself is, or Postgres sorts them once more."""
+        ordering, rows = self._request.ordering, self._rows.c
+        columns = [rows.id] if ordering.column is ordering.key else [rows[CURSOR_VALUE], rows.id]
+        return _directed(columns, ordering.descending)
 
     def _add(self, text: ColumnElement[Any]) -> str:
         name = self._compiler.writer.name("text_")

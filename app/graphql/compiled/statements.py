@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.graphql.compiled.text import QUOTE
-from app.pagination import CURSOR_VALUE
+from app.pagination import constant
 
 ROOT = "root"
 _MOMENT = literal_column('\'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"\'', Text)
@@ -81,7 +81,7 @@ class Scope:
     def count_present(self, level: str, value: ColumnElement[Any]) -> None:
         """Count a level by the rows at which the value is not null."""
         if self.level == ROOT:  # where there are no rows to aggregate, but one
-            self.counts[level] = case((value.is_(None), 0), else_=1)
+            self.counts[level] = case((value.is_(None), constant(0)), else_=constant(1))
         else:
             self.counts[level] = self.aggregate(func.count(value))
 
@@ -89,7 +89,9 @@ class Scope:
         """Count levels by the sums of what a subquery has counted."""
         for level in levels:
             below = columns[level]
-            self.counts[level] = below if self.level == ROOT else func.coalesce(self.aggregate(func.sum(below)), 0)
+            self.counts[level] = (
+                below if self.level == ROOT else func.coalesce(self.aggregate(func.sum(below)), constant(0))
+            )
 
 
 class Writer:
@@ -148,10 +150,9 @@ def shown_as(kind: str, value: ColumnElement[Any]) -> tuple[ColumnElement[str], 
     return (value if isinstance(value.type, Text) else cast(value, Text)), True
 
 
-def cursor_of(label: str, columns: Any, value_type: Any) -> ColumnElement[str]:
+def cursor_of(label: str, key: ColumnElement[Any], value: ColumnElement[Any], value_type: Any) -> ColumnElement[str]:
     """Return the cursor of a row of a page, as `Ordering.cursor` makes it."""
-    value = columns[CURSOR_VALUE]
     shown = shown_as("DateTime" if isinstance(value_type, DateTime) else "String", value)[0]
-    text = _literal(f"{label}:").concat(cast(columns.id, Text)).concat(":").concat(shown)
+    text = _literal(f"{label}:").concat(cast(key, Text)).concat(":").concat(shown)
     encoded = func.encode(func.convert_to(text, "UTF8"), "base64")
     return func.translate(encoded, literal_column("E'+/=\\n'", Text), "-_", type_=Text)

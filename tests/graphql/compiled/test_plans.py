@@ -86,19 +86,29 @@ async def test_a_value_that_is_refused_does_not_spoil_the_document_for_others(
 
 
 async def test_other_values_of_a_shape_are_answered_by_one_plan(lanes: Lanes) -> None:
-    query = """query ($text: String, $price: Decimal, $day: DateTime, $first: Int, $id: ID!) {
-      products(first: $first, filter: {search: $text, price: {gte: $price}}) { totalCount }
+    query = """query ($text: String, $price: Decimal, $day: DateTime, $id: ID!) {
+      products(filter: {search: $text, price: {gte: $price}}) { totalCount }
       store(id: $id) { orders(filter: {date: {gte: $day}}) { totalCount } }
     }"""
     for number in range(1, 10):
         id = f"Store_01970000-0000-7000-8000-00000000000{number}"
         day = f"2026-01-0{number}T00:00:00Z"
-        values = {"text": f"a{number}", "price": f"{number}.00", "day": day, "first": number, "id": id}
+        values = {"text": f"a{number}", "price": f"{number}.00", "day": day, "id": id}
         assert (await lanes.agree(query, values)).was_compiled
 
     (document,) = lanes.lane()._documents.values()
     assert document is not None
     assert len(document.plans) == 1
+
+
+async def test_another_page_size_is_another_plan(lanes: Lanes) -> None:
+    for size in (1, 2, 1, 2):
+        query = "query ($first: Int) { stores(first: $first) { nodes { name } pageInfo { hasNextPage } } }"
+        assert (await lanes.agree(query, {"first": size})).was_compiled
+
+    (document,) = lanes.lane()._documents.values()
+    assert document is not None
+    assert len(document.plans) == 2
 
 
 async def test_documents_are_forgotten(lanes: Lanes) -> None:
