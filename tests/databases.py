@@ -1,13 +1,13 @@
 """Databases for tests."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
-from app.database import Database
+from app.database import Database, driver_of
 
 T = TypeVar("T")
 
@@ -22,6 +22,9 @@ class SingleConnection(Database):
     async def connect(self) -> AsyncConnection:
         return cast(AsyncConnection, _KeptOpen(self._connection))
 
+    async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
+        return await driver_of(await self._connection.get_raw_connection()).fetchrow(sql, *parameters)
+
     def session(self) -> AsyncSession:
         return AsyncSession(self._connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
 
@@ -34,9 +37,6 @@ class _KeptOpen:
 
     async def execute(self, *arguments: Any) -> Any:
         return await self._connection.execute(*arguments)
-
-    async def get_raw_connection(self) -> Any:
-        return await self._connection.get_raw_connection()
 
     async def close(self) -> None:
         pass

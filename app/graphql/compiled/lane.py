@@ -18,7 +18,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_variable_values
 
-from app.database import UnitOfWork
+from app.database import Database
 from app.graphql.compiled.compiler import Operation, compile_plan
 from app.graphql.compiled.plans import Declined, Plan, Refused
 from app.graphql.compiled.statements import ROOT
@@ -42,13 +42,13 @@ class _Document:
 class CompiledLane:
     """Compiles queries, keeps their plans, and runs them."""
 
-    def __init__(self, schema: Any) -> None:
+    def __init__(self, schema: Any, database: Database) -> None:
         self._schema = schema
+        self._database = database
         self._documents: OrderedDict[tuple[str, str | None], _Document | None] = OrderedDict()
 
     async def execute(
         self,
-        work: UnitOfWork,
         viewer: Viewer | None,
         query: str | None,
         variables: Mapping[str, Any] | None,
@@ -68,7 +68,7 @@ class CompiledLane:
             parameters = plan.parameters(values, viewer)
         except Declined:
             return None
-        row = await work.driver_row(plan.sql, parameters)
+        row = await self._database.driver_row(plan.sql, parameters)
         return plan.template.render(row["text"], dict(zip((*plan.levels, ROOT), (*row[1:], 1), strict=True)))
 
     def _document(self, query: str, operation_name: str | None) -> _Document | None:

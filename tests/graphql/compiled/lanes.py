@@ -10,7 +10,7 @@ import httpx2
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database import Database, UnitOfWork
+from app.database import Database
 from app.graphql.compiled.lane import CompiledLane
 from app.main import create_app
 from app.models import User
@@ -111,7 +111,7 @@ class Watch:
     @classmethod
     @contextmanager
     def started(cls) -> Iterator["Watch"]:
-        watch, execute, driver_row = cls(), CompiledLane.execute, UnitOfWork.driver_row
+        watch, execute, driver_row = cls(), CompiledLane.execute, Database.driver_row
 
         async def watched_execute(self: CompiledLane, *arguments: Any, **named: Any) -> bytes | None:
             watch.calls += 1
@@ -124,12 +124,12 @@ class Watch:
             watch.answered = body is not None
             return body
 
-        async def watched_row(self: UnitOfWork, sql: str, parameters: Any) -> Any:
+        async def watched_row(self: Database, sql: str, parameters: Any) -> Any:
             watch.statements.append(sql)
             return await driver_row(self, sql, parameters)
 
         with (
             patch.object(CompiledLane, "execute", watched_execute),
-            patch.object(UnitOfWork, "driver_row", watched_row),
+            patch.object(Database, "driver_row", watched_row),
         ):
             yield watch
