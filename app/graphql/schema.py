@@ -18,6 +18,7 @@ from app.database import raise_transaction_conflict
 from app.errors import BadUserInput, TransactionConflict
 from app.graphql.context import Context, Info
 from app.graphql.errors import HANDLERS, is_internal, presentable
+from app.graphql.execution import Execution
 from app.graphql.ids import parse_global_id
 from app.graphql.node import Node
 from app.graphql.responses import EncodedResult, encode
@@ -159,6 +160,7 @@ schema = Schema(
     extensions=[lambda: ParserCache(_DOCUMENTS_KEPT), lambda: ValidationCache(_DOCUMENTS_KEPT)],
     config=StrawberryConfig(scalar_map=SCALARS),
     exception_handlers=HANDLERS,
+    execution_context_class=Execution,
 )
 
 
