@@ -6,16 +6,15 @@ from multiprocessing import parent_process
 
 from fastapi import FastAPI
 from sqlalchemy import text
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app.database import Database, open_database
 from app.graphql import graphiql
-from app.graphql.compiled.http import CompiledLaneMiddleware
 from app.graphql.compiled.lane import CompiledLane
-from app.graphql.http import GraphQLView
+from app.graphql.http import Contexts, GraphQLEndpoint, GraphQLView
 from app.graphql.schema import schema
 from app.logs import configure_logging
 from app.processes import end_with_parent, settle
@@ -25,7 +24,7 @@ from app.settings import Settings, settings
 GRAPHQL_PATH = "/graphql"
 
 
-def create_app(configuration: Settings | None = None, database: Database | None = None) -> FastAPI:
+def create_app(configuration: Settings | None = None, database: Database | None = None) -> ASGIApp:
     """Return the application; without arguments, as the settings of the process say."""
     configuration = configuration or settings()
     configure_logging(configuration)
@@ -51,21 +50,20 @@ def create_app(configuration: Settings | None = None, database: Database | None 
             await connection.close()
         return PlainTextResponse("ready")
 
-    view = GraphQLView(schema, opened, configuration)
-    lane = CompiledLane(schema, opened)
-    compiled = Middleware(CompiledLaneMiddleware, path=GRAPHQL_PATH, lane=lane, authenticate=view.authenticate)
-    return FastAPI(
+    contexts = Contexts(opened, configuration)
+    app = FastAPI(
         title="Orders API",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        middleware=[compiled] if configuration.compiled_lane else [],
         routes=[
             Route("/", lambda _: RedirectResponse(GRAPHQL_PATH)),
             Route("/livez", lambda _: PlainTextResponse("alive")),
             Route("/readyz", ready),
             *graphiql.routes(GRAPHQL_PATH),
-            Route(GRAPHQL_PATH, view),
+            Route(GRAPHQL_PATH, GraphQLView(schema, contexts, with_graphiql=configuration.graphiql)),
         ],
     )
+    lane = CompiledLane(schema, opened) if configuration.compiled_lane else None
+    return GraphQLEndpoint(app, GRAPHQL_PATH, schema, contexts, lane)

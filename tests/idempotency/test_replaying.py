@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.graphql.http import GraphQLView
+from app.graphql import http
 from app.models import AuditEntry, Order, Product, Session, User
 from tests.api import Api
 from tests.idempotency.requests import is_replay, kept, keyed, order, send
@@ -160,12 +160,12 @@ async def test_an_answer_that_was_never_sent_is_given_when_the_request_comes_aga
     customer, product = await market.user(), await market.product(stock=5)
     lost: list[bytes] = []
 
-    def die(_: GraphQLView, response_data: Any, sub_response: Any) -> None:
-        lost.append(response_data.body)
+    async def die(_: Any, body: bytes, *__: Any, **___: Any) -> None:
+        lost.append(body)
         raise ServerDied
 
     with monkeypatch.context() as patch:
-        patch.setattr(GraphQLView, "create_response", die)
+        patch.setattr(http, "_send_json", die)
         with pytest.raises(ServerDied):
             await order(api, customer, product)
     again = await order(api, customer, product)
