@@ -1,8 +1,8 @@
 """The engine and its pool, and the one connection that an operation works on."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 from asyncpg import (
@@ -12,6 +12,7 @@ from asyncpg import (
     SerializationError,
 )
 from asyncpg import Connection as DriverConnection
+from asyncpg.transaction import Transaction
 from sqlalchemy import Executable, PoolProxiedConnection, Row, make_url
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -19,23 +20,24 @@ from sqlalchemy.pool import QueuePool
 
 from app.errors import TransactionConflict
 from app.settings import Settings
+from app.sql import Prepared, Record
 
 
 class Database:
-    """The pool of one process. Hands out connections for reading and sessions for one transaction each."""
+    """The pool of one process. Hands out connections, on which SQLAlchemy begins no transactions."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
-        # Reads need no BEGIN and ROLLBACK: two round trips saved on every query.
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Reads need no BEGIN and ROLLBACK, two round trips saved on every query; UnitOfWork begins what mutations need.
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def connect(self) -> AsyncConnection:
         """Return a connection on which every statement stands for itself."""
-        return await self._reading.connect()
+        return await self._autocommit.connect()
 
-    def session(self) -> AsyncSession:
-        """Return a session whose first statement begins a transaction."""
-        return AsyncSession(self.engine, expire_on_commit=False)
+    def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:
+        """Return a session within the transaction that the connection is in."""
+        return AsyncSession(connection, expire_on_commit=False, info=info)
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         """Run one statement for itself and return its first row, without the 0.04 ms that SQLAlchemy adds to each."""
@@ -110,18 +112,27 @@ def _may_pass(error: OSError | DBAPIError) -> bool:
 
 def raise_transaction_conflict(failure: BaseException | None) -> None:
     """Raise TransactionConflict where the failure is Postgres's way of asking to try again."""
-    cause = failure.orig.__cause__ if isinstance(failure, DBAPIError) and failure.orig else None
+    cause = failure.orig.__cause__ if isinstance(failure, DBAPIError) and failure.orig else failure
     if isinstance(cause, (DeadlockDetectedError, SerializationError)):
         raise TransactionConflict from failure
 
 
 class UnitOfWork:
     """The connection of one operation, taken at its first statement: plain reads for a query, one transaction
-    for a mutation. Statements run one after the other, whichever dataloaders send them at once."""
+    for a mutation. Statements run one after the other, whichever dataloaders send them at once.
+
+    The transaction is begun and ended here, with the driver: what SQLAlchemy runs on its connection is a part of it,
+    and so is what the driver runs without it."""
 
     def __init__(self, database: Database) -> None:
+        self.writes = False
+        """Whether this is a mutation."""
+        self.info: dict[str, Any] = {}
+        """What parts of the application note about this operation, as in a session of SQLAlchemy."""
         self._database = database
         self._connection: AsyncConnection | None = None
+        self._driver: DriverConnection[Any] | None = None
+        self._transaction: Transaction | None = None
         self._session: AsyncSession | None = None
         self._one_at_a_time = asyncio.Lock()
         self._over = False
@@ -129,8 +140,6 @@ class UnitOfWork:
     async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Run one statement and return all its rows."""
         async with self._one_at_a_time:
-            if self._over:
-                raise RuntimeError("the operation is over; what it still loaded is wanted no more")
             connection = await self._connected()
             return (await connection.execute(statement, parameters)).all()
 
@@ -139,17 +148,63 @@ class UnitOfWork:
         rows = await self.rows(statement, parameters)
         return rows[0] if rows else None
 
-    @property
-    def writes(self) -> bool:
-        """Whether this is the transaction of a mutation."""
-        return self._session is not None
+    async def fetch(self, statement: Prepared, **values: Any) -> Sequence[Record]:
+        """Run a prepared statement and return all its rows."""
+        async with self._one_at_a_time:
+            driver = await self._driven()
+            return await driver.fetch(statement.sql, *statement.arguments(values), record_class=Record)
+
+    async def execute_each(self, statement: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Run a prepared statement for each of these rows, in one round trip."""
+        async with self._one_at_a_time:
+            driver = await self._driven()
+            await driver.executemany(statement.sql, [statement.arguments(row) for row in rows])
+
+    async def begin(self) -> None:
+        """Begin the transaction of a mutation, if it has not been."""
+        if not self.writes:
+            self.writes = True
+            self._transaction = await self._begun()
 
     @property
     def session(self) -> AsyncSession:
-        """The session of the one transaction, which its first statement begins."""
+        """A session within the transaction, for one root field."""
         if self._session is None:
-            self._session = self._database.session()
+            assert self._connection is not None, "the transaction was begun"
+            self._session = self._database.session(self._connection, self.info)
         return self._session
+
+    async def flush(self) -> None:
+        """Send what the session has not sent yet."""
+        if self._session is not None:
+            await self._session.flush()
+
+    @asynccontextmanager
+    async def savepoint(self, *, alone: bool) -> AsyncIterator[None]:
+        """Undo what is done within, where it raises: back to a savepoint, or the whole transaction where nothing
+        else is in it, which saves two round trips. What is read afterwards reads what was before."""
+        savepoint = self._transaction if alone else await self._begun()
+        assert savepoint is not None, "the transaction was begun"
+        try:
+            yield
+            await self.end_session(commit=True)
+        except BaseException:
+            await self.end_session(commit=False)
+            await savepoint.rollback()
+            self._transaction = None if alone else self._transaction
+            raise
+        if not alone:
+            await savepoint.commit()
+
+    async def end_session(self, *, commit: bool) -> None:
+        """Send what the session has not sent yet, or drop it; the next one begins with nothing read."""
+        session, self._session = self._session, None
+        if session is not None:
+            try:
+                if commit:
+                    await session.commit()
+            finally:
+                await session.close()
 
     async def finish(self, *, commit: bool) -> None:
         """Commit or undo the transaction, if one was begun, and give the connection back.
@@ -158,24 +213,44 @@ class UnitOfWork:
         is sent, so that nothing takes a connection which nobody would give back."""
         self._over = True
         async with self._one_at_a_time:
-            session, self._session = self._session, None
             connection, self._connection = self._connection, None
+            if connection is None:
+                return
             try:
-                if session is not None and commit:
-                    await session.commit()
+                await self.end_session(commit=commit)
+                await self._end_transaction(commit=commit)
+            except BaseException:
+                await connection.invalidate()  # nobody knows what state it is in
+                raise
             finally:
-                if session is not None:
-                    await session.close()
-                if connection is not None:
-                    await connection.close()
+                await connection.close()
 
     async def close(self) -> None:
         """Give the connection back; what was not committed is undone."""
         await self.finish(commit=False)
 
+    async def _end_transaction(self, *, commit: bool) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            await (transaction.commit() if commit else transaction.rollback())
+
+    async def _begun(self) -> Transaction:
+        """Begin a transaction, or a savepoint in the one that there is."""
+        async with self._one_at_a_time:
+            transaction = (await self._driven()).transaction()
+            await transaction.start()
+            return transaction
+
     async def _connected(self) -> AsyncConnection:
-        if self._session is not None:
-            return await self._session.connection()
+        if self._over:
+            raise RuntimeError("the operation is over; what it still loaded is wanted no more")
         if self._connection is None:
             self._connection = await self._database.connect()
         return self._connection
+
+    async def _driven(self) -> "DriverConnection[Any]":
+        """Return the driver's connection under SQLAlchemy's."""
+        connection = await self._connected()
+        if self._driver is None:
+            self._driver = driver_of(await connection.get_raw_connection())
+        return self._driver

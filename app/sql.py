@@ -3,13 +3,15 @@
 Reads select a table's columns and get rows, at half the cost of entities. Keys go as one array, so that a
 statement is compiled once whatever their number."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from asyncpg import Record as DriverRecord
 from asyncpg import UniqueViolationError
 from sqlalchemy import (
     ColumnElement,
+    Executable,
     Integer,
     Select,
     Table,
@@ -22,15 +24,37 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict
 from app.models import Base
 
 KEYS = bindparam("keys", type_=ARRAY(Uuid))
+_DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects are untyped
 _SCALE = 1_000_000
 _BELOW_ONE = 32  # ts_rank's normalisation to rank / (rank + 1)
+
+
+class Record(DriverRecord):
+    """A row as the driver returns it, its columns also attributes, as of SQLAlchemy's rows."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+
+class Prepared:
+    """A statement whose text is made once, and which the driver runs itself: SQLAlchemy takes 0.1 ms to run one."""
+
+    def __init__(self, statement: Executable) -> None:
+        compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]  # every statement has it
+        self.sql = str(compiled)
+        self._names: Sequence[str] = compiled.positiontup or ()
+        self._defaults: Mapping[str, Any] = compiled.params
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return what is sent with the text, in the order of its parameters."""
+        return [values[name] if name in values else self._defaults[name] for name in self._names]
 
 
 def table_of(model: type[Base]) -> Table:

@@ -17,7 +17,7 @@ from app.migrations import alembic_config
 from app.models import Base
 from app.settings import ROOT, Settings
 from tests.api import Api
-from tests.databases import SingleConnection, create_database, drop_database
+from tests.databases import SingleConnection, create_database, drop_database, rolled_back
 from tests.market import Market
 from tests.statements import Statements
 
@@ -57,10 +57,8 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """The connection of the test, in a transaction that is rolled back."""
-    async with engine.connect() as connection:
-        transaction = await connection.begin()
+    async with rolled_back(engine) as connection:
         yield connection
-        await transaction.rollback()
 
 
 @pytest.fixture

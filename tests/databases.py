@@ -1,15 +1,26 @@
 """Databases for tests."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, make_url, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from app.database import Database, driver_of
 
 T = TypeVar("T")
+
+
+@asynccontextmanager
+async def rolled_back(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Yield a connection in a transaction that is rolled back."""
+    async with engine.connect() as connection:
+        transaction = await connection.begin()
+        await connection.execute(text("SELECT"))  # SQLAlchemy puts off BEGIN to the first statement
+        yield connection
+        await transaction.rollback()
 
 
 class SingleConnection(Database):
@@ -25,8 +36,9 @@ class SingleConnection(Database):
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         return await driver_of(await self._connection.get_raw_connection()).fetchrow(sql, *parameters)
 
-    def session(self) -> AsyncSession:
-        return AsyncSession(self._connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+    def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:
+        mode: Any = "create_savepoint"
+        return AsyncSession(self._connection, expire_on_commit=False, join_transaction_mode=mode, info=info)
 
 
 class _KeptOpen:
@@ -37,6 +49,12 @@ class _KeptOpen:
 
     async def execute(self, *arguments: Any) -> Any:
         return await self._connection.execute(*arguments)
+
+    async def get_raw_connection(self) -> Any:
+        return await self._connection.get_raw_connection()
+
+    async def invalidate(self) -> None:
+        pass
 
     async def close(self) -> None:
         pass

@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
+from unittest.mock import patch
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.database import UnitOfWork
+from app.sql import Prepared
 
 _OF_TRANSACTIONS = ("SAVEPOINT", "RELEASE", "ROLLBACK")
 
@@ -25,6 +29,27 @@ class Statements(list[str]):
 
         event.listen(engine.sync_engine, "before_cursor_execute", record)
         try:
-            yield statements
+            with _recorded_by_driver(statements):
+                yield statements
         finally:
             event.remove(engine.sync_engine, "before_cursor_execute", record)
+
+
+@contextmanager
+def _recorded_by_driver(statements: list[str]) -> Iterator[None]:
+    """Record what goes past SQLAlchemy."""
+    fetch, execute_each = UnitOfWork.fetch, UnitOfWork.execute_each
+
+    async def recorded_fetch(self: UnitOfWork, statement: Prepared, **values: Any) -> Any:
+        statements.append(statement.sql)
+        return await fetch(self, statement, **values)
+
+    async def recorded_execute_each(self: UnitOfWork, statement: Prepared, rows: Any) -> None:
+        statements.append(statement.sql)
+        await execute_each(self, statement, rows)
+
+    with (
+        patch.object(UnitOfWork, "fetch", recorded_fetch),
+        patch.object(UnitOfWork, "execute_each", recorded_execute_each),
+    ):
+        yield

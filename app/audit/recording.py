@@ -9,8 +9,10 @@ from pydantic.alias_generators import to_camel
 from sqlalchemy import event, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session as SyncSession
+from uuid_utils.compat import uuid7
 
 from app.audit import repository
+from app.database import UnitOfWork
 from app.models import Order, OrderItem, Product, Store, User
 
 _RECORDING = "audit"
@@ -41,28 +43,29 @@ class _Flushed:
         return Change(type(self.entity).__name__, self.entity.id, self.fields)
 
 
-def begin(session: AsyncSession) -> None:
+def begin(work: UnitOfWork) -> None:
     """Record from now on what is flushed; what was recorded before is forgotten."""
-    session.sync_session.info[_RECORDING] = []
+    work.info[_RECORDING] = []
 
 
-def note(session: AsyncSession, *changes: Change) -> None:
-    """Record changes that no flush shows: those that go past the unit of work, or concern a user's sessions."""
-    session.sync_session.info.get(_RECORDING, []).extend(changes)
+def note(within: AsyncSession | UnitOfWork, *changes: Change) -> None:
+    """Record changes that no flush shows: those that go past the session, or concern a user's sessions."""
+    within.info.get(_RECORDING, []).extend(changes)
 
 
 async def write(
-    session: AsyncSession, actor_id: UUID | None, operation: str, request_id: str, *, failed: bool = False
+    work: UnitOfWork, actor_id: UUID | None, operation: str, request_id: str, *, failed: bool = False
 ) -> None:
     """Write what was recorded, a line for each entity; where nothing was changed one line, unless it failed."""
-    await session.flush()
-    changes: Sequence[Change | None] = _merged(session.sync_session.info.pop(_RECORDING))
+    await work.flush()
+    changes: Sequence[Change | None] = _merged(work.info.pop(_RECORDING))
     if failed and not changes:
         return
     await repository.insert_all(
-        session,
+        work,
         [
             {
+                "id": uuid7(),
                 "actor_id": actor_id,
                 "operation": operation,
                 "entity_type": change and change.entity_type,

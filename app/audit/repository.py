@@ -1,19 +1,22 @@
 """The SQL of the audit trail."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, false, insert, true
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Select, bindparam, false, insert, true
 
+from app.database import UnitOfWork
 from app.models import AuditEntry
 from app.pagination import Listing, Ordering
 from app.security.viewer import Viewer
-from app.sql import select_all, table_of, with_key_in_array
+from app.sql import Prepared, select_all, table_of, with_key_in_array
 
 entries = table_of(AuditEntry).c
+
+_WRITTEN = ("id", "actor_id", "operation", "entity_type", "entity_id", "fields", "request_id")
+_INSERT = Prepared(insert(AuditEntry).values({name: bindparam(name) for name in _WRITTEN}))
 
 LATEST_FIRST = Ordering(name="ID", descending=True, column=entries.id, key=entries.id)
 
@@ -51,6 +54,6 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
     return select_all(AuditEntry).where(with_key_in_array(entries.id), true() if is_superuser else false())
 
 
-async def insert_all(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+async def insert_all(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert entries."""
-    await session.execute(insert(AuditEntry), list(rows))
+    await work.execute_each(_INSERT, rows)

@@ -53,11 +53,15 @@ class Context:
         return self.work.session
 
     async def begin_mutation(self) -> None:
-        """Begin the transaction of a mutation; Replay where the request has been made before."""
-        if self.idempotent_request is not None and not self.work.writes:
+        """Begin the transaction of a mutation, if it has not been; Replay where the request has been made before."""
+        if self.work.writes:
+            return
+        await self.work.begin()
+        if self.idempotent_request is not None:
             response = await self.idempotent_request.claim(self.session)
             if response is not None:
                 raise Replay(response)
+            await self.work.end_session(commit=True)
 
     async def begin_field(self) -> None:
         """Begin a root field of a mutation: it must not see what the one before it has read."""
@@ -73,11 +77,10 @@ class Context:
     async def _confirmed(self, viewer: Viewer) -> Viewer | None:
         """Ask the database who the viewer is now: a token outlives the account and its rights by minutes, and the
         field before may have closed the account."""
-        user = await self.loaders.acting_user.load(viewer.id)
-        if user is None:
+        confirmed = await self.loaders.confirmed_viewer(viewer)
+        if confirmed is None:
             self.refused_token = Unauthenticated("The account no longer exists.")
-            return None
-        return Viewer(id=viewer.id, is_superuser=user.is_superuser)
+        return confirmed
 
     def known_viewer(self) -> Viewer:
         """Return the viewer; Unauthenticated, with the token's fault if it had one, where there is none."""

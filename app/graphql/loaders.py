@@ -40,9 +40,8 @@ class Loaders:
     def account(self) -> DataLoader[UUID, User | None]:
         return users.account(self._work)
 
-    @cached_property
-    def acting_user(self) -> DataLoader[UUID, User | None]:
-        return users.acting_user(self._work)
+    async def confirmed_viewer(self, viewer: Viewer) -> Viewer | None:
+        return await users.confirmed_viewer(self._work, viewer)
 
     @cached_property
     def visible_user(self) -> DataLoader[UUID, User | None]:

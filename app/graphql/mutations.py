@@ -4,6 +4,7 @@ the audit trail tells of them."""
 from typing import Any
 
 import strawberry
+from graphql import FieldNode
 from strawberry.extensions import FieldExtension
 from strawberry.extensions.field_extension import AsyncExtensionResolver
 from strawberry.utils.str_converters import to_camel_case
@@ -15,7 +16,7 @@ from app.security.viewer import Access, require
 
 
 class Savepoint(FieldExtension):
-    """Runs the resolver in a savepoint of the operation's transaction: a failure leaves nothing of it behind."""
+    """Runs the resolver as a part of the operation's transaction of which, where it fails, nothing is left behind."""
 
     def __init__(self, access: Access) -> None:
         self.access = access
@@ -24,16 +25,22 @@ class Savepoint(FieldExtension):
         """Run the resolver, and undo what it did where it raises."""
         context = info.context
         await context.begin_mutation()
-        async with context.session.begin_nested():
+        async with context.work.savepoint(alone=context.idempotent_request is None and _is_alone(info)):
             await context.begin_field()
             if self.access is not Access.ANYONE:
                 require(self.access, context.known_viewer())
-            audit.begin(context.session)
+            audit.begin(context.work)
             result = await next_(source, info, **kwargs)
             actor_id = context.viewer.id if context.viewer else None
             failed = isinstance(result, Error)
-            await audit.write(context.session, actor_id, info.field_name, context.request_id, failed=failed)
+            await audit.write(context.work, actor_id, info.field_name, context.request_id, failed=failed)
             return result
+
+
+def _is_alone(info: Info) -> bool:
+    """Tell whether the operation has this one root field."""
+    fields = info._raw_info.operation.selection_set.selections
+    return len(fields) == 1 and isinstance(fields[0], FieldNode)
 
 
 def mutation(access: Access, description: str) -> Any:

@@ -1,21 +1,25 @@
 """The SQL of orders and their items."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Integer,
-    Row,
+    Numeric,
     Select,
+    Text,
     Uuid,
+    bindparam,
     column,
     exists,
     false,
     func,
+    insert,
     literal,
     or_,
     select,
@@ -25,11 +29,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
 
+from app.database import UnitOfWork
 from app.models import Order, OrderItem, OrderStatus, Product
 from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
-from app.sql import select_all, table_of, with_key_in_array
+from app.sql import Prepared, Record, columns_of, select_all, table_of, with_key_in_array
 from app.stores import repository as stores
 
 orders = table_of(Order).c
@@ -178,20 +184,64 @@ async def unfulfilled(session: AsyncSession, order_id: UUID) -> int:
     return await session.scalar(waiting) or 0
 
 
-async def products_to_order(session: AsyncSession, keys: Sequence[UUID]) -> Mapping[UUID, Row[Any]]:
+_products = table_of(Product).c
+_TO_ORDER = Prepared(
+    select(_products.id, _products.store_id, _products.price, _products.currency, _products.stock)
+    .where(with_key_in_array(_products.id), _products.deleted_at.is_(None))
+    .order_by(_products.id)
+    .with_for_update(key_share=True)
+)
+
+
+async def products_to_order(work: UnitOfWork, keys: Sequence[UUID]) -> Mapping[UUID, Record]:
     """Return the products that can be ordered, locked in the order of their keys, as every operation locks them."""
-    statement = (
-        select(Product.id, Product.store_id, Product.price, Product.currency, Product.stock)
-        .where(Product.id.in_(keys), Product.deleted_at.is_(None))
-        .order_by(Product.id)
-        .with_for_update(key_share=True)
+    return {row.id: row for row in await work.fetch(_TO_ORDER, keys=keys)}
+
+
+_NEW_ITEM: Mapping[str, Any] = {
+    "id": Uuid(),
+    "product_id": Uuid(),
+    "store_id": Uuid(),
+    "quantity": Integer(),
+    "unit_price": Numeric(12, 2),
+    "currency": Text(),
+    "from_stock": Boolean(),
+}
+
+
+def _placing() -> Prepared:
+    """Return the statement that inserts an order and its items, and takes from stock what they take from it."""
+    arrays = (bindparam(name, type_=ARRAY(type_)) for name, type_ in _NEW_ITEM.items())
+    columns = (column(name, type_) for name, type_ in _NEW_ITEM.items())
+    new = func.unnest(*arrays).table_valued(*columns).render_derived().alias("new")
+    taken = (
+        update(Product)
+        .where(_products.id == new.c.product_id, new.c.from_stock)
+        .values(stock=_products.stock - new.c.quantity, version=_products.version + 1)
+        .cte("taken")
     )
-    rows: Iterable[Row[Any]] = await session.execute(statement)
-    return {row.id: row for row in rows}
+    order = {"id": bindparam("order_id", type_=Uuid()), "customer_id": bindparam("customer_id", type_=Uuid())}
+    placed = insert(Order).values(order).returning(*columns_of(Order)).cte("placed")
+    given = select(placed.c.id, *(new.c[name] for name in _NEW_ITEM))
+    inserted = insert(OrderItem).from_select(["order_id", *_NEW_ITEM], given).cte("inserted")
+    return Prepared(select(placed).add_cte(taken, inserted))
+
+
+_PLACE = _placing()
+
+
+async def place(work: UnitOfWork, customer_id: UUID, items: Sequence[Mapping[str, Any]]) -> Record:
+    """Insert an order with these items, take what is to be taken from stock, and return the order.
+
+    The products are locked. It is one statement, as the one mutation that a shop lives on."""
+    arrays = {name: [item[name] for item in items] for name in _NEW_ITEM if name != "id"}
+    keys = [uuid7() for _ in items]
+    (order,) = await work.fetch(_PLACE, order_id=uuid7(), customer_id=customer_id, id=keys, **arrays)
+    return order
 
 
 async def add_stock(session: AsyncSession, quantities: Mapping[UUID, int]) -> None:
-    """Add to the stock of the tracked products among these, or take from it where the quantity is negative."""
+    """Give back to the stock of the tracked products among these."""
     if not quantities:
         return
     keys, amounts = zip(*sorted(quantities.items()), strict=True)

@@ -73,7 +73,7 @@ class OrderMutations:
         context, order = info.context, given(input)
         for index, item in enumerate(order["items"]):
             item["productId"] = key_of("Product", f"input.items.{index}.productId", item["productId"])
-        return Order.from_row(await service.place_order(context.session, context.known_viewer(), order))
+        return Order.from_row(await service.place_order(context.work, context.known_viewer(), order))
 
     @mutation(
         Access.LOGGED_IN,

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy import Row, func
+from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit import recording as audit
+from app.database import UnitOfWork
 from app.errors import (
     InputIssue,
     InsufficientStock,
@@ -20,6 +22,7 @@ from app.errors import (
 from app.models import Order, OrderItem, OrderStatus
 from app.orders import repository
 from app.security.viewer import Viewer, is_self_or_superuser
+from app.sql import Record
 from app.validation import Input, Quantity, repeated
 
 MAX_ITEMS = 100
@@ -38,22 +41,19 @@ class NewOrder(Input):
     items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_ITEMS)]
 
 
-async def place_order(session: AsyncSession, viewer: Viewer, given: dict[str, Any]) -> Order:
+async def place_order(work: UnitOfWork, viewer: Viewer, given: dict[str, Any]) -> Record:
     """Order products at their present prices, and take them from stock."""
     new = NewOrder.check(given)
     if issues := repeated([item.product_id for item in new.items], lambda index: ("items", str(index), "productId")):
         raise InvalidInput(issues)
     quantities = {item.product_id: item.quantity for item in new.items}
-    products = await repository.products_to_order(session, list(quantities))
+    products = await repository.products_to_order(work, list(quantities))
     for key in quantities:
         if key not in products:
             raise NotFound("Product", key)
     _refuse_shortages(quantities, products)
-    tracked = {key: -quantity for key, quantity in quantities.items() if products[key].stock is not None}
-    await repository.add_stock(session, tracked)
-    order = Order(customer_id=viewer.id)
-    await repository.save(session, order)
-    await repository.save(session, *(_item(order, products[key], quantity) for key, quantity in quantities.items()))
+    order = await repository.place(work, viewer.id, [_item(products[key], quantities[key]) for key in quantities])
+    audit.note(work, audit.Change("Order", order.id, ("customerId", "items")))
     return order
 
 
@@ -130,7 +130,7 @@ def _chosen_items(managed: Mapping[UUID, OrderItem], product_ids: Sequence[UUID]
     return [managed[key] for key in product_ids]
 
 
-def _refuse_shortages(quantities: Mapping[UUID, int], products: Mapping[UUID, Row[Any]]) -> None:
+def _refuse_shortages(quantities: Mapping[UUID, int], products: Mapping[UUID, Record]) -> None:
     shortages = [
         Shortage(product_id=key, requested=quantity, available=products[key].stock)
         for key, quantity in quantities.items()
@@ -140,13 +140,12 @@ def _refuse_shortages(quantities: Mapping[UUID, int], products: Mapping[UUID, Ro
         raise InsufficientStock(shortages)
 
 
-def _item(order: Order, product: Row[Any], quantity: int) -> OrderItem:
-    return OrderItem(
-        order_id=order.id,
-        product_id=product.id,
-        store_id=product.store_id,
-        quantity=quantity,
-        unit_price=product.price,
-        currency=product.currency,
-        from_stock=product.stock is not None,
-    )
+def _item(product: Record, quantity: int) -> Mapping[str, Any]:
+    return {
+        "product_id": product.id,
+        "store_id": product.store_id,
+        "quantity": quantity,
+        "unit_price": product.price,
+        "currency": product.currency,
+        "from_stock": product.stock is not None,
+    }

@@ -23,6 +23,7 @@ from app.graphql.money import Money
 from app.graphql.node import Node
 from app.orders import repository
 from app.pagination import Ordering
+from app.sql import Record
 
 
 @strawberry.type(description="A product in an order, at the price of that time.")
@@ -103,7 +104,7 @@ class Order(Node):
         return [Money(amount=amount, currency=currency) for currency, amount in sorted(amounts.items())]
 
     @classmethod
-    def from_row(cls, row: Row[Any] | models.Order) -> Self:
+    def from_row(cls, row: Row[Any] | Record | models.Order) -> Self:
         """Make an order of a row or of an entity."""
         return cls(
             id=global_id("Order", row.id),

@@ -21,9 +21,11 @@ def account(work: UnitOfWork) -> DataLoader[UUID, User | None]:
     return row_loader(work, repository.PRESENT_BY_KEY, User.from_row)
 
 
-def acting_user(work: UnitOfWork) -> DataLoader[UUID, User | None]:
-    """Load users who are not deleted, and cannot be until the transaction ends."""
-    return row_loader(work, repository.ACTING_BY_KEY, User.from_row)
+async def confirmed_viewer(work: UnitOfWork, viewer: Viewer) -> Viewer | None:
+    """Return the viewer with the rights of now, None where the account is deleted; it cannot be until the transaction
+    ends."""
+    users = await work.fetch(repository.ACTING_BY_KEY, keys=[viewer.id])
+    return Viewer(id=viewer.id, is_superuser=users[0].is_superuser) if users else None
 
 
 def visible_user(work: UnitOfWork, viewer: Viewer | None) -> DataLoader[UUID, User | None]:

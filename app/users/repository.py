@@ -11,13 +11,13 @@ from sqlalchemy.orm import undefer
 from app.models import RefreshToken, Session, User
 from app.pagination import Listing, Ordering
 from app.security.viewer import Viewer
-from app.sql import conflicts, select_all, table_of, with_key_in_array
+from app.sql import Prepared, conflicts, select_all, table_of, with_key_in_array
 
 users = table_of(User).c
 
 BY_KEY = select_all(User).where(with_key_in_array(users.id))
 PRESENT_BY_KEY = BY_KEY.where(users.deleted_at.is_(None))
-ACTING_BY_KEY = PRESENT_BY_KEY.with_for_update(read=True, key_share=True)
+ACTING_BY_KEY = Prepared(PRESENT_BY_KEY.with_for_update(read=True, key_share=True))
 PRESENT = Listing(select_all(User), [users.deleted_at.is_(None)])
 ORDERING = Ordering(name="ID", descending=False, column=users.id, key=users.id)
 

@@ -10,9 +10,11 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
+from app.database import UnitOfWork
 from app.models import AuditEntry, IdempotencyKey, Product, RefreshToken, Session
 from app.products import service as products
 from app.security.tokens import refresh_token_hash
+from app.sql import Prepared
 from tests.api import Api
 from tests.graphql.shop import Shop
 from tests.market import Market, gid
@@ -36,9 +38,12 @@ async def shop(committed_api: Api, committed_market: Market, committed_engine: A
     return await Shop.open(committed_api, committed_market, committed_engine)
 
 
+RAISE = "DO $$ BEGIN RAISE SQLSTATE '{}'; END $$"
+
+
 async def end(session: AsyncSession, sqlstate: str) -> None:
     """Let Postgres end the transaction."""
-    await session.execute(text(f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$"))
+    await session.execute(text(RAISE.format(sqlstate)))
 
 
 async def create_and_update(shop: Shop, headers: dict[str, str] | None = None) -> httpx2.Response:
@@ -153,13 +158,15 @@ async def test_any_other_failure_is_not_tried_again(shop: Shop, in_the_way: Call
 async def test_an_operation_whose_commit_is_refused_is_executed_again(
     shop: Shop, in_the_way: Callable[..., InTheWay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    way, commit = in_the_way(0), AsyncSession.commit
+    way, finish = in_the_way(0), UnitOfWork.finish
 
-    async def refuse_once(session: AsyncSession) -> None:
-        monkeypatch.setattr(AsyncSession, "commit", commit)
-        await end(session, SERIALIZATION_FAILURE)
+    async def refuse_once(work: UnitOfWork, *, commit: bool) -> None:
+        if commit:
+            monkeypatch.setattr(UnitOfWork, "finish", finish)
+            await work.fetch(Prepared(text(RAISE.format(SERIALIZATION_FAILURE))))
+        await finish(work, commit=commit)
 
-    monkeypatch.setattr(AsyncSession, "commit", refuse_once)
+    monkeypatch.setattr(UnitOfWork, "finish", refuse_once)
     result = (await create_and_update(shop)).json()
 
     assert way.attempts == 2
