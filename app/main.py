@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 from app.database import Database, open_database
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
-from app.graphql.http import Contexts, GraphQLEndpoint, GraphQLView
+from app.graphql.http import GraphQLEndpoint, GraphQLView
+from app.graphql.requests import Contexts
 from app.graphql.schema import schema
 from app.logs import configure_logging
 from app.processes import end_with_parent, settle

@@ -1,0 +1,104 @@
+"""What a request over HTTP holds for its operation: the document, who asks, and what the operation will work with."""
+
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive
+
+from app.database import Database
+from app.errors import Unauthenticated
+from app.graphql.context import Context
+from app.idempotency import service as idempotency
+from app.security.tokens import AccessTokens
+from app.security.viewer import Viewer
+from app.settings import Settings
+
+
+class Operation(NamedTuple):
+    """What is to be executed."""
+
+    query: str | None
+    variables: dict[str, Any] | None
+    name: str | None
+
+
+class Contexts:
+    """Makes the context of an operation out of a request's headers."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        secret_key = settings.secret_key.get_secret_value()
+        self._database = database
+        self._settings = settings
+        self._access_tokens = AccessTokens(secret_key, timedelta(minutes=settings.access_token_minutes))
+        self._idempotency_secrets = idempotency.Secrets.of(secret_key)
+
+    def viewer(self, headers: Headers) -> Viewer | None:
+        """Return who sends the request, as the access token tells; Unauthenticated where that is no good."""
+        token = _bearer_token(headers)
+        return None if token is None else self._access_tokens.read(token)
+
+    def context(self, headers: Headers, request_id: str) -> Context:
+        """Return what the operation works with; a token that is no good is refused where a login is needed."""
+        viewer, refusal = None, None
+        try:
+            viewer = self.viewer(headers)
+        except Unauthenticated as refused:
+            refusal = refused
+        return Context(self._database, self._settings, self._access_tokens, request_id, viewer, refusal)
+
+    def make_idempotent(self, context: Context, headers: Headers, operation: Operation) -> None:
+        """Let the operation happen once, where the request has an idempotency key."""
+        key = headers.get(idempotency.HEADER)
+        if key is not None:
+            viewer_id = context.token_viewer.id if context.token_viewer else None
+            context.idempotent_request = idempotency.IdempotentRequest(
+                key, viewer_id, tuple(operation), self._idempotency_secrets
+            )
+
+
+def operation_of(headers: Headers, body: bytes) -> Operation | None:
+    """Return what a JSON POST asks for; None where it is malformed, or asks for more than an answer in JSON."""
+    if not headers.get("content-type", "").startswith("application/json"):
+        return None
+    accept = headers.get("accept", "")
+    if "event-stream" in accept or "multipart" in accept:
+        return None
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    match request:
+        case {"query": str(query)} if not request.get("extensions"):
+            variables, name = request.get("variables"), request.get("operationName")
+            if isinstance(variables, dict | None) and isinstance(name, str | None):
+                return Operation(query, variables, name)
+    return None
+
+
+async def read_body(receive: Receive) -> tuple[bytes, Receive]:
+    """Return the body of a request, and what receives it once more."""
+    chunks, message = [], await receive()
+    while message["type"] == "http.request":
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            break
+        message = await receive()
+    body = b"".join(chunks)
+    again = [message if message["type"] != "http.request" else {"type": "http.request", "body": body}]
+
+    async def receive_again() -> Message:
+        return again.pop() if again else await receive()
+
+    return body, receive_again
+
+
+def _bearer_token(headers: Headers) -> str | None:
+    header = headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated("The Authorization header must be `Bearer` and an access token.")
+    return token.strip()
