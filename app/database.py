@@ -12,6 +12,7 @@ from asyncpg import (
     SerializationError,
 )
 from asyncpg import Connection as DriverConnection
+from asyncpg.connection import LoggedQuery
 from asyncpg.transaction import Transaction
 from sqlalchemy import Executable, PoolProxiedConnection, Row, make_url
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
@@ -117,6 +118,10 @@ def raise_transaction_conflict(failure: BaseException | None) -> None:
         raise TransactionConflict from failure
 
 
+Observe = Callable[[str, float], None]
+"""Is told of each statement, and how many seconds it took."""
+
+
 class UnitOfWork:
     """The connection of one operation, taken at its first statement: plain reads for a query, one transaction
     for a mutation. Statements run one after the other, whichever dataloaders send them at once.
@@ -124,12 +129,13 @@ class UnitOfWork:
     The transaction is begun and ended here, with the driver: what SQLAlchemy runs on its connection is a part of it,
     and so is what the driver runs without it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, observe: Observe | None = None) -> None:
         self.writes = False
         """Whether this is a mutation."""
         self.info: dict[str, Any] = {}
         """What parts of the application note about this operation, as in a session of SQLAlchemy."""
         self._database = database
+        self._observe = observe
         self._connection: AsyncConnection | None = None
         self._driver: DriverConnection[Any] | None = None
         self._transaction: Transaction | None = None
@@ -223,6 +229,7 @@ class UnitOfWork:
                 await connection.invalidate()  # nobody knows what state it is in
                 raise
             finally:
+                await self._end_observation()
                 await connection.close()
 
     async def close(self) -> None:
@@ -233,6 +240,15 @@ class UnitOfWork:
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
             await (transaction.commit() if commit else transaction.rollback())
+
+    async def _end_observation(self) -> None:
+        if self._observe is not None and self._driver is not None:
+            await asyncio.sleep(0)  # the driver tells of a statement a moment after it
+            self._driver.remove_query_logger(self._tell)
+
+    def _tell(self, query: LoggedQuery) -> None:
+        if self._observe is not None:
+            self._observe(query.query, query.elapsed)
 
     async def _begun(self) -> Transaction:
         """Begin a transaction, or a savepoint in the one that there is."""
@@ -246,6 +262,8 @@ class UnitOfWork:
             raise RuntimeError("the operation is over; what it still loaded is wanted no more")
         if self._connection is None:
             self._connection = await self._database.connect()
+            if self._observe is not None:
+                (await self._driven()).add_query_logger(self._tell)
         return self._connection
 
     async def _driven(self) -> "DriverConnection[Any]":

@@ -32,7 +32,7 @@ HEADINGS = (
 def facts(course: Course, outcome: Outcome, size: Size, postgres: str) -> dict[str, str]:
     """Return what a figure means nothing without."""
     return {
-        "Python": f"{platform.python_version()}, {_build()}",
+        "Python": f"{platform.python_version()} ({_build()})",
         "Postgres": postgres,
         "CPU": f"{os.cpu_count()} × {_cpu_model()}",
         "Pinned": outcome.pinning,
@@ -43,10 +43,10 @@ def facts(course: Course, outcome: Outcome, size: Size, postgres: str) -> dict[s
 
 
 def _build() -> str:
-    arguments = sysconfig.get_config_var("CONFIG_ARGS")
-    if arguments is None:
-        return "build unknown"
-    return "optimised build" if "--enable-optimizations" in arguments else "build without --enable-optimizations"
+    """Return what is known of how Python was built; a distribution may optimise without the option of configure."""
+    date, compiler = platform.python_build()[1], platform.python_compiler()
+    optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    return f"built {date} with {compiler}, {'' if optimised else 'not '}configured with --enable-optimizations"
 
 
 def _cpu_model() -> str:

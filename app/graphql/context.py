@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import Database, UnitOfWork
 from app.errors import Unauthenticated
+from app.graphql.explain import Explanation
 from app.idempotency.service import IdempotentRequest, Replay
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer, logged_in
@@ -31,13 +32,14 @@ class Context:
     token_viewer: Viewer | None = None
     refused_token: Unauthenticated | None = None
     idempotent_request: IdempotentRequest | None = None
+    explanation: Explanation | None = None
 
     def __post_init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
         """Begin the operation, or begin it anew."""
-        self.work = UnitOfWork(self.database)
+        self.work = UnitOfWork(self.database, self.explanation.add if self.explanation else None)
         self.act_as(self.token_viewer)
 
     @cached_property

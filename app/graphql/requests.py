@@ -10,10 +10,11 @@ from starlette.types import Message, Receive
 from app.database import Database
 from app.errors import Unauthenticated
 from app.graphql.context import Context
+from app.graphql.explain import HEADER, Explanation
 from app.idempotency import service as idempotency
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
-from app.settings import Settings
+from app.settings import Environment, Settings
 
 
 class Operation(NamedTuple):
@@ -39,6 +40,13 @@ class Contexts:
         token = _bearer_token(headers)
         return None if token is None else self._access_tokens.read(token)
 
+    def explanation(self, headers: Headers, viewer: Viewer | None) -> Explanation | None:
+        """Return what is to explain the operation: to superusers, and to anyone in development, if they ask."""
+        if HEADER not in headers:
+            return None
+        may_ask = self._settings.app_env is Environment.DEVELOPMENT or (viewer is not None and viewer.is_superuser)
+        return Explanation() if may_ask else None
+
     def context(self, headers: Headers, request_id: str) -> Context:
         """Return what the operation works with; a token that is no good is refused where a login is needed."""
         viewer, refusal = None, None
@@ -46,7 +54,15 @@ class Contexts:
             viewer = self.viewer(headers)
         except Unauthenticated as refused:
             refusal = refused
-        return Context(self._database, self._settings, self._access_tokens, request_id, viewer, refusal)
+        return Context(
+            self._database,
+            self._settings,
+            self._access_tokens,
+            request_id,
+            viewer,
+            refusal,
+            explanation=self.explanation(headers, viewer),
+        )
 
     def make_idempotent(self, context: Context, headers: Headers, operation: Operation) -> None:
         """Let the operation happen once, where the request has an idempotency key."""
