@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.models import Product
 from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
-from app.sql import conflicts, matches, relevance, select_all, table_of, with_key_in_array
+from app.sql import conflicts, matches, relevance, select_all, table_of, unindexed, with_key_in_array
 from app.stores import repository as stores
 
 products = table_of(Product).c
@@ -81,7 +81,8 @@ def ordering(criteria: ProductCriteria, field: str | None = None, *, descending:
     if field is None and criteria.words is not None:
         return Ordering("RELEVANCE", True, relevance(products.search, criteria.words), products.id)
     name = field or "ID"
-    return Ordering(name, descending, _COLUMNS[name], products.id)
+    column = _COLUMNS[name]
+    return Ordering(name, descending, column if criteria.words is None else unindexed(column), products.id)
 
 
 choose = chooser(ProductCriteria(), ordering)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.models import Product, Store
 from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
-from app.sql import conflicts, matches, relevance, select_all, table_of, with_key_in_array
+from app.sql import conflicts, matches, relevance, select_all, table_of, unindexed, with_key_in_array
 
 stores = table_of(Store).c
 
@@ -57,7 +57,8 @@ def ordering(criteria: StoreCriteria, field: str | None = None, *, descending: b
     if field is None and criteria.words is not None:
         return Ordering("RELEVANCE", True, relevance(stores.search, criteria.words), stores.id)
     name = field or "ID"
-    return Ordering(name, descending, _COLUMNS[name], stores.id)
+    column = _COLUMNS[name]
+    return Ordering(name, descending, column if criteria.words is None else unindexed(column), stores.id)
 
 
 choose = chooser(StoreCriteria(), ordering)
