@@ -1,9 +1,9 @@
 """What inputs may hold: the kinds of fields, each with its rule. A check reports every wrong field at once."""
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Self
-from unicodedata import category
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import (
@@ -27,6 +27,7 @@ ABSENT: Any = None
 
 MAX_STOCK = 1_000_000_000  # far enough below what an integer column holds for every cancelled order to be added
 CENT = Decimal("0.01")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
 
 _MESSAGES = {
     "string_too_short": "must have at least {min_length} characters",
@@ -42,7 +43,7 @@ _MESSAGES = {
 
 def _without_controls(allowed: str) -> AfterValidator:
     def check(value: str) -> str:
-        if any(category(character) in ("Cc", "Cs") and character not in allowed for character in value):
+        if any(character not in allowed for character in _CONTROLS.findall(value)):
             raise ValueError("must not contain control characters")
         return value
 
@@ -114,6 +115,11 @@ class Input(BaseModel):
     def changes(self) -> dict[str, Any]:
         """Return the fields that were given: an absent one stays as it is, a null one is cleared."""
         return self.model_dump(exclude_unset=True)
+
+    def given_fields(self) -> tuple[str, ...]:
+        """Return the names that clients know the given fields by."""
+        fields = type(self).model_fields.items()
+        return tuple(field.alias or name for name, field in fields if name in self.model_fields_set)
 
 
 def _issue(problem: Any) -> InputIssue:

@@ -13,12 +13,19 @@ from app.settings import Settings
 from tests.api import Api
 from tests.worlds import shared_world
 
+USERS = """
+INSERT INTO users (id, email, full_name, password_hash)
+SELECT gen_random_uuid(), kind || number || '@catalogue.example', 'User ' || number, '-'
+FROM (VALUES ('owner', 10), ('customer', 40)) AS people (kind, count), generate_series(1, count) AS number
+"""
 STORES = """
 INSERT INTO stores (id, owner_id, name, street, zipcode, city, country, currency, created_at)
-SELECT gen_random_uuid(), :owner, 'Store ' || number, 'Main Street 1', '10115',
+SELECT gen_random_uuid(), owner.id, 'Store ' || number, 'Main Street 1', '10115',
        CASE number % 50 WHEN 0 THEN 'Köln' ELSE 'Berlin' END, CASE number % 50 WHEN 0 THEN 'CH' ELSE 'DE' END, 'EUR',
        timestamptz '2025-01-01Z' + number * interval '1 hour'
-FROM generate_series(1, 2000) AS number
+FROM (SELECT id, row_number() OVER () AS place FROM users WHERE email LIKE 'owner%@catalogue.example') AS owner,
+     generate_series(1, 2000) AS number
+WHERE owner.place = number % 10 + 1
 """
 PRODUCTS = """
 INSERT INTO products (id, store_id, currency, name, description, price, stock, created_at)
@@ -27,16 +34,11 @@ SELECT gen_random_uuid(), store.id, 'EUR', 'Product ' || number,
        number % 150, number % 3, timestamptz '2026-01-01Z' + number * interval '1 hour'
 FROM (SELECT id FROM stores LIMIT 100) AS store, generate_series(1, 201) AS number
 """
-CUSTOMERS = """
-INSERT INTO users (id, email, full_name, password_hash)
-SELECT gen_random_uuid(), 'customer' || number || '@catalogue.example', 'Customer ' || number, '-'
-FROM generate_series(1, 40) AS number
-"""
 ORDERS = """
 INSERT INTO orders (id, customer_id, date, status)
 SELECT gen_random_uuid(), customer.id, timestamptz '2026-02-01Z' + number * interval '1 minute',
        CASE WHEN number % 20 = 0 THEN 'PLACED' ELSE 'FULFILLED' END
-FROM (SELECT id, row_number() OVER () AS place FROM users WHERE email LIKE '%@catalogue.example') AS customer,
+FROM (SELECT id, row_number() OVER () AS place FROM users WHERE email LIKE 'customer%@catalogue.example') AS customer,
      generate_series(1, 20100) AS number
 WHERE customer.place = number % 40 + 1
 """
@@ -49,6 +51,8 @@ JOIN (SELECT *, row_number() OVER (ORDER BY md5(id::text)) AS place FROM product
   ON product.place = (ordered.place + other.place) % 20100 + 1
 """
 
+STORE = "SELECT store_id, owner_id FROM products JOIN stores ON stores.id = store_id LIMIT 1"
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -59,7 +63,7 @@ class Catalogue:
     store: str
     """One that has products."""
     owner: User
-    """Of all stores."""
+    """Of that store and others."""
     customer: User
     superuser: User
 
@@ -81,12 +85,17 @@ async def opened_catalogue(engine: AsyncEngine, settings: Settings) -> AsyncIter
     """Fill a database with the catalogue, and undo it at the end."""
     async with shared_world(engine, settings) as world:
         connection, market = world.connection, world.market
-        owner, superuser = await market.user(), await market.superuser()
-        await connection.execute(text(STORES), {"owner": owner.id})
-        for rows in (PRODUCTS, CUSTOMERS, ORDERS, ITEMS):
+        for rows in (USERS, STORES, PRODUCTS, ORDERS, ITEMS):
             await connection.execute(text(rows))
         await connection.execute(text("ANALYZE users, stores, products, orders, order_items"))
-        store = await connection.scalar(text("SELECT store_id FROM products LIMIT 1"))
-        customer_id = await connection.scalar(text("SELECT customer_id FROM orders LIMIT 1"))
-        customer = await market.session.get_one(User, customer_id)
-        yield Catalogue(connection, world.api, f"Store_{store}", owner, customer, superuser)
+        store, owner = (await connection.execute(text(STORE))).one()
+        customer = await connection.scalar(text("SELECT customer_id FROM orders LIMIT 1"))
+        session = market.session
+        yield Catalogue(
+            connection,
+            world.api,
+            f"Store_{store}",
+            owner=await session.get_one(User, owner),
+            customer=await session.get_one(User, customer),
+            superuser=await market.superuser(),
+        )

@@ -11,6 +11,15 @@ def plan_of(explained: Any) -> Any:
     return (orjson.loads(explained) if isinstance(explained, str) else explained)[0]["Plan"]
 
 
+async def generic_plan(driver: Any, sql: str, parameters: int) -> Any:
+    """Return the plan for any values of a statement's parameters, which a prepared statement may have."""
+    values = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
+    await driver.execute(f"SET LOCAL plan_cache_mode = force_generic_plan; PREPARE explained AS {sql}")
+    explained = await driver.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE explained{values}")
+    await driver.execute("DEALLOCATE explained; SET LOCAL plan_cache_mode = auto")
+    return plan_of(explained)
+
+
 def steps(plan: Any) -> Iterator[Any]:
     """Return the plan and all its parts."""
     yield plan

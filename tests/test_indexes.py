@@ -3,15 +3,19 @@ scanned nor all sorted."""
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.database import driver_of
 from app.models import User
+from app.products import repository
 from app.settings import Settings
 from tests.catalogue import Catalogue, opened_catalogue
-from tests.plans import condition, indexes_of_products, plan_of, sorted_for_a_page
+from tests.plans import condition, generic_plan, indexes_of_products, plan_of, sorted_for_a_page
+from tests.statements import Statements
 
 PAGE = """
 query ($after: String, $before: String, $last: Int, $filter: ProductFilter, $orderBy: ProductOrder) {
@@ -166,3 +170,17 @@ async def test_a_product_is_looked_up_by_its_key(catalogue: Catalogue, as_owner:
     )
 
     assert indexes_of_products(plan) == {"pk_products"}
+
+
+async def test_the_names_of_many_new_products_are_looked_up_in_an_index(
+    catalogue: Catalogue, statements: Statements
+) -> None:
+    async with AsyncSession(catalogue.connection, join_transaction_mode="create_savepoint") as session:
+        await repository.taken_names(session, UUID(int=0), [f"Product {number}" for number in range(1_000)])
+    (statement,) = statements
+    driver = driver_of(await catalogue.connection.get_raw_connection())
+
+    plan = await generic_plan(driver, statement, 2)
+
+    assert indexes_of_products(plan) == {"uq_products_store_id_name"}
+    assert "name = ANY" in condition(plan)

@@ -16,6 +16,7 @@ from tests.catalogue import Catalogue, opened_catalogue
 from tests.databases import SingleConnection
 from tests.plans import (
     condition,
+    generic_plan,
     indexes,
     indexes_of_products,
     limits,
@@ -84,11 +85,7 @@ class Planned:
         ((sql, parameters),) = await self._sent(query, variables, role)
         driver = driver_of(await self._catalogue.connection.get_raw_connection())
         custom = await driver.fetchval(f"EXPLAIN (FORMAT JSON) {sql}", *parameters)
-        values = f"({', '.join(['NULL'] * len(parameters))})" if parameters else ""
-        await driver.execute(f"SET LOCAL plan_cache_mode = force_generic_plan; PREPARE explained AS {sql}")
-        generic = await driver.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE explained{values}")
-        await driver.execute("DEALLOCATE explained; SET LOCAL plan_cache_mode = auto")
-        return plan_of(custom), plan_of(generic)
+        return plan_of(custom), await generic_plan(driver, sql, len(parameters))
 
     async def _sent(self, query: str, variables: Any, role: str) -> list[tuple[str, Sequence[Any]]]:
         sent: list[tuple[str, Sequence[Any]]] = []

@@ -66,9 +66,9 @@ async def create_products(
         if name in taken:
             raise Conflict(f"products.{index}.name", "The store has a product of this name already.")
     products = await repository.insert_all(session, [{**_of_store(store), **product.model_dump()} for product in new])
-    given_fields = ((*_of_store(store), *product.changes()) for product in new)
-    for product, fields in zip(products, given_fields, strict=True):
-        audit.note(session, audit.Change("Product", product.id, tuple(to_camel(field) for field in fields)))
+    of_store = tuple(map(to_camel, _of_store(store)))
+    for product, given_product in zip(products, new, strict=True):
+        audit.note(session, audit.Change("Product", product.id, (*of_store, *given_product.given_fields())))
     return products
 
 
