@@ -10,16 +10,14 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 import uvicorn
-from rich.progress import MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from app import migrations
 from app.database import wait_for_database
 from app.dev.seeding import NotEmpty
 from app.errors import Conflict, InvalidInput
 from app.logs import configure_logging
-from app.processes import end_with_parent
+from app.processes import collect_seldom, end_with_parent
 from app.settings import ROOT, InvalidSettings, Settings, load_settings
 
 T = TypeVar("T")
@@ -61,7 +59,7 @@ def serve(
     host, port, workers = host or settings.host, settings.port if port is None else port, workers or settings.workers
     with _database(settings) as url:
         if migrate:
-            migrations.migrate(url, _say)
+            _migrate(url)
         if demo:
             with suppress(NotEmpty):
                 _run(url, _fill_with_demo)
@@ -69,6 +67,7 @@ def serve(
         # What the server reads in its own process, or in each of its workers.
         os.environ["DATABASE_URL"] = url
         _greet(settings, host, port, demo=demo)
+        collect_seldom()
         uvicorn.run(
             "app.main:create_app",
             factory=True,
@@ -85,7 +84,7 @@ def serve(
 def migrate(context: typer.Context) -> None:
     """Bring the database to the schema that this version expects."""
     with _database(context.obj) as url:
-        migrations.migrate(url, _say)
+        _migrate(url)
     _say("The database is up to date.")
 
 
@@ -96,8 +95,10 @@ def migration(
     """Write a migration for what changed in the models since the last one."""
     if not message.strip():
         _fail('Say what the migration does: make migration m="add colours"', code=2)
+    from app import migrations
+
     with _database(context.obj) as url:
-        migrations.migrate(url, _say)
+        _migrate(url)
         _say(f"Read it before you commit it: {migrations.write(url, message)}")
 
 
@@ -111,7 +112,7 @@ def seed(
 ) -> None:
     """Fill an empty database with a small demo shop, or with bulk data for benchmarks."""
     with _database(context.obj) as url:
-        migrations.migrate(url, _say)
+        _migrate(url)
         try:
             if products:
                 _run(url, lambda engine: _fill_with_bulk(engine, stores, products, orders, seed))
@@ -156,7 +157,7 @@ def create_superuser(
             await create_user(session, account, is_superuser=True)
 
     with _database(context.obj) as url:
-        migrations.migrate(url, _say)
+        _migrate(url)
         try:
             _run(url, create)
         except InvalidInput as error:
@@ -197,6 +198,13 @@ def _database(settings: Settings) -> Iterator[str]:
         yield settings.database_url
 
 
+def _migrate(url: str) -> None:
+    """Run the migrations."""
+    from app import migrations  # Alembic takes a moment to load, which serving need not wait for
+
+    migrations.migrate(url, _say)
+
+
 def _run(url: str, work: Any) -> Any:
     """Run an async function on an engine of its own."""
 
@@ -217,6 +225,8 @@ async def _fill_with_demo(engine: AsyncEngine) -> None:
 
 
 async def _fill_with_bulk(engine: AsyncEngine, stores: int, products: int, orders: int, seed: int) -> None:
+    from rich.progress import MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
+
     from app.dev import bulk
 
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn()) as progress:
