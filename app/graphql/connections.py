@@ -1,6 +1,6 @@
 """Relay's connections over keyset pages. A page and a total are read only when a field asks for them."""
 
-from asyncio import Future, ensure_future
+from asyncio import Future, ensure_future, shield
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -108,13 +108,14 @@ def empty_connection(request: PageRequest) -> Connection[Any]:
 
 
 def _once(read: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]]:
-    """Return a reader that reads once, however many fields ask."""
+    """Return a reader that reads once, however many fields ask. A field that is given up, since one beside it failed,
+    does not end the reading: that would end the connection, which other fields still need."""
     result: Future[T] | None = None
 
     def reader() -> Awaitable[T]:
         nonlocal result
         if result is None:
             result = ensure_future(read())
-        return result
+        return shield(result)
 
     return reader

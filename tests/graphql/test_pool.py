@@ -124,3 +124,18 @@ async def test_the_connection_goes_back_to_the_pool_after_a_commit_that_failed(
 
     assert error["code"] == "INTERNAL_SERVER_ERROR"
     assert pool.taken == 0
+
+
+async def test_a_statement_that_a_failure_makes_useless_ends_no_other(
+    committed_api: Api, committed_market: Market
+) -> None:
+    """A node of the list fails while its total is counted, and the product beside it is still to be read."""
+    store = await committed_market.store()
+    query = """query ($store: ID!) {
+      stores { nodes { products(before: "x") { totalCount } } totalCount again: totalCount }
+      store(id: $store) { id }
+      product(id: "Product_01970000-0000-7000-8000-000000000000") { id }
+    }"""
+
+    for _ in range(20):
+        assert (await committed_api.error(query, {"store": gid(store)}))["code"] == "BAD_USER_INPUT"
