@@ -43,7 +43,7 @@ CORE = [
     *modules("security/*.py"),
     *(APP / f"{name}.py" for name in ("models", "errors", "pagination", "database", "sql", "validation")),
 ]
-SPINE = [path for path in modules("graphql/*.py") if path.stem not in KNOWS_DOMAINS]
+SPINE = [path for path in modules("graphql/**/*.py") if path.stem not in KNOWS_DOMAINS]
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, false, insert, true
 
 from app.database import UnitOfWork
 from app.models import AuditEntry
-from app.pagination import Listing, Ordering
+from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
 from app.sql import Prepared, select_all, table_of, with_key_in_array
 
@@ -18,7 +18,7 @@ entries = table_of(AuditEntry).c
 _WRITTEN = ("id", "actor_id", "operation", "entity_type", "entity_id", "fields", "request_id")
 _INSERT = Prepared(insert(AuditEntry).values({name: bindparam(name) for name in _WRITTEN}))
 
-LATEST_FIRST = Ordering(name="ID", descending=True, column=entries.id, key=entries.id)
+_LATEST_FIRST = Ordering(name="ID", descending=True, column=entries.id, key=entries.id)
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class AuditCriteria:
     """Which entries of the audit trail."""
 
     actor_id: UUID | None = None
-    entity: tuple[str, UUID] | None = None
+    entity_type: str | None = None
+    entity_id: UUID | None = None
     operation: str | None = None
 
     def conditions(self) -> Sequence[ColumnElement[bool]]:
@@ -34,10 +35,10 @@ class AuditCriteria:
         conditions: list[ColumnElement[bool]] = []
         if self.actor_id is not None:
             conditions.append(entries.actor_id == self.actor_id)
-        if self.entity is not None:
-            entity_type, entity_id = self.entity
-            conditions.append(entries.entity_id == entity_id)
-            conditions.append(entries.entity_type == entity_type)
+        if self.entity_type is not None:
+            conditions.append(entries.entity_type == self.entity_type)
+        if self.entity_id is not None:
+            conditions.append(entries.entity_id == self.entity_id)
         if self.operation is not None:
             conditions.append(entries.operation == self.operation)
         return conditions
@@ -46,6 +47,9 @@ class AuditCriteria:
 def listing(criteria: AuditCriteria) -> Listing:
     """Return the entries that meet the criteria."""
     return Listing(select_all(AuditEntry), criteria.conditions())
+
+
+choose = chooser(AuditCriteria(), lambda _: _LATEST_FIRST)
 
 
 def visible_by_key(viewer: Viewer | None) -> Select[Any]:

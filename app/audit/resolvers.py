@@ -7,6 +7,7 @@ from strawberry import UNSET
 
 from app.audit import repository
 from app.audit.types import AuditEntry, AuditFilter
+from app.graphql.compiled.meaning import Pages, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
 from app.security.viewer import Access, require
@@ -14,7 +15,16 @@ from app.security.viewer import Access, require
 
 @strawberry.type
 class AuditQueries:
-    @strawberry.field(description="The audit trail, the latest first: for superusers; FORBIDDEN for anyone else.")
+    @strawberry.field(
+        description="The audit trail, the latest first: for superusers; FORBIDDEN for anyone else.",
+        metadata=in_sql(
+            Pages(
+                repository.choose,
+                lambda _, criteria: repository.listing(criteria),
+                access=Access.SUPERUSER,
+            )
+        ),
+    )
     def audit_entries(
         self,
         info: Info,
@@ -25,6 +35,6 @@ class AuditQueries:
         filter: Annotated[AuditFilter | None, strawberry.argument(description="Only entries like this.")] = UNSET,
     ) -> Connection[AuditEntry]:
         require(Access.SUPERUSER, info.context.known_viewer())
-        criteria = filter.criteria() if filter else repository.AuditCriteria()
-        page = requested_page(repository.LATEST_FIRST, first, after, last, before)
+        criteria, ordering = repository.choose(filter)
+        page = requested_page(ordering(criteria), first, after, last, before)
         return connection(info.context.work, repository.listing(criteria), page, AuditEntry.from_row)

@@ -8,11 +8,13 @@ import strawberry
 from sqlalchemy import Row
 from strawberry import UNSET
 
+from app import models
 from app.audit import repository
 from app.graphql import lazy
 from app.graphql.arguments import or_none, text
+from app.graphql.compiled.meaning import Reference, Scalar, in_sql
 from app.graphql.context import Info
-from app.graphql.ids import global_id, optional_key_of, parse_global_id
+from app.graphql.ids import global_id, global_id_in_sql, optional_key_of, parse_global_id
 from app.graphql.node import Node
 
 
@@ -22,12 +24,16 @@ class AuditEntry(Node):
     created_at: datetime = strawberry.field(description="When it was done.")
     operation: str = strawberry.field(description="The mutation's field, such as `placeOrder`.")
     entity_id: strawberry.ID | None = strawberry.field(
-        description="The global id of what was changed; null where the mutation found nothing to change."
+        description="The global id of what was changed; null where the mutation found nothing to change.",
+        metadata=in_sql(Scalar(lambda entry: global_id_in_sql(entry.entity_type, entry.entity_id))),
     )
     fields: list[str] = strawberry.field(description="The names of the fields that were changed, never their values.")
     request_id: str = strawberry.field(description="The request that did it, as the logs know it.")
 
-    @strawberry.field(description="Who did it; null where nobody was logged in.")
+    @strawberry.field(
+        description="Who did it; null where nobody was logged in.",
+        metadata=in_sql(Reference(models.User, lambda entry: entry.actor_id)),
+    )
     async def actor(self, info: Info) -> lazy.User | None:
         return None if self.actor_key is None else await info.context.loaders.user.load(self.actor_key)
 
@@ -54,8 +60,10 @@ class AuditFilter:
     def criteria(self) -> repository.AuditCriteria:
         """Return the filter as the repository knows it."""
         entity_id = or_none(self.entity_id)
+        entity_type, entity_key = (None, None) if entity_id is None else parse_global_id("filter.entityId", entity_id)
         return repository.AuditCriteria(
             actor_id=optional_key_of("User", "filter.actorId", self.actor_id),
-            entity=None if entity_id is None else parse_global_id("filter.entityId", entity_id),
+            entity_type=entity_type,
+            entity_id=entity_key,
             operation=text("filter.operation", self.operation),
         )

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -11,10 +12,20 @@ from sqlalchemy import Row, Select
 from app.database import UnitOfWork
 from app.graphql.connections import Connection
 from app.pagination import PARENT, Listing, Page, PageRequest, Relation, page_of
+from app.security.viewer import Viewer
 
 T = TypeVar("T")
 CriteriaType = TypeVar("CriteriaType", bound=Hashable)
 Make = Callable[[Row[Any]], T]
+
+
+@dataclass(frozen=True)
+class Visible(Generic[T]):
+    """What is found by its own id: the statement for those with `:keys` that a viewer may look up, and what is made
+    of their rows."""
+
+    by_key: Callable[[Viewer | None], Select[Any]]
+    make: Make[T]
 
 
 def row_loader(work: UnitOfWork, statement: Select[Any], make: Make[T]) -> DataLoader[UUID, T | None]:

@@ -3,6 +3,7 @@
 import re
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, Text, cast
 from strawberry import ID
 
 from app.errors import BadUserInput
@@ -14,6 +15,11 @@ _GLOBAL_ID = re.compile(r"([A-Za-z]+)_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{1
 def global_id(type_name: str, key: UUID) -> ID:
     """Return the id that clients know a row by."""
     return ID(f"{type_name}_{key}")
+
+
+def global_id_in_sql(type_name: ColumnElement[str], key: ColumnElement[UUID]) -> ColumnElement[str]:
+    """Return the id that clients know a row by, null where the key is."""
+    return type_name.concat("_").concat(cast(key, Text))
 
 
 def parse_global_id(argument: str, value: str) -> tuple[str, UUID]:

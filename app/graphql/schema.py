@@ -1,11 +1,11 @@
 """The schema: its root types as a table of contents, and how one operation is executed."""
 
-from asyncio import gather
+from asyncio import Future, gather
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
-from aiodataloader import DataLoader
 from graphql import GraphQLError, build_schema, lexicographic_sort_schema, print_schema
 from stamina import retry_context
 from strawberry.extensions import ParserCache, ValidationCache
@@ -16,10 +16,12 @@ from app.audit.resolvers import AuditQueries
 from app.audit.types import AuditEntry
 from app.database import raise_transaction_conflict
 from app.errors import BadUserInput, TransactionConflict
+from app.graphql.compiled.meaning import Nodes, in_sql
 from app.graphql.context import Context, Info
 from app.graphql.errors import HANDLERS, is_internal, presentable
 from app.graphql.execution import Execution
 from app.graphql.ids import parse_global_id
+from app.graphql.loaders import NODES
 from app.graphql.node import Node
 from app.graphql.responses import EncodedResult, encode
 from app.graphql.scalars import SCALARS
@@ -36,50 +38,52 @@ _DOCUMENTS_KEPT = 500
 _RETRIES: dict[str, Any] = {"attempts": 4, "wait_initial": 0.01, "wait_max": 0.2, "wait_jitter": 0.02}
 
 
+_BY_KEY = {name: visible.by_key for name, visible in NODES.items()}
+
+
+def _node_key(argument: str, id: str) -> tuple[str, UUID]:
+    """Return the type's name and the key of what can be looked up; BadUserInput where nothing of the kind can be."""
+    type_name, key = parse_global_id(argument, id)
+    if type_name not in NODES:
+        raise BadUserInput(argument, "is not an id of this API")
+    return type_name, key
+
+
+def _node_keys(ids: Sequence[str]) -> list[tuple[str, UUID]]:
+    """Return the names and keys of many; BadUserInput where they are too many."""
+    if len(ids) > MAX_PAGE_SIZE:
+        raise BadUserInput("ids", f"must have at most {MAX_PAGE_SIZE}, not {len(ids)}")
+    return [_node_key(f"ids.{index}", id) for index, id in enumerate(ids)]
+
+
+def _load(context: Context, type_name: str, key: UUID) -> Future[Node | None]:
+    """Load what has this key, if the viewer may see it."""
+    return context.loaders.visible(NODES[type_name]).load(key)
+
+
 @strawberry.type
 class NodeQueries:
-    @strawberry.field(description="Anything by its id; null where there is none, or it is not yours to see.")
+    @strawberry.field(
+        description="Anything by its id; null where there is none, or it is not yours to see.",
+        metadata=in_sql(Nodes(_BY_KEY, lambda id: [_node_key("id", id)])),
+    )
     async def node(
         self,
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="The global id.")],
     ) -> Node | None:
-        loader, key = _node_loader(info.context, "id", id)
-        node: Node | None = await loader.load(key)
-        return node
+        return await _load(info.context, *_node_key("id", id))
 
-    @strawberry.field(description="Many things by their ids, up to 100, each in its place; null where there is none.")
+    @strawberry.field(
+        description="Many things by their ids, up to 100, each in its place; null where there is none.",
+        metadata=in_sql(Nodes(_BY_KEY, _node_keys)),
+    )
     async def nodes(
         self,
         info: Info,
         ids: Annotated[list[strawberry.ID], strawberry.argument(description="The global ids.")],
     ) -> list[Node | None]:
-        if len(ids) > MAX_PAGE_SIZE:
-            raise BadUserInput("ids", f"must have at most {MAX_PAGE_SIZE}, not {len(ids)}")
-        loaders = [_node_loader(info.context, f"ids.{index}", id) for index, id in enumerate(ids)]
-        nodes: list[Node | None] = await gather(*(loader.load(key) for loader, key in loaders))
-        return nodes
-
-
-def _node_loader(context: Context, argument: str, id: str) -> tuple[DataLoader[UUID, Any], UUID]:
-    """Return what loads the thing with this global id, if the viewer may see it, and its key."""
-    type_name, key = parse_global_id(argument, id)
-    loaders = context.loaders
-    match type_name:
-        case "User":
-            return loaders.visible_user, key
-        case "Store":
-            return loaders.visible_store, key
-        case "Product":
-            return loaders.visible_product, key
-        case "Order":
-            return loaders.visible_order, key
-        case "OrderItem":
-            return loaders.visible_item, key
-        case "AuditEntry":
-            return loaders.visible_audit_entry, key
-        case _:
-            raise BadUserInput(argument, "is not an id of this API")
+        return await gather(*(_load(info.context, *key) for key in _node_keys(ids)))
 
 
 @strawberry.type(description="What can be read.")

@@ -6,20 +6,13 @@ from uuid import UUID
 from aiodataloader import DataLoader
 
 from app.database import UnitOfWork
-from app.graphql.dataloaders import ConnectionLoader, row_loader, rows_loader
+from app.graphql.dataloaders import ConnectionLoader, Visible, rows_loader
 from app.orders import repository
 from app.orders.types import Order, OrderItem
 from app.security.viewer import Viewer
 
-
-def visible_order(work: UnitOfWork, viewer: Viewer | None) -> DataLoader[UUID, Order | None]:
-    """Load the orders that the viewer may look up."""
-    return row_loader(work, repository.visible_by_key(viewer), Order.from_row)
-
-
-def visible_item(work: UnitOfWork, viewer: Viewer | None) -> DataLoader[UUID, OrderItem | None]:
-    """Load the items that the viewer may look up."""
-    return row_loader(work, repository.visible_items_by_key(viewer), OrderItem.from_row)
+VISIBLE_ORDER = Visible(repository.visible_by_key, Order.from_row)
+VISIBLE_ITEM = Visible(repository.visible_items_by_key, OrderItem.from_row)
 
 
 def items_of_order(work: UnitOfWork, viewer: Viewer | None) -> DataLoader[UUID, list[OrderItem]]:

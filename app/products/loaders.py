@@ -5,20 +5,16 @@ from uuid import UUID
 from aiodataloader import DataLoader
 
 from app.database import UnitOfWork
-from app.graphql.dataloaders import ConnectionLoader, reference_loader, row_loader
+from app.graphql.dataloaders import ConnectionLoader, Visible, reference_loader
 from app.products import repository
 from app.products.types import Product
-from app.security.viewer import Viewer
+
+VISIBLE_PRODUCT = Visible(repository.visible_by_key, Product.from_row)
 
 
 def product(work: UnitOfWork) -> DataLoader[UUID, Product]:
     """Load the products that rows refer to, deleted or not."""
     return reference_loader(work, repository.BY_KEY, Product.from_row)
-
-
-def visible_product(work: UnitOfWork, viewer: Viewer | None) -> DataLoader[UUID, Product | None]:
-    """Load the products that the viewer may look up."""
-    return row_loader(work, repository.visible_by_key(viewer), Product.from_row)
 
 
 def products_of_store(work: UnitOfWork) -> ConnectionLoader[repository.ProductCriteria, Product]:

@@ -5,20 +5,16 @@ from uuid import UUID
 from aiodataloader import DataLoader
 
 from app.database import UnitOfWork
-from app.graphql.dataloaders import ConnectionLoader, reference_loader, row_loader
-from app.security.viewer import Viewer
+from app.graphql.dataloaders import ConnectionLoader, Visible, reference_loader
 from app.stores import repository
 from app.stores.types import Store
+
+VISIBLE_STORE = Visible(repository.visible_by_key, Store.from_row)
 
 
 def store(work: UnitOfWork) -> DataLoader[UUID, Store]:
     """Load the stores that rows refer to, deleted or not."""
     return reference_loader(work, repository.BY_KEY, Store.from_row)
-
-
-def visible_store(work: UnitOfWork, viewer: Viewer | None) -> DataLoader[UUID, Store | None]:
-    """Load the stores that the viewer may look up."""
-    return row_loader(work, repository.visible_by_key(viewer), Store.from_row)
 
 
 def stores_of_user(work: UnitOfWork) -> ConnectionLoader[repository.StoreCriteria, Store]:

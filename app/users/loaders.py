@@ -5,10 +5,12 @@ from uuid import UUID
 from aiodataloader import DataLoader
 
 from app.database import UnitOfWork
-from app.graphql.dataloaders import reference_loader, row_loader
+from app.graphql.dataloaders import Visible, reference_loader, row_loader
 from app.security.viewer import Viewer
 from app.users import repository
 from app.users.types import User
+
+VISIBLE_USER = Visible(repository.visible_by_key, User.from_row)
 
 
 def user(work: UnitOfWork) -> DataLoader[UUID, User]:
@@ -26,8 +28,3 @@ async def confirmed_viewer(work: UnitOfWork, viewer: Viewer) -> Viewer | None:
     ends."""
     users = await work.fetch(repository.ACTING_BY_KEY, keys=[viewer.id])
     return Viewer(id=viewer.id, is_superuser=users[0].is_superuser) if users else None
-
-
-def visible_user(work: UnitOfWork, viewer: Viewer | None) -> DataLoader[UUID, User | None]:
-    """Load the users that the viewer may look up."""
-    return row_loader(work, repository.visible_by_key(viewer), User.from_row)

@@ -1,15 +1,17 @@
 """The SQL of users and their sessions."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from app.models import RefreshToken, Session, User
-from app.pagination import Listing, Ordering
+from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
 from app.sql import Prepared, conflicts, select_all, table_of, with_key_in_array
 
@@ -18,10 +20,26 @@ users = table_of(User).c
 BY_KEY = select_all(User).where(with_key_in_array(users.id))
 PRESENT_BY_KEY = BY_KEY.where(users.deleted_at.is_(None))
 ACTING_BY_KEY = Prepared(PRESENT_BY_KEY.with_for_update(read=True, key_share=True))
-PRESENT = Listing(select_all(User), [users.deleted_at.is_(None)])
-ORDERING = Ordering(name="ID", descending=False, column=users.id, key=users.id)
 
 _CONFLICTS = {"uq_users_email": ("email", "An account with this email exists already.")}
+_OLDEST_FIRST = Ordering(name="ID", descending=False, column=users.id, key=users.id)
+
+
+@dataclass(frozen=True)
+class UserCriteria:
+    """Which users of those who are not deleted: all of them."""
+
+    def conditions(self) -> Sequence[ColumnElement[bool]]:
+        """Return the criteria as SQL."""
+        return [users.deleted_at.is_(None)]
+
+
+def listing(criteria: UserCriteria) -> Listing:
+    """Return the users who meet the criteria."""
+    return Listing(select_all(User), criteria.conditions())
+
+
+choose = chooser(UserCriteria(), lambda _: _OLDEST_FIRST)
 
 
 def visible_by_key(viewer: Viewer | None) -> Select[Any]:

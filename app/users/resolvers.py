@@ -6,7 +6,7 @@ from typing import Annotated
 import strawberry
 from strawberry import UNSET
 
-from app.graphql.compiled.meaning import Lookup, in_sql
+from app.graphql.compiled.meaning import Lookup, Pages, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
 from app.graphql.errors import incorrect_credentials
@@ -53,7 +53,16 @@ class UserQueries:
     async def user(self, info: Info, id: UserId) -> User | None:
         return await info.context.loaders.visible_user.load(key_of("User", "id", id))
 
-    @strawberry.field(description="All users, the oldest first: for superusers; FORBIDDEN for anyone else.")
+    @strawberry.field(
+        description="All users, the oldest first: for superusers; FORBIDDEN for anyone else.",
+        metadata=in_sql(
+            Pages(
+                repository.choose,
+                lambda _, criteria: repository.listing(criteria),
+                access=Access.SUPERUSER,
+            )
+        ),
+    )
     def users(
         self,
         info: Info,
@@ -63,8 +72,9 @@ class UserQueries:
         before: Before = UNSET,
     ) -> Connection[User]:
         require(Access.SUPERUSER, info.context.known_viewer())
-        page = requested_page(repository.ORDERING, first, after, last, before)
-        return connection(info.context.work, repository.PRESENT, page, User.from_row)
+        criteria, ordering = repository.choose()
+        page = requested_page(ordering(criteria), first, after, last, before)
+        return connection(info.context.work, repository.listing(criteria), page, User.from_row)
 
 
 @strawberry.type

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import literal_column
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.products import repository as products
+from app.graphql import loaders
 from app.stores import service as stores
 from app.users import repository as users
 from tests.api import Api
@@ -168,10 +168,10 @@ async def test_a_query_whose_data_is_partly_there_keeps_it(
 ) -> None:
     product = await market.product(name="Bread")
 
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(products, "visible_by_key", fail)
+    monkeypatch.setattr(loaders, "row_loader", fail)
     query = "query ($id: ID!) { product(id: $id) { name } products { nodes { name } } }"
 
     result = await api.execute(query, {"id": gid(product)})

@@ -1,5 +1,6 @@
 """The compiled lane: a query that is understood to its last field becomes one statement, whose text is the response.
 
-`meaning` is what a type says of its fields in SQL, `operations` reads documents and keeps plans, `statements` writes
-the SQL of one, `text` makes the response out of what Postgres returns. None of them knows stores or orders.
+`meaning` is what a type says of its fields in SQL. `lane` reads documents and keeps `plans`; `compiler` makes one, with
+the help of `page` for connections, `rows` for other objects and lists, and `binding` for arguments. `statements` writes
+the SQL, `text` makes the response out of what Postgres returns. None of them knows stores or orders.
 """

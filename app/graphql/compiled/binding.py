@@ -1,17 +1,51 @@
-"""The arguments of a connection as parameters: their values are bound, what else they are shapes the statement."""
+"""The arguments of a field as parameters: their values are bound, what else they are shapes the statement."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from graphql import GraphQLError, GraphQLField, GraphQLOutputType, print_ast
+from graphql.execution.collect_fields import FieldDetails
 from sqlalchemy import BindParameter, DateTime, Numeric, Text, Uuid, bindparam
+from strawberry.types.field import StrawberryField
 
+from app.errors import RequestError
+from app.graphql.compiled.plans import Refused
 from app.pagination import Ordering, PageRequest, Position
 
 _TYPES: dict[type, Any] = {str: Text(), UUID: Uuid(), Decimal: Numeric(), datetime: DateTime(timezone=True)}
+
+Selection = Mapping[str, list[FieldDetails]]
+"""The fields selected of an object, by the keys of the response; those of one key are merged."""
+
+
+class Asked(NamedTuple):
+    """A field as it is asked for: what was said of it, what the schema made of that, and where it is selected."""
+
+    definition: StrawberryField
+    field: GraphQLField
+    details: list[FieldDetails]
+
+    @property
+    def type(self) -> GraphQLOutputType:
+        """What the field returns."""
+        return self.field.type
+
+    @property
+    def uses_variables(self) -> bool:
+        """Whether its arguments may be others in the next request."""
+        return any("$" in print_ast(argument) for argument in self.details[0].node.arguments or ())
+
+
+def understood(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Call what checks arguments; what it refuses is declined, so that the ordinary lane tells why."""
+    try:
+        return function(*arguments, **named)
+    except (RequestError, GraphQLError) as refusal:
+        raise Refused("refused arguments") from refusal
 
 
 def shape_of(criteria: Any, request: PageRequest) -> Any:

@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 from graphql import (
     FragmentDefinitionNode,
-    GraphQLError,
-    GraphQLField,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
@@ -15,38 +13,41 @@ from graphql import (
     get_named_type,
     get_nullable_type,
     is_leaf_type,
-    print_ast,
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues, get_argument_values
-from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case, false, func, select, true
+from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import asyncpg
-from sqlalchemy.sql import visitors
-from sqlalchemy.sql.elements import CollectionAggregate
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
-from strawberry.types.field import StrawberryField
 
-from app.errors import RequestError
-from app.graphql.compiled.binding import bound_criteria, bound_request, shape_of, values_of
-from app.graphql.compiled.meaning import Columns, Embedded, Lookup, Pages, Reference, Rows, Scalar, meaning_of
-from app.graphql.compiled.page import Page
-from app.graphql.compiled.plans import VIEWER, Declined, Plan, Refused, Site, object_type
-from app.graphql.compiled.statements import EMPTY, NULL, ROOT, Json, Part, Scope, Writer, json_object, shown_as
+from app.graphql.compiled.binding import Asked, Selection, understood
+from app.graphql.compiled.meaning import (
+    Columns,
+    Embedded,
+    Lookup,
+    Nodes,
+    Pages,
+    Reference,
+    Rows,
+    Scalar,
+    meaning_of,
+)
+from app.graphql.compiled.page import pages
+from app.graphql.compiled.plans import VIEWER, Declined, NoPlan, Plan, Refused, Site, object_type
+from app.graphql.compiled.rows import lookup, nodes, reference, rows
+from app.graphql.compiled.statements import ROOT, Json, Part, Scope, Writer, json_object, shown_as
 from app.graphql.compiled.text import Template
-from app.graphql.connections import requested_page
-from app.pagination import Listing, PageRequest, constant
 from app.security.viewer import Viewer
-from app.sql import KEYS, table_of
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects are untyped
 _UNDERSTOOD_DIRECTIVES = {"skip", "include"}
-# Compiling takes its time on the event loop, and more than twice as much for twice the fields: 0.1 s for 200.
-_MAX_FIELDS = 200
-_MAX_DEPTH = 15
-
-Selection = Mapping[str, list[FieldDetails]]
-"""The fields selected of an object, by the keys of the response; those of one key are merged."""
+# Compiling takes its time on the event loop: 0.03 ms for a plain field, which costs 1; 0.15 ms where what is not null
+# must be counted; 0.3 to 0.6 ms for each SELECT within.
+_MAX_COST = 1000
+_COST_OF_COUNTING = 5
+_COST_OF_SOURCE = 15
+_MAX_DEPTH = 30
 
 
 class Operation(NamedTuple):
@@ -57,9 +58,15 @@ class Operation(NamedTuple):
     variables: VariableValues
 
 
-def compile_plan(schema: Any, operation: Operation, viewer: Viewer | None) -> Plan:
-    """Return the plan of an operation for viewers like this one; Declined where a part of it is not understood."""
-    return Compiler(schema, operation, viewer).plan()
+def compile_plan(schema: Any, operation: Operation, viewer: Viewer | None) -> Plan | NoPlan:
+    """Return the plan of an operation for viewers like this one; Refused where there may be one for other values."""
+    compiler = Compiler(schema, operation, viewer)
+    try:
+        return compiler.plan()
+    except Refused:
+        raise
+    except Declined:
+        return NoPlan(tuple(compiler.sites))
 
 
 class Compiler:
@@ -67,16 +74,17 @@ class Compiler:
 
     def __init__(self, schema: Any, operation: Operation, viewer: Viewer | None) -> None:
         self.writer = Writer()
+        self.variables = operation.variables
+        self.sites: list[Site] = []
         self._schema = schema
         self._operation = operation
         self._fragments = {name: FragmentDetails(definition) for name, definition in operation.fragments.items()}
         self._asking = viewer
         # The rules see a parameter in the place of the viewer's id, so that the plan serves every viewer of the kind.
         parameter: Any = bindparam(VIEWER, type_=Uuid(), required=False)
-        self._viewer = viewer and Viewer(id=parameter, is_superuser=viewer.is_superuser)
-        self._fields = 0
+        self.viewer = viewer and Viewer(id=parameter, is_superuser=viewer.is_superuser)
+        self._cost = 0
         self._depth = 0
-        self._sites: list[Site] = []
         self._constants: dict[str, Any] = {}
 
     def plan(self) -> Plan:
@@ -94,7 +102,7 @@ class Compiler:
             sql=str(compiled),
             names=tuple(compiled.positiontup or ()),
             constants={**_constants(compiled), **self._constants},
-            sites=tuple(self._sites),
+            sites=tuple(self.sites),
             levels=levels,
             template=Template(dict(self.writer.quotes)),
         )
@@ -110,31 +118,28 @@ class Compiler:
 
     def selected(self, type_: GraphQLOutputType, details: list[FieldDetails]) -> Selection:
         """Return what is selected of the object that a field returns."""
-        operation = self._operation
-        return self._counted(
-            collect_subfields(
-                self._schema._schema,
-                self._fragments,
-                operation.variables,
-                operation.definition,
-                object_type(type_),
-                details,
-            ).grouped_field_set
-        )
+        selection = collect_subfields(
+            self._schema._schema,
+            self._fragments,
+            self.variables,
+            self._operation.definition,
+            object_type(type_),
+            details,
+        ).grouped_field_set
+        self._spend(len(selection))
+        return selection
 
     def _root_selection(self, query: GraphQLObjectType) -> Selection:
-        operation = self._operation
-        return self._counted(
-            collect_fields(
-                self._schema._schema, self._fragments, operation.variables, query, operation.definition
-            ).grouped_field_set
-        )
-
-    def _counted(self, selection: Selection) -> Selection:
-        self._fields += len(selection)
-        if self._fields > _MAX_FIELDS:
-            raise Declined("too many fields")
+        selection = collect_fields(
+            self._schema._schema, self._fragments, self.variables, query, self._operation.definition
+        ).grouped_field_set
+        self._spend(len(selection))
         return selection
+
+    def _spend(self, cost: int) -> None:
+        self._cost += cost
+        if self._cost > _MAX_COST:
+            raise Declined("too large")
 
     def _field(
         self, parent: GraphQLObjectType, details: list[FieldDetails], columns: Columns, scope: Scope
@@ -146,77 +151,56 @@ class Compiler:
         if name not in parent.fields:
             raise Declined(name)  # __schema and __type
         field = parent.fields[name]
-        definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        asked = Asked(field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF], field, details)
         if name == "id" and columns is not None:
             return [Json(f'"{parent.name}_'), shown_as("ID", columns.id)[0], Json('"')]
-        match meaning_of(definition):
+        match meaning_of(asked.definition):
             case Scalar() as meaning:
                 return self._scalar(meaning, field.type, columns, scope)
             case Embedded(fields):
                 embedded = _Named(fields(columns))
                 return self.object(object_type(field.type), self.selected(field.type, details), embedded, scope)
             case Reference() as meaning:
-                return self._reference(meaning, field.type, details, columns, scope)
+                return reference(self, meaning, asked, columns, scope)
             case Rows() as meaning:
-                return self._rows(meaning, field.type, details, columns, scope)
+                return rows(self, meaning, asked, columns, scope)
             case Pages() as meaning:
-                return self._pages(meaning, definition, field, details, columns, scope)
+                return pages(self, meaning, asked, columns, scope)
             case Lookup() as meaning:
-                return self._lookup(meaning, definition, field, details, scope)
+                return lookup(self, meaning, asked, scope)
+            case Nodes() as meaning:
+                return nodes(self, meaning, asked, scope)
             case None:
                 raise Declined(f"{parent.name}.{name} has a resolver only")
 
     def _scalar(self, meaning: Scalar, type_: GraphQLOutputType, columns: Columns, scope: Scope) -> list[Part]:
-        nullable = not isinstance(type_, GraphQLNonNull)
-        if isinstance(get_nullable_type(type_), GraphQLList) or not is_leaf_type(get_named_type(type_)):
+        if not is_leaf_type(get_named_type(type_)):
             raise Declined("neither a scalar nor said to be anything else")
         try:
             value = meaning.expression(columns)
         except (KeyError, AttributeError):
             raise Declined("not a column") from None
-        shown = True if meaning.shown is None else meaning.shown(self._viewer, columns)
+        shown = True if meaning.shown is None else meaning.shown(self.viewer, columns)
         if shown is False:
             return [Json("null")]
         if shown is not True:
             value = case((shown, value))
-        text, quoted = shown_as(get_named_type(type_).name, value)
-        parts: list[Part] = [Json('"'), text, Json('"')] if quoted else [text]
-        return [self.writer.optional(parts, value, scope)] if nullable else parts
-
-    def _reference(
-        self, meaning: Reference, type_: GraphQLOutputType, details: list[FieldDetails], columns: Columns, scope: Scope
-    ) -> list[Part]:
-        row = self._row(meaning, columns)
-        selection = self.selected(type_, details)
+        parts = self._value(type_, value, scope)
         if isinstance(type_, GraphQLNonNull):
-            scope.join(row)
-            return self.object(object_type(type_), selection, row.c, scope)
-        scope.join(row, outer=True)
-        level = self.writer.name("optional_")
-        scope.count_present(level, row.c.id)
-        parts = self.object(object_type(type_), selection, row.c, scope.optional(level))
-        return [case((row.c.id.is_not(None), self.writer.text(parts, level)), else_=NULL)]
+            return parts
+        self._spend(_COST_OF_COUNTING)
+        return [self.writer.optional(parts, value, scope)]
 
-    def _row(self, meaning: Reference, columns: Columns) -> FromClause:
-        """Return the row that another refers to, looked up by its key for each.
-
-        OFFSET 0 keeps Postgres from making a plain join of it, whose hash join reads a whole table for one page and
-        then sorts the page again: 0.075 instead of 0.12 ms for 50 products with their stores."""
-        table = table_of(meaning.model).alias(self.writer.name("referred_"))
-        statement = select(table).where(table.c.id == meaning.key(columns)).offset(constant(0))
-        if meaning.condition is not None:
-            statement = statement.where(meaning.condition(table.c))
-        return statement.correlate_except(table).lateral(self.writer.name("row_"))
-
-    def _rows(
-        self, meaning: Rows, type_: GraphQLOutputType, details: list[FieldDetails], columns: Columns, scope: Scope
-    ) -> list[Part]:
-        statement = meaning.statement(self._viewer).where(meaning.relation(columns.id)).correlate(columns.id.table)
-        rows = statement.lateral(self.writer.name("rows_"))
-        inner = Scope(self.writer.name("level_"), rows)
-        parts = self.object(object_type(type_), self.selected(type_, details), rows.c, inner)
-        text = self.writer.rows(inner, parts, [rows.c[name].asc() for name in meaning.order])
-        return [Json("["), self.gather(inner, scope, {"text": text}).c.text, Json("]")]
+    def _value(self, type_: GraphQLOutputType, value: ColumnElement[Any], scope: Scope) -> list[Part]:
+        """Return the parts of a value that is not null."""
+        list_type = get_nullable_type(type_)
+        if not isinstance(list_type, GraphQLList):
+            text, quoted = shown_as(get_named_type(type_).name, value)
+            return [Json('"'), text, Json('"')] if quoted else [text]
+        if get_named_type(type_).name != "String" or not isinstance(list_type.of_type, GraphQLNonNull):
+            raise Declined("a list of anything but texts")
+        self._spend(_COST_OF_COUNTING)
+        return [Json("["), self.writer.texts(value, scope), Json("]")]
 
     def gather(self, inner: Scope, scope: Scope, texts: Mapping[str, ColumnElement[Any]]) -> FromClause:
         """Return the SELECT of a scope as a subquery of another, which counts what it has counted."""
@@ -228,105 +212,38 @@ class Compiler:
                 *(count.label(level) for level, count in inner.counts.items()),
             )
             .select_from(inner.source)
-            .lateral(self.writer.name("found_"))
+            .lateral(self.source("found_"))
         )
         scope.count_below(found.c, inner.counts)
         scope.join(found)
         return found
 
-    def _lookup(
-        self,
-        meaning: Lookup,
-        definition: StrawberryField,
-        field: GraphQLField,
-        details: list[FieldDetails],
-        scope: Scope,
-    ) -> list[Part]:
-        name = self.writer.name("key_")
+    def source(self, prefix: str) -> str:
+        """Return the name of another SELECT in the statement."""
+        self._spend(_COST_OF_SOURCE)
+        return self.writer.name(prefix)
 
-        def read(variables: VariableValues, viewer: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
-            key = _understood(meaning.key, viewer, **self._arguments(definition, field, details, variables))
-            return None, {name: key}
+    def type_named(self, name: str) -> GraphQLObjectType:
+        """Return the object type of this name."""
+        type_: GraphQLObjectType = self._schema._schema.type_map[name]
+        return type_
 
-        self._bind(read, anew=True)
-        rows = _with_key(meaning.statement(self._viewer), name).subquery(self.writer.name("rows_"))
-        inner = Scope(self.writer.name("level_"), rows)
-        parts = self.object(object_type(field.type), self.selected(field.type, details), rows.c, inner)
-        text = func.coalesce(func.string_agg(self.writer.text(parts, inner.level), EMPTY), NULL)
-        return [self.gather(inner, scope, {"text": text}).c.text]
-
-    def _pages(
-        self,
-        meaning: Pages,
-        definition: StrawberryField,
-        field: GraphQLField,
-        details: list[FieldDetails],
-        columns: Columns,
-        scope: Scope,
-    ) -> list[Part]:
-        prefix = self.writer.name("page_")
-
-        def chosen(variables: VariableValues) -> tuple[Any, Callable[[Any], Any], PageRequest]:
-            arguments = self._arguments(definition, field, details, variables)
-            page = [arguments.pop(name, None) for name in ("first", "after", "last", "before")]
-            criteria, ordering = meaning.choose(**arguments)
-            return criteria, ordering, requested_page(ordering(criteria), *page)
-
-        def read(variables: VariableValues, _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
-            criteria, _ordering, request = _understood(chosen, variables)
-            return shape_of(criteria, request), values_of(prefix, criteria, request)
-
-        self._bind(read, anew=_uses_variables(details))
-        criteria, ordering, request = chosen(self._operation.variables)
-        criteria = bound_criteria(prefix, criteria)
-        request = bound_request(prefix, ordering(criteria), request)
-        listing = _understood(meaning.listing, self._viewer, criteria)
-        if columns is not None:
-            listing = self._nested(listing, meaning, columns)
-        selection = self.selected(field.type, details)
-        page = Page(self, listing, request, counts_others=self._counts_others(field, selection))
-        return self._connection(page, object_type(field.type), selection, scope)
-
-    def _nested(self, listing: Listing, meaning: Pages, columns: Columns) -> Listing:
-        """Return the listing of what belongs to a row, and is shown with it."""
-        assert meaning.relation is not None, "a nested connection says how it relates to its row"
-        shown = True if meaning.shown is None else meaning.shown(self._viewer, columns)
-        condition = shown if isinstance(shown, ColumnElement) else true() if shown else false()
-        conditions = [*listing.conditions, meaning.relation(columns.id), condition]
-        return Listing(listing.statement.correlate(columns.id.table), conditions)
-
-    def _counts_others(self, field: GraphQLField, selection: Selection) -> bool:
-        """Tell whether the connection is asked for rows beyond its page."""
-        connection = object_type(field.type)
-        asked = (details for details in selection.values() if details[0].node.name.value == "pageInfo")
-        names = {
-            sub[0].node.name.value
-            for details in asked
-            for sub in self.selected(connection.fields["pageInfo"].type, details).values()
-        }
-        return not names.isdisjoint({"hasNextPage", "hasPreviousPage"})
-
-    def _connection(self, page: Page, connection: GraphQLObjectType, selection: Selection, scope: Scope) -> list[Part]:
-        """Return the parts of a connection. Its page is read once, whatever is asked of it."""
-        fields = [(key, page.field(connection, selected)) for key, selected in selection.items()]
-        found = self.gather(page.scope, scope, page.texts) if page.texts else None
-        return json_object((key, parts(found, scope)) for key, parts in fields)
-
-    def _arguments(
-        self, definition: StrawberryField, field: GraphQLField, details: list[FieldDetails], variables: VariableValues
-    ) -> dict[str, Any]:
-        values = _understood(get_argument_values, field, details[0].node, variables)
+    def arguments(self, asked: Asked, variables: VariableValues) -> dict[str, Any]:
+        """Return the arguments of a field as its resolver gets them; Refused where they are no good."""
+        values = understood(get_argument_values, asked.field, asked.details[0].node, variables)
         registry = self._schema.schema_converter.scalar_registry
-        return convert_arguments(values, definition.arguments, registry, self._schema.config)
+        return convert_arguments(values, asked.definition.arguments, registry, self._schema.config)
 
-    def _bind(
+    def bind(
         self, read: Callable[[VariableValues, Viewer | None], tuple[Any, Mapping[str, Any]]], *, anew: bool
-    ) -> None:
-        shape, values = read(self._operation.variables, self._asking)
+    ) -> Any:
+        """Bind arguments, for each request anew or once; return their shape."""
+        shape, values = read(self.variables, self._asking)
         if anew:
-            self._sites.append(Site(shape, read))
+            self.sites.append(Site(shape, read))
         else:
             self._constants.update(values)
+        return shape
 
 
 class _Named(dict[str, Any]):
@@ -342,33 +259,8 @@ def _constants(compiled: Any) -> dict[str, Any]:
     }
 
 
-def _with_key(statement: Any, name: str) -> Any:
-    """Return the statement for one key, the parameter of this name, instead of the array `:keys`: Postgres would
-    plan the search for an array anew each time (0.4 ms, where the search itself takes 0.06)."""
-    key = bindparam(name, type_=Uuid(), required=False)
-
-    def replacement(node: Any) -> Any:
-        is_any_key = isinstance(node, CollectionAggregate) and any(part is KEYS for part in visitors.iterate(node))
-        return key if is_any_key else None
-
-    replaced: Any = visitors.replacement_traverse(statement, {}, replacement)  # type: ignore[call-overload]  # its types know no statement
-    return replaced
-
-
-def _understood(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Call what checks arguments; what it refuses is declined, so that the ordinary lane tells why."""
-    try:
-        return function(*arguments, **named)
-    except (RequestError, GraphQLError) as refusal:
-        raise Refused("refused arguments") from refusal
-
-
 def _refuse_directives(details: list[FieldDetails]) -> None:
     for detail in details:
         directives = {directive.name.value for directive in detail.node.directives or ()}
         if detail.defer_usage is not None or directives - _UNDERSTOOD_DIRECTIVES:
             raise Declined("a directive")
-
-
-def _uses_variables(details: list[FieldDetails]) -> bool:
-    return any("$" in print_ast(argument) for argument in details[0].node.arguments or ())

@@ -20,7 +20,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from app.database import Database
 from app.graphql.compiled.compiler import Operation, compile_plan
-from app.graphql.compiled.plans import Declined, Plan, Refused
+from app.graphql.compiled.plans import Declined, NoPlan, OtherShape, Plan
 from app.graphql.compiled.statements import ROOT
 from app.security.viewer import Viewer
 
@@ -32,11 +32,11 @@ _MAX_LIST = 100  # items of a list in the variables, whose shapes are part of a 
 
 @dataclass
 class _Document:
-    """A valid query, and the plans that have been made of it: None for what was declined."""
+    """A valid query, and the plans that have been made of it."""
 
     operation: OperationDefinitionNode
     fragments: Mapping[str, FragmentDefinitionNode]
-    plans: OrderedDict[Any, Plan | None] = field(default_factory=OrderedDict)
+    plans: OrderedDict[Any, Plan | NoPlan] = field(default_factory=OrderedDict)
 
 
 class CompiledLane:
@@ -64,8 +64,7 @@ class CompiledLane:
         if not isinstance(values, VariableValues):
             return None
         try:
-            plan = self._plan(document, values, viewer)
-            parameters = plan.parameters(values, viewer)
+            plan, parameters = self._plan(document, values, viewer)
         except Declined:
             return None
         row = await self._database.driver_row(plan.sql, parameters)
@@ -94,39 +93,48 @@ class CompiledLane:
         fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
         return _Document(operation, fragments)
 
-    def _plan(self, document: _Document, variables: VariableValues, viewer: Viewer | None) -> Plan:
-        """Return the plan for the kind of viewer and the shape of the variables; Declined where there is none."""
-        kind = None if viewer is None else viewer.is_superuser
-        key = (kind, _shape(variables.coerced))
-        if key not in document.plans:
-            document.plans[key] = self._compile(document, variables, viewer)
-            if len(document.plans) > _PLANS_KEPT:
-                document.plans.popitem(last=False)
-        document.plans.move_to_end(key)
-        plan = document.plans[key]
-        if plan is None:
-            raise Declined("as before")
-        return plan
+    def _plan(self, document: _Document, variables: VariableValues, viewer: Viewer | None) -> tuple[Plan, list[Any]]:
+        """Return the plan for the kind of viewer and the shape of the variables, and its parameters; Declined where
+        there is none.
 
-    def _compile(self, document: _Document, variables: VariableValues, viewer: Viewer | None) -> Plan | None:
-        """Return a new plan, None where there can be none; Refused where there may be one for other values."""
-        try:
-            return compile_plan(self._schema, Operation(document.operation, document.fragments, variables), viewer)
-        except Refused:
-            raise
-        except Declined:
-            return None
+        That is nearly always the plan with this key. Where it reads arguments of another shape than those it was made
+        for, an id of another type for one, what it reads is added to the key, and there is the plan for those."""
+        key: Any = (None if viewer is None else viewer.is_superuser, _shape(variables.coerced))
+        while True:
+            plan = self._kept(document, key, variables, viewer)
+            try:
+                parameters = plan.parameters(variables, viewer)
+            except OtherShape as other:
+                key = (key, other.found)
+                continue
+            assert isinstance(plan, Plan), "what is no plan has declined"
+            return plan, parameters
+
+    def _kept(self, document: _Document, key: Any, variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
+        """Return the plan with this key, which is made where there is none."""
+        plans = document.plans
+        if key not in plans:
+            plans[key] = compile_plan(
+                self._schema, Operation(document.operation, document.fragments, variables), viewer
+            )
+            if len(plans) > _PLANS_KEPT:
+                plans.popitem(last=False)
+        plans.move_to_end(key)
+        return plans[key]
 
 
 def _shape(value: Any) -> Any:
     """Return what of the variables may change a statement: which there are, and what is no mere value.
 
-    Whole numbers are the sizes of pages, which stand in the statement."""
+    Whole numbers are the sizes of pages, which stand in the statement; a list of texts is a value, whatever its length.
+    What a field makes of its arguments is looked at again where they are bound."""
     match value:
         case dict():
             return tuple((name, _shape(item)) for name, item in value.items())
         case list() if len(value) > _MAX_LIST:
             raise Declined("a long list")
+        case list() if all(type(item) is str for item in value):
+            return frozenset(_shape(item) for item in value)
         case list():
             return tuple(_shape(item) for item in value)
         case str() if type(value) is str:

@@ -3,7 +3,7 @@
 A field without a resolver whose name is a column's means that column; a field that says nothing else is declined.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from strawberry.types.field import StrawberryField
 
 from app.models import Base
 from app.pagination import Listing, Ordering, Relation
-from app.security.viewer import Viewer
+from app.security.viewer import Access, Viewer
 
 _KEY = "in_sql"
 
@@ -23,7 +23,7 @@ Columns = Any
 
 @dataclass(frozen=True)
 class Scalar:
-    """An expression over the row; where `shown` does not hold, null."""
+    """An expression over the row, an array of texts for a list of them; where `shown` does not hold, null."""
 
     expression: Callable[[Columns], ColumnElement[Any]]
     shown: Callable[[Viewer | None, Columns], Any] | None = None
@@ -57,12 +57,14 @@ class Rows:
 @dataclass(frozen=True)
 class Pages:
     """A connection: `choose` takes its filter and order to criteria and what orders them; a nested one has a
-    relation to the row, and may be empty for viewers to whom the row does not show it."""
+    relation to the row, and may be empty for viewers to whom the row does not show it. Others than those with
+    access are answered with an error."""
 
     choose: Callable[..., tuple[Any, Callable[[Any], Ordering]]]
     listing: Callable[[Viewer | None, Any], Listing]
     relation: Relation | None = None
     shown: Callable[[Viewer | None, Columns], Any] | None = None
+    access: Access = Access.ANYONE
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,16 @@ class Lookup:
     key: Callable[..., UUID | None]
 
 
-Meaning = Scalar | Embedded | Reference | Rows | Pages | Lookup
+@dataclass(frozen=True)
+class Nodes:
+    """Rows of several types: the arguments tell the name of the type and the key of each that is wanted, and each
+    type has a statement that finds its rows by `:keys`."""
+
+    statements: Mapping[str, Callable[[Viewer | None], Select[Any]]]
+    ids: Callable[..., Sequence[tuple[str, UUID]]]
+
+
+Meaning = Scalar | Embedded | Reference | Rows | Pages | Lookup | Nodes
 
 
 def in_sql(meaning: Meaning) -> dict[str, Meaning]:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetails
-from sqlalchemy import ColumnElement, FromClause, Integer, Text, cast, func
+from graphql.execution.values import VariableValues
+from sqlalchemy import ColumnElement, FromClause, Integer, Text, cast, false, func, true
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from app.graphql.compiled.meaning import Columns
+from app.errors import RequestError
+from app.graphql.compiled.binding import (
+    Asked,
+    Selection,
+    bound_criteria,
+    bound_request,
+    shape_of,
+    understood,
+    values_of,
+)
+from app.graphql.compiled.meaning import Columns, Pages
 from app.graphql.compiled.plans import Declined, object_type
 from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as
+from app.graphql.connections import requested_page
 from app.pagination import CURSOR_VALUE, Listing, PageRequest, constant, paginate
+from app.security.viewer import Viewer, require
 
 if TYPE_CHECKING:
     from app.graphql.compiled.compiler import Compiler
@@ -24,6 +37,68 @@ Made = Callable[[FromClause | None, Scope], list[Part]]
 """Makes the parts of a field in the scope around the page, once the page has been gathered there."""
 
 
+def pages(compiler: Compiler, meaning: Pages, asked: Asked, columns: Columns, scope: Scope) -> list[Part]:
+    """Return the parts of a connection. Its page is read once, whatever is asked of it."""
+    listing, request = _requested(compiler, meaning, asked)
+    if columns is not None:
+        listing = _nested(compiler, listing, meaning, columns)
+    connection = object_type(asked.type)
+    selection = compiler.selected(connection, asked.details)
+    page = Page(compiler, listing, request, counts_others=_counts_others(compiler, connection, selection))
+    fields = [(key, page.field(connection, selected)) for key, selected in selection.items()]
+    found = compiler.gather(page.scope, scope, page.texts) if page.texts else None
+    return json_object((key, parts(found, scope)) for key, parts in fields)
+
+
+def _requested(compiler: Compiler, meaning: Pages, asked: Asked) -> tuple[Listing, PageRequest]:
+    """Return the list and the page of it that are asked for, with parameters in the place of what is bound."""
+    prefix = compiler.writer.name("page_")
+
+    def chosen(variables: VariableValues) -> tuple[Any, Callable[[Any], Any], PageRequest]:
+        arguments = compiler.arguments(asked, variables)
+        page = [arguments.pop(name, None) for name in ("first", "after", "last", "before")]
+        criteria, ordering = meaning.choose(**arguments)
+        return criteria, ordering, requested_page(ordering(criteria), *page)
+
+    def read(variables: VariableValues, _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
+        criteria, _ordering, request = understood(chosen, variables)
+        return shape_of(criteria, request), values_of(prefix, criteria, request)
+
+    compiler.bind(read, anew=asked.uses_variables)
+    criteria, ordering, request = chosen(compiler.variables)
+    criteria = bound_criteria(prefix, criteria)
+    return _listing(compiler, meaning, criteria), bound_request(prefix, ordering(criteria), request)
+
+
+def _listing(compiler: Compiler, meaning: Pages, criteria: Any) -> Listing:
+    """Return the list as viewers like this one see it; Declined where it is not for them."""
+    try:
+        require(meaning.access, compiler.viewer)
+        return meaning.listing(compiler.viewer, criteria)
+    except RequestError as refusal:
+        raise Declined("not for this viewer") from refusal
+
+
+def _nested(compiler: Compiler, listing: Listing, meaning: Pages, columns: Columns) -> Listing:
+    """Return the listing of what belongs to a row, and is shown with it."""
+    assert meaning.relation is not None, "a nested connection says how it relates to its row"
+    shown = True if meaning.shown is None else meaning.shown(compiler.viewer, columns)
+    condition = shown if isinstance(shown, ColumnElement) else true() if shown else false()
+    conditions = [*listing.conditions, meaning.relation(columns.id), condition]
+    return Listing(listing.statement.correlate(columns.id.table), conditions)
+
+
+def _counts_others(compiler: Compiler, connection: GraphQLObjectType, selection: Selection) -> bool:
+    """Tell whether the connection is asked for rows beyond its page."""
+    asked = (details for details in selection.values() if details[0].node.name.value == "pageInfo")
+    names = {
+        sub[0].node.name.value
+        for details in asked
+        for sub in compiler.selected(connection.fields["pageInfo"].type, details).values()
+    }
+    return not names.isdisjoint({"hasNextPage", "hasPreviousPage"})
+
+
 class Page:
     """The page of one connection. Fields add to `texts` what its SELECT returns."""
 
@@ -32,7 +107,7 @@ class Page:
         self._listing = listing
         self._request = request
         statement = listing.statement.where(*listing.conditions)
-        name = compiler.writer.name("rows_")
+        name = compiler.source("rows_")
         if counts_others:  # by one row too many, which is numbered to be left out
             self._rows = paginate(statement, request).add_columns(self._number().label(_NUMBER)).lateral(name)
             wanted = self._rows.c[_NUMBER] <= constant(request.limit)
@@ -65,7 +140,7 @@ class Page:
     def _total(self, scope: Scope) -> ColumnElement[int]:
         """Return the number of rows on all pages, counted once however often it is asked for."""
         if self._counted is None:
-            counted = self._listing.total().lateral(self._compiler.writer.name("total_"))
+            counted = self._listing.total().lateral(self._compiler.source("total_"))
             scope.join(counted)
             (self._counted,) = counted.c
         return self._counted

@@ -30,6 +30,14 @@ class Site:
     read: Callable[[VariableValues, Viewer | None], tuple[Any, Mapping[str, Any]]]
 
 
+class OtherShape(Exception):
+    """Arguments of another shape than those that a plan was made for; `found` tells which, and where."""
+
+    def __init__(self, *found: Any) -> None:
+        super().__init__(*found)
+        self.found = found
+
+
 @dataclass(frozen=True)
 class Plan:
     """A statement, where its parameters come from, and what makes the response out of its row."""
@@ -42,14 +50,32 @@ class Plan:
     template: Template
 
     def parameters(self, variables: VariableValues, viewer: Viewer | None) -> list[Any]:
-        """Return the statement's parameters; Declined where the arguments have another shape by now."""
-        values = {**self.constants, VIEWER: viewer.id if viewer else None}
-        for site in self.sites:
-            shape, bound = site.read(variables, viewer)
-            if shape != site.shape:
-                raise Refused("arguments of another shape")
-            values.update(bound)
+        """Return the statement's parameters; OtherShape where it is not made for these arguments."""
+        values = {**self.constants, VIEWER: viewer.id if viewer else None, **_bound(self.sites, variables, viewer)}
         return [values[name] for name in self.names]
+
+
+@dataclass(frozen=True)
+class NoPlan:
+    """What was declined, and the arguments that had been read by then: for others there may be a plan."""
+
+    sites: Sequence[Site]
+
+    def parameters(self, variables: VariableValues, viewer: Viewer | None) -> list[Any]:
+        """Raise Declined; OtherShape where it is not known of these arguments."""
+        _bound(self.sites, variables, viewer)
+        raise Declined("as before")
+
+
+def _bound(sites: Sequence[Site], variables: VariableValues, viewer: Viewer | None) -> Mapping[str, Any]:
+    """Return the values that the sites bind; OtherShape at the first whose arguments have another shape."""
+    values: dict[str, Any] = {}
+    for number, site in enumerate(sites):
+        shape, bound = site.read(variables, viewer)
+        if shape != site.shape:
+            raise OtherShape(number, shape)
+        values.update(bound)
+    return values
 
 
 def object_type(type_: GraphQLOutputType) -> GraphQLObjectType:

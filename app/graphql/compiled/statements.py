@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import groupby
 from typing import Any
 
@@ -24,6 +23,7 @@ from app.graphql.compiled.text import QUOTE
 from app.pagination import constant
 
 ROOT = "root"
+_UTC = literal_column("'UTC'", Text)
 _MOMENT = literal_column('\'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"\'', Text)
 
 
@@ -88,10 +88,12 @@ class Scope:
     def count_below(self, columns: Any, levels: Iterable[str]) -> None:
         """Count levels by the sums of what a subquery has counted."""
         for level in levels:
-            below = columns[level]
-            self.counts[level] = (
-                below if self.level == ROOT else func.coalesce(self.aggregate(func.sum(below)), constant(0))
-            )
+            self.count_each(level, columns[level])
+
+    def count_each(self, level: str, number: ColumnElement[int]) -> None:
+        """Count a level by the sum of what it has at each row."""
+        at_root = self.level == ROOT
+        self.counts[level] = number if at_root else func.coalesce(self.aggregate(func.sum(number)), constant(0))
 
 
 class Writer:
@@ -116,7 +118,7 @@ class Writer:
                 pieces.append(_literal(json.replace('"', QUOTE)))
             else:
                 pieces += (part for part in group if not isinstance(part, Json))
-        return reduce(lambda left, right: left.concat(right), pieces)
+        return _joined(pieces)
 
     def optional(self, parts: Iterable[Part], present: ColumnElement[Any], scope: Scope) -> ColumnElement[str]:
         """Return the parts as one text, or `null` in the rows where `present` is null."""
@@ -124,10 +126,26 @@ class Writer:
         scope.count_present(level, present)
         return func.coalesce(self.text(parts, level), NULL)
 
+    def texts(self, array: ColumnElement[Any], scope: Scope) -> ColumnElement[str]:
+        """Return the texts of an array, each in quotes, between commas."""
+        level, number = self.name("texts_"), func.cardinality(array)
+        scope.count_each(level, number)
+        self.quotes[level] = 2
+        between = func.array_to_string(array, _literal(f"{QUOTE},{QUOTE}"))
+        return case((number > constant(0), _joined([_QUOTE, between, _QUOTE])), else_=EMPTY)
+
     def rows(self, scope: Scope, parts: Iterable[Part], order: Sequence[Any]) -> ColumnElement[str]:
         """Return the text of all rows of a scope, between commas."""
         row = self.text(parts, scope.level)
         return func.coalesce(scope.aggregate(func.string_agg(row, aggregate_order_by(_COMMA, *order))), EMPTY)
+
+
+def _joined(texts: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
+    """Return the texts one after the other, joined half by half: to add one at a time copies all before it."""
+    if len(texts) == 1:
+        return texts[0]
+    middle = len(texts) // 2
+    return _joined(texts[:middle]).concat(_joined(texts[middle:]))
 
 
 def _literal(text: str) -> ColumnElement[str]:
@@ -137,6 +155,7 @@ def _literal(text: str) -> ColumnElement[str]:
 EMPTY = _literal("")
 _COMMA = _literal(",")
 NULL = _literal("null")
+_QUOTE = _literal(QUOTE)
 
 
 def shown_as(kind: str, value: ColumnElement[Any]) -> tuple[ColumnElement[str], bool]:
@@ -146,7 +165,7 @@ def shown_as(kind: str, value: ColumnElement[Any]) -> tuple[ColumnElement[str], 
     if kind == "Boolean":
         return case((value, _literal("true")), else_=_literal("false")), False
     if kind == "DateTime":
-        return func.to_char(func.timezone("UTC", value), _MOMENT, type_=Text), True
+        return func.to_char(func.timezone(_UTC, value), _MOMENT, type_=Text), True
     return (value if isinstance(value.type, Text) else cast(value, Text)), True
 
 

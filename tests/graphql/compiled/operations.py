@@ -26,9 +26,10 @@ from app.graphql.schema import schema_sdl
 SCHEMA = build_schema(schema_sdl())
 DEPTH = 7  # a list of nodes takes three levels: the connection, its nodes, their fields
 FIELDS = 14
-ROOTS = ["product", "products", "store", "stores", "order", "orders", "user", "viewer"]
-NOT_COMPILED = ["node", "nodes", "users", "auditEntries", "__schema"]
-ORDERED = {"Store": "ID-asc", "Product": "ID-asc", "Order": "DATE-desc"}
+ROOTS = ["product", "products", "store", "stores", "order", "orders", "user", "viewer", "node", "nodes"]
+SUPERUSERS = ["users", "auditEntries"]
+NODES = ["User", "Store", "Product", "Order", "OrderItem", "AuditEntry"]
+ORDERED = {"Store": "ID-asc", "Product": "ID-asc", "Order": "DATE-desc", "AuditEntry": "ID-desc"}
 TEXTS: Mapping[str, Sequence[Any]] = {
     "search": [
         "apple",
@@ -47,6 +48,7 @@ TEXTS: Mapping[str, Sequence[Any]] = {
     "country": ["DE", "ch", "XX", ""],
     "city": ["berlin", "zurich", 'C"ity\\', " "],
     "currency": ["EUR", "usd", "XXX", "\x7f"],
+    "operation": ["updateStore", 'odd "operation" \\', " placeOrder ", "", "no such thing", "a\0"],
     "Decimal": [0, "10.00", "0.01", "9999999999.99", "-1", "1e3", "10.005", "1" * 30, "1e400"],
     "DateTime": ["2026-01-01T00:00:00Z", "2026-01-01T01:30:00.000001+00:30", "0001-01-01T00:00:00Z", "yesterday"],
 }
@@ -97,7 +99,7 @@ class Generator:
 
     def operation(self) -> Operation:
         """Return the operation."""
-        roots = [NOT_COMPILED if self.rarely(25) else ROOTS for _ in range(1 + self.below(2))]
+        roots = [self.roots() for _ in range(1 + self.below(2))]
         query_type = SCHEMA.query_type
         assert query_type is not None
         selected = [self.selected(query_type, self.choice(names), DEPTH) for names in roots]
@@ -110,6 +112,12 @@ class Generator:
         head = f"query {name or ''}{declared} " if name or declared else ""
         return Operation("\n".join([f"{head}{{ {body} }}", *definitions]), self.variables, name)
 
+    def roots(self) -> Sequence[str]:
+        """Return root fields to choose from; only rarely those which nearly everyone is refused."""
+        if self.rarely(50):
+            return ["__schema"]
+        return SUPERUSERS if self.rarely(8) else ROOTS
+
     def selection(self, type_: GraphQLNamedType, depth: int) -> str:
         """Return a selection set of the type, in braces."""
         fields = self.object(type_).fields if type_.name != "Node" else {"id": ...}
@@ -120,7 +128,7 @@ class Generator:
 
     def part(self, type_: GraphQLNamedType, fields: list[str], depth: int) -> list[str]:
         """Return a field or a fragment; rarely a field twice, with two selections to be merged."""
-        if depth > 1 and self.left > 0 and self.rarely(6):
+        if depth > 1 and self.left > 0 and self.rarely(6) is not (type_.name == "Node"):
             return [self.fragment(type_, depth)]
         if self.rarely(12) or type_.name == "Node":
             return [self.choice(["__typename", "id" if type_.name == "Node" else "kind: __typename"])]
@@ -157,8 +165,8 @@ class Generator:
 
     def fragment(self, type_: GraphQLNamedType, depth: int) -> str:
         """Return a fragment's spread, or one inline."""
-        interfaces = [] if type_.name == "Node" else [one.name for one in self.object(type_).interfaces]
-        on = self.choice([type_.name, *interfaces])
+        related = NODES if type_.name == "Node" else [one.name for one in self.object(type_).interfaces]
+        on = self.choice([type_.name, *related])
         known = [name for name, (condition, _) in self.fragments.items() if condition == on]
         match self.below(4):
             case 0:
@@ -259,15 +267,20 @@ class Generator:
         if kind == "ID":
             if self.rarely(25):
                 return self.choice(BAD_IDS)
-            expected = "Store" if name == "storeId" else hint.removesuffix("s").capitalize()
             ids = self.samples.ids
-            return self.choice(ids[expected if expected in ids and not self.rarely(30) else "Product"])
+            return self.choice(ids[self.expected(name, hint) if not self.rarely(30) else "Product"])
         if name in ("after", "before"):
             of_type, _, order = hint.partition(" ")
             cursors = self.samples.cursors.get((of_type, order), ())
             return self.choice(cursors) if cursors and not self.rarely(25) else self.choice(BAD_CURSORS)
         texts = TEXTS.get(name) or TEXTS.get(kind) or TEXTS["search"]
         return self.choice(texts[:4]) if not self.rarely(3) else self.choice(texts)
+
+    def expected(self, name: str, hint: str) -> str:
+        """Return the type whose id is expected of an argument of this name, of the field that is the hint."""
+        if name in ("storeId", "actorId"):
+            return {"storeId": "Store", "actorId": "User"}[name]
+        return self.choice(NODES) if name == "entityId" or hint in ("node", "nodes") else hint.capitalize()
 
     def variable(self, type_: Any, name: str, hint: str) -> Value:
         """Return a variable: given, null, left out, and with or without a default."""

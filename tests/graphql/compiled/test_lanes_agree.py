@@ -21,6 +21,8 @@ LISTS = {
     "stores": ("Store", ["ID-asc", "NAME-asc", "NAME-desc", "CREATED_AT-asc", "CREATED_AT-desc"]),
     "products": ("Product", ["ID-asc", "NAME-asc", "NAME-desc", "PRICE-asc", "PRICE-desc", "CREATED_AT-asc"]),
     "orders": ("Order", ["DATE-desc", "DATE-asc"]),
+    "users": ("User", ["ID-asc"]),
+    "auditEntries": ("AuditEntry", ["ID-desc"]),
 }
 
 

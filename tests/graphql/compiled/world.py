@@ -1,6 +1,6 @@
 """A market with everything that could make two lanes differ: odd texts, deleted rows, nulls, ties, and many viewers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from app.graphql.ids import global_id
-from app.models import Order, OrderStatus, Product, Store, User
+from app.models import AuditEntry, Base, Order, OrderStatus, Product, Store, User
 from tests.market import Market, gid
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,6 +76,12 @@ async def populate(market: Market) -> Population:
         for order, product in zip(orders[:3], products[-3:], strict=True)
     ]
     users = [user for user in (*viewers.values(), gone_owner) if user]
+    actors = [owner, superuser, None, gone_customer] * 3
+    changed = [stores[0], products[0], orders[0], customer, stores[5], None] * 2
+    entries = [
+        await _entry(market, number, actor, entity)
+        for number, (actor, entity) in enumerate(zip(actors, changed, strict=True))
+    ]
     return Population(
         viewers,
         {
@@ -83,7 +89,8 @@ async def populate(market: Market) -> Population:
             "Store": _ids(stores),
             "Product": _ids(products),
             "Order": _ids(orders),
-            "OrderItem": tuple(items),
+            "OrderItem": (*items, global_id("OrderItem", UUID(int=0))),
+            "AuditEntry": _ids(entries),
         },
     )
 
@@ -135,6 +142,19 @@ async def _order(market: Market, number: int, customer: User, products: list[Pro
     )
 
 
-def _ids(rows: list[User] | list[Store] | list[Product] | list[Order]) -> tuple[str, ...]:
+async def _entry(market: Market, number: int, actor: User | None, entity: Base | None) -> AuditEntry:
+    return await market.add(
+        AuditEntry(
+            actor_id=actor.id if actor else None,
+            operation=("updateStore", 'odd "operation" \\', "placeOrder")[number % 3],
+            entity_type=type(entity).__name__ if entity else None,
+            entity_id=entity.id if entity else None,
+            fields=NAMES[: number % 4] if number < 10 else [""],
+            request_id=NAMES[number],
+        )
+    )
+
+
+def _ids(rows: Sequence[Base]) -> tuple[str, ...]:
     kind = type(rows[0]).__name__
     return (*(gid(row) for row in rows), global_id(kind, UUID(int=0)))
