@@ -52,7 +52,7 @@ def main(
         pin=pin,
     )
     size = Size(stores, products, orders)
-    with _server() as url:
+    with database_server() as url:
         outcome, about = asyncio.run(run(url, DATABASE, course, size))
     typer.echo("\n" + printed(about, course, outcome))
     if json_file is not None:
@@ -76,7 +76,7 @@ async def run(server_url: str, name: str, course: Course, size: Size) -> tuple[O
 
 
 @contextmanager
-def _server() -> Iterator[str]:
+def database_server() -> Iterator[str]:
     """Yield the URL of the server of DATABASE_URL, or of an embedded one of the benchmarks' own."""
     url = load_settings().database_url
     if url is not None:

@@ -11,14 +11,17 @@ from dataclasses import replace
 import asyncpg
 import pytest
 import typer
+from graphql import parse, validate
 from sqlalchemy import make_url
 
 from app.dev.bulk import Size
+from app.graphql.schema import schema
 from benchmarks import processes
 from benchmarks.__main__ import chosen, run
 from benchmarks.contestants import APP, CONTESTANTS, SQL, TUTORIAL, variant
 from benchmarks.figures import Measurement, Series, percentile, ratio, ratio_to
 from benchmarks.load import BadAnswer, body_of
+from benchmarks.memory import query
 from benchmarks.race import Course
 from benchmarks.report import printed, raw
 from benchmarks.scenarios import SCENARIOS, essence
@@ -144,3 +147,10 @@ def test_names_are_chosen_or_refused() -> None:
     assert chosen(CONTESTANTS, "") == [APP, TUTORIAL, SQL]
     with pytest.raises(typer.BadParameter, match="nobody"):
         chosen(CONTESTANTS, "app,nobody")
+
+
+def test_the_queries_that_memory_is_measured_with_are_valid_and_all_different() -> None:
+    queries = [query(number) for number in range(200)]
+
+    assert len(set(queries)) == 200
+    assert not any(validate(schema._schema, parse(text)) for text in queries)
