@@ -54,7 +54,7 @@ async def _send(connection: Connection, numbers: Iterator[int], token: str) -> N
 
 def main(
     different: Annotated[int, typer.Option(min=1, help="How many different queries.")] = 20_000,
-    same: Annotated[int, typer.Option(min=0, help="How many queries then, the same ones again and again.")] = 40_000,
+    same: Annotated[int, typer.Option(min=0, help="How many queries then, the same ones again and again.")] = 20_000,
 ) -> None:
     """Tell what the server holds after each block of queries; on what the race is run on."""
     with database_server() as url:
