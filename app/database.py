@@ -160,6 +160,11 @@ class UnitOfWork:
             driver = await self._driven()
             return await driver.fetch(statement.sql, *statement.arguments(values), record_class=Record)
 
+    async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
+        """Run one statement of the driver's own, and return its first row."""
+        async with self._one_at_a_time:
+            return await (await self._driven()).fetchrow(sql, *parameters)
+
     async def execute_each(self, statement: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a prepared statement for each of these rows, in one round trip."""
         async with self._one_at_a_time:

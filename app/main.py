@@ -51,7 +51,8 @@ def create_app(configuration: Settings | None = None, database: Database | None 
             await connection.close()
         return PlainTextResponse("ready")
 
-    contexts = Contexts(opened, configuration)
+    lane = CompiledLane(schema, opened) if configuration.compiled_lane else None
+    contexts = Contexts(opened, configuration, lane)
     app = FastAPI(
         title="Orders API",
         lifespan=lifespan,
@@ -66,5 +67,4 @@ def create_app(configuration: Settings | None = None, database: Database | None 
             Route(GRAPHQL_PATH, GraphQLView(schema, contexts, with_graphiql=configuration.graphiql)),
         ],
     )
-    lane = CompiledLane(schema, opened) if configuration.compiled_lane else None
     return GraphQLEndpoint(app, GRAPHQL_PATH, schema, contexts, lane)

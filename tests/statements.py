@@ -38,11 +38,15 @@ class Statements(list[str]):
 @contextmanager
 def _recorded_by_driver(statements: list[str]) -> Iterator[None]:
     """Record what goes past SQLAlchemy."""
-    fetch, execute_each = UnitOfWork.fetch, UnitOfWork.execute_each
+    fetch, driver_row, execute_each = UnitOfWork.fetch, UnitOfWork.driver_row, UnitOfWork.execute_each
 
     async def recorded_fetch(self: UnitOfWork, statement: Prepared, **values: Any) -> Any:
         statements.append(statement.sql)
         return await fetch(self, statement, **values)
+
+    async def recorded_driver_row(self: UnitOfWork, sql: str, parameters: Any) -> Any:
+        statements.append(sql)
+        return await driver_row(self, sql, parameters)
 
     async def recorded_execute_each(self: UnitOfWork, statement: Prepared, rows: Any) -> None:
         statements.append(statement.sql)
@@ -50,6 +54,7 @@ def _recorded_by_driver(statements: list[str]) -> Iterator[None]:
 
     with (
         patch.object(UnitOfWork, "fetch", recorded_fetch),
+        patch.object(UnitOfWork, "driver_row", recorded_driver_row),
         patch.object(UnitOfWork, "execute_each", recorded_execute_each),
     ):
         yield

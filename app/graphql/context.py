@@ -18,6 +18,7 @@ from app.security.viewer import Viewer, logged_in
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from app.graphql.compiled.lane import CompiledLane
     from app.graphql.loaders import Loaders
 
 
@@ -33,6 +34,8 @@ class Context:
     refused_token: Unauthenticated | None = None
     idempotent_request: IdempotentRequest | None = None
     explanation: Explanation | None = None
+    lane: CompiledLane | None = None
+    """Reads what a mutation returns."""
 
     def __post_init__(self) -> None:
         self.begin()

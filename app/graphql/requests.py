@@ -9,6 +9,7 @@ from starlette.types import Message, Receive
 
 from app.database import Database
 from app.errors import Unauthenticated
+from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
 from app.graphql.explain import HEADER, Explanation
 from app.idempotency import service as idempotency
@@ -28,10 +29,11 @@ class Operation(NamedTuple):
 class Contexts:
     """Makes the context of an operation out of a request's headers."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, lane: CompiledLane | None = None) -> None:
         secret_key = settings.secret_key.get_secret_value()
         self._database = database
         self._settings = settings
+        self._lane = lane
         self._access_tokens = AccessTokens(secret_key, timedelta(minutes=settings.access_token_minutes))
         self._idempotency_secrets = idempotency.Secrets.of(secret_key)
 
@@ -62,6 +64,7 @@ class Contexts:
             viewer,
             refusal,
             explanation=self.explanation(headers, viewer),
+            lane=self._lane,
         )
 
     def make_idempotent(self, context: Context, headers: Headers, operation: Operation) -> None:

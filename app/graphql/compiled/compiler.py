@@ -34,9 +34,9 @@ from app.graphql.compiled.meaning import (
     meaning_of,
 )
 from app.graphql.compiled.page import pages
-from app.graphql.compiled.plans import VIEWER, Declined, NoPlan, Plan, Refused, Site, object_type
-from app.graphql.compiled.rows import lookup, nodes, reference, rows
-from app.graphql.compiled.statements import ROOT, Json, Part, Scope, Writer, json_object, shown_as
+from app.graphql.compiled.plans import NODE_KEY, ROOT, VIEWER, Declined, NoPlan, Plan, Refused, Site, object_type
+from app.graphql.compiled.rows import lookup, nodes, reference, rows, with_the_key
+from app.graphql.compiled.statements import Json, Part, Scope, Writer, json_object, shown_as
 from app.graphql.compiled.text import Template
 from app.security.viewer import Viewer
 
@@ -61,12 +61,29 @@ class Operation(NamedTuple):
 def compile_plan(schema: Any, operation: Operation, viewer: Viewer | None) -> Plan | NoPlan:
     """Return the plan of an operation for viewers like this one; Refused where there may be one for other values."""
     compiler = Compiler(schema, operation, viewer)
+    return _attempted(compiler, compiler.plan)
+
+
+def compile_node(
+    schema: Any,
+    operation: Operation,
+    viewer: Viewer | None,
+    type_: GraphQLObjectType,
+    statement: Callable[[Viewer | None], Any],
+    details: list[FieldDetails],
+) -> Plan | NoPlan:
+    """Return the plan of the object with the key NODE_KEY, as it is selected by a field that returns it."""
+    compiler = Compiler(schema, operation, viewer)
+    return _attempted(compiler, lambda: compiler.node_plan(type_, statement, details))
+
+
+def _attempted(compiler: "Compiler", plan: Callable[[], Plan]) -> Plan | NoPlan:
     try:
-        return compiler.plan()
+        return plan()
     except Refused:
         raise
-    except Declined:
-        return NoPlan(tuple(compiler.sites))
+    except Declined as reason:
+        return NoPlan(str(reason), tuple(compiler.sites))
 
 
 class Compiler:
@@ -92,7 +109,18 @@ class Compiler:
         scope = Scope(ROOT, None)
         query: GraphQLObjectType = self._schema._schema.query_type
         data = self.object(query, self._root_selection(query), None, scope)
-        text = self.writer.text([Json('{"data":'), *data, Json("}")], ROOT)
+        return self._planned([Json('{"data":'), *data, Json("}")], scope)
+
+    def node_plan(
+        self, type_: GraphQLObjectType, statement: Callable[[Viewer | None], Any], details: list[FieldDetails]
+    ) -> Plan:
+        """Return the plan of the object that the statement finds by the key NODE_KEY."""
+        scope = Scope(ROOT, None)
+        return self._planned(with_the_key(self, statement(self.viewer), NODE_KEY, type_, details, scope), scope)
+
+    def _planned(self, parts: list[Part], scope: Scope) -> Plan:
+        """Return the plan of the statement that returns these parts as one text."""
+        text = self.writer.text(parts, ROOT)
         levels = tuple(scope.counts)
         statement: Any = select(text.label("text"), *(scope.counts[level] for level in levels))
         if scope.source is not None:

@@ -1,42 +1,47 @@
 """The compiled lane itself: it answers the queries that it understands, and leaves the others to the ordinary lane."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
+from time import perf_counter
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from graphql import (
     FragmentDefinitionNode,
     GraphQLError,
+    GraphQLObjectType,
     OperationDefinitionNode,
     OperationType,
+    VariableNode,
+    Visitor,
     get_operation_ast,
     parse,
     validate,
+    visit,
 )
+from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.values import VariableValues, get_variable_values
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from app.database import Database
-from app.graphql.compiled.compiler import Operation, compile_plan
-from app.graphql.compiled.plans import Declined, NoPlan, OtherShape, Plan
-from app.graphql.compiled.statements import ROOT
+from app.database import Database, UnitOfWork
+from app.graphql.compiled.cache import Cache
+from app.graphql.compiled.compiler import Operation, compile_node, compile_plan
+from app.graphql.compiled.meaning import Nodes, meaning_of
+from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans
+from app.graphql.explain import Explanation
 from app.security.viewer import Viewer
 
 _DOCUMENTS_KEPT = 500
-_PLANS_KEPT = 20  # of one document: its variables can have many shapes
 _MAX_QUERY = 10_000  # characters; longer ones are not worth the memory
-_MAX_LIST = 100  # items of a list in the variables, whose shapes are part of a plan's key
+# Characters of the statements that are kept; one of a document, parsed, takes the memory of twenty.
+_STATEMENTS_KEPT = 20_000_000
+_WEIGHT_OF_QUERY = 20
 
 
-@dataclass
-class _Document:
+class _Document(NamedTuple):
     """A valid query, and the plans that have been made of it."""
 
     operation: OperationDefinitionNode
-    fragments: Mapping[str, FragmentDefinitionNode]
-    plans: OrderedDict[Any, Plan | NoPlan] = field(default_factory=OrderedDict)
+    plans: Plans
 
 
 class CompiledLane:
@@ -45,7 +50,9 @@ class CompiledLane:
     def __init__(self, schema: Any, database: Database) -> None:
         self._schema = schema
         self._database = database
-        self._documents: OrderedDict[tuple[str, str | None], _Document | None] = OrderedDict()
+        self._documents: Cache[tuple[str, str | None], _Document | str] = Cache(_DOCUMENTS_KEPT, _STATEMENTS_KEPT)
+        self._payloads: Cache[tuple[Any, ...], _Document] = Cache(_DOCUMENTS_KEPT, _STATEMENTS_KEPT)
+        self._node = _meaning_of_node(schema._schema.query_type)
 
     async def execute(
         self,
@@ -53,93 +60,113 @@ class CompiledLane:
         query: str | None,
         variables: Mapping[str, Any] | None,
         operation_name: str | None,
+        explanation: Explanation | None = None,
     ) -> bytes | None:
         """Return the response to a query; None, before anything ran, where the ordinary lane must answer."""
-        document = self._document(query, operation_name) if query and len(query) <= _MAX_QUERY else None
-        if document is None:
+        try:
+            plan, parameters = self._prepared(viewer, query, variables, operation_name)
+        except Declined as reason:
+            if explanation is not None:
+                explanation.declined = str(reason)
             return None
+        begun = perf_counter()
+        row = await self._database.driver_row(plan.sql, parameters)
+        if explanation is not None:
+            explanation.lane = "compiled"
+            explanation.add(plan.sql, perf_counter() - begun)
+        return plan.rendered(row)
+
+    def reads(self, type_: GraphQLObjectType) -> bool:
+        """Tell whether objects of this type can be read by their keys."""
+        return self._node is not None and type_.name in self._node.statements
+
+    async def node(
+        self,
+        work: UnitOfWork,
+        viewer: Viewer | None,
+        operation: Operation,
+        type_: GraphQLObjectType,
+        details: list[FieldDetails],
+        key: UUID,
+    ) -> bytes | None:
+        """Return the JSON of an object that a mutation returns, read within its transaction; None where it is not
+        understood, or the viewer could not look the object up."""
+        # The operation is kept with its plans, or another might get its id.
+        cached = (type_.name, id(operation.definition), *(id(detail.node) for detail in details))
+        plans = self._payloads.get(cached, lambda: self._payload(operation, type_, details)).plans
+        try:
+            plan, parameters = plans.find(operation.variables, viewer, {NODE_KEY: key})
+        except Declined:
+            return None
+        self._payloads.weigh(cached, plans.weight)
+        text = plan.rendered(await work.driver_row(plan.sql, parameters))
+        return None if text == b"null" else text
+
+    def _prepared(
+        self, viewer: Viewer | None, query: str | None, variables: Mapping[str, Any] | None, operation_name: str | None
+    ) -> tuple[Plan, list[Any]]:
+        """Return the plan for a request, and its parameters; Declined where there is none."""
+        if not query or len(query) > _MAX_QUERY:
+            raise Declined("the document is missing or too long")
+        cached = (query, operation_name)
+        document = self._documents.get(cached, lambda: self._read(query, operation_name))
+        if isinstance(document, str):
+            raise Declined(document)
         values = get_variable_values(
             self._schema._schema, document.operation.variable_definitions or (), dict(variables or {})
         )
         if not isinstance(values, VariableValues):
-            return None
-        try:
-            plan, parameters = self._plan(document, values, viewer)
-        except Declined:
-            return None
-        row = await self._database.driver_row(plan.sql, parameters)
-        return plan.template.render(row["text"], dict(zip((*plan.levels, ROOT), (*row[1:], 1), strict=True)))
+            raise Declined("the variables are not valid")
+        found = document.plans.find(values, viewer)
+        self._documents.weigh(cached, _WEIGHT_OF_QUERY * len(query) + document.plans.weight)
+        return found
 
-    def _document(self, query: str, operation_name: str | None) -> _Document | None:
-        key = (query, operation_name)
-        if key in self._documents:
-            self._documents.move_to_end(key)
-            return self._documents[key]
-        document = self._documents[key] = self._read(query, operation_name)
-        if len(self._documents) > _DOCUMENTS_KEPT:
-            self._documents.popitem(last=False)
-        return document
-
-    def _read(self, query: str, operation_name: str | None) -> _Document | None:
+    def _read(self, query: str, operation_name: str | None) -> _Document | str:
+        """Return the document, or why it is none that could be compiled."""
         try:
-            document = parse(query)
+            document = parse(query, no_location=True)
         except GraphQLError:
-            return None
+            return "the document is malformed"
         operation = get_operation_ast(document, operation_name)
         if operation is None or operation.operation is not OperationType.QUERY or operation.directives:
-            return None
+            return "the operation is not a query, or not a plain one"
         if validate(self._schema._schema, document):
-            return None
+            return "the document is not valid"
         fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-        return _Document(operation, fragments)
 
-    def _plan(self, document: _Document, variables: VariableValues, viewer: Viewer | None) -> tuple[Plan, list[Any]]:
-        """Return the plan for the kind of viewer and the shape of the variables, and its parameters; Declined where
-        there is none.
+        def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
+            return compile_plan(self._schema, Operation(operation, fragments, variables), viewer)
 
-        That is nearly always the plan with this key. Where it reads arguments of another shape than those it was made
-        for, an id of another type for one, what it reads is added to the key, and there is the plan for those."""
-        key: Any = (None if viewer is None else viewer.is_superuser, _shape(variables.coerced))
-        while True:
-            plan = self._kept(document, key, variables, viewer)
-            try:
-                parameters = plan.parameters(variables, viewer)
-            except OtherShape as other:
-                key = (key, other.found)
-                continue
-            assert isinstance(plan, Plan), "what is no plan has declined"
-            return plan, parameters
+        return _Document(operation, Plans(compiled))
 
-    def _kept(self, document: _Document, key: Any, variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
-        """Return the plan with this key, which is made where there is none."""
-        plans = document.plans
-        if key not in plans:
-            plans[key] = compile_plan(
-                self._schema, Operation(document.operation, document.fragments, variables), viewer
-            )
-            if len(plans) > _PLANS_KEPT:
-                plans.popitem(last=False)
-        plans.move_to_end(key)
-        return plans[key]
+    def _payload(self, operation: Operation, type_: GraphQLObjectType, details: list[FieldDetails]) -> _Document:
+        """Return what will be the plans of what a root field of a mutation selects of a type."""
+        node, definition = self._node, operation.definition
+        assert node is not None, "the type can be read"
+
+        def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
+            now = operation._replace(variables=variables)
+            return compile_node(self._schema, now, viewer, type_, node.statements[type_.name], details)
+
+        return _Document(definition, Plans(compiled, used=_variables_within(operation, details)))
 
 
-def _shape(value: Any) -> Any:
-    """Return what of the variables may change a statement: which there are, and what is no mere value.
+def _meaning_of_node(query: GraphQLObjectType) -> Nodes | None:
+    """Return what `node` means: what can be looked up by its id can be read again after a mutation."""
+    field = query.fields.get("node")
+    meaning = field and meaning_of(field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF])
+    return meaning if isinstance(meaning, Nodes) else None
 
-    Whole numbers are the sizes of pages, which stand in the statement; a list of texts is a value, whatever its length.
-    What a field makes of its arguments is looked at again where they are bound."""
-    match value:
-        case dict():
-            return tuple((name, _shape(item)) for name, item in value.items())
-        case list() if len(value) > _MAX_LIST:
-            raise Declined("a long list")
-        case list() if all(type(item) is str for item in value):
-            return frozenset(_shape(item) for item in value)
-        case list():
-            return tuple(_shape(item) for item in value)
-        case str() if type(value) is str:
-            return bool(value.strip())
-        case Decimal() | datetime():
-            return type(value)
-        case _:
-            return value
+
+def _variables_within(operation: Operation, details: list[FieldDetails]) -> set[str]:
+    """Return the names of the variables that a selection uses, or its fragments may use."""
+    used: set[str] = set()
+
+    class Collector(Visitor):
+        def enter_variable(self, node: VariableNode, *_: Any) -> None:
+            used.add(node.name.value)
+
+    for node in (*(detail.node.selection_set for detail in details), *operation.fragments.values()):
+        if node is not None:
+            visit(node, Collector())
+    return used

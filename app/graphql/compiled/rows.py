@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLList, GraphQLNonNull, GraphQLObjectType, get_nullable_type
+from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.values import VariableValues
 from sqlalchemy import ColumnElement, FromClause, TableValuedAlias, Text, Uuid, bindparam, case, column, func
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -74,7 +75,9 @@ def lookup(compiler: Compiler, meaning: Lookup, asked: Asked, scope: Scope) -> l
         return None, {name: understood(meaning.key, viewer, **compiler.arguments(asked, variables))}
 
     compiler.bind(read, anew=True)
-    return _with_the_key(compiler, meaning.statement(compiler.viewer), name, object_type(asked.type), asked, scope)
+    return with_the_key(
+        compiler, meaning.statement(compiler.viewer), name, object_type(asked.type), asked.details, scope
+    )
 
 
 def nodes(compiler: Compiler, meaning: Nodes, asked: Asked, scope: Scope) -> list[Part]:
@@ -94,17 +97,17 @@ def _one_node(compiler: Compiler, meaning: Nodes, asked: Asked, scope: Scope) ->
 
     type_name = compiler.bind(read, anew=asked.uses_variables)
     statement = meaning.statements[type_name](compiler.viewer)
-    return _with_the_key(compiler, statement, name, compiler.type_named(type_name), asked, scope)
+    return with_the_key(compiler, statement, name, compiler.type_named(type_name), asked.details, scope)
 
 
-def _with_the_key(
-    compiler: Compiler, statement: Any, name: str, type_: GraphQLObjectType, asked: Asked, scope: Scope
+def with_the_key(
+    compiler: Compiler, statement: Any, name: str, type_: GraphQLObjectType, details: list[FieldDetails], scope: Scope
 ) -> list[Part]:
     """Return the parts of the row that a statement finds by the key which is the parameter of this name."""
     key = bindparam(name, type_=Uuid(), required=False)
     found = _keyed(statement, key).subquery(compiler.source("rows_"))
     inner = Scope(compiler.writer.name("level_"), found)
-    parts = compiler.object(type_, compiler.selected(type_, asked.details), found.c, inner)
+    parts = compiler.object(type_, compiler.selected(type_, details), found.c, inner)
     text = func.coalesce(func.string_agg(compiler.writer.text(parts, inner.level), EMPTY), NULL)
     return [compiler.gather(inner, scope, {"text": text}).c.text]
 

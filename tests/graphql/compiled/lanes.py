@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.database import Database
 from app.graphql.compiled.lane import CompiledLane
+from app.graphql.compiled.plans import NoPlan, Plan
 from app.main import create_app
 from app.models import User
 from app.settings import Settings
@@ -56,6 +57,12 @@ class Lanes:
         """The compiled lane that has answered last."""
         assert self.watch.lane is not None
         return self.watch.lane
+
+    def plans(self) -> list[Plan | NoPlan]:
+        """The plans of the document that was asked for last."""
+        document = list(self.lane()._documents)[-1]
+        assert not isinstance(document, str), document
+        return list(document.plans)
 
     async def ask(
         self,

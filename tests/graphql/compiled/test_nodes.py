@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.graphql.compiled import lane
-from app.graphql.compiled.plans import NoPlan, Plan
+from app.graphql.compiled import plans
 from tests.graphql.compiled.lanes import Lanes
 from tests.graphql.compiled.operations import NODES as TYPES
 from tests.graphql.compiled.world import Population
@@ -38,13 +37,6 @@ REFUSED = [
     [f"Store_{KEY}", f"Product_{KEY}\n"],
     [f"Store_{KEY}"] * 101,
 ]
-
-
-def plans(lanes: Lanes) -> list[Plan | NoPlan]:
-    """Return the plans of the one document that was asked for."""
-    (document,) = lanes.lane()._documents.values()
-    assert document is not None
-    return list(document.plans.values())
 
 
 @pytest.mark.parametrize("type_name", TYPES)
@@ -113,18 +105,18 @@ async def test_a_plan_serves_all_ids_of_a_type_and_those_of_no_other(lanes: Lane
             for id in population.ids[type_name][:3]:
                 assert (await lanes.agree(NODE, {"id": id}, user=superuser)).was_compiled
 
-    assert len(plans(lanes)) == len(TYPES)
+    assert len(lanes.plans()) == len(TYPES)
 
 
 async def test_a_plan_serves_any_number_of_ids_in_any_order(lanes: Lanes, population: Population) -> None:
     stores, products = population.ids["Store"], population.ids["Product"]
     for ids in ([*stores, *products], [products[0], stores[0]], [*products, stores[1], stores[1]]):
         assert (await lanes.agree(NODES, {"ids": ids})).was_compiled
-    assert len(plans(lanes)) == 1
+    assert len(lanes.plans()) == 1
 
     for fewer in (stores[:1], stores, ()):
         assert (await lanes.agree(NODES, {"ids": fewer})).was_compiled
-    assert len(plans(lanes)) == 3
+    assert len(lanes.plans()) == 3
 
 
 async def test_plans_for_types_are_forgotten_as_others_are(lanes: Lanes, population: Population) -> None:
@@ -132,7 +124,7 @@ async def test_plans_for_types_are_forgotten_as_others_are(lanes: Lanes, populat
         chosen = [population.ids[type_name][0] for bit, type_name in enumerate(TYPES) if bits >> bit & 1]
         assert (await lanes.agree(NODES, {"ids": chosen}, user=population.viewers["owner"])).was_compiled
 
-    assert len(plans(lanes)) == lane._PLANS_KEPT
+    assert len(lanes.plans()) == plans._PLANS_KEPT
 
 
 async def test_ids_of_several_fields_choose_a_plan_together(lanes: Lanes, population: Population) -> None:
@@ -153,7 +145,7 @@ async def test_a_type_that_is_not_compiled_does_not_spoil_the_others(lanes: Lane
             answers = await lanes.agree(query, {"id": population.ids[type_name][0]})
             assert answers.was_compiled is compiled
 
-    assert len(plans(lanes)) == 2
+    assert len(lanes.plans()) == 2
 
 
 @pytest.mark.parametrize("name", FOR_SUPERUSERS)
@@ -176,10 +168,10 @@ async def test_the_audit_trail_is_filtered_by_one_plan(lanes: Lanes, population:
     for type_name in ("Store", "Product", "Order", "User"):
         filter = {"entityId": population.ids[type_name][0], "operation": "updateStore"}
         assert (await lanes.agree(query, {"filter": filter}, user=superuser)).was_compiled
-    assert len(plans(lanes)) == 1
+    assert len(lanes.plans()) == 1
 
     for actor in population.ids["User"]:
         assert (await lanes.agree(query, {"filter": {"actorId": actor}}, user=superuser)).was_compiled
     for wrong in ({"actorId": population.ids["Store"][0]}, {"entityId": "x"}, {"operation": "a\0"}):
         assert (await lanes.agree(query, {"filter": wrong}, user=superuser)).has_errors
-    assert len(plans(lanes)) == 2
+    assert len(lanes.plans()) == 2
