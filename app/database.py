@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from time import perf_counter
 from typing import Any, cast
 
 from asyncpg import (
@@ -14,7 +15,7 @@ from asyncpg import (
 from asyncpg import Connection as DriverConnection
 from asyncpg.connection import LoggedQuery
 from asyncpg.transaction import Transaction
-from sqlalchemy import Executable, PoolProxiedConnection, Row, make_url
+from sqlalchemy import Executable, PoolProxiedConnection, Row, event, make_url
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -122,6 +123,35 @@ Observe = Callable[[str, float], None]
 """Is told of each statement, and how many seconds it took."""
 
 
+class Observation:
+    """Tells of the statements on a connection: of SQLAlchemy's, and of those that the driver runs without it."""
+
+    def __init__(self, observe: Observe, connection: AsyncConnection, driver: "DriverConnection[Any]") -> None:
+        self._observe = observe
+        self._connection = connection.sync_connection
+        self._driver = driver
+        self._begun = 0.0
+        event.listen(self._connection, "before_cursor_execute", self._begin)
+        event.listen(self._connection, "after_cursor_execute", self._tell)
+        driver.add_query_logger(self._tell_of_driver)
+
+    async def end(self) -> None:
+        """Tell of no more."""
+        await asyncio.sleep(0)  # the driver tells of a statement a moment after it
+        event.remove(self._connection, "before_cursor_execute", self._begin)
+        event.remove(self._connection, "after_cursor_execute", self._tell)
+        self._driver.remove_query_logger(self._tell_of_driver)
+
+    def _begin(self, *_: Any) -> None:
+        self._begun = perf_counter()
+
+    def _tell(self, _: Any, __: Any, statement: str, *___: Any) -> None:
+        self._observe(statement, perf_counter() - self._begun)
+
+    def _tell_of_driver(self, query: LoggedQuery) -> None:
+        self._observe(query.query, query.elapsed)
+
+
 class UnitOfWork:
     """The connection of one operation, taken at its first statement: plain reads for a query, one transaction
     for a mutation. Statements run one after the other, whichever dataloaders send them at once.
@@ -136,6 +166,7 @@ class UnitOfWork:
         """What parts of the application note about this operation, as in a session of SQLAlchemy."""
         self._database = database
         self._observe = observe
+        self._observation: Observation | None = None
         self._connection: AsyncConnection | None = None
         self._driver: DriverConnection[Any] | None = None
         self._transaction: Transaction | None = None
@@ -234,7 +265,8 @@ class UnitOfWork:
                 await connection.invalidate()  # nobody knows what state it is in
                 raise
             finally:
-                await self._end_observation()
+                if self._observation is not None:
+                    await self._observation.end()
                 await connection.close()
 
     async def close(self) -> None:
@@ -245,15 +277,6 @@ class UnitOfWork:
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
             await (transaction.commit() if commit else transaction.rollback())
-
-    async def _end_observation(self) -> None:
-        if self._observe is not None and self._driver is not None:
-            await asyncio.sleep(0)  # the driver tells of a statement a moment after it
-            self._driver.remove_query_logger(self._tell)
-
-    def _tell(self, query: LoggedQuery) -> None:
-        if self._observe is not None:
-            self._observe(query.query, query.elapsed)
 
     async def _begun(self) -> Transaction:
         """Begin a transaction, or a savepoint in the one that there is."""
@@ -268,7 +291,7 @@ class UnitOfWork:
         if self._connection is None:
             self._connection = await self._database.connect()
             if self._observe is not None:
-                (await self._driven()).add_query_logger(self._tell)
+                self._observation = Observation(self._observe, self._connection, await self._driven())
         return self._connection
 
     async def _driven(self) -> "DriverConnection[Any]":

@@ -50,6 +50,10 @@ class _KeptOpen:
     async def execute(self, *arguments: Any) -> Any:
         return await self._connection.execute(*arguments)
 
+    @property
+    def sync_connection(self) -> Any:
+        return self._connection.sync_connection
+
     async def get_raw_connection(self) -> Any:
         return await self._connection.get_raw_connection()
 

@@ -1,7 +1,9 @@
 """GraphQL over HTTP. A JSON POST is answered here, before the application's routing: in the compiled lane if it can be,
 else in the ordinary one. Everything else goes on to Strawberry's view: GET, GraphiQL, and what is malformed."""
 
-from typing import cast
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
 import orjson
@@ -24,11 +26,21 @@ from app.errors import Unauthenticated
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
+from app.graphql.explain import Explanation
 from app.graphql.requests import Contexts, Operation, operation_of, read_body
 from app.graphql.responses import EncodedResult, encode
 from app.graphql.schema import Schema
 
 log = structlog.get_logger(__name__)
+
+
+class _Answer(NamedTuple):
+    """The response to an operation, and what the log tells of it."""
+
+    body: bytes
+    lane: str
+    codes: Sequence[Any] = ()
+    replayed: bool = False
 
 
 class GraphQLEndpoint:
@@ -55,32 +67,40 @@ class GraphQLEndpoint:
 
     async def _answer(self, headers: Headers, operation: Operation, send: Send) -> bool:
         """Answer the operation in one of the lanes; False where there is nothing to execute."""
-        request_id = uuid4().hex
-        body = await self._compiled(headers, operation, request_id)
-        if body is not None:
-            await _send_json(send, body, request_id)
-            return True
-        result = await self._executed(headers, operation, request_id)
-        if result is not None:
-            await _send_json(send, result.body, request_id, replayed=result.replayed)
-        return result is not None
+        begun, request_id = perf_counter(), uuid4().hex
+        explanation = self._contexts.explanation(headers)
+        answer = await self._compiled(headers, operation, request_id, explanation)
+        if answer is None:
+            answer = await self._executed(headers, operation, request_id, explanation)
+        if answer is None:
+            return False
+        await _send_json(send, answer.body, request_id, replayed=answer.replayed)
+        _log(request_id, operation, answer.lane, perf_counter() - begun, answer.codes)
+        return True
 
-    async def _compiled(self, headers: Headers, operation: Operation, request_id: str) -> bytes | None:
-        """Return the response to a query, None where the ordinary lane must answer."""
+    async def _compiled(
+        self, headers: Headers, operation: Operation, request_id: str, explanation: Explanation | None
+    ) -> _Answer | None:
+        """Return the answer to a query, None where the ordinary lane must answer."""
         if self._lane is None:
             return None
         try:
-            return await self._lane.execute(self._contexts.viewer(headers), *operation)
+            body = await self._lane.execute(self._contexts.viewer(headers), *operation, explanation)
         except Unauthenticated:
             return None
         except Exception:
             # The ordinary lane may answer all the same, and if it cannot it says so as it always does.
             log.exception("compiled lane failed", request_id=request_id)
             return None
+        if body is None:
+            return None
+        return _Answer(body if explanation is None else explanation.added_to(body), "compiled")
 
-    async def _executed(self, headers: Headers, operation: Operation, request_id: str) -> EncodedResult | None:
-        """Return the result of the ordinary lane; None where the document has no such operation."""
-        context = self._contexts.context(headers, request_id)
+    async def _executed(
+        self, headers: Headers, operation: Operation, request_id: str, explanation: Explanation | None
+    ) -> _Answer | None:
+        """Return the answer of the ordinary lane; None where the document has no such operation."""
+        context = self._contexts.context(headers, request_id, explanation)
         self._contexts.make_idempotent(context, headers, operation)
         try:
             result = await self._schema.execute(
@@ -92,7 +112,8 @@ class GraphQLEndpoint:
             )
         except (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError):
             return None
-        return result if isinstance(result, EncodedResult) else encode(result)
+        encoded = result if isinstance(result, EncodedResult) else encode(result)
+        return _Answer(encoded.body, "ordinary", _codes(result), replayed=encoded.replayed)
 
 
 class GraphQLView(GraphQL[Context, None]):
@@ -121,7 +142,9 @@ class GraphQLView(GraphQL[Context, None]):
         """Execute the operation of a request; with an idempotency key, once."""
         operation = Operation(request_data.query, request_data.variables, request_data.operation_name)
         self._contexts.make_idempotent(context, request.headers, operation)
+        begun = perf_counter()
         result = await super().execute_single(request, request_adapter, sub_response, context, root_value, request_data)
+        _log(context.request_id, operation, "ordinary", perf_counter() - begun, _codes(result))
         if isinstance(result, EncodedResult) and result.replayed:
             sub_response.headers["Idempotency-Replayed"] = "true"
         return result
@@ -162,3 +185,19 @@ async def _send_json(send: Send, body: bytes, request_id: str, *, replayed: bool
         headers.append((b"idempotency-replayed", b"true"))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _codes(result: ExecutionResult) -> Sequence[Any]:
+    return [(error.extensions or {}).get("code") for error in result.errors or ()]
+
+
+def _log(request_id: str, operation: Operation, lane: str, seconds: float, codes: Sequence[Any]) -> None:
+    """Tell of an operation that was answered; its values and its document stay untold."""
+    log.info(
+        "operation",
+        request_id=request_id,
+        name=operation.name,
+        lane=lane,
+        milliseconds=round(seconds * 1000, 2),
+        codes=codes,
+    )

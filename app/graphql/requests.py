@@ -1,5 +1,6 @@
 """What a request over HTTP holds for its operation: the document, who asks, and what the operation will work with."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -42,14 +43,17 @@ class Contexts:
         token = _bearer_token(headers)
         return None if token is None else self._access_tokens.read(token)
 
-    def explanation(self, headers: Headers, viewer: Viewer | None) -> Explanation | None:
+    def explanation(self, headers: Headers) -> Explanation | None:
         """Return what is to explain the operation: to superusers, and to anyone in development, if they ask."""
         if HEADER not in headers:
             return None
-        may_ask = self._settings.app_env is Environment.DEVELOPMENT or (viewer is not None and viewer.is_superuser)
-        return Explanation() if may_ask else None
+        with suppress(Unauthenticated):
+            viewer = self.viewer(headers)
+            is_superuser = viewer is not None and viewer.is_superuser
+            return Explanation() if is_superuser or self._settings.app_env is Environment.DEVELOPMENT else None
+        return None
 
-    def context(self, headers: Headers, request_id: str) -> Context:
+    def context(self, headers: Headers, request_id: str, explanation: Explanation | None = None) -> Context:
         """Return what the operation works with; a token that is no good is refused where a login is needed."""
         viewer, refusal = None, None
         try:
@@ -63,7 +67,7 @@ class Contexts:
             request_id,
             viewer,
             refusal,
-            explanation=self.explanation(headers, viewer),
+            explanation=explanation,
             lane=self._lane,
         )
 

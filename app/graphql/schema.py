@@ -147,6 +147,8 @@ class Schema(strawberry.Schema):
                 result = encode(result)
                 await context.idempotent_request.keep(work.session, result.body)
             await work.finish(commit=result.data is not None)
+            if context.explanation is not None:
+                result.extensions = {**(result.extensions or {}), "explain": context.explanation.shown()}
         except Exception as failure:
             raise_transaction_conflict(failure)
             error = presentable(GraphQLError(str(failure), original_error=failure), context.request_id)
