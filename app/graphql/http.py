@@ -4,7 +4,6 @@ else in the ordinary one. Everything else goes on to Strawberry's view: GET, Gra
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, NamedTuple, cast
-from uuid import uuid4
 
 import orjson
 import structlog
@@ -21,6 +20,7 @@ from strawberry.http.base import BaseRequestProtocol
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
+from uuid_utils import uuid7
 
 from app.errors import Unauthenticated
 from app.graphql import graphiql
@@ -67,7 +67,7 @@ class GraphQLEndpoint:
 
     async def _answer(self, headers: Headers, operation: Operation, send: Send) -> bool:
         """Answer the operation in one of the lanes; False where there is nothing to execute."""
-        begun, request_id = perf_counter(), uuid4().hex
+        begun, request_id = perf_counter(), uuid7().hex
         explanation = self._contexts.explanation(headers)
         answer = await self._compiled(headers, operation, request_id, explanation)
         if answer is None:
@@ -125,7 +125,7 @@ class GraphQLView(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return what the operation works with."""
-        request_id = uuid4().hex
+        request_id = uuid7().hex
         if isinstance(response, Response):
             response.headers["X-Request-ID"] = request_id
         return self._contexts.context(request.headers, request_id)

@@ -15,13 +15,12 @@ from graphql import (
     is_leaf_type,
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
-from graphql.execution.values import VariableValues, get_argument_values
+from graphql.execution.values import VariableValues
 from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import asyncpg
 from strawberry.schema.schema_converter import GraphQLCoreConverter
-from strawberry.types.arguments import convert_arguments
 
-from app.graphql.compiled.binding import Asked, Selection, understood
+from app.graphql.compiled.binding import Arguments, Asked, Selection
 from app.graphql.compiled.meaning import (
     Columns,
     Embedded,
@@ -256,11 +255,9 @@ class Compiler:
         type_: GraphQLObjectType = self._schema._schema.type_map[name]
         return type_
 
-    def arguments(self, asked: Asked, variables: VariableValues) -> dict[str, Any]:
-        """Return the arguments of a field as its resolver gets them; Refused where they are no good."""
-        values = understood(get_argument_values, asked.field, asked.details[0].node, variables)
-        registry = self._schema.schema_converter.scalar_registry
-        return convert_arguments(values, asked.definition.arguments, registry, self._schema.config)
+    def arguments(self, asked: Asked) -> Arguments:
+        """Return what reads the arguments of a field."""
+        return Arguments(asked, self._schema)
 
     def bind(
         self, read: Callable[[VariableValues, Viewer | None], tuple[Any, Mapping[str, Any]]], *, anew: bool

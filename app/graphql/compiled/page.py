@@ -52,10 +52,10 @@ def pages(compiler: Compiler, meaning: Pages, asked: Asked, columns: Columns, sc
 
 def _requested(compiler: Compiler, meaning: Pages, asked: Asked) -> tuple[Listing, PageRequest]:
     """Return the list and the page of it that are asked for, with parameters in the place of what is bound."""
-    prefix = compiler.writer.name("page_")
+    prefix, reader = compiler.writer.name("page_"), compiler.arguments(asked)
 
     def chosen(variables: VariableValues) -> tuple[Any, Callable[[Any], Any], PageRequest]:
-        arguments = compiler.arguments(asked, variables)
+        arguments = reader.read(variables)
         page = [arguments.pop(name, None) for name in ("first", "after", "last", "before")]
         criteria, ordering = meaning.choose(**arguments)
         return criteria, ordering, requested_page(ordering(criteria), *page)

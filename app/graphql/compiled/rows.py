@@ -69,10 +69,10 @@ def rows(compiler: Compiler, meaning: Rows, asked: Asked, columns: Columns, scop
 
 def lookup(compiler: Compiler, meaning: Lookup, asked: Asked, scope: Scope) -> list[Part]:
     """Return the parts of the row with the key that the arguments and the viewer tell."""
-    name = compiler.writer.name("key_")
+    name, arguments = compiler.writer.name("key_"), compiler.arguments(asked)
 
     def read(variables: VariableValues, viewer: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
-        return None, {name: understood(meaning.key, viewer, **compiler.arguments(asked, variables))}
+        return None, {name: understood(meaning.key, viewer, **arguments.read(variables))}
 
     compiler.bind(read, anew=True)
     return with_the_key(
@@ -89,10 +89,10 @@ def nodes(compiler: Compiler, meaning: Nodes, asked: Asked, scope: Scope) -> lis
 
 def _one_node(compiler: Compiler, meaning: Nodes, asked: Asked, scope: Scope) -> list[Part]:
     """Return the parts of what has a global id, whose type is the shape of the arguments."""
-    name = compiler.writer.name("key_")
+    name, arguments = compiler.writer.name("key_"), compiler.arguments(asked)
 
     def read(variables: VariableValues, _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
-        ((type_name, key),) = understood(meaning.ids, **compiler.arguments(asked, variables))
+        ((type_name, key),) = understood(meaning.ids, **arguments.read(variables))
         return type_name, {name: key}
 
     type_name = compiler.bind(read, anew=asked.uses_variables)
@@ -116,9 +116,10 @@ def _many_nodes(compiler: Compiler, meaning: Nodes, asked: Asked, scope: Scope) 
     """Return the parts of the list of what has global ids, each in its place; which types they are of is the shape
     of the arguments, whatever their number. Of each type the rows are looked up one by one, as references are."""
     names, keys = (compiler.writer.name(prefix) for prefix in ("types_", "keys_"))
+    arguments = compiler.arguments(asked)
 
     def read(variables: VariableValues, _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
-        ids = understood(meaning.ids, **compiler.arguments(asked, variables))
+        ids = understood(meaning.ids, **arguments.read(variables))
         types = [type_name for type_name, _ in ids]
         return tuple(sorted(set(types))), {names: types, keys: [key for _, key in ids]}
 
