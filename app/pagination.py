@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.errors import BadUserInput
+from app.sql import unforeseen
 
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
@@ -203,7 +204,7 @@ Relation = Callable[[ColumnElement[UUID]], ColumnElement[bool]]
 """The condition under which a row belongs to the parent with this key."""
 
 _parents = (
-    func.unnest(bindparam("parents", type_=ARRAY(Uuid)))
+    func.unnest(unforeseen(bindparam("parents", type_=ARRAY(Uuid))))
     .table_valued(column("id", Uuid), with_ordinality="position", name="parent")
     .render_derived()
 )

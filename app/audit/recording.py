@@ -1,7 +1,7 @@
 """Records what a mutation changes, while it does, and writes it down in the same transaction."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -43,49 +43,71 @@ class _Flushed:
         return Change(type(self.entity).__name__, self.entity.id, self.fields)
 
 
-def begin(work: UnitOfWork) -> None:
+@dataclass
+class Recording:
+    """What a root field of a mutation changes, by whom and in which request."""
+
+    operation: str
+    request_id: str
+    actor_id: UUID | None
+    changes: list[Change | _Flushed] = field(default_factory=list)
+    is_written: bool = False
+
+    def entry(self, change: Change | None) -> Mapping[str, Any]:
+        """Return the entry that tells of a change, or of none."""
+        return {
+            "id": uuid7(),
+            "actor_id": self.actor_id,
+            "operation": self.operation,
+            "entity_type": change and change.entity_type,
+            "entity_id": change and change.entity_id,
+            "fields": list(change.fields) if change else [],
+            "request_id": self.request_id,
+        }
+
+
+def begin(work: UnitOfWork, operation: str, request_id: str, actor_id: UUID | None) -> None:
     """Record from now on what is flushed; what was recorded before is forgotten."""
-    work.info[_RECORDING] = []
+    work.info[_RECORDING] = Recording(operation, request_id, actor_id)
 
 
-def note(within: AsyncSession | UnitOfWork, *changes: Change) -> None:
+def act_as(work: UnitOfWork, actor_id: UUID | None) -> None:
+    """Tell who does it, where that is known only by now."""
+    work.info[_RECORDING].actor_id = actor_id
+
+
+def note(session: AsyncSession, *changes: Change) -> None:
     """Record changes that no flush shows: those that go past the session, or concern a user's sessions."""
-    within.info.get(_RECORDING, []).extend(changes)
+    recording: Recording | None = session.info.get(_RECORDING)
+    if recording is not None:
+        recording.changes.extend(changes)
 
 
-async def write(
-    work: UnitOfWork, actor_id: UUID | None, operation: str, request_id: str, *, failed: bool = False
-) -> None:
+def written_within(work: UnitOfWork, change: Change) -> Mapping[str, Any]:
+    """Return the parameters of an entry that a statement writes together with the one change it tells of."""
+    recording: Recording = work.info[_RECORDING]
+    recording.is_written = True
+    return repository.parameters_of(recording.entry(change))
+
+
+async def write(work: UnitOfWork, *, failed: bool = False) -> None:
     """Write what was recorded, a line for each entity; where nothing was changed one line, unless it failed."""
     await work.flush()
-    changes: Sequence[Change | None] = _merged(work.info.pop(_RECORDING))
-    if failed and not changes:
+    recording: Recording = work.info.pop(_RECORDING)
+    changes: Sequence[Change | None] = _merged(recording.changes)
+    if not changes and (failed or recording.is_written):
         return
-    await repository.insert_all(
-        work,
-        [
-            {
-                "id": uuid7(),
-                "actor_id": actor_id,
-                "operation": operation,
-                "entity_type": change and change.entity_type,
-                "entity_id": change and change.entity_id,
-                "fields": list(change.fields) if change else [],
-                "request_id": request_id,
-            }
-            for change in changes or [None]
-        ],
-    )
+    await repository.insert_all(work, [recording.entry(change) for change in changes or [None]])
 
 
 @event.listens_for(SyncSession, "before_flush")
 def _record(session: SyncSession, *_: Any) -> None:
-    recorded = session.info.get(_RECORDING)
-    if recorded is None:
+    recording: Recording | None = session.info.get(_RECORDING)
+    if recording is None:
         return
     for entity in (*session.new, *session.dirty):
         if isinstance(entity, _RECORDED) and (fields := _changed_fields(entity)):
-            recorded.append(_Flushed(entity, fields))
+            recording.changes.append(_Flushed(entity, fields))
 
 
 def _changed_fields(entity: Any) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from app.sql import Prepared, select_all, table_of, with_key_in_array
 entries = table_of(AuditEntry).c
 
 _WRITTEN = ("id", "actor_id", "operation", "entity_type", "entity_id", "fields", "request_id")
-_INSERT = Prepared(insert(AuditEntry).values({name: bindparam(name) for name in _WRITTEN}))
+INSERT = insert(AuditEntry).values({name: bindparam(f"entry_{name}", type_=entries[name].type) for name in _WRITTEN})
+_INSERT = Prepared(INSERT)
 
 _LATEST_FIRST = Ordering(name="ID", descending=True, column=entries.id, key=entries.id)
 
@@ -58,6 +59,11 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
     return select_all(AuditEntry).where(with_key_in_array(entries.id), true() if is_superuser else false())
 
 
+def parameters_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters with which INSERT writes an entry."""
+    return {f"entry_{name}": row[name] for name in _WRITTEN}
+
+
 async def insert_all(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert entries."""
-    await work.execute_each(_INSERT, rows)
+    await work.execute_each(_INSERT, [parameters_of(row) for row in rows])

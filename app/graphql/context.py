@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -51,6 +52,11 @@ class Context:
         from app.graphql.loaders import Loaders  # the loaders make types, and types name this context
 
         return Loaders(self.work, self.viewer)
+
+    @property
+    def actor_id(self) -> UUID | None:
+        """Who is acting, for the audit trail."""
+        return self.viewer.id if self.viewer else None
 
     @property
     def session(self) -> AsyncSession:

@@ -29,11 +29,10 @@ class Savepoint(FieldExtension):
             await context.begin_field()
             if self.access is not Access.ANYONE:
                 require(self.access, context.known_viewer())
-            audit.begin(context.work)
+            audit.begin(context.work, info.field_name, context.request_id, context.actor_id)
             result = await next_(source, info, **kwargs)
-            actor_id = context.viewer.id if context.viewer else None
-            failed = isinstance(result, Error)
-            await audit.write(context.work, actor_id, info.field_name, context.request_id, failed=failed)
+            audit.act_as(context.work, context.actor_id)  # who has just logged in
+            await audit.write(context.work, failed=isinstance(result, Error))
             return result
 
 

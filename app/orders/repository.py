@@ -31,11 +31,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
+from app.audit import repository as audit
 from app.database import UnitOfWork
 from app.models import Order, OrderItem, OrderStatus, Product
 from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
-from app.sql import Prepared, Record, columns_of, select_all, table_of, with_key_in_array
+from app.sql import Prepared, Record, columns_of, select_all, table_of, unforeseen, with_key_in_array
 from app.stores import repository as stores
 
 orders = table_of(Order).c
@@ -210,8 +211,8 @@ _NEW_ITEM: Mapping[str, Any] = {
 
 
 def _placing() -> Prepared:
-    """Return the statement that inserts an order and its items, and takes from stock what they take from it."""
-    arrays = (bindparam(name, type_=ARRAY(type_)) for name, type_ in _NEW_ITEM.items())
+    """Return the statement that inserts an order and its items, takes from stock what they take, and tells of it."""
+    arrays = (unforeseen(bindparam(name, type_=ARRAY(type_))) for name, type_ in _NEW_ITEM.items())
     columns = (column(name, type_) for name, type_ in _NEW_ITEM.items())
     new = func.unnest(*arrays).table_valued(*columns).render_derived().alias("new")
     taken = (
@@ -224,19 +225,22 @@ def _placing() -> Prepared:
     placed = insert(Order).values(order).returning(*columns_of(Order)).cte("placed")
     given = select(placed.c.id, *(new.c[name] for name in _NEW_ITEM))
     inserted = insert(OrderItem).from_select(["order_id", *_NEW_ITEM], given).cte("inserted")
-    return Prepared(select(placed).add_cte(taken, inserted))
+    return Prepared(select(placed).add_cte(taken, inserted, audit.INSERT.cte("audited")))
 
 
 _PLACE = _placing()
 
 
-async def place(work: UnitOfWork, customer_id: UUID, items: Sequence[Mapping[str, Any]]) -> Record:
+async def place(
+    work: UnitOfWork, key: UUID, customer_id: UUID, items: Sequence[Mapping[str, Any]], entry: Mapping[str, Any]
+) -> Record:
     """Insert an order with these items, take what is to be taken from stock, and return the order.
 
-    The products are locked. It is one statement, as the one mutation that a shop lives on."""
+    The products are locked. It is one statement, with the entry in the audit trail: this is the mutation that a shop
+    lives on, and each round trip costs it a tenth of its time."""
     arrays = {name: [item[name] for item in items] for name in _NEW_ITEM if name != "id"}
     keys = [uuid7() for _ in items]
-    (order,) = await work.fetch(_PLACE, order_id=uuid7(), customer_id=customer_id, id=keys, **arrays)
+    (order,) = await work.fetch(_PLACE, order_id=key, customer_id=customer_id, id=keys, **arrays, **entry)
     return order
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
 
 from app.audit import recording as audit
 from app.database import UnitOfWork
@@ -52,9 +53,10 @@ async def place_order(work: UnitOfWork, viewer: Viewer, given: dict[str, Any]) -
         if key not in products:
             raise NotFound("Product", key)
     _refuse_shortages(quantities, products)
-    order = await repository.place(work, viewer.id, [_item(products[key], quantities[key]) for key in quantities])
-    audit.note(work, audit.Change("Order", order.id, ("customerId", "items")))
-    return order
+    items = [_item(products[key], quantity) for key, quantity in quantities.items()]
+    order_id = uuid7()
+    entry = audit.written_within(work, audit.Change("Order", order_id, ("customerId", "items")))
+    return await repository.place(work, order_id, viewer.id, items, entry)
 
 
 async def cancel_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:

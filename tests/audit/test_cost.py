@@ -50,12 +50,19 @@ async def test_a_line_is_one_statement_of_an_operation(shop: Shop, statements: S
     for operation in (
         update(shop.api, shop.owner, id=gid(shop.product), price="2"),
         stores.update(shop.api, shop.owner, shop.store),  # changes nothing
-        place(shop.api, shop.customer, item(shop.product)),
         shop.run(LOG_OUT, {"token": "unknown"}, None),
     ):
         statements.clear()
         await operation
         assert of_the_trail(statements) == ["INSERT INTO audit_entries"]
+
+
+async def test_the_line_of_an_order_is_written_with_it(shop: Shop, statements: Statements) -> None:
+    statements.clear()
+
+    await place(shop.api, shop.customer, item(shop.product))
+
+    assert of_the_trail(statements) == ["WITH taken AS"]
 
 
 async def test_what_failed_and_what_reads_costs_nothing(shop: Shop, statements: Statements) -> None:
