@@ -10,14 +10,13 @@ from alembic import command
 from sqlalchemy import NullPool, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from app.database import Database
 from app.dev.postgres import embedded_postgres
 from app.main import create_app
 from app.migrations import alembic_config
 from app.models import Base
 from app.settings import ROOT, Settings
 from tests.api import Api
-from tests.databases import SingleConnection, create_database, drop_database, rolled_back
+from tests.databases import SingleConnection, committing, create_database, drop_database, rolled_back
 from tests.market import Market
 from tests.statements import Statements
 
@@ -104,6 +103,6 @@ async def committed_market(committed_engine: AsyncEngine) -> AsyncIterator[Marke
 @pytest.fixture
 async def committed_api(committed_engine: AsyncEngine, settings: Settings) -> AsyncIterator[Api]:
     """The application as it is, each operation on a connection of its own."""
-    app = create_app(settings, Database(committed_engine))
+    app = create_app(settings, committing(committed_engine))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
         yield Api(client, settings)

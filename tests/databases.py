@@ -41,6 +41,11 @@ class SingleConnection(Database):
         return AsyncSession(self._connection, expire_on_commit=False, join_transaction_mode=mode, info=info)
 
 
+def committing(engine: AsyncEngine) -> Database:
+    """Return the database of an engine, as the application has it."""
+    return Database(engine.execution_options(isolation_level="AUTOCOMMIT"))
+
+
 class _KeptOpen:
     """The test's connection, which an operation must not close."""
 

@@ -7,9 +7,10 @@ from sqlalchemy import func, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
-from app.database import Database, UnitOfWork
+from app.database import UnitOfWork
 from app.users import repository as users
 from tests.api import Api
+from tests.databases import committing
 from tests.graphql.test_transactions import CREATE, CREATE_AND_FAIL, PAGE
 from tests.market import Market, gid
 
@@ -94,7 +95,7 @@ async def test_a_connection_is_not_given_back_while_a_statement_is_on_its_way(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
-    work = UnitOfWork(Database(committed_engine))
+    work = UnitOfWork(committing(committed_engine))
 
     async with committed_engine.begin() as holder:
         await holder.execute(lock)

@@ -17,6 +17,7 @@ from app.main import create_app
 from app.models import User
 from app.settings import Settings
 from tests.api import Api
+from tests.databases import committing
 
 Execute = Callable[..., Awaitable[bytes | None]]
 
@@ -46,7 +47,7 @@ class Lanes:
     async def open(cls, stack: AsyncExitStack, engine: AsyncEngine, settings: Settings, watch: "Watch") -> "Lanes":
         apis = []
         for compiled_lane in (False, True):
-            app = create_app(settings.model_copy(update={"compiled_lane": compiled_lane}), Database(engine))
+            app = create_app(settings.model_copy(update={"compiled_lane": compiled_lane}), committing(engine))
             transport = httpx2.ASGITransport(app=app)
             client = httpx2.AsyncClient(transport=transport, base_url="http://test")
             apis.append(Api(await stack.enter_async_context(client), settings))
