@@ -23,7 +23,7 @@ QUERIES = (  # the last is answered by the ordinary lane, the others are compile
     "{{ a{n}: products(first: {size}) {{ nodes {{ id b{n}: name store {{ name }} }} pageInfo {{ endCursor }} }} }}",
     "query Q{n} {{ orders(first: 5) {{ nodes {{ id c{n}: date items {{ quantity product {{ name }} }} }} }} }}",
     '{{ d{n}: stores(first: 5, filter: {{ search: "goods" }}) {{ edges {{ cursor node {{ name }} }} }} }}',
-    "{{ e{n}: auditEntries(first: 1) {{ totalCount }} users(first: 2) {{ nodes {{ fullName }} }} }}",
+    "{{ e{n}: users(first: 2) {{ nodes {{ fullName }} }} __schema {{ queryType {{ name }} }} }}",
 )
 
 
