@@ -26,7 +26,6 @@ from strawberry.types.field import StrawberryField
 from strawberry.utils.await_maybe import await_maybe
 
 from app.graphql.compiled.compiler import Operation
-from app.graphql.compiled.lane import CompiledLane
 from app.graphql.ids import parse_global_id
 from app.graphql.node import Node
 
@@ -76,34 +75,35 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         """Return the fields of an object. What a mutation returns, if more than its attributes are asked for, is read
         in one statement of the compiled lane: `placeOrder` with its items and products takes 0.4 ms less."""
+        if path.prev is None and self._is_read_again(return_type, field_details_list):
+            return self._read_again(return_type, field_details_list, info, path, result, position_context)
+        return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
+
+    def _is_read_again(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> bool:
+        """Tell whether the object is what a mutation returns, and asked for more than its attributes."""
         lane = getattr(self.context_value, "lane", None)
-        is_returned = path.prev is None and self.operation.operation is OperationType.MUTATION
-
-        def complete() -> Any:
-            return super(Execution, self).complete_object_value(
-                return_type, field_details_list, info, path, result, position_context
-            )
-
-        if is_returned and lane is not None and lane.reads(return_type):
-            selection = self.collect_subfields(return_type, field_details_list).grouped_field_set
-            if self._split(return_type, selection)[2]:
-                return self._read_again(lane, return_type, field_details_list, result, complete)
-        return complete()
+        if lane is None or self.operation.operation is not OperationType.MUTATION or not lane.reads(type_):
+            return False
+        _, _, others = self._split(type_, self.collect_subfields(type_, details).grouped_field_set)
+        return bool(others)
 
     async def _read_again(
         self,
-        lane: CompiledLane,
         type_: GraphQLObjectType,
         details: list[FieldDetails],
+        info: "GraphQLResolveInfo[Any]",
+        path: Path,
         node: Node,
-        complete: Callable[[], Any],
+        position_context: Any,
     ) -> Any:
         """Return the JSON of what a mutation returns, read in the compiled lane; completed as usual where it cannot."""
         context = self.context_value
         operation = Operation(self.operation, self.fragment_definitions, self.variable_values)
         _, key = parse_global_id("id", node.id)
-        json = await lane.node(context.work, context.viewer, operation, type_, details, key)
-        return await await_maybe(complete()) if json is None else orjson.Fragment(json)
+        json = await context.lane.node(context.work, context.viewer, operation, type_, details, key)
+        if json is not None:
+            return orjson.Fragment(json)
+        return await await_maybe(super().complete_object_value(type_, details, info, path, node, position_context))
 
     def _split(self, type_: GraphQLObjectType, selection: Selection) -> tuple[Selection, Mapping[str, Show], Selection]:
         """Return the selection, what shows those of its fields that are attributes, and the others."""

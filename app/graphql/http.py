@@ -54,6 +54,7 @@ class GraphQLEndpoint:
         self._schema = schema
         self._contexts = contexts
         self._lane = lane
+        self._log = log.bind()  # for each line, the unbound one would assemble another
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it on."""
@@ -75,7 +76,7 @@ class GraphQLEndpoint:
         if answer is None:
             return False
         await _send_json(send, answer.body, request_id, replayed=answer.replayed)
-        _log(request_id, operation, answer.lane, perf_counter() - begun, answer.codes)
+        _tell(self._log, request_id, operation, answer.lane, perf_counter() - begun, answer.codes)
         return True
 
     async def _compiled(
@@ -144,7 +145,7 @@ class GraphQLView(GraphQL[Context, None]):
         self._contexts.make_idempotent(context, request.headers, operation)
         begun = perf_counter()
         result = await super().execute_single(request, request_adapter, sub_response, context, root_value, request_data)
-        _log(context.request_id, operation, "ordinary", perf_counter() - begun, _codes(result))
+        _tell(log, context.request_id, operation, "ordinary", perf_counter() - begun, _codes(result))
         if isinstance(result, EncodedResult) and result.replayed:
             sub_response.headers["Idempotency-Replayed"] = "true"
         return result
@@ -191,8 +192,8 @@ def _codes(result: ExecutionResult) -> Sequence[Any]:
     return [(error.extensions or {}).get("code") for error in result.errors or ()]
 
 
-def _log(request_id: str, operation: Operation, lane: str, seconds: float, codes: Sequence[Any]) -> None:
-    """Tell of an operation that was answered; its values and its document stay untold."""
+def _tell(log: Any, request_id: str, operation: Operation, lane: str, seconds: float, codes: Sequence[Any]) -> None:
+    """Tell the log of an operation that was answered; its values and its document stay untold."""
     log.info(
         "operation",
         request_id=request_id,
