@@ -5,18 +5,22 @@ products: 1,000 fields out of 1,040 are attributes, and without the ceremony the
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
 from graphql import (
     GraphQLField,
+    GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
+    GraphQLOutputType,
     GraphQLResolveInfo,
     OperationType,
     Undefined,
     get_nullable_type,
     is_leaf_type,
+    is_non_null_type,
 )
 from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
@@ -63,6 +67,23 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
         if isinstance(rest, dict):
             return _merged(grouped_field_set, shown, rest)
         return _merged_later(grouped_field_set, shown, rest)
+
+    def complete_list_value(
+        self,
+        return_type: GraphQLList[Any],
+        field_details_list: list[FieldDetails],
+        info: "GraphQLResolveInfo[Any]",
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        """Return the items of a list, or what awaits them."""
+        item_type = return_type.of_type
+        show = self._show_whole(item_type.of_type, field_details_list) if is_non_null_type(item_type) else None
+        if show is not None and isinstance(result, list):
+            with suppress(Exception):  # whatever is wrong, graphql-core finds it again, and says where
+                return [show(item) for item in result]
+        return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
 
     def complete_object_value(
         self,
@@ -127,13 +148,19 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
         nullable, type_ = not isinstance(field.type, GraphQLNonNull), get_nullable_type(field.type)
         if is_leaf_type(type_):
             return _reader(attribute, type_.coerce_output_value, nullable=nullable)
-        if isinstance(type_, GraphQLObjectType):
-            selected = self.collect_subfields(type_, details)
-            _, attributes, others = self._split(type_, selected.grouped_field_set)
-            if not others and not selected.new_defer_usages:
-                shows = tuple(attributes.items())
-                return _reader(attribute, lambda value: {key: show(value) for key, show in shows}, nullable=nullable)
-        return None
+        whole = self._show_whole(type_, details)
+        return None if whole is None else _reader(attribute, whole, nullable=nullable)
+
+    def _show_whole(self, type_: GraphQLOutputType, details: list[FieldDetails]) -> Show | None:
+        """Return what shows an object of this type, None where more than its attributes are asked for."""
+        if not isinstance(type_, GraphQLObjectType):
+            return None
+        selected = self.collect_subfields(type_, details)
+        _, attributes, others = self._split(type_, selected.grouped_field_set)
+        if others or selected.new_defer_usages:
+            return None
+        shows = tuple(attributes.items())
+        return lambda value: {key: show(value) for key, show in shows}
 
 
 def _attribute(field: GraphQLField) -> str | None:
