@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import strawberry
@@ -78,6 +78,26 @@ class Query:
         return [BOXES["small"], BOXES["large"]]
 
     @strawberry.field
+    def with_a_wrong_one(self) -> list[Box] | None:
+        return [BOXES["small"], BOXES["without a name"], BOXES["large"]]
+
+    @strawberry.field
+    def with_a_gap(self) -> list[Box] | None:
+        return [BOXES["small"], WRONG]
+
+    @strawberry.field
+    def with_gaps(self) -> list[Box | None]:
+        return [None, BOXES["small"], None]
+
+    @strawberry.field
+    def none_at_all(self) -> list[Box]:
+        return []
+
+    @strawberry.field
+    async def of_a_tuple(self) -> list[Box]:
+        return cast(list[Box], (BOXES["small"], BOXES["large"]))
+
+    @strawberry.field
     def named(self) -> Named:
         return BOXES["large"]
 
@@ -103,8 +123,9 @@ async def test_an_object(name: str, selection: str) -> None:
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
-async def test_a_list_of_objects(selection: str) -> None:
-    await answer_alike(f"{{ boxes {{ {selection} }} }}")
+@pytest.mark.parametrize("name", ["boxes", "withAWrongOne", "withAGap", "withGaps", "noneAtAll", "ofATuple"])
+async def test_a_list_of_objects(name: str, selection: str) -> None:
+    await answer_alike(f"{{ {name} {{ {selection} }} }}")
 
 
 @pytest.mark.parametrize(
