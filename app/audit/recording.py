@@ -1,6 +1,6 @@
-"""Records what a mutation changes, while it does, and writes it down in the same transaction."""
+"""Records what a mutation changes, while it does, and writes it down and tells of it in the same transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,12 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session as SyncSession
 from uuid_utils.compat import uuid7
 
+from app import events
 from app.audit import repository
 from app.database import UnitOfWork
 from app.models import Order, OrderItem, Product, Store, User
 
 _RECORDING = "audit"
 _RECORDED = (User, Store, Product, Order, OrderItem)
+_FOLLOWED = {"Product", "Order"}
 # A hash may be made anew of the same password; where the password changes, that is noted.
 _NOT_TOLD = {"id", "version", "created_at", "updated_at", "password_hash"}
 
@@ -28,6 +30,7 @@ class Change:
     entity_type: str
     entity_id: UUID
     fields: tuple[str, ...]
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,18 @@ class _Flushed:
 
     entity: User | Store | Product | Order | OrderItem
     fields: tuple[str, ...]
+    is_new: bool
 
     def change(self) -> Change:
         if isinstance(self.entity, OrderItem):
             return Change("Order", self.entity.order_id, ("items",))
-        return Change(type(self.entity).__name__, self.entity.id, self.fields)
+        return Change(type(self.entity).__name__, self.entity.id, self.fields, self.is_new)
 
 
 def begin(work: UnitOfWork) -> None:
     """Record from now on what is flushed; what was recorded before is forgotten."""
     work.info[_RECORDING] = []
+    events.begin(work)
 
 
 def note(within: AsyncSession | UnitOfWork, *changes: Change) -> None:
@@ -56,11 +61,13 @@ def note(within: AsyncSession | UnitOfWork, *changes: Change) -> None:
 async def write(
     work: UnitOfWork, actor_id: UUID | None, operation: str, request_id: str, *, failed: bool = False
 ) -> None:
-    """Write what was recorded, a line for each entity; where nothing was changed one line, unless it failed."""
+    """Write what was recorded, a line for each entity; where nothing was changed one line, unless it failed.
+    Whoever follows what was changed is told."""
     await work.flush()
-    changes: Sequence[Change | None] = _merged(work.info.pop(_RECORDING))
+    changes: Sequence[Change] = _merged(work.info.pop(_RECORDING))
     if failed and not changes:
         return
+    entries: Sequence[Change | None] = changes or [None]
     await repository.insert_all(
         work,
         [
@@ -73,9 +80,17 @@ async def write(
                 "fields": list(change.fields) if change else [],
                 "request_id": request_id,
             }
-            for change in changes or [None]
+            for change in entries
         ],
+        [*_updates(changes), *events.noted(work)],
     )
+
+
+def _updates(changes: Iterable[Change]) -> Iterator[events.Event]:
+    """Return the events of what can be followed; nobody follows yet what is new."""
+    for change in changes:
+        if change.entity_type in _FOLLOWED and not change.is_new:
+            yield from events.updated(change.entity_type, [change.entity_id])
 
 
 @event.listens_for(SyncSession, "before_flush")
@@ -85,7 +100,7 @@ def _record(session: SyncSession, *_: Any) -> None:
         return
     for entity in (*session.new, *session.dirty):
         if isinstance(entity, _RECORDED) and (fields := _changed_fields(entity)):
-            recorded.append(_Flushed(entity, fields))
+            recorded.append(_Flushed(entity, fields, is_new=entity in session.new))
 
 
 def _changed_fields(entity: Any) -> tuple[str, ...]:
@@ -96,6 +111,10 @@ def _changed_fields(entity: Any) -> tuple[str, ...]:
 def _merged(recorded: Sequence[Change | _Flushed]) -> list[Change]:
     """Return one change for each entity, with all its fields, in the order of the first."""
     fields: dict[tuple[str, UUID], dict[str, None]] = {}
+    new: set[tuple[str, UUID]] = set()
     for change in (part.change() if isinstance(part, _Flushed) else part for part in recorded):
-        fields.setdefault((change.entity_type, change.entity_id), {}).update(dict.fromkeys(change.fields))
-    return [Change(entity_type, entity_id, tuple(names)) for (entity_type, entity_id), names in fields.items()]
+        entity = (change.entity_type, change.entity_id)
+        fields.setdefault(entity, {}).update(dict.fromkeys(change.fields))
+        if change.is_new:
+            new.add(entity)
+    return [Change(*entity, tuple(names), entity in new) for entity, names in fields.items()]

@@ -1,7 +1,10 @@
 """GraphQL over HTTP. A JSON POST is answered here, before the application's routing: in the compiled lane if it can be,
 else in the ordinary one. Everything else goes on to Strawberry's view: GET, GraphiQL, and what is malformed."""
 
-from typing import cast
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, suppress
+from datetime import timedelta
+from typing import Any, cast
 from uuid import uuid4
 
 import orjson
@@ -17,16 +20,22 @@ from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.base import BaseRequestProtocol
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from app.errors import Unauthenticated
+from app.errors import Restarting, Unauthenticated
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
+from app.graphql.live import Live
 from app.graphql.requests import Contexts, Operation, operation_of, read_body
 from app.graphql.responses import EncodedResult, encode
 from app.graphql.schema import Schema
+from app.graphql.sockets import Handshake, Socket, connection_class
+from app.settings import Settings
+
+_INIT_WAIT = timedelta(seconds=10)
 
 log = structlog.get_logger(__name__)
 
@@ -95,15 +104,26 @@ class GraphQLEndpoint:
         return result if isinstance(result, EncodedResult) else encode(result)
 
 
-class GraphQLView(GraphQL[Context, None]):
+class GraphQLView(GraphQL[Any, None]):
     """Strawberry's view: all that is not a well-formed JSON POST; in a browser it is GraphiQL."""
 
-    def __init__(self, schema: Schema, contexts: Contexts, *, with_graphiql: bool) -> None:
-        super().__init__(schema, graphql_ide="graphiql" if with_graphiql else None, subscription_protocols=())
+    websocket_adapter_class = Socket
+
+    def __init__(self, schema: Schema, contexts: Contexts, live: Live, settings: Settings) -> None:
+        super().__init__(
+            schema,
+            graphql_ide="graphiql" if settings.graphiql else None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
+            connection_init_wait_timeout=_INIT_WAIT,
+            allowed_origins=[origin for origin in settings.websocket_origins.split(",") if origin],
+        )
+        self.graphql_transport_ws_handler_class = connection_class(live, settings)
         self._contexts = contexts
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        """Return what the operation works with."""
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context | Handshake:
+        """Return what the operation works with, or each operation on a websocket is given."""
+        if isinstance(request, WebSocket):
+            return Handshake(request.headers, self._contexts.context)
         request_id = uuid4().hex
         if isinstance(response, Response):
             response.headers["X-Request-ID"] = request_id
@@ -125,6 +145,23 @@ class GraphQLView(GraphQL[Context, None]):
         if isinstance(result, EncodedResult) and result.replayed:
             sub_response.headers["Idempotency-Replayed"] = "true"
         return result
+
+    async def create_streaming_response(
+        self,
+        request: Request | WebSocket,
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,
+        headers: Mapping[str, str],
+    ) -> Response:
+        """Return a stream of events. It breaks off where the process ends, so that the client connects again."""
+
+        async def until_the_end() -> AsyncGenerator[str, None]:
+            with suppress(Restarting):
+                async with aclosing(cast(AsyncGenerator[str], stream())) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+
+        return await super().create_streaming_response(request, until_the_end, sub_response, headers)
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """Return what is to be encoded, or has been."""

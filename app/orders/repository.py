@@ -31,12 +31,16 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
+from app import events
 from app.database import UnitOfWork
 from app.models import Order, OrderItem, OrderStatus, Product
 from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
 from app.sql import Prepared, Record, columns_of, select_all, table_of, with_key_in_array
 from app.stores import repository as stores
+
+PLACED = "Placed"
+"""The kind of event that a store is told of when an order has items of it."""
 
 orders = table_of(Order).c
 items = table_of(OrderItem).c
@@ -237,6 +241,8 @@ async def place(work: UnitOfWork, customer_id: UUID, items: Sequence[Mapping[str
     arrays = {name: [item[name] for item in items] for name in _NEW_ITEM if name != "id"}
     keys = [uuid7() for _ in items]
     (order,) = await work.fetch(_PLACE, order_id=uuid7(), customer_id=customer_id, id=keys, **arrays)
+    events.note(work, (events.Event(events.Topic(PLACED, store_id), order.id) for store_id in arrays["store_id"]))
+    events.note(work, events.updated("Product", (item["product_id"] for item in items if item["from_stock"])))
     return order
 
 
@@ -256,6 +262,7 @@ async def add_stock(session: AsyncSession, quantities: Mapping[UUID, int]) -> No
         tracked.values(stock=Product.stock + change.c.quantity, version=Product.version + 1),
         execution_options={"synchronize_session": False},
     )
+    events.note(session, events.updated("Product", keys))
 
 
 async def lock_products(session: AsyncSession, keys: Sequence[UUID]) -> None:

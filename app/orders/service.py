@@ -53,7 +53,7 @@ async def place_order(work: UnitOfWork, viewer: Viewer, given: dict[str, Any]) -
             raise NotFound("Product", key)
     _refuse_shortages(quantities, products)
     order = await repository.place(work, viewer.id, [_item(products[key], quantities[key]) for key in quantities])
-    audit.note(work, audit.Change("Order", order.id, ("customerId", "items")))
+    audit.note(work, audit.Change("Order", order.id, ("customerId", "items"), is_new=True))
     return order
 
 
