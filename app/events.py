@@ -139,6 +139,11 @@ class Events:
             with suppress(asyncio.CancelledError):
                 await self._task
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether events are heard now."""
+        return self._listening.is_set()
+
     async def heard(self) -> None:
         """Return once events are heard, and so the database answers."""
         await self._listening.wait()
@@ -168,7 +173,7 @@ class Events:
                 await self._listen_once()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
                 log.warning("events are not heard", reason=str(failure) or type(failure).__name__)
-            pause = _FIRST_PAUSE if self._listening.is_set() else min(2 * pause, _LONGEST_PAUSE)
+            pause = _FIRST_PAUSE if self.is_heard else min(2 * pause, _LONGEST_PAUSE)
             self._listening.clear()
             await asyncio.sleep(uniform(0.5, 1) * pause)  # noqa: S311  # processes must not all come at once
 
@@ -190,7 +195,7 @@ class Events:
         try:
             event = Event.parse(str(text))
         except ValueError:
-            log.warning("an event is not understood", event=text)  # of another version, or of somebody else
+            log.warning("an event is not understood", text=text)  # of another version, or of somebody else
             return
         for subscription in self._followers.get(event.topic, ()):
             subscription.tell(event.subject)

@@ -129,19 +129,22 @@ class GraphQLView(GraphQL[Any, None]):
             response.headers["X-Request-ID"] = request_id
         return self._contexts.context(request.headers, request_id)
 
-    async def execute_single(
+    async def execute_operation(
         self,
         request: Request,
         request_adapter: AsyncHTTPRequestAdapter,
-        sub_response: Response,
+        request_data: GraphQLRequestData | list[GraphQLRequestData],
         context: Context,
         root_value: None,
-        request_data: GraphQLRequestData,
-    ) -> ExecutionResult:
-        """Execute the operation of a request; with an idempotency key, once."""
+        sub_response: Response,
+    ) -> Any:
+        """Execute the operation of a request; with an idempotency key, once, also where its results are streamed."""
+        assert isinstance(request_data, GraphQLRequestData), "batches are refused"
         operation = Operation(request_data.query, request_data.variables, request_data.operation_name)
         self._contexts.make_idempotent(context, request.headers, operation)
-        result = await super().execute_single(request, request_adapter, sub_response, context, root_value, request_data)
+        result = await super().execute_operation(
+            request, request_adapter, request_data, context, root_value, sub_response
+        )
         if isinstance(result, EncodedResult) and result.replayed:
             sub_response.headers["Idempotency-Replayed"] = "true"
         return result
