@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from queue import Queue
@@ -46,11 +46,11 @@ class Clients:
     def wait_for(self, number: int, expected: Callable[[Told], bool]) -> list[Told]:
         """Wait until so many clients were told what is expected; return all that was told until then."""
         told: list[Told] = []
-        waiting = {}
-        while len(waiting) < number:
+        satisfied: set[str] = set()
+        while len(satisfied) < number:
             told.append(self._told.get(timeout=PATIENCE))
             if expected(told[-1]):
-                waiting[told[-1]["client"]] = True
+                satisfied.add(told[-1]["client"])
         return told
 
 
@@ -61,11 +61,13 @@ def clients(product: Product, token: str, number: int, *urls: str) -> Iterator[C
         pytest.skip("no node on the PATH")
     if not (packages / "node_modules" / "graphql-ws").exists():
         pytest.skip(f"the npm packages are not installed: npm install --prefix {HERE.relative_to(Path.cwd())}")
-    command = ["node", HERE / "clients.cjs", packages, str(number), gid(product), *urls]
+    command = ["node", str(HERE / "clients.cjs"), str(packages), str(number), gid(product), *urls]
     environment = {"PATH": os.environ["PATH"], "TOKEN": token}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        yield Clients(process)
-        process.kill()
+        try:
+            yield Clients(process)
+        finally:
+            process.kill()
 
 
 def token_of(user: User) -> str:
@@ -83,6 +85,10 @@ def is_stock(stock: int) -> Callable[[Told], bool]:
     return lambda told: told.get("stock") == stock
 
 
+def two_workers(database_url: str, port: int) -> AbstractContextManager[tuple[subprocess.Popen[str], str]]:
+    return served("--workers", "2", port=port, DATABASE_URL=database_url, SECRET_KEY=SECRET)
+
+
 @pytest.fixture
 async def shop(committed_market: Market) -> tuple[Product, str]:
     owner = await committed_market.user()
@@ -92,9 +98,8 @@ async def shop(committed_market: Market) -> tuple[Product, str]:
 
 def test_every_worker_of_every_machine_tells_of_every_change(shop: tuple[Product, str], database_url: str) -> None:
     product, token = shop
-    environment = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET}
     with ExitStack() as stack:
-        servers = [stack.enter_context(served("--workers", "2", **environment)) for _ in range(2)]
+        servers = [stack.enter_context(two_workers(database_url, free_port())) for _ in range(2)]
         urls = [f"{url}/graphql" for _, url in servers]
         following = stack.enter_context(clients(product, token, 4, *urls))
         following.wait_for(16, is_stock(1))
@@ -106,17 +111,16 @@ def test_every_worker_of_every_machine_tells_of_every_change(shop: tuple[Product
 def test_clients_follow_on_when_a_server_has_restarted(shop: tuple[Product, str], database_url: str) -> None:
     product, token = shop
     port = free_port()
-    environment = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET}
     url = f"http://127.0.0.1:{port}/graphql"
     with ExitStack() as stack:
-        with served("--workers", "2", port=port, **environment) as (server, _):
+        with two_workers(database_url, port) as (server, _):
             following = stack.enter_context(clients(product, token, 2, url))
             following.wait_for(4, is_stock(1))
             server.send_signal(signal.SIGTERM)
             told = following.wait_for(2, lambda told: told.get("closed") == 1012)
             assert not [what for what in told if "error" in what or "completed" in what]
             assert server.wait(timeout=PATIENCE) in (0, -signal.SIGTERM)
-        with served("--workers", "2", port=port, **environment):
+        with two_workers(database_url, port):
             following.wait_for(4, is_stock(1))
             set_stock(url, token, product, 2)
             told = following.wait_for(4, is_stock(2))

@@ -34,6 +34,7 @@ for (const [place, url] of urls.entries()) {
         webSocketImpl: packaged("ws"),
         connectionParams: { Authorization: `Bearer ${process.env.TOKEN}` },
         ...RETRIES,
+        shouldRetry: () => true, // also where nobody listens for a moment
         on: { closed: (event) => print(ws, { closed: event.code }) },
       }),
     );
