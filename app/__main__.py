@@ -21,6 +21,7 @@ from app.processes import collect_seldom, end_with_parent
 from app.settings import ROOT, InvalidSettings, Settings, load_settings
 
 T = TypeVar("T")
+MAX_MESSAGE = 1_000_000  # bytes of what a client sends over a websocket
 
 cli = typer.Typer(
     help="Serve the Orders API and look after its database.",
@@ -77,6 +78,8 @@ def serve(
             access_log=False,
             log_level="warning",
             server_header=False,
+            timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+            ws_max_size=MAX_MESSAGE,
         )
 
 

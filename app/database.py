@@ -7,22 +7,39 @@ from time import perf_counter
 from typing import Any, cast
 
 from asyncpg import (
+    AdminShutdownError,
     CannotConnectNowError,
     ConnectionDoesNotExistError,
+    CrashShutdownError,
     DeadlockDetectedError,
+    InterfaceError,
+    PostgresConnectionError,
     SerializationError,
+    TooManyConnectionsError,
 )
 from asyncpg import Connection as DriverConnection
 from asyncpg.connection import LoggedQuery
 from asyncpg.transaction import Transaction
-from sqlalchemy import Executable, PoolProxiedConnection, Row, event, make_url
+from sqlalchemy import URL, Executable, PoolProxiedConnection, Row, event, make_url
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from app.errors import TransactionConflict
 from app.settings import Settings
 from app.sql import Prepared, Record
+
+_DISCONNECTIONS = (
+    OSError,
+    InterfaceError,
+    PostgresConnectionError,
+    AdminShutdownError,
+    CrashShutdownError,
+    CannotConnectNowError,
+    TooManyConnectionsError,
+    PoolTimeoutError,
+)
 
 
 class Database:
@@ -84,6 +101,13 @@ def open_database(url: str, settings: Settings) -> Database:
     return Database(engine)
 
 
+def driver_arguments(url: URL, purpose: str) -> dict[str, Any]:
+    """Return what the driver needs to connect by itself, outside the pool; Postgres shows the purpose."""
+    _, arguments = url.get_dialect()().create_connect_args(url)
+    own = {name: value for name, value in arguments.items() if not name.startswith("prepared_statement_")}
+    return {**own, "server_settings": {"application_name": f"orders-api {purpose}"}}
+
+
 async def wait_for_database(url: str, seconds: float, announce: Callable[[str], None]) -> None:
     """Return once the database answers; say what is waited for, and raise its last error after `seconds`."""
     engine = create_async_engine(url)
@@ -118,6 +142,12 @@ def raise_transaction_conflict(failure: BaseException | None) -> None:
     cause = failure.orig.__cause__ if isinstance(failure, DBAPIError) and failure.orig else failure
     if isinstance(cause, (DeadlockDetectedError, SerializationError)):
         raise TransactionConflict from failure
+
+
+def is_disconnection(failure: BaseException | None) -> bool:
+    """Tell whether the database could not be reached, whatever was asked of it."""
+    cause = failure.orig.__cause__ if isinstance(failure, DBAPIError) and failure.orig else failure
+    return isinstance(cause, _DISCONNECTIONS) or (isinstance(failure, DBAPIError) and failure.connection_invalidated)
 
 
 Observe = Callable[[str, float], None]

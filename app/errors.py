@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+EXPIRED = "The access token has expired; use refreshSession to get another."
+
 
 class DomainError(Exception):
     """A failure that a client is meant to handle."""
@@ -105,6 +107,39 @@ class BadUserInput(RequestError):
 
     def __init__(self, argument: str, message: str) -> None:
         super().__init__(f"`{argument}` {message}", argument=argument)
+
+
+class Missing(RequestError):
+    """What a subscription follows is not there, or no longer the viewer's to see."""
+
+    code = "NOT_FOUND"
+
+
+class TooManySubscriptions(RequestError):
+    """The connection or the user has as many as may be."""
+
+    code = "SUBSCRIPTION_LIMIT"
+
+    def __init__(self, whose: str, limit: int) -> None:
+        super().__init__(f"{whose} may have {limit} subscriptions at once.", limit=limit)
+
+
+class EventsMissed(RequestError):
+    """Events may have been missed, and nobody could tell which."""
+
+    code = "EVENTS_MISSED"
+
+    def __init__(self) -> None:
+        super().__init__("Events may have been missed. Read what there is, and subscribe again.")
+
+
+class Restarting(RequestError):
+    """The process ends; another one takes over."""
+
+    code = "RESTARTING"
+
+    def __init__(self) -> None:
+        super().__init__("The server restarts. Connect again.")
 
 
 class TransactionConflict(RequestError):

@@ -8,17 +8,19 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from app.database import Database, open_database
+from app.events import Events
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.http import GraphQLEndpoint, GraphQLView
+from app.graphql.live import Live
 from app.graphql.requests import Contexts
 from app.graphql.schema import schema
 from app.logs import configure_logging
-from app.processes import end_with_parent, settle
+from app.processes import end_with_parent, on_termination, settle
 from app.security import passwords
 from app.settings import Settings, settings
 
@@ -40,7 +42,11 @@ def create_app(configuration: Settings | None = None, database: Database | None 
             end_with_parent(supervisor.pid)  # a worker would serve on, unseen
         await passwords.prepare()
         settle()
-        yield
+        events.start()
+        with on_termination(live.end):
+            yield
+        await live.end()
+        await events.stop()
         await opened.close()
 
     async def ready(_: Request) -> Response:
@@ -52,7 +58,10 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         return PlainTextResponse("ready")
 
     lane = CompiledLane(schema, opened) if configuration.compiled_lane else None
-    contexts = Contexts(opened, configuration, lane)
+    events = Events(opened.engine.url)
+    live = Live(events, configuration)
+    contexts = Contexts(opened, configuration, lane, live)
+    view = GraphQLView(schema, contexts, live, configuration)
     app = FastAPI(
         title="Orders API",
         lifespan=lifespan,
@@ -64,7 +73,9 @@ def create_app(configuration: Settings | None = None, database: Database | None 
             Route("/livez", lambda _: PlainTextResponse("alive")),
             Route("/readyz", ready),
             *graphiql.routes(GRAPHQL_PATH),
-            Route(GRAPHQL_PATH, GraphQLView(schema, contexts, with_graphiql=configuration.graphiql)),
+            Route(GRAPHQL_PATH, view),
+            WebSocketRoute(GRAPHQL_PATH, view),
         ],
     )
+    app.state.live = live
     return GraphQLEndpoint(app, GRAPHQL_PATH, schema, contexts, lane)

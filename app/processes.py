@@ -1,10 +1,14 @@
 """How a server process settles in, and how it ends with the one that started it."""
 
+import asyncio
 import gc
 import os
 import signal
 import time
-from threading import Thread
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread, current_thread, main_thread
+from types import FrameType
 
 _CHECK_EVERY_SECONDS = 0.5
 
@@ -20,6 +24,31 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     collect_seldom()
+
+
+@contextmanager
+def on_termination(farewell: Callable[[], Awaitable[None]]) -> Iterator[None]:
+    """Call this when a signal ends the process, before whoever handles the signal waits for what is still going on."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    loop, tasks = asyncio.get_running_loop(), set[asyncio.Future[None]]()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(lambda: tasks.add(asyncio.ensure_future(farewell())))
+        handler = handlers[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number, handler in handlers.items():
+        if callable(handler):
+            signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def end_with_parent(parent: int) -> None:

@@ -1,6 +1,7 @@
 """What an operator can set: environment variables, `.env` and `config/<APP_ENV>.env`, typed and checked."""
 
 import os
+import re
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -40,6 +41,14 @@ def asyncpg_url(text: str) -> str:
     return url.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
 
 
+def origins(text: str) -> str:
+    """Return the origins as they were given, if each is one."""
+    for origin in text.split(",") if text else ():
+        if not re.fullmatch(r"\*|https?://[^/?#@\s]+", origin.strip()):
+            raise ValueError("not an origin such as https://shop.example.com")
+    return text
+
+
 class Settings(BaseSettings):
     """Every setting, with its default; the variable's name is the field's in capitals."""
 
@@ -64,6 +73,21 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="the port to listen on")
     workers: int = Field(default=1, ge=1, le=64, description="server processes")
+    shutdown_grace_seconds: int = Field(
+        default=10, ge=1, le=300, description="how long requests may still take when the server ends"
+    )
+    websocket_origins: Annotated[str, AfterValidator(origins)] = Field(
+        default="", description="other origins whose pages may open websockets, separated by commas; * for all"
+    )
+    websocket_idle_seconds: float = Field(
+        default=60, gt=0, le=86_400, description="how long a websocket without any operation stays open"
+    )
+    operations_per_websocket: int = Field(
+        default=100, ge=1, le=10_000, description="operations that one websocket may run at once"
+    )
+    subscriptions_per_user: int = Field(
+        default=200, ge=1, le=100_000, description="subscriptions that one user may have in each process"
+    )
     compiled_lane: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
     graphiql: bool = Field(default=True, description="whether GET /graphql opens GraphiQL in a browser")
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(

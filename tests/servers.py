@@ -14,11 +14,9 @@ from app.settings import ROOT
 
 
 @contextmanager
-def served(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Serve on a free port; yield the process and the URL once it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def served(*arguments: str, port: int | None = None, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Serve on this port or a free one; yield the process and the URL once it answers."""
+    port = port or free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "app", "serve", *arguments],
         cwd=ROOT,
@@ -33,6 +31,14 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Pop
     finally:
         process.kill()
         process.communicate()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _wait_until_alive(url: str, process: subprocess.Popen[str]) -> None:

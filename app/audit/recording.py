@@ -1,6 +1,6 @@
-"""Records what a mutation changes, while it does, and writes it down in the same transaction."""
+"""Records what a mutation changes, while it does, and writes it down and tells of it in the same transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -11,12 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session as SyncSession
 from uuid_utils.compat import uuid7
 
+from app import events
 from app.audit import repository
 from app.database import UnitOfWork
 from app.models import Order, OrderItem, Product, Store, User
 
 _RECORDING = "audit"
 _RECORDED = (User, Store, Product, Order, OrderItem)
+_FOLLOWED = {"Product", "Order"}
 # A hash may be made anew of the same password; where the password changes, that is noted.
 _NOT_TOLD = {"id", "version", "created_at", "updated_at", "password_hash"}
 
@@ -28,6 +30,7 @@ class Change:
     entity_type: str
     entity_id: UUID
     fields: tuple[str, ...]
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,12 @@ class _Flushed:
 
     entity: User | Store | Product | Order | OrderItem
     fields: tuple[str, ...]
+    is_new: bool
 
     def change(self) -> Change:
         if isinstance(self.entity, OrderItem):
             return Change("Order", self.entity.order_id, ("items",))
-        return Change(type(self.entity).__name__, self.entity.id, self.fields)
+        return Change(type(self.entity).__name__, self.entity.id, self.fields, self.is_new)
 
 
 @dataclass
@@ -69,6 +73,7 @@ class Recording:
 def begin(work: UnitOfWork, operation: str, request_id: str, actor_id: UUID | None) -> None:
     """Record from now on what is flushed; what was recorded before is forgotten."""
     work.info[_RECORDING] = Recording(operation, request_id, actor_id)
+    events.begin(work)
 
 
 def act_as(work: UnitOfWork, actor_id: UUID | None) -> None:
@@ -84,20 +89,31 @@ def note(session: AsyncSession, *changes: Change) -> None:
 
 
 def written_within(work: UnitOfWork, change: Change) -> Mapping[str, Any]:
-    """Return the parameters of an entry that a statement writes together with the one change it tells of."""
+    """Return the parameters of an entry that a statement writes together with the one change it tells of, and with the
+    events that were noted."""
     recording: Recording = work.info[_RECORDING]
     recording.is_written = True
-    return repository.parameters_of(recording.entry(change))
+    return repository.parameters_of(recording.entry(change), events.noted(work))
 
 
 async def write(work: UnitOfWork, *, failed: bool = False) -> None:
-    """Write what was recorded, a line for each entity; where nothing was changed one line, unless it failed."""
+    """Write what was recorded, a line for each entity; where nothing was changed one line, unless it failed.
+    Whoever follows what was changed is told."""
     await work.flush()
     recording: Recording = work.info.pop(_RECORDING)
-    changes: Sequence[Change | None] = _merged(recording.changes)
+    changes: Sequence[Change] = _merged(recording.changes)
     if not changes and (failed or recording.is_written):
         return
-    await repository.insert_all(work, [recording.entry(change) for change in changes or [None]])
+    entries: Sequence[Change | None] = changes or [None]
+    rows = [recording.entry(change) for change in entries]
+    await repository.insert_all(work, rows, [*_updates(changes), *events.noted(work)])
+
+
+def _updates(changes: Iterable[Change]) -> Iterator[events.Event]:
+    """Return the events of what can be followed; nobody follows yet what is new."""
+    for change in changes:
+        if change.entity_type in _FOLLOWED and not change.is_new:
+            yield from events.updated(change.entity_type, [change.entity_id])
 
 
 @event.listens_for(SyncSession, "before_flush")
@@ -107,7 +123,7 @@ def _record(session: SyncSession, *_: Any) -> None:
         return
     for entity in (*session.new, *session.dirty):
         if isinstance(entity, _RECORDED) and (fields := _changed_fields(entity)):
-            recording.changes.append(_Flushed(entity, fields))
+            recording.changes.append(_Flushed(entity, fields, is_new=entity in session.new))
 
 
 def _changed_fields(entity: Any) -> tuple[str, ...]:
@@ -118,6 +134,10 @@ def _changed_fields(entity: Any) -> tuple[str, ...]:
 def _merged(recorded: Sequence[Change | _Flushed]) -> list[Change]:
     """Return one change for each entity, with all its fields, in the order of the first."""
     fields: dict[tuple[str, UUID], dict[str, None]] = {}
+    new: set[tuple[str, UUID]] = set()
     for change in (part.change() if isinstance(part, _Flushed) else part for part in recorded):
-        fields.setdefault((change.entity_type, change.entity_id), {}).update(dict.fromkeys(change.fields))
-    return [Change(entity_type, entity_id, tuple(names)) for (entity_type, entity_id), names in fields.items()]
+        entity = (change.entity_type, change.entity_id)
+        fields.setdefault(entity, {}).update(dict.fromkeys(change.fields))
+        if change.is_new:
+            new.add(entity)
+    return [Change(*entity, tuple(names), entity in new) for entity, names in fields.items()]

@@ -1,13 +1,15 @@
 """The SQL of the audit trail."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, false, insert, true
+from sqlalchemy import ColumnElement, Select, Text, bindparam, false, func, insert, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database import UnitOfWork
+from app.events import CHANNEL, Event
 from app.models import AuditEntry
 from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
@@ -16,7 +18,13 @@ from app.sql import Prepared, select_all, table_of, with_key_in_array
 entries = table_of(AuditEntry).c
 
 _WRITTEN = ("id", "actor_id", "operation", "entity_type", "entity_id", "fields", "request_id")
-INSERT = insert(AuditEntry).values({name: bindparam(f"entry_{name}", type_=entries[name].type) for name in _WRITTEN})
+_TOLD = func.unnest(bindparam("events", type_=ARRAY(Text))).column_valued("event")
+# Every mutation writes here, so that its events need no round trip of their own.
+INSERT = (
+    insert(AuditEntry)
+    .values({name: bindparam(f"entry_{name}", type_=entries[name].type) for name in _WRITTEN})
+    .returning(select(func.count(func.pg_notify(CHANNEL, _TOLD))).scalar_subquery().label("told"))
+)
 _INSERT = Prepared(INSERT)
 
 _LATEST_FIRST = Ordering(name="ID", descending=True, column=entries.id, key=entries.id)
@@ -59,11 +67,12 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
     return select_all(AuditEntry).where(with_key_in_array(entries.id), true() if is_superuser else false())
 
 
-def parameters_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the parameters with which INSERT writes an entry."""
-    return {f"entry_{name}": row[name] for name in _WRITTEN}
+def parameters_of(row: Mapping[str, Any], events: Iterable[Event] = ()) -> Mapping[str, Any]:
+    """Return the parameters with which INSERT writes an entry, and tells of events."""
+    return {**{f"entry_{name}": row[name] for name in _WRITTEN}, "events": [str(event) for event in events]}
 
 
-async def insert_all(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert entries."""
-    await work.execute_each(_INSERT, [parameters_of(row) for row in rows])
+async def insert_all(work: UnitOfWork, rows: Sequence[Mapping[str, Any]], events: Iterable[Event]) -> None:
+    """Insert entries, one or more, and tell of events: to whoever listens, once the transaction is committed."""
+    first, *others = rows
+    await work.execute_each(_INSERT, [parameters_of(first, events), *map(parameters_of, others)])

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import Database, UnitOfWork
 from app.errors import Unauthenticated
+from app.events import Topic
 from app.graphql.explain import Explanation
 from app.idempotency.service import IdempotentRequest, Replay
 from app.security.tokens import AccessTokens
@@ -20,6 +21,7 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.graphql.compiled.lane import CompiledLane
+    from app.graphql.live import Following, Live
     from app.graphql.loaders import Loaders
 
 
@@ -37,6 +39,11 @@ class Context:
     explanation: Explanation | None = None
     lane: CompiledLane | None = None
     """Reads what a mutation returns."""
+    live: Live | None = None
+    """The subscriptions of this process, where the operation may be one."""
+    token_expires_at: float | None = None
+    following: Following | None = None
+    """What this operation follows, once it is a subscription."""
 
     def __post_init__(self) -> None:
         self.begin()
@@ -92,6 +99,11 @@ class Context:
         if confirmed is None:
             self.refused_token = Unauthenticated("The account no longer exists.")
         return confirmed
+
+    def follow(self, topic: Topic, *, has_state: bool) -> UUID | None:
+        """Let the subscription follow the topic, and return what the event that is to be told is about."""
+        assert self.following is not None, "the operation is a subscription"
+        return self.following.follow(topic, has_state=has_state)
 
     def known_viewer(self) -> Viewer:
         """Return the viewer; Unauthenticated, with the token's fault if it had one, where there is none."""

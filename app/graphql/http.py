@@ -1,7 +1,9 @@
 """GraphQL over HTTP. A JSON POST is answered here, before the application's routing: in the compiled lane if it can be,
 else in the ordinary one. Everything else goes on to Strawberry's view: GET, GraphiQL, and what is malformed."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from datetime import timedelta
 from time import perf_counter
 from typing import Any, NamedTuple, cast
 
@@ -18,18 +20,24 @@ from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.base import BaseRequestProtocol
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 from uuid_utils import uuid7
 
-from app.errors import Unauthenticated
+from app.errors import Restarting, Unauthenticated
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
 from app.graphql.explain import Explanation
+from app.graphql.live import Live
 from app.graphql.requests import Contexts, Operation, operation_of, read_body
 from app.graphql.responses import EncodedResult, encode
 from app.graphql.schema import Schema
+from app.graphql.sockets import Handshake, Socket, connection_class
+from app.settings import Settings
+
+_INIT_WAIT = timedelta(seconds=10)
 
 log = structlog.get_logger(__name__)
 
@@ -117,38 +125,70 @@ class GraphQLEndpoint:
         return _Answer(encoded.body, "ordinary", _codes(result), replayed=encoded.replayed)
 
 
-class GraphQLView(GraphQL[Context, None]):
+class GraphQLView(GraphQL[Any, None]):
     """Strawberry's view: all that is not a well-formed JSON POST; in a browser it is GraphiQL."""
 
-    def __init__(self, schema: Schema, contexts: Contexts, *, with_graphiql: bool) -> None:
-        super().__init__(schema, graphql_ide="graphiql" if with_graphiql else None, subscription_protocols=())
+    websocket_adapter_class = Socket
+
+    def __init__(self, schema: Schema, contexts: Contexts, live: Live, settings: Settings) -> None:
+        super().__init__(
+            schema,
+            graphql_ide="graphiql" if settings.graphiql else None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
+            connection_init_wait_timeout=_INIT_WAIT,
+            allowed_origins=[origin for origin in settings.websocket_origins.split(",") if origin],
+        )
+        self.graphql_transport_ws_handler_class = connection_class(live, settings)
         self._contexts = contexts
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        """Return what the operation works with."""
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context | Handshake:
+        """Return what the operation works with, or each operation on a websocket is given."""
+        if isinstance(request, WebSocket):
+            return Handshake(request.headers, self._contexts.context)
         request_id = uuid7().hex
         if isinstance(response, Response):
             response.headers["X-Request-ID"] = request_id
         return self._contexts.context(request.headers, request_id)
 
-    async def execute_single(
+    async def execute_operation(
         self,
         request: Request,
         request_adapter: AsyncHTTPRequestAdapter,
-        sub_response: Response,
+        request_data: GraphQLRequestData | list[GraphQLRequestData],
         context: Context,
         root_value: None,
-        request_data: GraphQLRequestData,
-    ) -> ExecutionResult:
-        """Execute the operation of a request; with an idempotency key, once."""
+        sub_response: Response,
+    ) -> Any:
+        """Execute the operation of a request; with an idempotency key, once, also where its results are streamed."""
+        assert isinstance(request_data, GraphQLRequestData), "batches are refused"
         operation = Operation(request_data.query, request_data.variables, request_data.operation_name)
         self._contexts.make_idempotent(context, request.headers, operation)
         begun = perf_counter()
-        result = await super().execute_single(request, request_adapter, sub_response, context, root_value, request_data)
-        _tell(log, context.request_id, operation, "ordinary", perf_counter() - begun, _codes(result))
+        result = await super().execute_operation(
+            request, request_adapter, request_data, context, root_value, sub_response
+        )
+        if isinstance(result, ExecutionResult):
+            _tell(log, context.request_id, operation, "ordinary", perf_counter() - begun, _codes(result))
         if isinstance(result, EncodedResult) and result.replayed:
             sub_response.headers["Idempotency-Replayed"] = "true"
         return result
+
+    async def create_streaming_response(
+        self,
+        request: Request | WebSocket,
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,
+        headers: Mapping[str, str],
+    ) -> Response:
+        """Return a stream of events. It breaks off where the process ends, so that the client connects again."""
+
+        async def until_the_end() -> AsyncGenerator[str, None]:
+            with suppress(Restarting):
+                async with aclosing(cast(AsyncGenerator[str], stream())) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+
+        return await super().create_streaming_response(request, until_the_end, sub_response, headers)
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """Return what is to be encoded, or has been."""

@@ -13,6 +13,7 @@ from app.errors import Unauthenticated
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
 from app.graphql.explain import HEADER, Explanation
+from app.graphql.live import Live
 from app.idempotency import service as idempotency
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
@@ -30,11 +31,14 @@ class Operation(NamedTuple):
 class Contexts:
     """Makes the context of an operation out of a request's headers."""
 
-    def __init__(self, database: Database, settings: Settings, lane: CompiledLane | None = None) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, lane: CompiledLane | None = None, live: Live | None = None
+    ) -> None:
         secret_key = settings.secret_key.get_secret_value()
         self._database = database
         self._settings = settings
         self._lane = lane
+        self._live = live
         self._access_tokens = AccessTokens(secret_key, timedelta(minutes=settings.access_token_minutes))
         self._idempotency_secrets = idempotency.Secrets.of(secret_key)
 
@@ -55,9 +59,11 @@ class Contexts:
 
     def context(self, headers: Headers, request_id: str, explanation: Explanation | None = None) -> Context:
         """Return what the operation works with; a token that is no good is refused where a login is needed."""
-        viewer, refusal = None, None
+        viewer, refusal, expires_at = None, None, None
         try:
-            viewer = self.viewer(headers)
+            token = _bearer_token(headers)
+            if token is not None:
+                viewer, expires_at = self._access_tokens.read(token), self._access_tokens.expires_at(token)
         except Unauthenticated as refused:
             refusal = refused
         return Context(
@@ -69,6 +75,8 @@ class Contexts:
             refusal,
             explanation=explanation,
             lane=self._lane,
+            live=self._live,
+            token_expires_at=expires_at,
         )
 
     def make_idempotent(self, context: Context, headers: Headers, operation: Operation) -> None:

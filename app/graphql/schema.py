@@ -1,21 +1,28 @@
 """The schema: its root types as a table of contents, and how one operation is executed."""
 
 from asyncio import Future, gather
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
+import orjson
 import strawberry
-from graphql import GraphQLError, build_schema, lexicographic_sort_schema, print_schema
+from graphql import GraphQLError, build_schema, get_operation_ast, lexicographic_sort_schema, parse, print_schema
+from graphql import OperationType as GraphQLOperationType
 from stamina import retry_context
+from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
 
 from app.audit.resolvers import AuditQueries
 from app.audit.types import AuditEntry
 from app.database import raise_transaction_conflict
 from app.errors import BadUserInput, TransactionConflict
+from app.graphql import live
 from app.graphql.compiled.meaning import Nodes, in_sql
 from app.graphql.context import Context, Info
 from app.graphql.errors import HANDLERS, is_internal, presentable
@@ -26,10 +33,10 @@ from app.graphql.node import Node
 from app.graphql.responses import EncodedResult, encode
 from app.graphql.scalars import SCALARS
 from app.idempotency.service import Replay
-from app.orders.resolvers import OrderMutations, OrderQueries
+from app.orders.resolvers import OrderMutations, OrderQueries, OrderSubscriptions
 from app.orders.types import OrderItem
 from app.pagination import MAX_PAGE_SIZE
-from app.products.resolvers import ProductMutations, ProductQueries
+from app.products.resolvers import ProductMutations, ProductQueries, ProductSubscriptions
 from app.stores.resolvers import StoreMutations, StoreQueries
 from app.users.resolvers import UserMutations, UserQueries
 
@@ -101,8 +108,32 @@ class Mutation(UserMutations, StoreMutations, ProductMutations, OrderMutations):
     pass
 
 
+@strawberry.type(
+    description=(
+        "What can be followed, over websockets (graphql-transport-ws) and server-sent events. An event is what is so "
+        "when it is sent: of changes in quick succession the last is sent for sure."
+    )
+)
+class Subscription(ProductSubscriptions, OrderSubscriptions):
+    pass
+
+
 class Schema(strawberry.Schema):
     """The schema of the Orders API. One execution is one unit of work."""
+
+    async def stream(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the results of an operation, one after the other: of a subscription as long as it lasts."""
+        (query,), context = args, kwargs["context_value"]
+        variables, name = kwargs.get("variable_values"), kwargs.get("operation_name")
+
+        async def execute() -> ExecutionResult:
+            context.begin()
+            return encode(await self.execute(query, **kwargs))
+
+        if _is_subscription(query, name):
+            operation = (query, name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS))
+            return live.results(context, operation, execute)
+        return _single_result(self.execute(query, **kwargs))
 
     async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
         """Execute an operation. A mutation is committed before this returns; where it has no data, or something
@@ -110,6 +141,7 @@ class Schema(strawberry.Schema):
 
         Where Postgres ended a mutation because another stood in its way, it is executed again, a few times."""
         context: Context = kwargs["context_value"]
+        kwargs["allowed_operation_types"] = _allowed(context, kwargs.get("allowed_operation_types"))
         try:
             try:
                 return await self._execute_once(context, args, kwargs)
@@ -128,6 +160,8 @@ class Schema(strawberry.Schema):
         try:
             result = await super().execute(*args, **kwargs)
             for error in result.errors or ():
+                if context.following is not None:
+                    live.raise_not_now(error.original_error)
                 if isinstance(error.original_error, Replay):
                     return EncodedResult(data=None, errors=None, body=error.original_error.response, replayed=True)
                 raise_transaction_conflict(error.original_error)
@@ -159,9 +193,34 @@ class Schema(strawberry.Schema):
         """Log nothing here: `presentable` logs what was not foreseen, once."""
 
 
+def _allowed(context: Context, wanted: Iterable[OperationType] | None) -> set[OperationType]:
+    """Return those of the wanted kinds of operations that may run: subscriptions where their results are streamed."""
+    others = set() if context.following else {OperationType.SUBSCRIPTION}
+    return set(OperationType if wanted is None else wanted) - others
+
+
+def _is_subscription(query: str | None, name: str | None) -> bool:
+    try:
+        operation = get_operation_ast(parse(query or ""), name)
+    except GraphQLError:
+        return False
+    return operation is not None and operation.operation is GraphQLOperationType.SUBSCRIPTION
+
+
+async def _single_result(executed: Awaitable[ExecutionResult]) -> AsyncGenerator[ExecutionResult]:
+    """Yield the result of what is no subscription, or cannot be told."""
+    try:
+        yield await executed
+    except (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError):
+        message = "There is no such operation in the document, or it cannot be sent like this."
+        error = GraphQLError(message, extensions={"code": "BAD_USER_INPUT"})
+        yield PreExecutionError(data=None, errors=[error])
+
+
 schema = Schema(
     query=Query,
     mutation=Mutation,
+    subscription=Subscription,
     types=[OrderItem, AuditEntry],
     extensions=[lambda: ParserCache(_DOCUMENTS_KEPT), lambda: ValidationCache(_DOCUMENTS_KEPT)],
     config=StrawberryConfig(scalar_map=SCALARS),

@@ -31,6 +31,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
+from app import events
 from app.audit import repository as audit
 from app.database import UnitOfWork
 from app.models import Order, OrderItem, OrderStatus, Product
@@ -38,6 +39,9 @@ from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
 from app.sql import Prepared, Record, columns_of, select_all, table_of, unforeseen, with_key_in_array
 from app.stores import repository as stores
+
+PLACED = "Placed"
+"""The kind of event that a store is told of when an order has items of it."""
 
 orders = table_of(Order).c
 items = table_of(OrderItem).c
@@ -225,10 +229,17 @@ def _placing() -> Prepared:
     placed = insert(Order).values(order).returning(*columns_of(Order)).cte("placed")
     given = select(placed.c.id, *(new.c[name] for name in _NEW_ITEM))
     inserted = insert(OrderItem).from_select(["order_id", *_NEW_ITEM], given).cte("inserted")
-    return Prepared(select(placed).add_cte(taken, inserted, audit.INSERT.cte("audited")))
+    told = select(audit.INSERT.cte("audited").c.told).scalar_subquery()
+    return Prepared(select(placed, told.label("told")).add_cte(taken, inserted))
 
 
 _PLACE = _placing()
+
+
+def note_placed(work: UnitOfWork, key: UUID, items: Sequence[Mapping[str, Any]]) -> None:
+    """Note the events of an order with these items: its stores are told, and who follows what stock is taken of."""
+    events.note(work, (events.Event(events.Topic(PLACED, item["store_id"]), key) for item in items))
+    events.note(work, events.updated("Product", (item["product_id"] for item in items if item["from_stock"])))
 
 
 async def place(
@@ -260,6 +271,7 @@ async def add_stock(session: AsyncSession, quantities: Mapping[UUID, int]) -> No
         tracked.values(stock=Product.stock + change.c.quantity, version=Product.version + 1),
         execution_options={"synchronize_session": False},
     )
+    events.note(session, events.updated("Product", keys))
 
 
 async def lock_products(session: AsyncSession, keys: Sequence[UUID]) -> None:

@@ -1,14 +1,16 @@
-"""The queries and mutations of orders."""
+"""The queries, mutations and subscriptions of orders."""
 
 from typing import Annotated
 
 import strawberry
 from strawberry import UNSET
 
+from app.events import Topic
 from app.graphql.compiled.meaning import Lookup, Pages, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
 from app.graphql.ids import key_of
+from app.graphql.live import NothingToTell, found, subscription
 from app.graphql.mutations import given, mutation
 from app.orders import repository, service
 from app.orders.types import (
@@ -24,6 +26,7 @@ from app.orders.types import (
     PlaceOrderResult,
 )
 from app.security.viewer import Access, logged_in
+from app.stores.service import require_manager
 
 OrderId = Annotated[strawberry.ID, strawberry.argument(description="The id of the order.")]
 
@@ -102,3 +105,26 @@ class OrderMutations:
         context, key = info.context, key_of("Order", "id", id)
         await service.delete_order(context.session, context.known_viewer(), key)
         return OrderDeleted(id=id)
+
+
+@strawberry.type
+class OrderSubscriptions:
+    @subscription(Access.LOGGED_IN, "An order that you may see: as it is now, and after each change.")
+    async def order_updated(self, info: Info, order_id: OrderId) -> Order:
+        context, key = info.context, key_of("Order", "orderId", order_id)
+        context.follow(Topic("Order", key), has_state=True)
+        return found("order", await context.loaders.visible_order.load(key))
+
+    @subscription(Access.LOGGED_IN, "Each new order with items of a store of yours, or of any if you are a superuser.")
+    async def store_order_placed(
+        self,
+        info: Info,
+        store_id: Annotated[strawberry.ID, strawberry.argument(description="The id of the store.")],
+    ) -> Order:
+        context, key = info.context, key_of("Store", "storeId", store_id)
+        require_manager(context.viewer, found("store", await context.loaders.visible_store.load(key)).owner_key)
+        placed = context.follow(Topic(repository.PLACED, key), has_state=False)
+        order = None if placed is None else await context.loaders.visible_order.load(placed)
+        if order is None:
+            raise NothingToTell
+        return order

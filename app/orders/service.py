@@ -55,7 +55,8 @@ async def place_order(work: UnitOfWork, viewer: Viewer, given: dict[str, Any]) -
     _refuse_shortages(quantities, products)
     items = [_item(products[key], quantity) for key, quantity in quantities.items()]
     order_id = uuid7()
-    entry = audit.written_within(work, audit.Change("Order", order_id, ("customerId", "items")))
+    repository.note_placed(work, order_id, items)
+    entry = audit.written_within(work, audit.Change("Order", order_id, ("customerId", "items"), is_new=True))
     return await repository.place(work, order_id, viewer.id, items, entry)
 
 

@@ -1,14 +1,16 @@
-"""The queries and mutations of products."""
+"""The queries, mutations and subscriptions of products."""
 
 from typing import Annotated
 
 import strawberry
 from strawberry import UNSET
 
+from app.events import Topic
 from app.graphql.compiled.meaning import Lookup, Pages, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
 from app.graphql.ids import key_of
+from app.graphql.live import found, subscription
 from app.graphql.mutations import given, mutation
 from app.products import repository, service
 from app.products.types import (
@@ -108,3 +110,15 @@ class ProductMutations:
     async def restore_product(self, info: Info, id: ProductId) -> RestoreProductResult:
         context, key = info.context, key_of("Product", "id", id)
         return Product.from_row(await service.restore_product(context.session, context.known_viewer(), key))
+
+
+@strawberry.type
+class ProductSubscriptions:
+    @subscription(
+        Access.ANYONE,
+        "A product: as it is now, and after each change, also of its stock. It ends when that is deleted.",
+    )
+    async def product_updated(self, info: Info, product_id: ProductId) -> Product:
+        context, key = info.context, key_of("Product", "productId", product_id)
+        context.follow(Topic("Product", key), has_state=True)
+        return found("product", await context.loaders.visible_product.load(key))

@@ -68,7 +68,9 @@ async def create_products(
     products = await repository.insert_all(session, [{**_of_store(store), **product.model_dump()} for product in new])
     of_store = tuple(map(to_camel, _of_store(store)))
     for product, given_product in zip(products, new, strict=True):
-        audit.note(session, audit.Change("Product", product.id, (*of_store, *given_product.given_fields())))
+        audit.note(
+            session, audit.Change("Product", product.id, (*of_store, *given_product.given_fields()), is_new=True)
+        )
     return products
 
 
@@ -97,7 +99,7 @@ async def restore_product(session: AsyncSession, viewer: Viewer, key: UUID) -> P
     """Put a deleted product back into its store; NotFound while the store itself is deleted."""
     store, product = await _locked(session, key)
     if product.deleted_at is None:
-        require_manager(viewer, store)
+        require_manager(viewer, store.owner_id)
     elif not is_self_or_superuser(viewer, store.owner_id):
         raise NotFound("Product", key)
     elif store.deleted_at is not None:
@@ -112,7 +114,7 @@ async def _managed_product(session: AsyncSession, viewer: Viewer, key: UUID) -> 
     store, product = await _locked(session, key)
     if product.deleted_at is not None:
         raise NotFound("Product", key)
-    require_manager(viewer, store)
+    require_manager(viewer, store.owner_id)
     return product
 
 

@@ -11,12 +11,11 @@ from uuid import UUID
 
 import jwt
 
-from app.errors import Unauthenticated
+from app.errors import EXPIRED, Unauthenticated
 from app.security.viewer import Viewer
 
 _ALGORITHM = "HS256"
 _ISSUER = "orders-api"
-_EXPIRED = "The access token has expired; use refreshSession to get another."
 _TOKENS_KEPT = 1_000
 
 
@@ -44,8 +43,12 @@ class AccessTokens:
         """Return whom the token was issued to; Unauthenticated says why it is no good."""
         viewer, expires_at = self._verified(token)
         if expires_at <= time.time():
-            raise Unauthenticated(_EXPIRED)
+            raise Unauthenticated(EXPIRED)
         return viewer
+
+    def expires_at(self, token: str) -> float:
+        """Return when the token, which is good, will no longer be."""
+        return self._verified(token)[1]
 
     @cached_property
     def _verified(self) -> Callable[[str], tuple[Viewer, int]]:
@@ -63,7 +66,7 @@ class AccessTokens:
             )
             viewer = Viewer(id=UUID(claims["sub"]), is_superuser=claims.get("superuser") is True)
         except jwt.ExpiredSignatureError:
-            raise Unauthenticated(_EXPIRED) from None
+            raise Unauthenticated(EXPIRED) from None
         except (jwt.InvalidTokenError, ValueError):
             raise Unauthenticated("The access token is not valid.") from None
         return viewer, int(claims["exp"])

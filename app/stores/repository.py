@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, ScalarSelect, Select, false, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import events
 from app.models import Product, Store
 from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
@@ -128,7 +129,8 @@ async def _update_products(
 ) -> None:
     own = (Product.store_id == store.id, which)
     await _lock_products(session, *own)
-    await session.execute(update(Product).where(*own).values(deleted_at=deleted_at, version=Product.version + 1))
+    changed = update(Product).where(*own).values(deleted_at=deleted_at, version=Product.version + 1)
+    events.note(session, events.updated("Product", await session.scalars(changed.returning(Product.id))))
 
 
 async def _lock_products(session: AsyncSession, *which: ColumnElement[bool]) -> None:

@@ -70,7 +70,7 @@ async def restore_store(session: AsyncSession, viewer: Viewer, key: UUID) -> Sto
     store = await repository.locked_store(session, key)
     if store is None or not (store.deleted_at is None or is_self_or_superuser(viewer, store.owner_id)):
         raise NotFound("Store", key)
-    require_manager(viewer, store)
+    require_manager(viewer, store.owner_id)
     if store.deleted_at is not None:
         await repository.restore_store(session, store)
     return store
@@ -81,11 +81,11 @@ async def managed_store(session: AsyncSession, viewer: Viewer, key: UUID, *, sha
     store = await repository.locked_store(session, key, shared=shared)
     if store is None or store.deleted_at is not None:
         raise NotFound("Store", key)
-    require_manager(viewer, store)
+    require_manager(viewer, store.owner_id)
     return store
 
 
-def require_manager(viewer: Viewer, store: Store) -> None:
-    """Raise Forbidden where the store is not the viewer's to manage."""
-    if not is_self_or_superuser(viewer, store.owner_id):
+def require_manager(viewer: Viewer | None, owner_id: UUID) -> None:
+    """Raise Forbidden where this owner's store is not the viewer's to manage."""
+    if not is_self_or_superuser(viewer, owner_id):
         raise Forbidden("Only the store's owner and a superuser may do this.")

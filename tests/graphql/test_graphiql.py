@@ -6,12 +6,14 @@ import socket
 import tarfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import httpx2
 import pytest
 import strawberry
 import uvicorn
@@ -31,8 +33,10 @@ from app.graphql import graphiql
 from app.graphql.graphiql import fetch, manifest
 from app.graphql.graphiql.manifest import Asset, integrity
 from app.main import create_app
+from app.security.tokens import AccessTokens
+from app.security.viewer import Viewer
 from app.settings import Settings
-from tests.market import Market
+from tests.market import Market, gid
 
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Page
@@ -449,3 +453,29 @@ def test_in_a_browser_a_linked_subscription_sends_the_headers_and_none_are_store
     stored = browser_page.evaluate("JSON.stringify(localStorage)")
     assert "subscription Second" in stored
     assert "for-the-socket" not in stored
+
+
+@pytest.fixture
+async def owners_token(settings: Settings, committed_market: Market, kettle: models.Product) -> str:
+    """A token of who may change the kettle."""
+    store = await committed_market.session.get_one(models.Store, kettle.store_id)
+    tokens = AccessTokens(settings.secret_key.get_secret_value(), timedelta(minutes=5))
+    return tokens.issue(Viewer(id=store.owner_id))[0]
+
+
+def test_in_a_browser_a_subscription_shows_each_change(
+    graphiql_server: str, kettle: models.Product, owners_token: str, browser_page: "Page"
+) -> None:
+    from playwright.sync_api import expect
+
+    endpoint, kettle_id = f"{graphiql_server}/graphql", gid(kettle)
+    document = f'subscription Kettle {{ productUpdated(productId: "{kettle_id}") {{ name price {{ amount }} }} }}'
+    browser_page.goto(f"{endpoint}?{urlencode({'query': document})}")
+    browser_page.get_by_role("button", name="Execute query").click()
+    answer = browser_page.locator(".graphiql-response .CodeMirror")
+    expect(answer).to_contain_text('"name": "Kettle, whistling"')
+
+    change = f'mutation {{ updateProduct(input: {{ id: "{kettle_id}", price: "77.70" }}) {{ __typename }} }}'
+    httpx2.post(endpoint, json={"query": change}, headers={"Authorization": f"Bearer {owners_token}"})
+    expect(answer).to_contain_text('"amount": "77.70"')
+    browser_page.get_by_role("button", name="Stop query").click()
