@@ -25,6 +25,8 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from app.graphql.context import Context, Info
 
+READ_BY = "read_by"
+
 T = TypeVar("T")
 Execute = Callable[[], Awaitable[ExecutionResult]]
 
@@ -147,6 +149,11 @@ class Following:
         except TimeoutError:
             raise Unauthenticated(EXPIRED) from None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it follows something."""
+        return self._subscription is not None
+
     def end(self) -> None:
         """Follow no more."""
         if self._subscription is not None:
@@ -175,9 +182,10 @@ def found(name: str, thing: T | None) -> T:
     return thing
 
 
-def subscription(access: Access, description: str) -> Any:
-    """Make a root field of Subscription out of an async resolver that follows a topic and returns what is so now."""
-    return strawberry.field(description=description, extensions=[EachEvent(access)])
+def subscription(access: Access, description: str, read_by: str | None = None) -> Any:
+    """Make a root field of Subscription out of an async resolver that follows a topic and returns what is so now.
+    Where a field of Query returns the same by `id`, to the same viewers, it is named."""
+    return strawberry.field(description=description, extensions=[EachEvent(access)], metadata={READ_BY: read_by})
 
 
 async def results(context: "Context", operation: Hashable, execute: Execute) -> AsyncGenerator[ExecutionResult]:
