@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.graphql.context import Context, Info
 
 READ_BY = "read_by"
+_FAREWELL_SECONDS = 1.0
 
 T = TypeVar("T")
 Execute = Callable[[], Awaitable[ExecutionResult]]
@@ -97,7 +98,9 @@ class Live:
         self.is_ending = True
         farewells = [farewell() for farewell in self._farewells]
         self.events.end(Restarting())
-        await asyncio.gather(*farewells, return_exceptions=True)
+        with suppress(TimeoutError):  # a client that takes nothing must not hold the process
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await asyncio.gather(*farewells, return_exceptions=True)
 
     async def read(self, execute: Execute) -> ExecutionResult:
         """Execute an operation in its turn; while the database cannot be reached, again and again."""
