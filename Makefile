@@ -34,8 +34,9 @@ schema: install ## Export schema.graphql
 migration: install ## Write a migration for what changed in app/models.py: make migration m="add colours"
 	@$(RUN) -m app migration "$(m)"
 
-bench: install ## Compare the API with a tutorial's server and with plain SQL
+bench: install ## Compare the API with a tutorial's server and with plain SQL; tell how soon subscribers are told
 	@$(RUN) -m benchmarks
+	@$(RUN) -m benchmarks.live
 
 lock: ## Pin the newest packages that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml $(LOCKED) -o requirements.lock

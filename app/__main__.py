@@ -80,6 +80,7 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=settings.shutdown_grace_seconds,
             ws_max_size=MAX_MESSAGE,
+            ws_per_message_deflate=False,  # which takes more memory for each client than all else does
         )
 
 

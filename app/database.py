@@ -11,6 +11,7 @@ from asyncpg import (
     CannotConnectNowError,
     ConnectionDoesNotExistError,
     CrashShutdownError,
+    DataError,
     DeadlockDetectedError,
     InterfaceError,
     PostgresConnectionError,
@@ -147,6 +148,8 @@ def raise_transaction_conflict(failure: BaseException | None) -> None:
 def is_disconnection(failure: BaseException | None) -> bool:
     """Tell whether the database could not be reached, whatever was asked of it."""
     cause = failure.orig.__cause__ if isinstance(failure, DBAPIError) and failure.orig else failure
+    if isinstance(cause, DataError):  # an InterfaceError of the driver, too
+        return False
     return isinstance(cause, _DISCONNECTIONS) or (isinstance(failure, DBAPIError) and failure.connection_invalidated)
 
 

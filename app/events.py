@@ -171,7 +171,7 @@ class Events:
         while True:
             try:
                 await self._listen_once()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+            except Exception as failure:  # whatever it is, events must be heard again
                 log.warning("events are not heard", reason=str(failure) or type(failure).__name__)
             pause = _FIRST_PAUSE if self.is_heard else min(2 * pause, _LONGEST_PAUSE)
             self._listening.clear()

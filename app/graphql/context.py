@@ -100,6 +100,11 @@ class Context:
             self.refused_token = Unauthenticated("The account no longer exists.")
         return confirmed
 
+    @property
+    def is_following(self) -> bool:
+        """Whether the operation is a subscription that has begun."""
+        return self.following is not None and self.following.has_begun
+
     def follow(self, topic: Topic, *, has_state: bool) -> UUID | None:
         """Let the subscription follow the topic, and return what the event that is to be told is about."""
         assert self.following is not None, "the operation is a subscription"

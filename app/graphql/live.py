@@ -25,6 +25,9 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from app.graphql.context import Context, Info
 
+READ_BY = "read_by"
+_FAREWELL_SECONDS = 1.0
+
 T = TypeVar("T")
 Execute = Callable[[], Awaitable[ExecutionResult]]
 
@@ -95,7 +98,9 @@ class Live:
         self.is_ending = True
         farewells = [farewell() for farewell in self._farewells]
         self.events.end(Restarting())
-        await asyncio.gather(*farewells, return_exceptions=True)
+        with suppress(TimeoutError):  # a client that takes nothing must not hold the process
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await asyncio.gather(*farewells, return_exceptions=True)
 
     async def read(self, execute: Execute) -> ExecutionResult:
         """Execute an operation in its turn; while the database cannot be reached, again and again."""
@@ -147,6 +152,11 @@ class Following:
         except TimeoutError:
             raise Unauthenticated(EXPIRED) from None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it follows something."""
+        return self._subscription is not None
+
     def end(self) -> None:
         """Follow no more."""
         if self._subscription is not None:
@@ -175,9 +185,10 @@ def found(name: str, thing: T | None) -> T:
     return thing
 
 
-def subscription(access: Access, description: str) -> Any:
-    """Make a root field of Subscription out of an async resolver that follows a topic and returns what is so now."""
-    return strawberry.field(description=description, extensions=[EachEvent(access)])
+def subscription(access: Access, description: str, read_by: str | None = None) -> Any:
+    """Make a root field of Subscription out of an async resolver that follows a topic and returns what is so now.
+    Where a field of Query returns the same by `id`, to the same viewers, it is named."""
+    return strawberry.field(description=description, extensions=[EachEvent(access)], metadata={READ_BY: read_by})
 
 
 async def results(context: "Context", operation: Hashable, execute: Execute) -> AsyncGenerator[ExecutionResult]:

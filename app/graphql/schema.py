@@ -7,7 +7,17 @@ from uuid import UUID
 
 import orjson
 import strawberry
-from graphql import GraphQLError, build_schema, get_operation_ast, lexicographic_sort_schema, parse, print_schema
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    build_schema,
+    get_operation_ast,
+    lexicographic_sort_schema,
+    parse,
+    print_schema,
+)
 from graphql import OperationType as GraphQLOperationType
 from stamina import retry_context
 from strawberry.exceptions import MissingQueryError
@@ -17,6 +27,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
+from strawberry.utils.str_converters import to_camel_case
 
 from app.audit.resolvers import AuditQueries
 from app.audit.types import AuditEntry
@@ -30,6 +41,7 @@ from app.graphql.execution import Execution
 from app.graphql.ids import parse_global_id
 from app.graphql.loaders import NODES
 from app.graphql.node import Node
+from app.graphql.rereading import rereading
 from app.graphql.responses import EncodedResult, encode
 from app.graphql.scalars import SCALARS
 from app.idempotency.service import Replay
@@ -125,15 +137,22 @@ class Schema(strawberry.Schema):
         """Return the results of an operation, one after the other: of a subscription as long as it lasts."""
         (query,), context = args, kwargs["context_value"]
         variables, name = kwargs.get("variable_values"), kwargs.get("operation_name")
+        subscription = _subscription(query, name)
+        if subscription is None:
+            return _single_result(self.execute(query, **kwargs))
+        again = rereading(*subscription, _read_by(subscription[1]))
 
         async def execute() -> ExecutionResult:
             context.begin()
+            if again is not None and context.is_following:
+                result = await again.read(context, variables, name)
+                if result is not None:
+                    return result
+                context.begin()
             return encode(await self.execute(query, **kwargs))
 
-        if _is_subscription(query, name):
-            operation = (query, name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS))
-            return live.results(context, operation, execute)
-        return _single_result(self.execute(query, **kwargs))
+        operation = (query, name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS))
+        return live.results(context, operation, execute)
 
     async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
         """Execute an operation. A mutation is committed before this returns; where it has no data, or something
@@ -199,12 +218,24 @@ def _allowed(context: Context, wanted: Iterable[OperationType] | None) -> set[Op
     return set(OperationType if wanted is None else wanted) - others
 
 
-def _is_subscription(query: str | None, name: str | None) -> bool:
+def _subscription(query: str | None, name: str | None) -> tuple[DocumentNode, OperationDefinitionNode] | None:
+    """Return the document and the operation, if that is a subscription."""
     try:
-        operation = get_operation_ast(parse(query or ""), name)
+        document = parse(query or "", no_location=True)
     except GraphQLError:
-        return False
-    return operation is not None and operation.operation is GraphQLOperationType.SUBSCRIPTION
+        return None
+    operation = get_operation_ast(document, name)
+    if operation is None or operation.operation is not GraphQLOperationType.SUBSCRIPTION:
+        return None
+    return document, operation
+
+
+def _read_by(operation: OperationDefinitionNode) -> str | None:
+    """Return the field of Query that reads what a subscription tells, if there is one."""
+    selected = operation.selection_set.selections[0]
+    fields = Subscription.__strawberry_definition__.fields  # type: ignore[attr-defined]  # set by its decorator
+    reads = {to_camel_case(field.python_name): field.metadata.get(live.READ_BY) for field in fields}
+    return reads.get(selected.name.value) if isinstance(selected, FieldNode) else None
 
 
 async def _single_result(executed: Awaitable[ExecutionResult]) -> AsyncGenerator[ExecutionResult]:

@@ -109,7 +109,7 @@ class OrderMutations:
 
 @strawberry.type
 class OrderSubscriptions:
-    @subscription(Access.LOGGED_IN, "An order that you may see: as it is now, and after each change.")
+    @subscription(Access.LOGGED_IN, "An order that you may see: as it is now, and after each change.", read_by="order")
     async def order_updated(self, info: Info, order_id: OrderId) -> Order:
         context, key = info.context, key_of("Order", "orderId", order_id)
         context.follow(Topic("Order", key), has_state=True)

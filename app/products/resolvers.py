@@ -117,6 +117,7 @@ class ProductSubscriptions:
     @subscription(
         Access.ANYONE,
         "A product: as it is now, and after each change, also of its stock. It ends when that is deleted.",
+        read_by="product",
     )
     async def product_updated(self, info: Info, product_id: ProductId) -> Product:
         context, key = info.context, key_of("Product", "productId", product_id)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -14,17 +14,19 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from websockets.asyncio.client import connect
 
+from app import events
 from app.database import driver_arguments, open_database
 from app.dev.postgres import embedded_postgres, home_of
 from app.events import Event, Topic
 from app.main import create_app
 from app.migrations import alembic_config
 from app.settings import Settings
-from tests.live.clients import PROTOCOL, Client, connected, serving, until
+from tests.live.clients import PATIENCE, PROTOCOL, Client, connected, serving, until
 from tests.live.conftest import Shop
 from tests.live.operations import ORDER, PLACED, PRODUCT
 from tests.market import Market, gid
 from tests.products.changes import update
+from tests.servers import served
 
 LISTENERS = "FROM pg_stat_activity WHERE application_name = 'orders-api events' AND datname = current_database()"
 
@@ -176,3 +178,33 @@ async def opened(shop: Shop) -> Client:
     await client.send({"type": "connection_init", "payload": {"authorization": f"Bearer {shop.token(shop.customer)}"}})
     await client.receive()
     return client
+
+
+async def test_a_client_that_reads_nothing_does_not_hold_the_process(
+    committed_market: Market, settings: Settings, database_url: str
+) -> None:
+    product = await committed_market.product(description="x" * 50_000)
+    query = "subscription ($id: ID!) { productUpdated(productId: $id) { description } }"
+    secret = settings.secret_key.get_secret_value()
+    with served(DATABASE_URL=database_url, SECRET_KEY=secret, SHUTDOWN_GRACE_SECONDS="1") as (server, url):
+        async with connected(url.removeprefix("http://"), max_queue=1) as slow:
+            slow.websocket.transport.pause_reading()
+            for number in range(100):
+                await slow.subscribe(query, {"id": gid(product)}, id=str(number))
+            async with connected(url.removeprefix("http://")) as quick:
+                await quick.subscribe(query, {"id": gid(product)})
+                await quick.next()
+                server.terminate()
+                assert await quick.close_code() == 1012
+            await asyncio.to_thread(server.wait, PATIENCE)
+            slow.websocket.transport.abort()
+
+
+async def test_a_connection_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        async def execute(self, _: str, timeout: float) -> None:  # noqa: ASYNC109  # as of the driver
+            raise TimeoutError
+
+    monkeypatch.setattr(events, "_CHECK_SECONDS", 0.01)
+    with pytest.raises(TimeoutError):
+        await events._until_broken(cast(Any, Silent()), asyncio.Event())

@@ -1,10 +1,15 @@
 """What followers are told: what is so now, and after each change that was committed."""
 
+from typing import Any
+
 import pytest
+from strawberry.types import ExecutionResult
 
 from app import events
 from app.events import Event, Topic
-from app.graphql.context import Context
+from app.graphql.live import Execute, Live
+from app.graphql.rereading import Rereading
+from app.graphql.responses import EncodedResult
 from app.products import service
 from tests.live.clients import connected
 from tests.live.conftest import Shop
@@ -13,6 +18,12 @@ from tests.market import gid
 from tests.orders.operations import cancel, fulfil, item, place
 from tests.products.changes import create_many, update
 from tests.stores import operations as stores
+
+
+@pytest.fixture(params=[False, True], ids=["ordinary", "compiled"])
+def changed_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Both lanes: what is told is the same, and to whom."""
+    return {"compiled_lane": request.param}
 
 
 async def test_an_order_is_told_as_it_is_and_after_each_step(shop: Shop) -> None:
@@ -122,14 +133,14 @@ async def test_fields_of_one_request_are_told_of_once_it_is_committed(shop: Shop
 
 async def test_followers_of_the_same_share_a_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = 0
-    follow = Context.follow
+    read = Live.read
 
-    def counted(context: Context, topic: Topic, *, has_state: bool) -> object:
+    async def counted(live: Live, execute: Execute) -> ExecutionResult:
         nonlocal reads
         reads += 1
-        return follow(context, topic, has_state=has_state)
+        return await read(live, execute)
 
-    monkeypatch.setattr(Context, "follow", counted)
+    monkeypatch.setattr(Live, "read", counted)
     async with connected(shop.address) as first, connected(shop.address) as second:
         clients = [first, second]
         for number in range(40):
@@ -169,3 +180,33 @@ async def test_a_thousand_new_products_are_no_events(shop: Shop) -> None:
         await driver.remove_listener(events.CHANNEL, lambda: None)
         await driver.reset()
     assert [Event.parse(text).topic for text in heard] == [Topic("Product", shop.product.id)]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "subscription ($id: ID!) { productUpdated(productId: $id) { __typename id name } }",
+        'subscription { productUpdated(productId: "%s") { name store { name owner { fullName } } } }',
+        """subscription A($id: ID!) { it: productUpdated(productId: $id) { ...Named price { currency } } }
+        fragment Named on Product { name }""",
+    ],
+)
+async def test_both_lanes_say_the_same(
+    shop: Shop, changed_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, document: str
+) -> None:
+    compiled: list[bool] = []
+    read = Rereading.read
+
+    async def noted(*arguments: Any) -> EncodedResult | None:
+        result = await read(*arguments)
+        compiled.append(result is not None)
+        return result
+
+    monkeypatch.setattr(Rereading, "read", noted)
+    async with connected(shop.address, shop.token(shop.customer)) as client:
+        await client.subscribe(document.replace("%s", gid(shop.product)), {"id": gid(shop.product)})
+        first = await client.receive()
+        assert "errors" not in first["payload"]
+        await update(shop.api, shop.owner, id=gid(shop.product), price="3")
+        assert await client.receive() == first
+    assert compiled == [changed_settings["compiled_lane"]]

@@ -1,6 +1,7 @@
 """Nobody is told of what they may not see, from the start and at each event."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,12 @@ from tests.live.operations import ORDER, PLACED, PRODUCT
 from tests.market import gid
 from tests.orders.operations import cancel, fulfil, item, place
 from tests.products.changes import update
+
+
+@pytest.fixture(params=[False, True], ids=["ordinary", "compiled"])
+def changed_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Both lanes: what is told is the same, and to whom."""
+    return {"compiled_lane": request.param}
 
 
 async def test_another_users_order_is_not_there(shop: Shop) -> None:

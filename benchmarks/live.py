@@ -1,0 +1,141 @@
+"""How soon are subscribers told, and what does each cost? `python -m benchmarks.live` tells."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+
+import asyncpg
+import typer
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from app.dev.bulk import Size
+from app.events import CHANNEL, updated
+from benchmarks.__main__ import database_server
+from benchmarks.contestants import APP
+from benchmarks.database import opened
+from benchmarks.figures import percentile
+from benchmarks.processes import cpu_seconds, pin, resident_megabytes, split_cores
+from benchmarks.report import aligned
+from benchmarks.scenarios import CUSTOMER
+from benchmarks.servers import Server, served
+from benchmarks.sql import dsn_of
+
+DATABASE = "orders_benchmark_live"
+BATCHES = 20  # in a second, where each subscriber has an event of its own
+HEADINGS = ("subscribers", "follow", "p50 ms", "p99 ms", "max ms", "told", "server CPU %", "KB each")
+QUERY = "subscription ($id: ID!) { productUpdated(productId: $id) { name stock price { amount currency } } }"
+# The stock counts the events, and so tells each subscriber which one it is told of.
+CHANGE = "UPDATE products SET stock = $1 WHERE id = ANY($2)"
+TELL = "SELECT pg_notify($1, event) FROM unnest($2::text[]) AS event"
+
+
+@dataclass
+class Watch:
+    """When each event was committed, and how long after it subscribers were told."""
+
+    committed: dict[tuple[str, int], float] = field(default_factory=dict)
+    delays: list[float] = field(default_factory=list)
+
+    def told(self, product: str, number: int) -> None:
+        """Note that a subscriber is told now."""
+        if (moment := self.committed.get((product, number))) is not None:
+            self.delays.append((time.perf_counter() - moment) * 1_000)
+
+
+async def measure(server_url: str, subscribers: int, seconds: int) -> None:
+    """Measure with all following one product, and with each following their own."""
+    size = Size(stores=20, products=max(1_000, subscribers), orders=100)
+    limits = {"SUBSCRIPTIONS_PER_USER": str(subscribers + 1)}
+    app = replace(APP, environment={**APP.environment, **limits})
+    cores = split_cores()
+    if cores is not None:
+        pin(os.getpid(), cores[1])
+    rows: list[Sequence[str]] = [HEADINGS]
+    async with opened(server_url, DATABASE, size) as database:
+        token = (await database.world()).tokens[CUSTOMER]
+        connection = await asyncpg.connect(dsn_of(database.url))
+        found = await connection.fetch("SELECT id FROM products WHERE deleted_at IS NULL LIMIT $1", subscribers)
+        keys = [row["id"] for row in found]
+        for what, followed, headers in (
+            ("the same", keys[:1] * subscribers, {}),
+            ("their own", keys, {"Authorization": f"Bearer {token}"}),
+        ):
+            async with served(app, database.url, cores and cores[0]) as server:
+                rows.append((str(subscribers), what, *await _round(server, connection, followed, headers, seconds)))
+        await connection.close()
+    typer.echo("\n" + aligned(rows))
+
+
+async def _round(
+    server: Server, connection: Any, keys: Sequence[Any], payload: Mapping[str, str], seconds: int
+) -> Sequence[str]:
+    """Return the figures of one round."""
+    watch = Watch()
+    warm = await _subscribed(server.port, keys[0], payload)
+    before = resident_megabytes(server.pid) or 0
+    sockets = [await _subscribed(server.port, key, payload) for key in keys]
+    await asyncio.sleep(1)
+    each = ((resident_megabytes(server.pid) or 0) - before) * 1_024 / len(keys)
+    readers = [asyncio.create_task(_read(socket, key, watch)) for socket, key in zip(sockets, keys, strict=True)]
+    cpu = cpu_seconds(server.pid) or 0
+    begun = time.perf_counter()
+    await _write(connection, list(dict.fromkeys(keys)), seconds, watch)
+    await asyncio.sleep(1)
+    used = 100 * ((cpu_seconds(server.pid) or 0) - cpu) / (time.perf_counter() - begun - 1)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*(socket.close() for socket in (warm, *sockets)))
+    delays, expected = sorted(watch.delays), len(keys) * seconds
+    figures = [f"{percentile(delays, share):.1f}" for share in (0.5, 0.99)]
+    return (*figures, f"{delays[-1]:.1f}", f"{len(delays)}/{expected}", f"{used:.0f}", f"{each:.0f}")
+
+
+async def _subscribed(port: int, key: Any, payload: Mapping[str, str]) -> ClientConnection:
+    """Return a websocket that has been told what is so."""
+    socket = await connect(f"ws://127.0.0.1:{port}/graphql", subprotocols=[Subprotocol("graphql-transport-ws")])
+    await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
+    await socket.recv()
+    operation = {"query": QUERY, "variables": {"id": f"Product_{key}"}}
+    await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": operation}))
+    first = json.loads(await socket.recv())
+    assert first["type"] == "next", first
+    return socket
+
+
+async def _read(socket: ClientConnection, key: Any, watch: Watch) -> None:
+    async for text in socket:
+        product = json.loads(text)["payload"]["data"]["productUpdated"]
+        watch.told(str(key), product["stock"])
+
+
+async def _write(connection: Any, keys: Sequence[Any], seconds: int, watch: Watch) -> None:
+    """Change each product once a second, a part of them at a time, each part in a transaction of its own."""
+    size = -(-len(keys) // BATCHES)
+    batches = [keys[start : start + size] for start in range(0, len(keys), size)]
+    begun = time.perf_counter()
+    for number in range(seconds):
+        for place, batch in enumerate(batches):
+            await asyncio.sleep(max(0, begun + number + place / len(batches) - time.perf_counter()))
+            async with connection.transaction():
+                await connection.execute(CHANGE, 1_000 + number, batch)
+                await connection.execute(TELL, CHANNEL, [str(event) for event in updated("Product", batch)])
+                # Before the commit, as who is told may be told before it has returned here.
+                watch.committed |= {(str(key), 1_000 + number): time.perf_counter() for key in batch}
+
+
+def main(
+    subscribers: Annotated[int, typer.Option(min=1, help="How many subscribers.")] = 1_000,
+    seconds: Annotated[int, typer.Option(min=1, help="For how long, with an event for each every second.")] = 15,
+) -> None:
+    """Tell how soon subscribers of one process are told of changes, and what each holds there."""
+    with database_server() as url:
+        asyncio.run(measure(url, subscribers, seconds))
+
+
+if __name__ == "__main__":
+    typer.run(main)
