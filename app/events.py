@@ -21,6 +21,7 @@ from app.errors import EventsMissed, RequestError
 CHANNEL = "orders_api"
 MAX_WAITING = 100
 _NOTED = "events"
+_EVENTS_PER_TEXT = 90  # Postgres takes texts of up to 8,000 bytes
 _CHECK_SECONDS = 30.0
 _PATIENCE_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -49,6 +50,12 @@ class Event(NamedTuple):
         """Return the event that was told as this text."""
         kind, key, subject = text.split()
         return cls(Topic(kind, UUID(key)), UUID(subject))
+
+
+def packed(events: Iterable[Event]) -> list[str]:
+    """Return the texts that tell of events: as few as there can be, as each wakes every process up."""
+    lines = [str(event) for event in events]
+    return ["\n".join(lines[start : start + _EVENTS_PER_TEXT]) for start in range(0, len(lines), _EVENTS_PER_TEXT)]
 
 
 def updated(kind: str, keys: Iterable[UUID]) -> Iterable[Event]:
@@ -192,13 +199,16 @@ class Events:
             connection.terminate()
 
     def _hear(self, _: Any, __: int, ___: str, text: object) -> None:
+        if not self._followers:
+            return
         try:
-            event = Event.parse(str(text))
+            events = [Event.parse(line) for line in str(text).splitlines()]
         except ValueError:
             log.warning("an event is not understood", text=text)  # of another version, or of somebody else
             return
-        for subscription in self._followers.get(event.topic, ()):
-            subscription.tell(event.subject)
+        for event in events:
+            for subscription in self._followers.get(event.topic, ()):
+                subscription.tell(event.subject)
 
     def _all(self) -> list[Subscription]:
         return [subscription for followers in self._followers.values() for subscription in followers]

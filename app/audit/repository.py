@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, Text, bindparam, false, func, inse
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database import UnitOfWork
-from app.events import CHANNEL, Event
+from app.events import CHANNEL, Event, packed
 from app.models import AuditEntry
 from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
@@ -69,7 +69,7 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
 
 def parameters_of(row: Mapping[str, Any], events: Iterable[Event] = ()) -> Mapping[str, Any]:
     """Return the parameters with which INSERT writes an entry, and tells of events."""
-    return {**{f"entry_{name}": row[name] for name in _WRITTEN}, "events": [str(event) for event in events]}
+    return {**{f"entry_{name}": row[name] for name in _WRITTEN}, "events": packed(events)}
 
 
 async def insert_all(work: UnitOfWork, rows: Sequence[Mapping[str, Any]], events: Iterable[Event]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from app.errors import EventsMissed, Restarting
-from app.events import MAX_WAITING, Event, Events, Subscription, Topic
+from app.events import MAX_WAITING, Event, Events, Subscription, Topic, packed
 
 STORE, ORDER = Topic("Placed", uuid4()), Topic("Order", uuid4())
 
@@ -15,6 +15,19 @@ def test_an_event_is_a_topic_and_a_key() -> None:
     event = Event(STORE, uuid4())
     assert Event.parse(str(event)) == event
     assert len(str(event)) < 80
+
+
+async def test_the_events_of_a_mutation_are_as_few_texts_as_postgres_takes() -> None:
+    events = Events(make_url("postgresql://nowhere"))
+    subscription, told = events.follow(STORE, has_state=False), [Event(STORE, uuid4()) for _ in range(95)]
+    texts = packed(told)
+    for text in texts:
+        events._hear(None, 0, "", text)
+
+    assert len(texts) == 2
+    assert all(len(text) < 8000 for text in texts)
+    assert [await subscription.next() for _ in told] == [event.subject for event in told]
+    assert packed([]) == []
 
 
 async def test_subjects_wait_once_and_in_their_order() -> None:
