@@ -204,6 +204,7 @@ async def results(context: "Context", operation: Hashable, execute: Execute) -> 
             # The first read is its own: it makes the operation follow its topic.
             result = await _told(live.read(execute))
             while True:
+                _require_fresh_token(context)
                 if result is not None:
                     if result.data is None:
                         yield result if begun else PreExecutionError(data=None, errors=result.errors)
@@ -220,6 +221,12 @@ async def results(context: "Context", operation: Hashable, execute: Execute) -> 
         yield kind(data=None, errors=[GraphQLError(str(refusal), extensions=refusal.extensions)])
     finally:
         following.end()
+
+
+def _require_fresh_token(context: "Context") -> None:
+    """Raise Unauthenticated where the token has expired, maybe while the database or the client took its time."""
+    if context.token_expires_at is not None and context.token_expires_at <= time.time():
+        raise Unauthenticated(EXPIRED)
 
 
 async def _told(reading: Awaitable[ExecutionResult]) -> ExecutionResult | None:

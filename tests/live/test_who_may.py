@@ -1,10 +1,14 @@
 """Nobody is told of what they may not see, from the start and at each event."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from strawberry.types import ExecutionResult
 
+from app.events import Event, Topic
+from app.graphql.live import Execute, Live
 from app.models import User
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
@@ -171,3 +175,22 @@ async def test_a_token_that_is_no_good_is_refused_where_one_is_needed(shop: Shop
         await client.next()
         await update(shop.api, shop.owner, id=gid(shop.product), price="3")
         assert (await client.next())["productUpdated"]["price"] == {"amount": "3.00"}
+
+
+async def test_a_token_that_expires_while_events_are_read_ends_the_stream(
+    shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Live.read
+
+    async def slow(live: Live, execute: Execute) -> ExecutionResult:
+        result = await read(live, execute)
+        shop.live.events._hear(None, 0, "", str(Event(Topic("Product", shop.product.id), shop.product.id)))
+        await asyncio.sleep(0.5)
+        return result
+
+    async with connected(shop.address, brief_token(settings, shop.customer)) as client:
+        monkeypatch.setattr(Live, "read", slow)
+        await client.subscribe(PRODUCT, {"id": gid(shop.product)})
+        while (message := await client.receive())["payload"]["data"] is not None:
+            pass
+        assert message["payload"]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
