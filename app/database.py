@@ -14,6 +14,7 @@ from asyncpg import (
     DataError,
     DeadlockDetectedError,
     InterfaceError,
+    InternalClientError,
     PostgresConnectionError,
     SerializationError,
     TooManyConnectionsError,
@@ -34,6 +35,7 @@ from app.sql import Prepared, Record
 _DISCONNECTIONS = (
     OSError,
     InterfaceError,
+    InternalClientError,  # of the driver's state, where the connection breaks at that moment
     PostgresConnectionError,
     AdminShutdownError,
     CrashShutdownError,

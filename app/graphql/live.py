@@ -5,8 +5,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from random import uniform
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import strawberry
@@ -19,6 +20,7 @@ from strawberry.types.execution import PreExecutionError
 from app.database import is_disconnection
 from app.errors import EXPIRED, Missing, RequestError, Restarting, TooManySubscriptions, Unauthenticated
 from app.events import Events, Subscription, Topic
+from app.graphql.errors import presentable
 from app.security.viewer import Access, Viewer, require
 from app.settings import Settings
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 READ_BY = "read_by"
 _FAREWELL_SECONDS = 1.0
+_ATTEMPTS = 20
 
 T = TypeVar("T")
 Execute = Callable[[], Awaitable[ExecutionResult]]
@@ -104,11 +107,14 @@ class Live:
 
     async def read(self, execute: Execute) -> ExecutionResult:
         """Execute an operation in its turn; while the database cannot be reached, again and again."""
+        attempts = count(1)
         while not self.is_ending:
             try:
                 async with self._turns:
                     return await execute()
             except Unreachable:
+                if next(attempts) == _ATTEMPTS:  # although events were heard each time
+                    raise
                 await asyncio.sleep(uniform(0.1, 0.5))  # noqa: S311  # subscribers must not all come at once
                 await self.events.heard()
         raise Restarting
@@ -124,6 +130,7 @@ class Live:
 
         if key not in self._reads:
             self._reads[key] = asyncio.create_task(self.read(begin))
+            self._reads[key].add_done_callback(lambda read: read.exception())  # if nobody waits for it any more
         return await asyncio.shield(self._reads[key])
 
 
@@ -216,6 +223,9 @@ async def results(context: "Context", operation: Hashable, execute: Execute) -> 
                 result = await _told(live.read_together(key, execute))
     except Restarting:
         raise
+    except Unreachable as failure:
+        error = GraphQLError("The database does not answer.", original_error=cast(Exception, failure.__cause__))
+        yield ExecutionResult(data=None, errors=[presentable(error, context.request_id)])
     except RequestError as refusal:
         kind = ExecutionResult if begun else PreExecutionError
         yield kind(data=None, errors=[GraphQLError(str(refusal), extensions=refusal.extensions)])

@@ -15,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from websockets.asyncio.client import connect
 
 from app import events
-from app.database import driver_arguments, open_database
+from app.database import Database, driver_arguments, open_database
 from app.dev.postgres import embedded_postgres, home_of
 from app.events import Event, Topic
+from app.graphql import live
 from app.main import create_app
 from app.migrations import alembic_config
 from app.settings import Settings
@@ -92,15 +93,15 @@ async def test_streams_outlive_a_restart_of_postgres(
     database = open_database(url, settings)
     tasks = len(asyncio.all_tasks())
     app: Any = create_app(settings, database)
-    live = app._app.state.live
+    lives = app._app.state.live
     async with serving(app) as address, connected(address) as client, connected(address) as other:
-        await live.events.heard()
+        await lives.events.heard()
         for follower in (client, other):
             await follower.subscribe(PRODUCT, {"id": gid(product)})
             assert (await follower.next())["productUpdated"]["stock"] == 5
 
         postgres.close()
-        await until(lambda: not live.events.is_heard)
+        await until(lambda: not lives.events.is_heard)
         with embedded_postgres(directory):
             driver = await asyncpg.connect(**driver_arguments(make_url(url), "test"))
             await driver.execute("UPDATE products SET stock = 4")  # and nobody is told
@@ -112,11 +113,11 @@ async def test_streams_outlive_a_restart_of_postgres(
             assert listeners == 1
             assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of the pool that it is
             await client.send({"type": "complete", "id": "1"})
-            await until(lambda: len(live) == 1)
+            await until(lambda: len(lives) == 1)
             await driver.close()
             await client.websocket.close()
             await other.websocket.close()
-            await until(lambda: len(live) == 0)
+            await until(lambda: len(lives) == 0)
             await until(lambda: len(asyncio.all_tasks()) <= tasks + 5)
             postgres.pop_all()
     await until(lambda: len(asyncio.all_tasks()) <= tasks)
@@ -208,3 +209,16 @@ async def test_a_connection_that_does_not_answer_is_given_up(monkeypatch: pytest
     monkeypatch.setattr(events, "_CHECK_SECONDS", 0.01)
     with pytest.raises(TimeoutError):
         await events._until_broken(cast(Any, Silent()), asyncio.Event())
+
+
+async def test_who_never_gets_a_connection_is_told_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_: Database) -> None:
+        raise ConnectionError("a secret of the network")
+
+    monkeypatch.setattr(live, "_ATTEMPTS", 2)
+    monkeypatch.setattr(Database, "connect", refuse)
+    async with connected(shop.address) as client:
+        await client.subscribe(PRODUCT, {"id": gid(shop.product)})
+        error = await client.end()
+    assert error["code"] == "INTERNAL_SERVER_ERROR"
+    assert "secret" not in error["message"]
