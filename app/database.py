@@ -1,9 +1,8 @@
-"""The engine and its pool, and the one connection that an operation works on."""
+"""The engine and its pool: how connections are made and handed out, and how their failures are told apart."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from time import perf_counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from asyncpg import (
@@ -20,9 +19,7 @@ from asyncpg import (
     TooManyConnectionsError,
 )
 from asyncpg import Connection as DriverConnection
-from asyncpg.connection import LoggedQuery
-from asyncpg.transaction import Transaction
-from sqlalchemy import URL, Executable, PoolProxiedConnection, Row, event, make_url
+from sqlalchemy import URL, PoolProxiedConnection, make_url
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -30,7 +27,6 @@ from sqlalchemy.pool import QueuePool
 
 from app.errors import TransactionConflict
 from app.settings import Settings
-from app.sql import Prepared, Record
 
 _DISCONNECTIONS = (
     OSError,
@@ -153,186 +149,3 @@ def is_disconnection(failure: BaseException | None) -> bool:
     if isinstance(cause, DataError):  # an InterfaceError of the driver, too
         return False
     return isinstance(cause, _DISCONNECTIONS) or (isinstance(failure, DBAPIError) and failure.connection_invalidated)
-
-
-Observe = Callable[[str, float], None]
-"""Is told of each statement, and how many seconds it took."""
-
-
-class Observation:
-    """Tells of the statements on a connection: of SQLAlchemy's, and of those that the driver runs without it."""
-
-    def __init__(self, observe: Observe, connection: AsyncConnection, driver: "DriverConnection[Any]") -> None:
-        self._observe = observe
-        self._connection = connection.sync_connection
-        self._driver = driver
-        self._begun = 0.0
-        event.listen(self._connection, "before_cursor_execute", self._begin)
-        event.listen(self._connection, "after_cursor_execute", self._tell)
-        driver.add_query_logger(self._tell_of_driver)
-
-    async def end(self) -> None:
-        """Tell of no more."""
-        await asyncio.sleep(0)  # the driver tells of a statement a moment after it
-        event.remove(self._connection, "before_cursor_execute", self._begin)
-        event.remove(self._connection, "after_cursor_execute", self._tell)
-        self._driver.remove_query_logger(self._tell_of_driver)
-
-    def _begin(self, *_: Any) -> None:
-        self._begun = perf_counter()
-
-    def _tell(self, _: Any, __: Any, statement: str, *___: Any) -> None:
-        self._observe(statement, perf_counter() - self._begun)
-
-    def _tell_of_driver(self, query: LoggedQuery) -> None:
-        self._observe(query.query, query.elapsed)
-
-
-class UnitOfWork:
-    """The connection of one operation, taken at its first statement: plain reads for a query, one transaction
-    for a mutation. Statements run one after the other, whichever dataloaders send them at once.
-
-    The transaction is begun and ended here, with the driver: what SQLAlchemy runs on its connection is a part of it,
-    and so is what the driver runs without it."""
-
-    def __init__(self, database: Database, observe: Observe | None = None) -> None:
-        self.writes = False
-        """Whether this is a mutation."""
-        self.info: dict[str, Any] = {}
-        """What parts of the application note about this operation, as in a session of SQLAlchemy."""
-        self._database = database
-        self._observe = observe
-        self._observation: Observation | None = None
-        self._connection: AsyncConnection | None = None
-        self._driver: DriverConnection[Any] | None = None
-        self._transaction: Transaction | None = None
-        self._session: AsyncSession | None = None
-        self._one_at_a_time = asyncio.Lock()
-        self._over = False
-
-    async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        """Run one statement and return all its rows."""
-        async with self._one_at_a_time:
-            connection = await self._connected()
-            return (await connection.execute(statement, parameters)).all()
-
-    async def row(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Row[Any] | None:
-        """Run one statement and return its first row, if any."""
-        rows = await self.rows(statement, parameters)
-        return rows[0] if rows else None
-
-    async def fetch(self, statement: Prepared, **values: Any) -> Sequence[Record]:
-        """Run a prepared statement and return all its rows."""
-        async with self._one_at_a_time:
-            driver = await self._driven()
-            return await driver.fetch(statement.sql, *statement.arguments(values), record_class=Record)
-
-    async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
-        """Run one statement of the driver's own, and return its first row."""
-        async with self._one_at_a_time:
-            return await (await self._driven()).fetchrow(sql, *parameters)
-
-    async def execute_each(self, statement: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Run a prepared statement for each of these rows, in one round trip."""
-        async with self._one_at_a_time:
-            driver = await self._driven()
-            await driver.executemany(statement.sql, [statement.arguments(row) for row in rows])
-
-    async def begin(self) -> None:
-        """Begin the transaction of a mutation, if it has not been."""
-        if not self.writes:
-            self.writes = True
-            self._transaction = await self._begun()
-
-    @property
-    def session(self) -> AsyncSession:
-        """A session within the transaction, for one root field."""
-        if self._session is None:
-            assert self._connection is not None, "the transaction was begun"
-            self._session = self._database.session(self._connection, self.info)
-        return self._session
-
-    async def flush(self) -> None:
-        """Send what the session has not sent yet."""
-        if self._session is not None:
-            await self._session.flush()
-
-    @asynccontextmanager
-    async def savepoint(self, *, alone: bool) -> AsyncIterator[None]:
-        """Undo what is done within, where it raises: back to a savepoint, or the whole transaction where nothing
-        else is in it, which saves two round trips. What is read afterwards reads what was before."""
-        savepoint = self._transaction if alone else await self._begun()
-        assert savepoint is not None, "the transaction was begun"
-        try:
-            yield
-            await self.end_session(commit=True)
-        except BaseException:
-            await self.end_session(commit=False)
-            await savepoint.rollback()
-            self._transaction = None if alone else self._transaction
-            raise
-        if not alone:
-            await savepoint.commit()
-
-    async def end_session(self, *, commit: bool) -> None:
-        """Send what the session has not sent yet, or drop it; the next one begins with nothing read."""
-        session, self._session = self._session, None
-        if session is not None:
-            try:
-                if commit:
-                    await session.commit()
-            finally:
-                await session.close()
-
-    async def finish(self, *, commit: bool) -> None:
-        """Commit or undo the transaction, if one was begun, and give the connection back.
-
-        A field that failed leaves those beside it loading: the statement being sent is waited for, and no other
-        is sent, so that nothing takes a connection which nobody would give back."""
-        self._over = True
-        async with self._one_at_a_time:
-            connection, self._connection = self._connection, None
-            if connection is None:
-                return
-            try:
-                await self.end_session(commit=commit)
-                await self._end_transaction(commit=commit)
-            except BaseException:
-                await connection.invalidate()  # nobody knows what state it is in
-                raise
-            finally:
-                if self._observation is not None:
-                    await self._observation.end()
-                await connection.close()
-
-    async def close(self) -> None:
-        """Give the connection back; what was not committed is undone."""
-        await self.finish(commit=False)
-
-    async def _end_transaction(self, *, commit: bool) -> None:
-        transaction, self._transaction = self._transaction, None
-        if transaction is not None:
-            await (transaction.commit() if commit else transaction.rollback())
-
-    async def _begun(self) -> Transaction:
-        """Begin a transaction, or a savepoint in the one that there is."""
-        async with self._one_at_a_time:
-            transaction = (await self._driven()).transaction()
-            await transaction.start()
-            return transaction
-
-    async def _connected(self) -> AsyncConnection:
-        if self._over:
-            raise RuntimeError("the operation is over; what it still loaded is wanted no more")
-        if self._connection is None:
-            self._connection = await self._database.connect()
-            if self._observe is not None:
-                self._observation = Observation(self._observe, self._connection, await self._driven())
-        return self._connection
-
-    async def _driven(self) -> "DriverConnection[Any]":
-        """Return the driver's connection under SQLAlchemy's."""
-        connection = await self._connected()
-        if self._driver is None:
-            self._driver = driver_of(await connection.get_raw_connection())
-        return self._driver

@@ -15,8 +15,9 @@ import structlog
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.database import UnitOfWork, driver_arguments
+from app.database import driver_arguments
 from app.errors import EventsMissed, RequestError
+from app.unit_of_work import UnitOfWork
 
 CHANNEL = "orders_api"
 MAX_WAITING = 100

@@ -8,8 +8,8 @@ from unittest.mock import patch
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database import UnitOfWork
 from app.sql import Prepared
+from app.unit_of_work import UnitOfWork
 
 _OF_TRANSACTIONS = ("SAVEPOINT", "RELEASE", "ROLLBACK")
 

@@ -41,7 +41,10 @@ CORE = [
     *modules("*/repository.py"),
     *modules("*/service.py"),
     *modules("security/*.py"),
-    *(APP / f"{name}.py" for name in ("models", "errors", "pagination", "database", "sql", "validation")),
+    *(
+        APP / f"{name}.py"
+        for name in ("models", "errors", "pagination", "database", "unit_of_work", "sql", "validation")
+    ),
 ]
 SPINE = [path for path in modules("graphql/**/*.py") if path.stem not in KNOWS_DOMAINS]
 

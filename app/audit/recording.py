@@ -13,8 +13,8 @@ from uuid_utils.compat import uuid7
 
 from app import events
 from app.audit import repository
-from app.database import UnitOfWork
 from app.models import Order, OrderItem, Product, Store, User
+from app.unit_of_work import UnitOfWork
 
 _RECORDING = "audit"
 _RECORDED = (User, Store, Product, Order, OrderItem)

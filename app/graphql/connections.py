@@ -7,9 +7,9 @@ from typing import Annotated, Any, Generic, TypeVar
 import strawberry
 from sqlalchemy import Row
 
-from app.database import UnitOfWork
 from app.graphql.arguments import or_none
 from app.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request
+from app.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 NodeType = TypeVar("NodeType")

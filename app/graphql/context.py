@@ -10,7 +10,7 @@ from uuid import UUID
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.database import Database, UnitOfWork
+from app.database import Database
 from app.errors import Unauthenticated
 from app.events import Topic
 from app.graphql.explain import Explanation
@@ -18,6 +18,7 @@ from app.idempotency.service import IdempotentRequest, Replay
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer, logged_in
 from app.settings import Settings
+from app.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from app.graphql.compiled.lane import CompiledLane

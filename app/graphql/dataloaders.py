@@ -10,10 +10,10 @@ from uuid import UUID
 from aiodataloader import DataLoader
 from sqlalchemy import Row, Select
 
-from app.database import UnitOfWork
 from app.graphql.connections import Connection
 from app.pagination import PARENT, Listing, Page, PageRequest, Relation, page_of
 from app.security.viewer import Viewer
+from app.unit_of_work import UnitOfWork
 
 _STATEMENTS_KEPT = 200
 

@@ -8,7 +8,6 @@ from uuid import UUID
 from aiodataloader import DataLoader
 
 from app.audit import loaders as audit
-from app.database import UnitOfWork
 from app.graphql.dataloaders import ConnectionLoader, Visible, row_loader
 from app.orders import loaders as orders
 from app.orders.repository import OrderCriteria
@@ -20,6 +19,7 @@ from app.security.viewer import Viewer
 from app.stores import loaders as stores
 from app.stores.repository import StoreCriteria
 from app.stores.types import Store
+from app.unit_of_work import UnitOfWork
 from app.users import loaders as users
 from app.users.types import User
 

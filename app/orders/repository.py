@@ -33,12 +33,12 @@ from uuid_utils.compat import uuid7
 
 from app import events
 from app.audit import repository as audit
-from app.database import UnitOfWork
 from app.models import Order, OrderItem, OrderStatus, Product
 from app.pagination import Listing, Ordering, chooser
 from app.security.viewer import Viewer
 from app.sql import Prepared, Record, columns_of, select_all, table_of, unforeseen, with_key_in_array
 from app.stores import repository as stores
+from app.unit_of_work import UnitOfWork
 
 PLACED = "Placed"
 """The kind of event that a store is told of when an order has items of it."""

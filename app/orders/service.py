@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from app.audit import recording as audit
-from app.database import UnitOfWork
 from app.errors import (
     InputIssue,
     InsufficientStock,
@@ -24,6 +23,7 @@ from app.models import Order, OrderItem, OrderStatus
 from app.orders import repository
 from app.security.viewer import Viewer, is_self_or_superuser
 from app.sql import Record
+from app.unit_of_work import UnitOfWork
 from app.validation import Input, Quantity, repeated
 
 MAX_ITEMS = 100

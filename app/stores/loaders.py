@@ -4,10 +4,10 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
-from app.database import UnitOfWork
 from app.graphql.dataloaders import ConnectionLoader, Visible, reference_loader
 from app.stores import repository
 from app.stores.types import Store
+from app.unit_of_work import UnitOfWork
 
 VISIBLE_STORE = Visible(repository.visible_by_key, Store.from_row)
 

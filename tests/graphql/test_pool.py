@@ -7,8 +7,8 @@ from sqlalchemy import func, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
-from app.database import UnitOfWork
 from app.sql import Prepared
+from app.unit_of_work import UnitOfWork
 from app.users import repository as users
 from tests.api import Api
 from tests.databases import committing

@@ -22,13 +22,14 @@ from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.values import VariableValues, get_variable_values
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from app.database import Database, UnitOfWork
+from app.database import Database
 from app.graphql.compiled.cache import Cache
 from app.graphql.compiled.compiler import Operation, compile_node, compile_plan
 from app.graphql.compiled.meaning import Nodes, meaning_of
 from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans
 from app.graphql.explain import Explanation
 from app.security.viewer import Viewer
+from app.unit_of_work import UnitOfWork
 
 _DOCUMENTS_KEPT = 500
 _MAX_QUERY = 10_000  # characters; longer ones are not worth the memory
