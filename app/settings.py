@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="the port to listen on")
     workers: int = Field(default=1, ge=1, le=64, description="server processes")
     shutdown_grace_seconds: int = Field(
-        default=10, ge=1, le=300, description="how long requests may still take when the server ends"
+        default=8, ge=1, le=300, description="how long requests may still take when the server ends"
     )
     websocket_origins: Annotated[str, AfterValidator(origins)] = Field(
         default="", description="other origins whose pages may open websockets, separated by commas; * for all"

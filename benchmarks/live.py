@@ -47,16 +47,15 @@ class Watch:
             self.delays.append((time.perf_counter() - moment) * 1_000)
 
 
-async def measure(server_url: str, subscribers: int, seconds: int) -> None:
-    """Measure with all following one product, and with each following their own."""
-    size = Size(stores=20, products=max(1_000, subscribers), orders=100)
+async def measure(
+    server_url: str, name: str, subscribers: int, seconds: int, core: set[int] | None = None
+) -> Sequence[Sequence[str]]:
+    """Return the figures with all following one product, and with each following their own."""
+    size = Size(stores=10, products=max(400, subscribers), orders=50)
     limits = {"SUBSCRIPTIONS_PER_USER": str(subscribers + 1)}
     app = replace(APP, environment={**APP.environment, **limits})
-    cores = split_cores()
-    if cores is not None:
-        pin(os.getpid(), cores[1])
     rows: list[Sequence[str]] = [HEADINGS]
-    async with opened(server_url, DATABASE, size) as database:
+    async with opened(server_url, name, size) as database:
         token = (await database.world()).tokens[CUSTOMER]
         connection = await asyncpg.connect(dsn_of(database.url))
         found = await connection.fetch("SELECT id FROM products WHERE deleted_at IS NULL LIMIT $1", subscribers)
@@ -65,10 +64,10 @@ async def measure(server_url: str, subscribers: int, seconds: int) -> None:
             ("the same", keys[:1] * subscribers, {}),
             ("their own", keys, {"Authorization": f"Bearer {token}"}),
         ):
-            async with served(app, database.url, cores and cores[0]) as server:
+            async with served(app, database.url, core) as server:
                 rows.append((str(subscribers), what, *await _round(server, connection, followed, headers, seconds)))
         await connection.close()
-    typer.echo("\n" + aligned(rows))
+    return rows
 
 
 async def _round(
@@ -133,8 +132,12 @@ def main(
     seconds: Annotated[int, typer.Option(min=1, help="For how long, with an event for each every second.")] = 15,
 ) -> None:
     """Tell how soon subscribers of one process are told of changes, and what each holds there."""
+    cores = split_cores()
+    if cores is not None:
+        pin(os.getpid(), cores[1])
     with database_server() as url:
-        asyncio.run(measure(url, subscribers, seconds))
+        rows = asyncio.run(measure(url, DATABASE, subscribers, seconds, cores and cores[0]))
+    typer.echo("\n" + aligned(rows))
 
 
 if __name__ == "__main__":

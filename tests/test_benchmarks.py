@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from app.dev.bulk import Size
 from app.graphql.schema import schema
-from benchmarks import processes
+from benchmarks import live, processes
 from benchmarks.__main__ import chosen, run
 from benchmarks.contestants import APP, CONTESTANTS, SQL, TUTORIAL, variant
 from benchmarks.figures import Measurement, Series, percentile, ratio, ratio_to
@@ -154,3 +154,9 @@ def test_the_queries_that_memory_is_measured_with_are_valid_and_all_different() 
 
     assert len(set(queries)) == 200
     assert not any(validate(schema._schema, parse(text)) for text in queries)
+
+
+async def test_every_subscriber_is_told_of_every_event(server_url: str, database_name: str) -> None:
+    _, same, own = await live.measure(server_url, database_name, subscribers=3, seconds=2)
+    assert (same[1], own[1]) == ("the same", "their own")
+    assert same[5] == own[5] == "6/6"
