@@ -37,11 +37,17 @@ class Clients:
         self._told: Queue[Told] = Queue()
         assert process.stdout is not None
         self._lines = process.stdout
-        Thread(target=self._read, daemon=True).start()
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         for line in self._lines:
-            self._told.put(json.loads(line))
+            if line.endswith("\n"):  # the last one may be cut off
+                self._told.put(json.loads(line))
+
+    def read_to_the_end(self) -> None:
+        """Return once the process, which has ended, has said nothing more."""
+        self._reader.join()
 
     def wait_for(self, number: int, expected: Callable[[Told], bool]) -> list[Told]:
         """Wait until so many clients were told what is expected; return all that was told until then."""
@@ -64,10 +70,12 @@ def clients(product: Product, token: str, number: int, *urls: str) -> Iterator[C
     command = ["node", str(HERE / "clients.cjs"), str(packages), str(number), gid(product), *urls]
     environment = {"PATH": os.environ["PATH"], "TOKEN": token}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        following = Clients(process)
         try:
-            yield Clients(process)
+            yield following
         finally:
             process.kill()
+            following.read_to_the_end()
 
 
 def token_of(user: User) -> str:
