@@ -48,6 +48,22 @@ class Observation:
         self._observe(query.query, query.elapsed)
 
 
+class Turn:
+    """Lets statements run one after the other, and notes the failure of one: Postgres gives up a whole transaction."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.failure: BaseException | None = None
+
+    async def __aenter__(self) -> None:
+        await self.lock.acquire()
+
+    async def __aexit__(self, _: Any, failure: BaseException | None, __: Any) -> None:
+        self.lock.release()
+        if failure is not None:
+            self.failure = failure
+
+
 class UnitOfWork:
     """The connection of one operation, taken at its first statement: plain reads for a query, one transaction
     for a mutation. Statements run one after the other, whichever dataloaders send them at once.
@@ -67,12 +83,14 @@ class UnitOfWork:
         self._driver: DriverConnection[Any] | None = None
         self._transaction: Transaction | None = None
         self._session: AsyncSession | None = None
-        self._one_at_a_time = asyncio.Lock()
+        self._turn = Turn()
+        self._is_doubtful = False
+        """Whether a BEGIN was sent of which nobody knows what became."""
         self._over = False
 
     async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Run one statement and return all its rows."""
-        async with self._one_at_a_time:
+        async with self._turn:
             connection = await self._connected()
             return (await connection.execute(statement, parameters)).all()
 
@@ -83,18 +101,18 @@ class UnitOfWork:
 
     async def fetch(self, statement: Prepared, **values: Any) -> Sequence[Record]:
         """Run a prepared statement and return all its rows."""
-        async with self._one_at_a_time:
+        async with self._turn:
             driver = await self._driven()
             return await driver.fetch(statement.sql, *statement.arguments(values), record_class=Record)
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         """Run one statement of the driver's own, and return its first row."""
-        async with self._one_at_a_time:
+        async with self._turn:
             return await (await self._driven()).fetchrow(sql, *parameters)
 
     async def execute_each(self, statement: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a prepared statement for each of these rows, in one round trip."""
-        async with self._one_at_a_time:
+        async with self._turn:
             driver = await self._driven()
             await driver.executemany(statement.sql, [statement.arguments(row) for row in rows])
 
@@ -126,9 +144,10 @@ class UnitOfWork:
         try:
             yield
             await self.end_session(commit=True)
-        except BaseException:
+        except Exception:
             await self.end_session(commit=False)
             await savepoint.rollback()
+            self._turn.failure = None
             self._transaction = None if alone else self._transaction
             raise
         if not alone:
@@ -150,24 +169,39 @@ class UnitOfWork:
         A field that failed leaves those beside it loading: the statement being sent is waited for, and no other
         is sent, so that nothing takes a connection which nobody would give back."""
         self._over = True
-        async with self._one_at_a_time:
+        async with self._turn.lock:
             connection, self._connection = self._connection, None
             if connection is None:
                 return
             try:
-                await self.end_session(commit=commit)
-                await self._end_transaction(commit=commit)
-            except BaseException:
-                await connection.invalidate()  # nobody knows what state it is in
-                raise
+                await self._conclude(connection, commit=commit)
             finally:
-                if self._observation is not None:
-                    await self._observation.end()
-                await connection.close()
+                try:
+                    if self._observation is not None:
+                        await self._observation.end()
+                finally:
+                    await connection.close()
 
     async def close(self) -> None:
         """Give the connection back; what was not committed is undone."""
         await self.finish(commit=False)
+
+    async def _conclude(self, connection: AsyncConnection, *, commit: bool) -> None:
+        """Commit or undo; where it is not sure what became of it, the connection is given up, and all with it."""
+        failure = self._turn.failure if self._transaction is not None else None
+        try:
+            await self.end_session(commit=commit)
+            if self._transaction is not None:
+                await self._end_transaction(commit=commit and failure is None)
+            elif self._is_doubtful or (self._driver is not None and self._driver.is_closed()):
+                await connection.invalidate()
+        except BaseException as broken:
+            await connection.invalidate()
+            if commit or not isinstance(broken, Exception):
+                raise
+        if commit and failure is not None:
+            # Postgres has given up the transaction, and would commit nothing, without a word.
+            raise failure if isinstance(failure, Exception) else RuntimeError("a statement was given up") from failure
 
     async def _end_transaction(self, *, commit: bool) -> None:
         transaction, self._transaction = self._transaction, None
@@ -176,9 +210,13 @@ class UnitOfWork:
 
     async def _begun(self) -> Transaction:
         """Begin a transaction, or a savepoint in the one that there is."""
-        async with self._one_at_a_time:
+        async with self._turn:
             transaction = (await self._driven()).transaction()
-            await transaction.start()
+            try:
+                await transaction.start()
+            except BaseException:
+                self._is_doubtful = self._transaction is None
+                raise
             return transaction
 
     async def _connected(self) -> AsyncConnection:

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 from sqlalchemy import func, literal_column, select, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from app.sql import Prepared
@@ -33,6 +34,9 @@ def pool(committed_engine: AsyncEngine) -> Pool:
     return Pool(committed_engine)
 
 
+INSERT = """
+    INSERT INTO idempotency_keys (id, scope, key, fingerprint) VALUES (gen_random_uuid(), '', 'k', '') RETURNING id
+"""
 OPERATIONS = {
     "a query": PAGE,
     "a query of nothing in the database": "{ __typename }",
@@ -142,3 +146,100 @@ async def test_a_statement_that_a_failure_makes_useless_ends_no_other(
 
     for _ in range(20):
         assert (await committed_api.error(query, {"store": gid(store)}))["code"] == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize("moments", range(6))
+async def test_a_begin_that_is_given_up_takes_no_later_write_with_it(
+    committed_engine: AsyncEngine, database_url: str, moments: int
+) -> None:
+    """The connection on which nobody knows what became of BEGIN must not serve others: their commits would be none."""
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+    database = committing(engine)
+    async with engine.connect():
+        pass  # so that it is not connecting that is given up
+    given_up = UnitOfWork(database)
+    task = asyncio.create_task(given_up.begin())
+    for _ in range(moments):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await given_up.close()
+
+    work = UnitOfWork(database)
+    await work.begin()
+    await work.rows(text(INSERT))
+    await work.finish(commit=True)
+    await engine.dispose()
+
+    async with committed_engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM idempotency_keys")) == 1
+
+
+async def test_connections_that_broke_do_not_come_back(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, pool: Pool
+) -> None:
+    owner = await committed_market.user()
+    store = await committed_market.store(owner)
+    others = """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND datname = current_database()
+    """
+    works = [UnitOfWork(committing(committed_engine)) for _ in range(3)]
+    for work in works:
+        await work.rows(text("SELECT 1"))
+    for work in works:
+        await work.close()
+    async with committed_engine.connect() as connection:
+        await connection.execute(text(others))
+
+    codes = []
+    for _ in range(8):
+        result = await committed_api.execute(CREATE, {"store": gid(store)}, user=owner)
+        codes.append("errors" in result)
+
+    assert codes.count(True) <= 3
+    assert codes[-1] is False
+    assert pool.taken == 0
+
+
+async def test_a_write_that_postgres_has_given_up_is_not_confirmed(committed_engine: AsyncEngine) -> None:
+    work = UnitOfWork(committing(committed_engine))
+    await work.begin()
+    with pytest.raises(DBAPIError):
+        await work.rows(text("SELECT 1/0"))
+
+    with pytest.raises(DBAPIError, match="division by zero"):
+        await work.finish(commit=True)
+
+
+async def test_a_field_that_failed_does_not_spoil_the_others(committed_engine: AsyncEngine) -> None:
+    work = UnitOfWork(committing(committed_engine))
+    await work.begin()
+    with pytest.raises(DBAPIError):
+        async with work.savepoint(alone=False):
+            await work.rows(text("SELECT 1/0"))
+
+    await work.finish(commit=True)
+
+
+async def test_what_is_cancelled_within_a_field_stays_cancelled(committed_engine: AsyncEngine, pool: Pool) -> None:
+    work, begun = UnitOfWork(committing(committed_engine)), asyncio.Event()
+
+    async def wait() -> None:
+        await work.begin()
+        begun.set()
+        try:
+            async with work.savepoint(alone=True):
+                await work.session.execute(text("SELECT pg_sleep(60)"))
+        finally:
+            await work.close()
+
+    task = asyncio.create_task(wait())
+    await begun.wait()
+    await asyncio.sleep(0.05)  # let the statement be sent
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert pool.taken == 0
+    await asyncio.sleep(0.01)  # the connection that was given up is closed a moment later
