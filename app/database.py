@@ -19,7 +19,7 @@ from asyncpg import (
     TooManyConnectionsError,
 )
 from asyncpg import Connection as DriverConnection
-from sqlalchemy import URL, PoolProxiedConnection, make_url
+from sqlalchemy import URL, PoolProxiedConnection, make_url, text
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -52,6 +52,11 @@ class Database:
     async def connect(self) -> AsyncConnection:
         """Return a connection on which every statement stands for itself."""
         return await self.engine.connect()
+
+    async def ping(self) -> None:
+        """Return if the database answers; DBAPIError or OSError where it does not."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
 
     def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:
         """Return a session within the transaction that the connection is in."""

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from multiprocessing import parent_process
 
 from fastapi import FastAPI
-from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -50,11 +49,7 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         await opened.close()
 
     async def ready(_: Request) -> Response:
-        connection = await opened.connect()
-        try:
-            await connection.execute(text("SELECT 1"))
-        finally:
-            await connection.close()
+        await opened.ping()
         return PlainTextResponse("ready")
 
     lane = CompiledLane(schema, opened) if configuration.compiled_lane else None

@@ -119,8 +119,8 @@ class UnitOfWork:
     async def begin(self) -> None:
         """Begin the transaction of a mutation, if it has not been."""
         if not self.writes:
-            self.writes = True
             self._transaction = await self._begun()
+            self.writes = True
 
     @property
     def session(self) -> AsyncSession:

@@ -14,6 +14,11 @@ from app.unit_of_work import UnitOfWork
 _OF_TRANSACTIONS = ("SAVEPOINT", "RELEASE", "ROLLBACK")
 
 
+def is_of_driver(statement: str) -> bool:
+    """Tell whether it is one of those with which the driver learns of a type, once on each connection."""
+    return "typeinfo" in statement or "'jit'" in statement
+
+
 class Statements(list[str]):
     """Every statement in its order, without those that only mark transactions."""
 

@@ -130,7 +130,9 @@ class Live:
 
         if key not in self._reads:
             self._reads[key] = asyncio.create_task(self.read(begin))
-            self._reads[key].add_done_callback(lambda read: read.exception())  # if nobody waits for it any more
+            self._reads[key].add_done_callback(
+                lambda read: read.cancelled() or read.exception()
+            )  # if nobody waits for it any more
         return await asyncio.shield(self._reads[key])
 
 

@@ -14,6 +14,7 @@ from app.settings import Environment, Settings
 from tests.api import Api
 from tests.databases import SingleConnection
 from tests.market import Market, gid
+from tests.statements import is_of_driver
 
 EXPLAIN = {"X-Explain": "true"}
 PRODUCTS = "{ products { nodes { name store { name } } } }"
@@ -49,7 +50,7 @@ async def explained(api: Api, query: str, variables: Any = None, user: User | No
 def words_of(explanation: Any) -> list[str]:
     """Return the first word of each statement, but of those with which the driver learns of a type."""
     statements = [statement["sql"] for statement in explanation["statements"]]
-    return [sql.split()[0].rstrip(";") for sql in statements if "typeinfo" not in sql and "'jit'" not in sql]
+    return [sql.split()[0].rstrip(";") for sql in statements if not is_of_driver(sql)]
 
 
 async def test_a_superuser_is_told_of_the_compiled_lane(asked: Api, market: Market) -> None:

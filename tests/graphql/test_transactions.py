@@ -17,6 +17,7 @@ from app.users import repository as users
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import number_of
+from tests.statements import is_of_driver
 
 CREATE = """
 mutation ($store: ID!) {
@@ -39,7 +40,8 @@ def sent(committed_engine: AsyncEngine) -> Iterator[list[str]]:
     words: list[str] = []
 
     def record(query: LoggedQuery) -> None:
-        words.append(query.query.split()[0].rstrip(";"))
+        if not is_of_driver(query.query):
+            words.append(query.query.split()[0].rstrip(";"))
 
     def record_of_driver(connection: Any, *_: Any) -> None:
         connection.driver_connection.add_query_logger(record)
@@ -157,8 +159,7 @@ async def test_a_query_begins_no_transaction(committed_api: Api, committed_marke
 
     assert data["products"]["totalCount"] == 1
     await sleep(0)
-    assert sent.count("SELECT") >= 3
-    assert MARKS.isdisjoint(sent)
+    assert sent == ["SELECT"] * 3
 
 
 async def test_a_mutation_of_one_field_needs_no_savepoint(

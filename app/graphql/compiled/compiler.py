@@ -17,7 +17,6 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
 from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case, func, select
-from sqlalchemy.dialects.postgresql import asyncpg
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from app.graphql.compiled.binding import Arguments, Asked, Selection
@@ -38,8 +37,8 @@ from app.graphql.compiled.rows import lookup, nodes, reference, rows, with_the_k
 from app.graphql.compiled.statements import Json, Part, Scope, Writer, json_object, shown_as
 from app.graphql.compiled.text import Template
 from app.security.viewer import Viewer
+from app.sql import Prepared
 
-_DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects are untyped
 _UNDERSTOOD_DIRECTIVES = {"skip", "include"}
 # Compiling takes its time on the event loop: 0.03 ms for a plain field, which costs 1; 0.15 ms where what is not null
 # must be counted; 0.3 to 0.6 ms for each SELECT within.
@@ -124,11 +123,11 @@ class Compiler:
         statement: Any = select(text.label("text"), *(scope.counts[level] for level in levels))
         if scope.source is not None:
             statement = statement.select_from(scope.source)
-        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        prepared = Prepared(statement)
         return Plan(
-            sql=str(compiled),
-            names=tuple(compiled.positiontup or ()),
-            constants={**_constants(compiled), **self._constants},
+            sql=prepared.sql,
+            names=prepared.names,
+            constants={**prepared.constants, **self._constants},
             sites=tuple(self.sites),
             levels=levels,
             template=Template(dict(self.writer.quotes)),
@@ -273,15 +272,6 @@ class Compiler:
 
 class _Named(dict[str, Any]):
     """Expressions by the names of the fields that show them, as columns are."""
-
-
-def _constants(compiled: Any) -> dict[str, Any]:
-    """Return the values that the statement itself has bound, as the driver takes them."""
-    processors = compiled._bind_processors
-    return {
-        name: processors[name](value) if name in processors and value is not None else value
-        for name, value in compiled.params.items()
-    }
 
 
 def _refuse_directives(details: list[FieldDetails]) -> None:

@@ -142,11 +142,12 @@ class CompiledLane:
 
     def _payload(self, operation: Operation, type_: GraphQLObjectType, details: list[FieldDetails]) -> _Document:
         """Return what will be the plans of what a root field of a mutation selects of a type."""
-        node, definition = self._node, operation.definition
+        node, definition, fragments = self._node, operation.definition, operation.fragments
         assert node is not None, "the type can be read"
 
         def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
-            now = operation._replace(variables=variables)
+            # Not with the operation's own variables, which would be kept: they may hold a password.
+            now = Operation(definition, fragments, variables)
             return compile_node(self._schema, now, viewer, type_, node.statements[type_.name], details)
 
         return _Document(definition, Plans(compiled, used=_variables_within(operation, details)))
