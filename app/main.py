@@ -14,7 +14,9 @@ from app.database import Database, open_database
 from app.events import Events
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
+from app.graphql.documents import Documents
 from app.graphql.http import GraphQLEndpoint, GraphQLView
+from app.graphql.limits import Limits
 from app.graphql.live import Live
 from app.graphql.requests import Contexts
 from app.graphql.schema import schema
@@ -55,7 +57,7 @@ def create_app(configuration: Settings | None = None, database: Database | None 
     lane = CompiledLane(schema, opened) if configuration.compiled_lane else None
     events = Events(opened.engine.url)
     live = Live(events, configuration)
-    contexts = Contexts(opened, configuration, lane, live)
+    contexts = Contexts(opened, configuration, Documents(schema._schema, Limits.of(configuration)), lane, live)
     view = GraphQLView(schema, contexts, live, configuration)
     app = FastAPI(
         title="Orders API",

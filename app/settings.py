@@ -88,6 +88,14 @@ class Settings(BaseSettings):
     subscriptions_per_user: int = Field(
         default=200, ge=1, le=100_000, description="subscriptions that one user may have in each process"
     )
+    cost_limit: int = Field(default=5_000, ge=1, description="points that one operation may cost, one for each object")
+    depth_limit: int = Field(default=12, ge=1, le=100, description="fields within each other in a document")
+    root_field_limit: int = Field(default=20, ge=1, description="root fields of an operation")
+    alias_limit: int = Field(default=30, ge=0, description="aliases in a document")
+    directive_limit: int = Field(default=50, ge=0, description="directives in a document")
+    repetition_limit: int = Field(default=20, ge=1, description="how often one selection may have the same field")
+    token_limit: int = Field(default=2_000, ge=1, le=100_000, description="tokens of a document")
+    validation_error_limit: int = Field(default=5, ge=1, le=100, description="errors told of one document")
     compiled_lane: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
     graphiql: bool = Field(default=True, description="whether GET /graphql opens GraphiQL in a browser")
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(

@@ -8,6 +8,7 @@ import strawberry
 from sqlalchemy import Row
 
 from app.graphql.arguments import or_none
+from app.graphql.cost import costs
 from app.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request
 from app.unit_of_work import UnitOfWork
 
@@ -16,7 +17,12 @@ NodeType = TypeVar("NodeType")
 
 First = Annotated[
     int | None,
-    strawberry.argument(description="How many to return from the start: 0 to 100, 20 unless told. Not with `last`."),
+    strawberry.argument(
+        description=(
+            "How many to return from the start: 0 to 100, 20 unless told. Not with `last`. Each costs a point, and "
+            "again what is selected of it."
+        )
+    ),
 ]
 After = Annotated[str | None, strawberry.argument(description="Return what comes after the place of this cursor.")]
 Last = Annotated[
@@ -68,7 +74,10 @@ class Connection(Generic[NodeType]):
             end_cursor=page.ordering.cursor(page.rows[-1]) if page.rows else None,
         )
 
-    @strawberry.field(description="How many there are on all pages. Counted only when asked for.")
+    @strawberry.field(
+        description="How many there are on all pages. Counted only when asked for, and as dear as ten objects.",
+        metadata=costs(10),
+    )
     async def total_count(self) -> int:
         return await self.total()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import strawberry
@@ -22,6 +22,7 @@ from app.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from app.graphql.compiled.lane import CompiledLane
+    from app.graphql.documents import Documents
     from app.graphql.live import Following, Live
     from app.graphql.loaders import Loaders
 
@@ -34,6 +35,7 @@ class Context:
     settings: Settings
     access_tokens: AccessTokens
     request_id: str
+    documents: Documents
     token_viewer: Viewer | None = None
     refused_token: Unauthenticated | None = None
     idempotent_request: IdempotentRequest | None = None
@@ -43,6 +45,8 @@ class Context:
     live: Live | None = None
     """The subscriptions of this process, where the operation may be one."""
     token_expires_at: float | None = None
+    cost: int | None = None
+    """What the operation costs, in points, once that is known."""
     following: Following | None = None
     """What this operation follows, once it is a subscription."""
 
@@ -87,6 +91,12 @@ class Context:
         self.act_as(None)
         if self.token_viewer is not None:
             self.act_as(await self._confirmed(self.token_viewer))
+
+    def extensions(self) -> dict[str, Any] | None:
+        """Return what the response tells of the operation beside its data; an event of a subscription, nothing."""
+        if self.following is not None or self.cost is None:
+            return None
+        return {"cost": self.documents.told(self.cost)}
 
     def act_as(self, viewer: Viewer | None) -> None:
         """Answer what follows of this root field as this viewer may see it."""

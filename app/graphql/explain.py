@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-import orjson
-
 from app.graphql.compiled.text import QUOTE
 
 HEADER = "X-Explain"
@@ -24,10 +22,6 @@ class Explanation:
     def add(self, sql: str, seconds: float) -> None:
         """Note a statement, without the values that it was sent with."""
         self.statements.append({"sql": sql.replace(QUOTE, '"'), "milliseconds": _milliseconds(seconds)})
-
-    def added_to(self, body: bytes) -> bytes:
-        """Return the response with the explanation among its extensions, of which it has no others."""
-        return b'%b,"extensions":%b}' % (body[:-1], orjson.dumps({"explain": self.shown()}))
 
     def shown(self) -> dict[str, Any]:
         """Return the explanation as clients see it."""

@@ -32,7 +32,7 @@ from app.graphql.context import Context
 from app.graphql.explain import Explanation
 from app.graphql.live import Live
 from app.graphql.requests import Contexts, Operation, operation_of, read_body
-from app.graphql.responses import EncodedResult, encode
+from app.graphql.responses import EncodedResult, encode, extended
 from app.graphql.schema import Schema
 from app.graphql.sockets import Handshake, Socket, connection_class
 from app.settings import Settings
@@ -91,10 +91,13 @@ class GraphQLEndpoint:
         self, headers: Headers, operation: Operation, request_id: str, explanation: Explanation | None
     ) -> _Answer | None:
         """Return the answer to a query, None where the ordinary lane must answer."""
-        if self._lane is None:
+        documents = self._contexts.documents
+        parsed = documents.read(operation.query).operation(operation.name) if operation.query else None
+        if self._lane is None or parsed is None or documents.refusal(cost := parsed.cost(operation.variables)):
             return None
         try:
-            body = await self._lane.execute(self._contexts.viewer(headers), *operation, explanation)
+            viewer = self._contexts.viewer(headers)
+            body = await self._lane.execute(viewer, parsed, operation.variables, explanation)
         except Unauthenticated:
             return None
         except Exception:
@@ -103,7 +106,8 @@ class GraphQLEndpoint:
             return None
         if body is None:
             return None
-        return _Answer(body if explanation is None else explanation.added_to(body), "compiled")
+        explained = {} if explanation is None else {"explain": explanation.shown()}
+        return _Answer(extended(body, cost=documents.told(cost), **explained), "compiled")
 
     async def _executed(
         self, headers: Headers, operation: Operation, request_id: str, explanation: Explanation | None

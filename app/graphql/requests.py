@@ -12,6 +12,7 @@ from app.database import Database
 from app.errors import Unauthenticated
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
+from app.graphql.documents import Documents
 from app.graphql.explain import HEADER, Explanation
 from app.graphql.live import Live
 from app.idempotency import service as idempotency
@@ -32,8 +33,14 @@ class Contexts:
     """Makes the context of an operation out of a request's headers."""
 
     def __init__(
-        self, database: Database, settings: Settings, lane: CompiledLane | None = None, live: Live | None = None
+        self,
+        database: Database,
+        settings: Settings,
+        documents: Documents,
+        lane: CompiledLane | None = None,
+        live: Live | None = None,
     ) -> None:
+        self.documents = documents
         secret_key = settings.secret_key.get_secret_value()
         self._database = database
         self._settings = settings
@@ -71,6 +78,7 @@ class Contexts:
             self._settings,
             self._access_tokens,
             request_id,
+            self.documents,
             viewer,
             refusal,
             explanation=explanation,

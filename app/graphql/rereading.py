@@ -40,7 +40,10 @@ class Rereading:
                 await context.begin_field()
             finally:
                 await context.work.close()
-            body = await context.lane.execute(context.viewer, self.query, variables, name)
+            operation = context.documents.read(self.query).operation(name)
+            if operation is None:  # what could be subscribed to cannot be a query, too
+                return None
+            body = await context.lane.execute(context.viewer, operation, variables)
         except Exception as failure:
             if is_disconnection(failure):
                 raise Unreachable from failure

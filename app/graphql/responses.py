@@ -1,6 +1,7 @@
 """Responses that are bytes already, and are passed on as they are."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from strawberry.http import process_result
@@ -13,6 +14,11 @@ class EncodedResult(ExecutionResult):
 
     body: bytes = b""
     replayed: bool = False
+
+
+def extended(body: bytes, **extensions: Any) -> bytes:
+    """Return a response that has only data with these extensions."""
+    return b'%b,"extensions":%b}' % (body[:-1], orjson.dumps(extensions))
 
 
 def encode(result: ExecutionResult) -> EncodedResult:

@@ -1,31 +1,27 @@
 """The schema: its root types as a table of contents, and how one operation is executed."""
 
 from asyncio import Future, gather
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
 import strawberry
 from graphql import (
-    DocumentNode,
     FieldNode,
     GraphQLError,
     OperationDefinitionNode,
     build_schema,
-    get_operation_ast,
     lexicographic_sort_schema,
-    parse,
     print_schema,
 )
 from graphql import OperationType as GraphQLOperationType
 from stamina import retry_context
 from strawberry.exceptions import MissingQueryError
-from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
+from strawberry.types.execution import ExecutionContext, PreExecutionError
 from strawberry.types.graphql import OperationType
 from strawberry.utils.str_converters import to_camel_case
 
@@ -52,7 +48,6 @@ from app.products.resolvers import ProductMutations, ProductQueries, ProductSubs
 from app.stores.resolvers import StoreMutations, StoreQueries
 from app.users.resolvers import UserMutations, UserQueries
 
-_DOCUMENTS_KEPT = 500
 # After the first attempt, up to four more.
 _RETRIES: dict[str, Any] = {"attempts": 4, "wait_initial": 0.01, "wait_max": 0.2, "wait_jitter": 0.02}
 
@@ -105,7 +100,12 @@ class NodeQueries:
         return await gather(*(_load(info.context, *key) for key in _node_keys(ids)))
 
 
-@strawberry.type(description="What can be read.")
+@strawberry.type(
+    description=(
+        "What can be read. An operation costs a point for each object that it may return: a page as many as it may "
+        "have, the items of an order ten, a `totalCount` ten more. `extensions.cost` of the response tells how many."
+    )
+)
 class Query(NodeQueries, UserQueries, StoreQueries, ProductQueries, OrderQueries, AuditQueries):
     pass
 
@@ -113,7 +113,7 @@ class Query(NodeQueries, UserQueries, StoreQueries, ProductQueries, OrderQueries
 @strawberry.type(
     description=(
         "What can be changed. One request is one transaction: its fields run one after the other, and a field "
-        "that fails leaves nothing behind while the others stand."
+        "that fails leaves nothing behind while the others stand. Each costs ten points, and what is selected of it."
     )
 )
 class Mutation(UserMutations, StoreMutations, ProductMutations, OrderMutations):
@@ -137,10 +137,11 @@ class Schema(strawberry.Schema):
         """Return the results of an operation, one after the other: of a subscription as long as it lasts."""
         (query,), context = args, kwargs["context_value"]
         variables, name = kwargs.get("variable_values"), kwargs.get("operation_name")
-        subscription = _subscription(query, name)
-        if subscription is None:
+        document = context.documents.read(query)
+        operation = document.operation(name)
+        if operation is None or operation.definition.operation is not GraphQLOperationType.SUBSCRIPTION:
             return _single_result(self.execute(query, **kwargs))
-        again = rereading(*subscription, _read_by(subscription[1]))
+        again = rereading(document.ast, operation.definition, _read_by(operation.definition))
 
         async def execute() -> ExecutionResult:
             context.begin()
@@ -161,23 +162,27 @@ class Schema(strawberry.Schema):
         Where Postgres ended a mutation because another stood in its way, it is executed again, a few times."""
         context: Context = kwargs["context_value"]
         kwargs["allowed_operation_types"] = _allowed(context, kwargs.get("allowed_operation_types"))
+        (query,) = args
+        refused = _refused(context, query, kwargs.get("operation_name"), kwargs.get("variable_values"))
+        if refused is not None:
+            return refused
         try:
             try:
-                return await self._execute_once(context, args, kwargs)
+                return await self._execute_once(context, query, kwargs)
             except TransactionConflict:
                 async for attempt in retry_context(on=TransactionConflict, **_RETRIES):
                     with attempt:
                         context.begin()
-                        return await self._execute_once(context, args, kwargs)
+                        return await self._execute_once(context, query, kwargs)
         except TransactionConflict as conflict:
             error = GraphQLError(str(conflict), original_error=conflict)
             return ExecutionResult(data=None, errors=[presentable(error, context.request_id)])
         raise AssertionError("an attempt returns or raises")
 
-    async def _execute_once(self, context: Context, args: Any, kwargs: Any) -> ExecutionResult:
+    async def _execute_once(self, context: Context, query: str, kwargs: Any) -> ExecutionResult:
         work = context.work
         try:
-            result = await super().execute(*args, **kwargs)
+            result = await super().execute(query, **kwargs)
             for error in result.errors or ():
                 if context.following is not None:
                     live.raise_not_now(error.original_error)
@@ -188,9 +193,18 @@ class Schema(strawberry.Schema):
         finally:
             await work.close()
 
+    def _create_execution_context(self, *args: Any, **kwargs: Any) -> ExecutionContext:
+        """Return what Strawberry knows of an operation, whose document has been read and found valid."""
+        execution = super()._create_execution_context(*args, **kwargs)
+        assert execution.query is not None, "there is a document"
+        execution.graphql_document = execution.context.documents.read(execution.query).ast
+        execution.validation_rules = ()
+        return execution
+
     async def _finish(self, context: Context, result: ExecutionResult) -> ExecutionResult:
         """Commit what the operation did, with the response where it is to be kept, and present its errors."""
         work = context.work
+        result.extensions = context.extensions()
         if result.errors:
             result.errors = [presentable(error, context.request_id) for error in result.errors]
             if work.writes and any(is_internal(error) for error in result.errors):
@@ -218,16 +232,25 @@ def _allowed(context: Context, wanted: Iterable[OperationType] | None) -> set[Op
     return set(OperationType if wanted is None else wanted) - others
 
 
-def _subscription(query: str | None, name: str | None) -> tuple[DocumentNode, OperationDefinitionNode] | None:
-    """Return the document and the operation, if that is a subscription."""
-    try:
-        document = parse(query or "", no_location=True)
-    except GraphQLError:
+def _refused(
+    context: Context, query: str | None, name: str | None, variables: Mapping[str, Any] | None
+) -> ExecutionResult | None:
+    """Return the result of what must not be executed, None where it may; MissingQueryError or
+    CannotGetOperationTypeError where there is nothing that could be."""
+    if not query:
+        raise MissingQueryError
+    documents = context.documents
+    document = documents.read(query)
+    if document.errors:
+        return PreExecutionError(data=None, errors=list(document.errors))
+    operation = document.operation(name)
+    if operation is None:
+        raise CannotGetOperationTypeError(name)
+    context.cost = operation.cost(variables)
+    refusal = documents.refusal(context.cost)
+    if refusal is None:
         return None
-    operation = get_operation_ast(document, name)
-    if operation is None or operation.operation is not GraphQLOperationType.SUBSCRIPTION:
-        return None
-    return document, operation
+    return PreExecutionError(data=None, errors=[refusal], extensions=context.extensions())
 
 
 def _read_by(operation: OperationDefinitionNode) -> str | None:
@@ -253,7 +276,6 @@ schema = Schema(
     mutation=Mutation,
     subscription=Subscription,
     types=[OrderItem, AuditEntry],
-    extensions=[lambda: ParserCache(_DOCUMENTS_KEPT), lambda: ValidationCache(_DOCUMENTS_KEPT)],
     config=StrawberryConfig(scalar_map=SCALARS),
     exception_handlers=HANDLERS,
     execution_context_class=Execution,

@@ -50,7 +50,7 @@ async def test_another_request_under_the_same_key_is_refused(
     owner = await market.user()
     store = gid(await market.store(owner))
     first = await post(api, owner, request(store, LAMP, TORCH))
-    assert first.json() == {"data": {"createProducts": {"__typename": "ProductBatch"}}}
+    assert first.json()["data"] == {"createProducts": {"__typename": "ProductBatch"}}
 
     assert_refused(await post(api, owner, OTHERS[other](store)))
 

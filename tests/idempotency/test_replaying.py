@@ -215,7 +215,7 @@ async def test_a_query_ignores_a_malformed_key_and_variables_of_any_depth(api: A
 
     for key in ("short", "", "x" * 300):
         response = await send(api, TOTAL, {"unused": deep}, key=key)
-        assert response.json() == {"data": {"products": {"totalCount": 0}}}
+        assert response.json()["data"] == {"products": {"totalCount": 0}}
 
 
 async def test_a_key_costs_three_statements_and_a_replay_no_others(

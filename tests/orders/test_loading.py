@@ -38,7 +38,7 @@ async def test_the_orders_of_many_stores_are_one_statement(
     owner = await market.user()
     await orders_from(market, number, owner=owner)
     query = """
-    { viewer { stores(first: 50) { nodes { orders(first: 5) {
+    { viewer { stores(first: 20) { nodes { orders(first: 3) {
       totalCount
       nodes { totals { amount } items { quantity product { name } } customer { fullName } }
     } } } } }
@@ -59,7 +59,7 @@ async def test_the_orders_of_many_users_are_one_statement(
 ) -> None:
     superuser = await market.superuser()
     await orders_from(market, number)
-    query = "{ users(first: 100) { nodes { orders(first: 5) { nodes { items { product { store { name } } } } } } } }"
+    query = "{ users(first: 30) { nodes { orders(first: 4) { nodes { items { product { store { name } } } } } } } }"
     statements.clear()
 
     data = await api.data(query, user=superuser)

@@ -29,7 +29,7 @@ async def test_a_refresh_token_gives_new_tokens(api: Api, market: Market) -> Non
     assert session["refreshToken"] != token
     assert session["user"] == {"id": gid(user), "email": user.email, "fullName": user.full_name, "isSuperuser": False}
     response = await api.send("{ viewer { id } }", headers={"Authorization": f"Bearer {session['accessToken']}"})
-    assert response.json() == {"data": {"viewer": {"id": gid(user)}}}
+    assert response.json()["data"] == {"viewer": {"id": gid(user)}}
 
 
 async def test_the_new_refresh_token_gives_the_next(api: Api, market: Market) -> None:

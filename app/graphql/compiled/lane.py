@@ -6,16 +6,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from graphql import (
-    FragmentDefinitionNode,
-    GraphQLError,
     GraphQLObjectType,
     OperationDefinitionNode,
-    OperationType,
     VariableNode,
     Visitor,
-    get_operation_ast,
-    parse,
-    validate,
     visit,
 )
 from graphql.execution.collect_fields import FieldDetails
@@ -27,19 +21,19 @@ from app.graphql.compiled.cache import Cache
 from app.graphql.compiled.compiler import Operation, compile_node, compile_plan
 from app.graphql.compiled.meaning import Nodes, meaning_of
 from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans
+from app.graphql.documents import ParsedOperation
 from app.graphql.explain import Explanation
 from app.security.viewer import Viewer
 from app.unit_of_work import UnitOfWork
 
-_DOCUMENTS_KEPT = 500
-_MAX_QUERY = 10_000  # characters; longer ones are not worth the memory
+_OPERATIONS_KEPT = 500
 # Characters of the statements that are kept; one of a document, parsed, takes the memory of twenty.
 _STATEMENTS_KEPT = 20_000_000
 _WEIGHT_OF_QUERY = 20
 
 
-class _Document(NamedTuple):
-    """A valid query, and the plans that have been made of it."""
+class _Payload(NamedTuple):
+    """The plans of what a root field of a mutation selects, and the operation that they belong to."""
 
     operation: OperationDefinitionNode
     plans: Plans
@@ -51,21 +45,20 @@ class CompiledLane:
     def __init__(self, schema: Any, database: Database) -> None:
         self._schema = schema
         self._database = database
-        self._documents: Cache[tuple[str, str | None], _Document | str] = Cache(_DOCUMENTS_KEPT, _STATEMENTS_KEPT)
-        self._payloads: Cache[tuple[Any, ...], _Document] = Cache(_DOCUMENTS_KEPT, _STATEMENTS_KEPT)
+        self._queries: Cache[ParsedOperation, Plans] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
+        self._payloads: Cache[tuple[Any, ...], _Payload] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
         self._node = _meaning_of_node(schema._schema.query_type)
 
     async def execute(
         self,
         viewer: Viewer | None,
-        query: str | None,
+        operation: ParsedOperation,
         variables: Mapping[str, Any] | None,
-        operation_name: str | None,
         explanation: Explanation | None = None,
     ) -> bytes | None:
         """Return the response to a query; None, before anything ran, where the ordinary lane must answer."""
         try:
-            plan, parameters = self._prepared(viewer, query, variables, operation_name)
+            plan, parameters = self._prepared(viewer, operation, variables)
         except Declined as reason:
             if explanation is not None:
                 explanation.declined = str(reason)
@@ -104,43 +97,30 @@ class CompiledLane:
         return None if text == b"null" else text
 
     def _prepared(
-        self, viewer: Viewer | None, query: str | None, variables: Mapping[str, Any] | None, operation_name: str | None
+        self, viewer: Viewer | None, operation: ParsedOperation, variables: Mapping[str, Any] | None
     ) -> tuple[Plan, list[Any]]:
         """Return the plan for a request, and its parameters; Declined where there is none."""
-        if not query or len(query) > _MAX_QUERY:
-            raise Declined("the document is missing or too long")
-        cached = (query, operation_name)
-        document = self._documents.get(cached, lambda: self._read(query, operation_name))
-        if isinstance(document, str):
-            raise Declined(document)
+        if not operation.is_query or operation.definition.directives:
+            raise Declined("the operation is not a query, or not a plain one")
+        plans = self._queries.get(operation, lambda: self._query(operation))
         values = get_variable_values(
-            self._schema._schema, document.operation.variable_definitions or (), dict(variables or {})
+            self._schema._schema, operation.definition.variable_definitions or (), dict(variables or {})
         )
         if not isinstance(values, VariableValues):
             raise Declined("the variables are not valid")
-        found = document.plans.find(values, viewer)
-        self._documents.weigh(cached, _WEIGHT_OF_QUERY * len(query) + document.plans.weight)
+        found = plans.find(values, viewer)
+        self._queries.weigh(operation, _WEIGHT_OF_QUERY * operation.length + plans.weight)
         return found
 
-    def _read(self, query: str, operation_name: str | None) -> _Document | str:
-        """Return the document, or why it is none that could be compiled."""
-        try:
-            document = parse(query, no_location=True)
-        except GraphQLError:
-            return "the document is malformed"
-        operation = get_operation_ast(document, operation_name)
-        if operation is None or operation.operation is not OperationType.QUERY or operation.directives:
-            return "the operation is not a query, or not a plain one"
-        if validate(self._schema._schema, document):
-            return "the document is not valid"
-        fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    def _query(self, operation: ParsedOperation) -> Plans:
+        """Return what will be the plans of a query."""
 
         def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
-            return compile_plan(self._schema, Operation(operation, fragments, variables), viewer)
+            return compile_plan(self._schema, Operation(operation.definition, operation.fragments, variables), viewer)
 
-        return _Document(operation, Plans(compiled))
+        return Plans(compiled)
 
-    def _payload(self, operation: Operation, type_: GraphQLObjectType, details: list[FieldDetails]) -> _Document:
+    def _payload(self, operation: Operation, type_: GraphQLObjectType, details: list[FieldDetails]) -> _Payload:
         """Return what will be the plans of what a root field of a mutation selects of a type."""
         node, definition, fragments = self._node, operation.definition, operation.fragments
         assert node is not None, "the type can be read"
@@ -150,7 +130,7 @@ class CompiledLane:
             now = Operation(definition, fragments, variables)
             return compile_node(self._schema, now, viewer, type_, node.statements[type_.name], details)
 
-        return _Document(definition, Plans(compiled, used=_variables_within(operation, details)))
+        return _Payload(definition, Plans(compiled, used=_variables_within(operation, details)))
 
 
 def _meaning_of_node(query: GraphQLObjectType) -> Nodes | None:

@@ -39,7 +39,6 @@ DECLINED = {
     "too deep": "{ viewer " + "{ stores { nodes { owner " * 16 + "{ id }" + " } } }" * 16 + " }",
     "too many totals": "{ a: products { ...T } b: products { ...T } } fragment T on ProductConnection "
     f"{{ {' '.join(f't{number}: totalCount' for number in range(500))} }}",
-    "a document too long": "{ viewer { id } }" + " " * 10_000,
     "only in part understood": "{ products { totalCount } __schema { queryType { name } } }",
 }
 OPERATIONS = 'query A { a: __typename } query B { b: __typename } mutation M { logOut(refreshToken: "x") }'
@@ -80,7 +79,8 @@ async def test_a_query_that_needs_no_rows_is_answered_too(lanes: Lanes) -> None:
     answers = await lanes.agree("{ __typename products { kind: __typename } stores { nodes @skip(if: true) { id } } }")
 
     assert answers.was_compiled
-    assert answers.compiled == b'{"data":{"__typename":"Query","products":{"kind":"ProductConnection"},"stores":{}}}'
+    data = b'{"__typename":"Query","products":{"kind":"ProductConnection"},"stores":{}}'
+    assert answers.compiled == b'{"data":%b,"extensions":{"cost":{"requested":40,"limit":1000000000}}}' % data
 
 
 @pytest.mark.parametrize("query", ["{ viewer @skip(if: true) { id } }", "{ viewer { id @include(if: false) } }"])
@@ -164,8 +164,8 @@ async def test_a_token_that_is_no_good_lets_anyone_browse(lanes: Lanes) -> None:
     assert answers.compiled == answers.ordinary
 
 
-@pytest.mark.parametrize(("name", "compiled"), [("B", True), ("A", True), ("M", False), (None, False)])
-async def test_the_operation_with_the_name_is_answered(lanes: Lanes, name: str | None, compiled: bool) -> None:
+@pytest.mark.parametrize(("name", "compiled"), [("B", True), ("A", True), ("M", False)])
+async def test_the_operation_with_the_name_is_answered(lanes: Lanes, name: str, compiled: bool) -> None:
     await lanes.agree(OPERATIONS, operation_name="A")
 
     answers = await lanes.agree(OPERATIONS, operation_name=name)
@@ -173,14 +173,14 @@ async def test_the_operation_with_the_name_is_answered(lanes: Lanes, name: str |
     assert answers.was_compiled is compiled
 
 
-@pytest.mark.parametrize("name", ["C", ""])
-async def test_a_name_that_no_operation_has_is_refused_as_before(lanes: Lanes, name: str) -> None:
+@pytest.mark.parametrize("name", ["C", "", None])
+async def test_an_operation_that_is_not_there_or_not_named_is_refused(lanes: Lanes, name: str | None) -> None:
     sent = {"query": OPERATIONS, "operationName": name}
     ordinary, compiled = [await api.client.post("/graphql", json=sent) for api in (lanes.ordinary, lanes.compiled)]
 
     assert ordinary.status_code == compiled.status_code == 400
     assert ordinary.content == compiled.content
-    assert lanes.watch.calls == 1
+    assert lanes.watch.calls == 0
 
 
 async def test_the_lane_is_not_used_unless_it_is_switched_on(lanes: Lanes) -> None:

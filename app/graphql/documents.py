@@ -1,0 +1,119 @@
+"""The documents that clients send: parsed, checked against the schema and the limits, once; and kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    specified_rules,
+    validate,
+)
+from graphql.validation import MaxIntrospectionDepthRule
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+
+from app.graphql.compiled.cache import Cache
+from app.graphql.cost import Cost, cost_exceeded
+from app.graphql.limits import Limits, exceeded, limit_exceeded
+
+_RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)
+_DOCUMENTS_KEPT = 500
+_CHARACTERS_KEPT = 1_000_000
+
+
+class ParsedOperation:
+    """An operation of a valid document, and the fragments that it may use. It is itself and no other: what is made of
+    it can be kept under it."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        definition: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        length: int,
+    ) -> None:
+        self.definition = definition
+        self.fragments = fragments
+        self.length = length
+        """The characters of its document."""
+        self.is_query = definition.operation is OperationType.QUERY
+        self._cost = Cost(schema, definition, fragments)
+
+    def cost(self, variables: Mapping[str, Any] | None) -> int:
+        """Return what the operation costs, in points, with these variables."""
+        return self._cost.of(variables)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document: its operations by their names, or what is wrong with it."""
+
+    ast: DocumentNode | None = None
+    errors: Sequence[GraphQLError] = ()
+    operations: Mapping[str | None, ParsedOperation] = field(default_factory=dict)
+
+    def operation(self, name: str | None) -> ParsedOperation | None:
+        """Return the operation of this name, without one the only operation; None where it is not there."""
+        if name is None and len(self.operations) == 1:
+            return next(iter(self.operations.values()))
+        return self.operations.get(name) if name else None
+
+
+class Documents:
+    """Reads documents."""
+
+    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+        self.limits = limits
+        self._schema = schema
+        self._documents: Cache[str, Document] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
+
+    def read(self, text: str) -> Document:
+        """Return the document, whatever is wrong with it."""
+        document = self._documents.get(text, lambda: self._read(text))
+        self._documents.weigh(text, len(text))
+        return document
+
+    def told(self, cost: int) -> dict[str, int]:
+        """Return the cost of an operation as `extensions.cost` tells it, in points."""
+        return {"requested": cost, "limit": self.limits.cost}
+
+    def refusal(self, cost: int) -> GraphQLError | None:
+        """Return why an operation of this cost must not run, None where it may."""
+        return cost_exceeded(cost, self.limits.cost) if cost > self.limits.cost else None
+
+    def _read(self, text: str) -> Document:
+        try:
+            ast = parse(text, max_lexical_tokens=self.limits.tokens, max_comments=self.limits.tokens)
+        except GraphQLSyntaxError as error:
+            return Document(errors=[self._unparsed(error)])
+        errors = [*exceeded(ast, self.limits)] or self._invalid(ast)
+        if errors:
+            return Document(ast, errors)
+        fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
+        operations = {
+            node.name.value if node.name else None: ParsedOperation(self._schema, node, fragments, len(text))
+            for node in ast.definitions
+            if isinstance(node, OperationDefinitionNode)
+        }
+        return Document(ast, operations=operations)
+
+    def _unparsed(self, error: GraphQLSyntaxError) -> GraphQLError:
+        if "contains more than" in error.message:
+            limit = self.limits.tokens
+            return limit_exceeded("TOKEN", f"The document has more than {limit:,} tokens.", limit + 1, limit)
+        error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
+        return error
+
+    def _invalid(self, ast: DocumentNode) -> list[GraphQLError]:
+        errors = validate(self._schema, ast, _RULES, max_errors=self.limits.errors)
+        for error in errors:
+            error.extensions = {"code": "GRAPHQL_VALIDATION_FAILED", **(error.extensions or {})}
+        return errors[: self.limits.errors]

@@ -1,0 +1,139 @@
+"""How large a document may be, whatever it asks for.
+
+That is counted before it is validated, as that may take longest: half a second for 280 times the same field."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+)
+
+from app.settings import Settings
+
+_INTROSPECTION = {"__schema", "__type"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one document may have, and what one of its operations may cost."""
+
+    tokens: int
+    depth: int
+    root_fields: int
+    aliases: int
+    directives: int
+    repetitions: int
+    errors: int
+    cost: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """Return the limits that are set."""
+        return cls(
+            tokens=settings.token_limit,
+            depth=settings.depth_limit,
+            root_fields=settings.root_field_limit,
+            aliases=settings.alias_limit,
+            directives=settings.directive_limit,
+            repetitions=settings.repetition_limit,
+            errors=settings.validation_error_limit,
+            cost=settings.cost_limit,
+        )
+
+
+def exceeded(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
+    """Yield an error for each limit that the document exceeds, with its code and what `requested` would need."""
+    size = _Size(document)
+    counted = (
+        ("DEPTH", "levels of fields", size.depth, limits.depth),
+        ("ROOT_FIELD", "root fields", size.root_fields, limits.root_fields),
+        ("ALIAS", "aliases", size.aliases, limits.aliases),
+        ("DIRECTIVE", "directives", size.directives, limits.directives),
+        ("REPETITION", "times the same field in one selection", size.repetitions, limits.repetitions),
+    )
+    for name, what, requested, limit in counted:
+        if requested > limit:
+            yield limit_exceeded(name, f"The document has {requested:,} {what}; {limit:,} may be.", requested, limit)
+
+
+def limit_exceeded(name: str, message: str, requested: int, limit: int) -> GraphQLError:
+    """Return the error of a limit."""
+    return GraphQLError(message, extensions={"code": f"{name}_LIMIT_EXCEEDED", "requested": requested, "limit": limit})
+
+
+class _Size:
+    """The size of a document. What a fragment selects counts once, except for the depth at which it is spread."""
+
+    def __init__(self, document: DocumentNode) -> None:
+        self.aliases = self.directives = self.repetitions = 0
+        self._fragments: Mapping[str, FragmentDefinitionNode] = {
+            node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
+        }
+        self._depths: dict[str, int] = {}
+        operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        for definition in (*operations, *self._fragments.values()):
+            self.directives += len(definition.directives or ())
+            self._count(definition.selection_set)
+        self.depth = max((self._depth(node.selection_set) for node in operations), default=0)
+        self.root_fields = max((self._root_fields(node.selection_set, set()) for node in operations), default=0)
+
+    def _count(self, selected: SelectionSetNode) -> None:
+        keys = Counter(_key(node) for node in selected.selections)
+        self.repetitions = max(self.repetitions, *keys.values(), 0)
+        for node in selected.selections:
+            self.directives += len(node.directives or ())
+            self.aliases += isinstance(node, FieldNode) and node.alias is not None
+            if (below := _below(node)) is not None:
+                self._count(below)
+
+    def _depth(self, selected: SelectionSetNode) -> int:
+        """Return how many fields are within each other; introspection has a limit of its own."""
+        return max((self._depth_of(node) for node in selected.selections), default=0)
+
+    def _depth_of(self, node: SelectionNode) -> int:
+        if isinstance(node, FragmentSpreadNode):
+            return self._depth_of_fragment(node.name.value)
+        below = _below(node)
+        if isinstance(node, FieldNode):
+            is_leaf = below is None or node.name.value in _INTROSPECTION
+            return 1 if is_leaf or below is None else 1 + self._depth(below)
+        return 0 if below is None else self._depth(below)
+
+    def _depth_of_fragment(self, name: str) -> int:
+        if name not in self._depths:
+            self._depths[name] = 0  # of one that spreads itself, which is refused later
+            if name in self._fragments:
+                self._depths[name] = self._depth(self._fragments[name].selection_set)
+        return self._depths[name]
+
+    def _root_fields(self, selected: SelectionSetNode, spread: set[str]) -> int:
+        count = 0
+        for node in selected.selections:
+            if isinstance(node, FieldNode):
+                count += 1
+            elif not isinstance(node, FragmentSpreadNode):
+                count += self._root_fields(_below(node) or SelectionSetNode(selections=()), spread)
+            elif node.name.value in self._fragments and node.name.value not in spread:
+                spread.add(node.name.value)
+                count += self._root_fields(self._fragments[node.name.value].selection_set, spread)
+        return count
+
+
+def _below(node: SelectionNode) -> SelectionSetNode | None:
+    return getattr(node, "selection_set", None)
+
+
+def _key(node: SelectionNode) -> str:
+    """Return the key of a field in the response, or what stands for a fragment: the same again costs the same."""
+    if isinstance(node, FieldNode):
+        return (node.alias or node.name).value
+    return f"...{node.name.value}" if isinstance(node, FragmentSpreadNode) else "..."
