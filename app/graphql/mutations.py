@@ -7,7 +7,7 @@ import strawberry
 from graphql import FieldNode
 from strawberry.extensions import FieldExtension
 from strawberry.extensions.field_extension import AsyncExtensionResolver
-from strawberry.utils.str_converters import to_camel_case
+from strawberry.types.base import StrawberryObjectDefinition
 
 from app.audit import recording as audit
 from app.graphql.context import Info
@@ -47,13 +47,10 @@ def mutation(access: Access, description: str) -> Any:
     return strawberry.mutation(description=description, extensions=[Savepoint(access)])
 
 
-def given(value: object) -> Any:
-    """Return an input object as a dict of the fields that the client gave, named as it named them."""
-    if isinstance(value, list):
-        return [given(item) for item in value]
-    definition = getattr(value, "__strawberry_definition__", None)
-    if definition is None:
-        return value
-    fields = ((field.graphql_name or to_camel_case(field.python_name), field) for field in definition.fields)
-    present = ((name, getattr(value, field.python_name)) for name, field in fields)
-    return {name: given(item) for name, item in present if item is not strawberry.UNSET}
+def given(type_: type, description: str) -> Any:
+    """Make an argument of an input type whose resolver gets a dict of what the client gave, named as it named it.
+
+    The rules of an input read that dict. To make objects of it first took a tenth of the time of `placeOrder`."""
+    definition: StrawberryObjectDefinition = type_.__strawberry_definition__  # type: ignore[attr-defined]  # its decorator's
+    definition.from_input = lambda _, value, __: dict(value)
+    return strawberry.argument(description=description, graphql_type=type_)

@@ -1,6 +1,6 @@
 """The queries, mutations and subscriptions of orders."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import UNSET
@@ -71,12 +71,14 @@ class OrderMutations:
     async def place_order(
         self,
         info: Info,
-        input: Annotated[PlaceOrderInput, strawberry.argument(description="What to order.")],
+        input: Annotated[dict[str, Any], given(PlaceOrderInput, "What to order.")],
     ) -> PlaceOrderResult:
-        context, order = info.context, given(input)
-        for index, item in enumerate(order["items"]):
-            item["productId"] = key_of("Product", f"input.items.{index}.productId", item["productId"])
-        return Order.from_row(await service.place_order(context.work, context.known_viewer(), order))
+        context = info.context
+        items = [
+            {**item, "productId": key_of("Product", f"input.items.{index}.productId", item["productId"])}
+            for index, item in enumerate(input["items"])
+        ]
+        return Order.from_row(await service.place_order(context.work, context.known_viewer(), {"items": items}))
 
     @mutation(
         Access.LOGGED_IN,
@@ -91,11 +93,13 @@ class OrderMutations:
     async def fulfill_order_items(
         self,
         info: Info,
-        input: Annotated[FulfillOrderItemsInput, strawberry.argument(description="Which items.")],
+        input: Annotated[dict[str, Any], given(FulfillOrderItemsInput, "Which items.")],
     ) -> FulfillOrderItemsResult:
         context = info.context
-        order_id = key_of("Order", "input.orderId", input.order_id)
-        product_ids = [key_of("Product", f"input.productIds.{index}", id) for index, id in enumerate(input.product_ids)]
+        order_id = key_of("Order", "input.orderId", input["orderId"])
+        product_ids = [
+            key_of("Product", f"input.productIds.{index}", id) for index, id in enumerate(input["productIds"])
+        ]
         return Order.from_row(
             await service.fulfill_items(context.session, context.known_viewer(), order_id, product_ids)
         )

@@ -1,6 +1,6 @@
 """The queries, mutations and subscriptions of products."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import UNSET
@@ -69,36 +69,31 @@ class ProductMutations:
     async def create_product(
         self,
         info: Info,
-        input: Annotated[CreateProductInput, strawberry.argument(description="The new product.")],
+        input: Annotated[dict[str, Any], given(CreateProductInput, "The new product.")],
     ) -> CreateProductResult:
-        context, product = info.context, given(input)
-        store_id = key_of("Store", "input.storeId", product.pop("storeId"))
-        return Product.from_row(
-            await service.create_product(context.session, context.known_viewer(), store_id, product)
-        )
+        context, store_id = info.context, key_of("Store", "input.storeId", input.pop("storeId"))
+        return Product.from_row(await service.create_product(context.session, context.known_viewer(), store_id, input))
 
     @mutation(Access.LOGGED_IN, "Add up to 1,000 products to a store at once: all of them or none.")
     async def create_products(
         self,
         info: Info,
-        input: Annotated[CreateProductsInput, strawberry.argument(description="The new products.")],
+        input: Annotated[dict[str, Any], given(CreateProductsInput, "The new products.")],
     ) -> CreateProductsResult:
-        context, batch = info.context, given(input)
-        store_id = key_of("Store", "input.storeId", batch.pop("storeId"))
-        products = await service.create_products(context.session, context.known_viewer(), store_id, batch)
+        context, store_id = info.context, key_of("Store", "input.storeId", input.pop("storeId"))
+        products = await service.create_products(context.session, context.known_viewer(), store_id, input)
         return ProductBatch(products=[Product.from_row(product) for product in products])
 
     @mutation(Access.LOGGED_IN, "Change a product of a store of yours, or any if you are a superuser.")
     async def update_product(
         self,
         info: Info,
-        input: Annotated[UpdateProductInput, strawberry.argument(description="What to change.")],
+        input: Annotated[dict[str, Any], given(UpdateProductInput, "What to change.")],
     ) -> UpdateProductResult:
-        context, changes = info.context, given(input)
-        key = key_of("Product", "input.id", changes.pop("id"))
-        expected = changes.pop("expectedVersion", None)
+        context, key = info.context, key_of("Product", "input.id", input.pop("id"))
+        expected = input.pop("expectedVersion", None)
         return Product.from_row(
-            await service.update_product(context.session, context.known_viewer(), key, changes, expected)
+            await service.update_product(context.session, context.known_viewer(), key, input, expected)
         )
 
     @mutation(Access.LOGGED_IN, "Take a product out of the catalogue. Orders of it stay as they are.")

@@ -1,6 +1,6 @@
 """The queries and mutations of stores."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import UNSET
@@ -64,23 +64,20 @@ class StoreMutations:
     async def create_store(
         self,
         info: Info,
-        input: Annotated[CreateStoreInput, strawberry.argument(description="The new store.")],
+        input: Annotated[dict[str, Any], given(CreateStoreInput, "The new store.")],
     ) -> CreateStoreResult:
         context = info.context
-        return Store.from_row(await service.create_store(context.session, context.known_viewer(), given(input)))
+        return Store.from_row(await service.create_store(context.session, context.known_viewer(), input))
 
     @mutation(Access.LOGGED_IN, "Change a store of yours, or any if you are a superuser.")
     async def update_store(
         self,
         info: Info,
-        input: Annotated[UpdateStoreInput, strawberry.argument(description="What to change.")],
+        input: Annotated[dict[str, Any], given(UpdateStoreInput, "What to change.")],
     ) -> UpdateStoreResult:
-        context, changes = info.context, given(input)
-        key = key_of("Store", "input.id", changes.pop("id"))
-        expected = changes.pop("expectedVersion", None)
-        return Store.from_row(
-            await service.update_store(context.session, context.known_viewer(), key, changes, expected)
-        )
+        context, key = info.context, key_of("Store", "input.id", input.pop("id"))
+        expected = input.pop("expectedVersion", None)
+        return Store.from_row(await service.update_store(context.session, context.known_viewer(), key, input, expected))
 
     @mutation(Access.LOGGED_IN, "Delete a store, and its products with it. `restoreStore` brings them back.")
     async def delete_store(self, info: Info, id: StoreId) -> DeleteStoreResult:

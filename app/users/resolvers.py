@@ -1,7 +1,7 @@
 """The queries and mutations of users."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import UNSET
@@ -83,15 +83,15 @@ class UserMutations:
     async def sign_up(
         self,
         info: Info,
-        input: Annotated[SignUpInput, strawberry.argument(description="The new account.")],
+        input: Annotated[dict[str, Any], given(SignUpInput, "The new account.")],
     ) -> SignUpResult:
-        return _session(info, await service.sign_up(info.context.session, given(input), _lifetime(info)))
+        return _session(info, await service.sign_up(info.context.session, input, _lifetime(info)))
 
     @mutation(Access.ANYONE, "Log in with email and password.")
     async def log_in(
-        self, info: Info, input: Annotated[LogInInput, strawberry.argument(description="Who wants in.")]
+        self, info: Info, input: Annotated[dict[str, Any], given(LogInInput, "Who wants in.")]
     ) -> LogInResult:
-        login = await service.log_in(info.context.session, input.email, input.password, _lifetime(info))
+        login = await service.log_in(info.context.session, input["email"], input["password"], _lifetime(info))
         return _session(info, login)
 
     @mutation(Access.ANYONE, "Get new tokens for a refresh token, which is used up by it.")
@@ -107,11 +107,10 @@ class UserMutations:
     async def update_user(
         self,
         info: Info,
-        input: Annotated[UpdateUserInput, strawberry.argument(description="What to change.")],
+        input: Annotated[dict[str, Any], given(UpdateUserInput, "What to change.")],
     ) -> UpdateUserResult:
-        changes = given(input)
-        key = key_of("User", "input.id", changes.pop("id"))
-        return User.from_row(await service.update_user(info.context.session, info.context.known_viewer(), key, changes))
+        key = key_of("User", "input.id", input.pop("id"))
+        return User.from_row(await service.update_user(info.context.session, info.context.known_viewer(), key, input))
 
     @mutation(Access.LOGGED_IN, "Close your account, or anyone's if you are a superuser, and its stores with it.")
     async def delete_user(self, info: Info, id: UserId) -> DeleteUserResult:
