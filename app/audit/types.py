@@ -13,8 +13,8 @@ from app.audit import repository
 from app.graphql import lazy
 from app.graphql.arguments import or_none, text
 from app.graphql.compiled.meaning import Reference, Scalar, in_sql
-from app.graphql.context import Info
 from app.graphql.ids import global_id, global_id_in_sql, optional_key_of, parse_global_id
+from app.graphql.loading import loaded
 from app.graphql.node import Node
 
 
@@ -30,12 +30,11 @@ class AuditEntry(Node):
     fields: list[str] = strawberry.field(description="The names of the fields that were changed, never their values.")
     request_id: str = strawberry.field(description="The request that did it, as the logs know it.")
 
-    @strawberry.field(
-        description="Who did it; null where nobody was logged in.",
-        metadata=in_sql(Reference(models.User, lambda entry: entry.actor_id)),
+    actor: lazy.User | None = loaded(
+        lambda loaders, entry: None if entry.actor_key is None else loaders.user.load(entry.actor_key),
+        "Who did it; null where nobody was logged in.",
+        Reference(models.User, lambda entry: entry.actor_id),
     )
-    async def actor(self, info: Info) -> lazy.User | None:
-        return None if self.actor_key is None else await info.context.loaders.user.load(self.actor_key)
 
     @classmethod
     def from_row(cls, row: Row[Any]) -> Self:

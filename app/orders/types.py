@@ -19,6 +19,7 @@ from app.graphql.context import Info
 from app.graphql.enums import Direction, OrderStatus, describe_enum
 from app.graphql.errors import InsufficientStock, InvalidInput, InvalidTransition, NotFound
 from app.graphql.ids import global_id, optional_key_of
+from app.graphql.loading import loaded
 from app.graphql.money import Money
 from app.graphql.node import Node
 from app.orders import repository
@@ -38,12 +39,11 @@ class OrderItem(Node):
         description="When the store fulfilled it; null while it is waited for."
     )
 
-    @strawberry.field(
-        description="What was ordered, as it is now; also after it was deleted.",
-        metadata=in_sql(Reference(models.Product, lambda item: item.product_id)),
+    product: lazy.Product = loaded(
+        lambda loaders, item: loaders.product.load(item.product_key),
+        "What was ordered, as it is now; also after it was deleted.",
+        Reference(models.Product, lambda item: item.product_id),
     )
-    async def product(self, info: Info) -> lazy.Product:
-        return await info.context.loaders.product.load(self.product_key)
 
     @strawberry.field(
         description="What all of them cost together.",
@@ -77,21 +77,16 @@ class Order(Node):
     status: OrderStatus = strawberry.field(description="How far it has come.")
     updated_at: datetime = strawberry.field(description="When it was last changed.")
 
-    @strawberry.field(
-        description="Who placed it; null when the account was deleted.",
-        metadata=in_sql(
-            Reference(models.User, lambda order: order.customer_id, lambda user: user.deleted_at.is_(None))
-        ),
+    customer: lazy.User | None = loaded(
+        lambda loaders, order: loaders.account.load(order.customer_key),
+        "Who placed it; null when the account was deleted.",
+        Reference(models.User, lambda order: order.customer_id, lambda user: user.deleted_at.is_(None)),
     )
-    async def customer(self, info: Info) -> lazy.User | None:
-        return await info.context.loaders.account.load(self.customer_key)
-
-    @strawberry.field(
-        description="What was ordered: all of it for the customer, their own for the owner of a store.",
-        metadata=in_sql(Rows(repository.visible_items, repository.placed_in, order=("id",))),
+    items: list[OrderItem] = loaded(
+        lambda loaders, order: loaders.items_of_order.load(order.key),
+        "What was ordered: all of it for the customer, their own for the owner of a store.",
+        Rows(repository.visible_items, repository.placed_in, order=("id",)),
     )
-    async def items(self, info: Info) -> list[OrderItem]:
-        return await info.context.loaders.items_of_order.load(self.key)
 
     @strawberry.field(
         description="What the items you see cost together: one amount for each currency.",

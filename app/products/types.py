@@ -14,10 +14,10 @@ from app import models
 from app.graphql import lazy
 from app.graphql.arguments import or_none, text
 from app.graphql.compiled.meaning import Embedded, Reference, in_sql
-from app.graphql.context import Info
 from app.graphql.enums import Direction, describe_enum
 from app.graphql.errors import Conflict, InvalidInput, NotFound, StaleVersion
 from app.graphql.ids import global_id, optional_key_of
+from app.graphql.loading import loaded
 from app.graphql.money import Money
 from app.graphql.node import Node
 from app.pagination import Ordering
@@ -40,11 +40,11 @@ class Product(Node):
     updated_at: datetime = strawberry.field(description="When it was last changed.")
     deleted_at: datetime | None = strawberry.field(description="When it was deleted; null while it is for sale.")
 
-    @strawberry.field(
-        description="Who sells it.", metadata=in_sql(Reference(models.Store, lambda product: product.store_id))
+    store: lazy.Store = loaded(
+        lambda loaders, product: loaders.store.load(product.store_key),
+        "Who sells it.",
+        Reference(models.Store, lambda product: product.store_id),
     )
-    async def store(self, info: Info) -> lazy.Store:
-        return await info.context.loaders.store.load(self.store_key)
 
     @classmethod
     def from_row(cls, row: Row[Any] | models.Product) -> Self:

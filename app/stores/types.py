@@ -26,6 +26,7 @@ from app.graphql.context import Info
 from app.graphql.enums import Direction, describe_enum
 from app.graphql.errors import Conflict, InvalidInput, NotFound, StaleVersion
 from app.graphql.ids import global_id
+from app.graphql.loading import loaded
 from app.graphql.node import Node
 from app.orders import repository as orders
 from app.pagination import Ordering
@@ -51,9 +52,11 @@ class Store(Node):
     updated_at: datetime = strawberry.field(description="When it was last changed.")
     deleted_at: datetime | None = strawberry.field(description="When it was deleted; null while it is open.")
 
-    @strawberry.field(description="Who runs it.", metadata=in_sql(Reference(models.User, lambda store: store.owner_id)))
-    async def owner(self, info: Info) -> lazy.User:
-        return await info.context.loaders.user.load(self.owner_key)
+    owner: lazy.User = loaded(
+        lambda loaders, store: loaders.user.load(store.owner_key),
+        "Who runs it.",
+        Reference(models.User, lambda store: store.owner_id),
+    )
 
     @strawberry.field(
         description="What it sells, the oldest first unless told otherwise; without deleted ones.",
