@@ -21,7 +21,6 @@ from app.processes import collect_seldom, end_with_parent
 from app.settings import ROOT, InvalidSettings, Settings, load_settings
 
 T = TypeVar("T")
-MAX_MESSAGE = 1_000_000  # bytes of what a client sends over a websocket
 
 cli = typer.Typer(
     help="Serve the Orders API and look after its database.",
@@ -79,7 +78,7 @@ def serve(
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=settings.shutdown_grace_seconds,
-            ws_max_size=MAX_MESSAGE,
+            ws_max_size=settings.body_limit_kb * 1024,
             ws_per_message_deflate=False,  # which takes more memory for each client than all else does
         )
 

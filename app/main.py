@@ -70,9 +70,8 @@ def create_app(configuration: Settings | None = None, database: Database | None 
             Route("/livez", lambda _: PlainTextResponse("alive")),
             Route("/readyz", ready),
             *graphiql.routes(GRAPHQL_PATH),
-            Route(GRAPHQL_PATH, view),
             WebSocketRoute(GRAPHQL_PATH, view),
         ],
     )
     app.state.live = live
-    return GraphQLEndpoint(app, GRAPHQL_PATH, schema, contexts, lane)
+    return GraphQLEndpoint(app, GRAPHQL_PATH, schema, contexts, view, configuration, lane)

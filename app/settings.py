@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: int = Field(
         default=8, ge=1, le=300, description="how long requests may still take when the server ends"
     )
+    body_limit_kb: int = Field(
+        default=256, ge=1, le=65_536, description="how large a request or a websocket's message may be, in kB"
+    )
     websocket_origins: Annotated[str, AfterValidator(origins)] = Field(
         default="", description="other origins whose pages may open websockets, separated by commas; * for all"
     )

@@ -61,6 +61,7 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
         ("DATABASE_URL", "nonsense", "postgresql://"),
         ("SECRET_KEY", "short", "32 characters"),
         ("GRAPHIQL", "maybe", "GraphiQL"),
+        ("BODY_LIMIT_KB", "0", "how large"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_variable_and_what_it_expects(

@@ -1,5 +1,5 @@
-"""GraphQL over HTTP. A JSON POST is answered here, before the application's routing: in the compiled lane if it can be,
-else in the ordinary one. Everything else goes on to Strawberry's view: GET, GraphiQL, and what is malformed."""
+"""GraphQL over HTTP. A request is answered here, before the application's routing: in the compiled lane if it can be,
+else in the ordinary one. Strawberry's view is left what streams: server-sent events and websockets."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -10,34 +10,49 @@ from typing import Any, NamedTuple, cast
 import orjson
 import structlog
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from graphql import GraphQLError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.base import BaseRequestProtocol
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
-from uuid_utils import uuid7
 
 from app.errors import Restarting, Unauthenticated
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
+from app.graphql.errors import is_internal, presentable
 from app.graphql.explain import Explanation
 from app.graphql.live import Live
-from app.graphql.requests import Contexts, Operation, operation_of, read_body
-from app.graphql.responses import EncodedResult, encode, extended
-from app.graphql.schema import Schema
+from app.graphql.protocol import (
+    JSON,
+    RESPONSE_JSON,
+    RawHeaders,
+    Refusal,
+    accepted,
+    method_not_allowed,
+    read_operation,
+    request_id_of,
+    require_events,
+)
+from app.graphql.requests import Contexts, Operation
+from app.graphql.responses import EncodedResult, encode, extended, response_of
+from app.graphql.schema import Schema, no_operation
 from app.graphql.sockets import Handshake, Socket, connection_class
 from app.settings import Settings
 
 _INIT_WAIT = timedelta(seconds=10)
+_SENT_BY = {"GET": OperationType.from_http("GET"), "POST": OperationType.from_http("POST")}
+_CONTENT_TYPES = {name: (b"content-type", f"{name}; charset=utf-8".encode()) for name in (JSON, RESPONSE_JSON)}
+_PRIVATE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 log = structlog.get_logger(__name__)
 
@@ -46,49 +61,100 @@ class _Answer(NamedTuple):
     """The response to an operation, and what the log tells of it."""
 
     body: bytes
-    lane: str
+    lane: str = ""
     codes: Sequence[Any] = ()
-    replayed: bool = False
+    status: int = 200
+    headers: RawHeaders = ()
+
+
+class _Request(NamedTuple):
+    """What HTTP tells of an operation that is to be executed."""
+
+    id: str
+    method: str
+    headers: Headers
+    media_type: str
 
 
 class GraphQLEndpoint:
-    """Stands before the application and answers the JSON POSTs to its path; all else passes by, as it came."""
+    """Stands before the application and answers the HTTP requests to its path; all else passes by, as it came."""
 
     def __init__(
-        self, app: ASGIApp, path: str, schema: Schema, contexts: Contexts, lane: CompiledLane | None = None
+        self,
+        app: ASGIApp,
+        path: str,
+        schema: Schema,
+        contexts: Contexts,
+        streams: ASGIApp,
+        settings: Settings,
+        lane: CompiledLane | None = None,
     ) -> None:
         self._app = app
         self._path = path
         self._schema = schema
         self._contexts = contexts
+        self._streams = streams
         self._lane = lane
+        self._has_page = settings.graphiql
+        self._limit = settings.body_limit_kb * 1024
         self._log = log.bind()  # for each line, the unbound one would assemble another
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it on."""
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == self._path:
-            body, receive = await read_body(receive)
-            headers = Headers(scope=scope)
-            operation = operation_of(headers, body)
-            if operation is not None and await self._answer(headers, operation, send):
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = request_id_of(headers)
+        if scope["path"] == self._path:
+            await self._serve(scope, headers, request_id, receive, send)
+        else:
+            await self._app(scope, receive, _with_headers(send, request_id))
 
-    async def _answer(self, headers: Headers, operation: Operation, send: Send) -> bool:
-        """Answer the operation in one of the lanes; False where there is nothing to execute."""
-        begun, request_id = perf_counter(), uuid7().hex
-        explanation = self._contexts.explanation(headers)
-        answer = await self._compiled(headers, operation, request_id, explanation)
-        if answer is None:
-            answer = await self._executed(headers, operation, request_id, explanation)
+    async def _serve(
+        self, scope: Scope, headers: Mapping[bytes, bytes], request_id: str, receive: Receive, send: Send
+    ) -> None:
+        """Find out what the client takes, read what it asks for, and answer that."""
+        media_type = JSON
+        try:
+            accepts = accepted(scope["method"], headers.get(b"accept", b"*/*"), page=self._has_page)
+            media_type = accepts.media_type or JSON
+            if accepts.page:
+                await graphiql.page()(scope, receive, _with_headers(send, request_id))
+                return
+            operation, receive = await read_operation(scope, headers, receive, self._limit)
+            request = _Request(request_id, scope["method"], Headers(scope=scope), media_type)
+            if accepts.events_first or not await self._answer(request, operation, send):
+                require_events(accepts)
+                scope.setdefault("state", {})["request_id"] = request_id
+                await self._streams(scope, receive, _with_headers(send, request_id))
+        except Refusal as refusal:
+            answer = _Answer(refusal.body, status=refusal.status, headers=refusal.headers)
+            await _send_json(send, answer, media_type, request_id)
+        except ClientDisconnect:
+            pass
+
+    async def _answer(self, request: _Request, operation: Operation, send: Send) -> bool:
+        """Answer the operation in one of the lanes; False where it is a subscription, whose results are a stream."""
+        begun = perf_counter()
+        explanation = self._contexts.explanation(request.headers)
+        try:
+            answer = await self._compiled(request, operation, explanation)
+            if answer is None:
+                answer = await self._executed(request, operation, explanation)
+        except Refusal:
+            raise
+        except Exception as failure:
+            error = presentable(GraphQLError(str(failure), original_error=failure), request.id)
+            answer = _answer_of(PreExecutionError(data=None, errors=[error]), request.media_type)
         if answer is None:
             return False
-        await _send_json(send, answer.body, request_id, replayed=answer.replayed)
-        _tell(self._log, request_id, operation, answer.lane, perf_counter() - begun, answer.codes)
+        await _send_json(send, answer, request.media_type, request.id)
+        _tell(self._log, request.id, operation, answer.lane, perf_counter() - begun, answer.codes)
         return True
 
     async def _compiled(
-        self, headers: Headers, operation: Operation, request_id: str, explanation: Explanation | None
+        self, request: _Request, operation: Operation, explanation: Explanation | None
     ) -> _Answer | None:
         """Return the answer to a query, None where the ordinary lane must answer."""
         documents = self._contexts.documents
@@ -96,13 +162,13 @@ class GraphQLEndpoint:
         if self._lane is None or parsed is None or documents.refusal(cost := parsed.cost(operation.variables)):
             return None
         try:
-            viewer = self._contexts.viewer(headers)
+            viewer = self._contexts.viewer(request.headers)
             body = await self._lane.execute(viewer, parsed, operation.variables, explanation)
         except Unauthenticated:
             return None
         except Exception:
             # The ordinary lane may answer all the same, and if it cannot it says so as it always does.
-            log.exception("compiled lane failed", request_id=request_id)
+            log.exception("compiled lane failed", request_id=request.id)
             return None
         if body is None:
             return None
@@ -110,34 +176,37 @@ class GraphQLEndpoint:
         return _Answer(extended(body, cost=documents.told(cost), **explained), "compiled")
 
     async def _executed(
-        self, headers: Headers, operation: Operation, request_id: str, explanation: Explanation | None
+        self, request: _Request, operation: Operation, explanation: Explanation | None
     ) -> _Answer | None:
-        """Return the answer of the ordinary lane; None where the document has no such operation."""
-        context = self._contexts.context(headers, request_id, explanation)
-        self._contexts.make_idempotent(context, headers, operation)
+        """Return the answer of the ordinary lane, None to a subscription."""
+        context = self._contexts.context(request.headers, request.id, explanation)
+        self._contexts.make_idempotent(context, request.headers, operation)
         try:
             result = await self._schema.execute(
                 operation.query,
                 variable_values=operation.variables,
                 context_value=context,
                 operation_name=operation.name,
-                allowed_operation_types=OperationType.from_http("POST"),
+                allowed_operation_types=_SENT_BY[request.method],
             )
-        except (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError):
-            return None
-        encoded = result if isinstance(result, EncodedResult) else encode(result)
-        return _Answer(encoded.body, "ordinary", _codes(result), replayed=encoded.replayed)
+        except CannotGetOperationTypeError:
+            result = no_operation()
+        except InvalidOperationTypeError as refused:
+            if refused.operation_type is OperationType.SUBSCRIPTION:
+                return None
+            raise method_not_allowed("POST") from None
+        return _answer_of(result, request.media_type)
 
 
 class GraphQLView(GraphQL[Any, None]):
-    """Strawberry's view: all that is not a well-formed JSON POST; in a browser it is GraphiQL."""
+    """Strawberry's view: websockets, and streams of events."""
 
     websocket_adapter_class = Socket
 
     def __init__(self, schema: Schema, contexts: Contexts, live: Live, settings: Settings) -> None:
         super().__init__(
             schema,
-            graphql_ide="graphiql" if settings.graphiql else None,
+            graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             connection_init_wait_timeout=_INIT_WAIT,
             allowed_origins=[origin for origin in settings.websocket_origins.split(",") if origin],
@@ -149,10 +218,7 @@ class GraphQLView(GraphQL[Any, None]):
         """Return what the operation works with, or each operation on a websocket is given."""
         if isinstance(request, WebSocket):
             return Handshake(request.headers, self._contexts.context)
-        request_id = uuid7().hex
-        if isinstance(response, Response):
-            response.headers["X-Request-ID"] = request_id
-        return self._contexts.context(request.headers, request_id)
+        return self._contexts.context(request.headers, request.state.request_id)
 
     async def execute_operation(
         self,
@@ -163,19 +229,13 @@ class GraphQLView(GraphQL[Any, None]):
         root_value: None,
         sub_response: Response,
     ) -> Any:
-        """Execute the operation of a request; with an idempotency key, once, also where its results are streamed."""
+        """Execute the operation of a request; with an idempotency key, once, although its results are streamed."""
         assert isinstance(request_data, GraphQLRequestData), "batches are refused"
         operation = Operation(request_data.query, request_data.variables, request_data.operation_name)
         self._contexts.make_idempotent(context, request.headers, operation)
-        begun = perf_counter()
-        result = await super().execute_operation(
+        return await super().execute_operation(
             request, request_adapter, request_data, context, root_value, sub_response
         )
-        if isinstance(result, ExecutionResult):
-            _tell(log, context.request_id, operation, "ordinary", perf_counter() - begun, _codes(result))
-        if isinstance(result, EncodedResult) and result.replayed:
-            sub_response.headers["Idempotency-Replayed"] = "true"
-        return result
 
     async def create_streaming_response(
         self,
@@ -196,22 +256,16 @@ class GraphQLView(GraphQL[Any, None]):
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """Return what is to be encoded, or has been."""
-        if isinstance(result, EncodedResult):
-            return cast(GraphQLHTTPResponse, result)
-        return await super().process_result(request, result)
+        return cast(GraphQLHTTPResponse, result) if isinstance(result, EncodedResult) else response_of(result)
 
     def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
-        """Tell whether a person asks with a browser."""
-        return graphiql.wants_page(request)
-
-    async def render_graphql_ide(self, request: Request) -> Response:
-        """Return GraphiQL."""
-        return graphiql.page()
+        """Tell that this is for streams only."""
+        return False
 
     def decode_json(self, data: str | bytes) -> object:
-        """Return the object or list that a request's JSON is."""
+        """Return the object that a message's JSON is."""
         value = orjson.loads(data)
-        if not isinstance(value, dict | list):
+        if not isinstance(value, dict):
             raise HTTPException(400, "The request must be a JSON object.")
         return value
 
@@ -220,16 +274,45 @@ class GraphQLView(GraphQL[Any, None]):
         return data.body if isinstance(data, EncodedResult) else orjson.dumps(data)
 
 
-async def _send_json(send: Send, body: bytes, request_id: str, *, replayed: bool = False) -> None:
+def _answer_of(result: ExecutionResult, media_type: str) -> _Answer:
+    encoded = result if isinstance(result, EncodedResult) else encode(result)
+    headers = [(b"idempotency-replayed", b"true")] if encoded.replayed else ()
+    return _Answer(encoded.body, "ordinary", _codes(result), _status(result, media_type), headers)
+
+
+def _status(result: ExecutionResult, media_type: str) -> int:
+    """Return the status of a response: any that has no data tells so, where the media type is made for it."""
+    if not isinstance(result, PreExecutionError):
+        return 200
+    if any(is_internal(error) for error in result.errors or ()):
+        return 500
+    return 400 if media_type == RESPONSE_JSON else 200
+
+
+async def _send_json(send: Send, answer: _Answer, media_type: str, request_id: str) -> None:
     headers = [
-        (b"content-length", str(len(body)).encode()),
-        (b"content-type", b"application/json"),
+        (b"content-length", str(len(answer.body)).encode()),
+        _CONTENT_TYPES[media_type],
         (b"x-request-id", request_id.encode()),
+        *_PRIVATE,
+        *answer.headers,
     ]
-    if replayed:
-        headers.append((b"idempotency-replayed", b"true"))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _with_headers(send: Send, request_id: str) -> Send:
+    """Return what sends a response with the headers that each has, unless it brings its own."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = request_id
+            for name, value in _PRIVATE:
+                headers.setdefault(name.decode(), value.decode())
+        await send(message)
+
+    return send_with_headers
 
 
 def _codes(result: ExecutionResult) -> Sequence[Any]:

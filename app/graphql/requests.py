@@ -4,9 +4,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-import orjson
 from starlette.datastructures import Headers
-from starlette.types import Message, Receive
 
 from app.database import Database
 from app.errors import Unauthenticated
@@ -95,42 +93,6 @@ class Contexts:
             context.idempotent_request = idempotency.IdempotentRequest(
                 key, viewer_id, tuple(operation), self._idempotency_secrets
             )
-
-
-def operation_of(headers: Headers, body: bytes) -> Operation | None:
-    """Return what a JSON POST asks for; None where it is malformed, or asks for more than an answer in JSON."""
-    if not headers.get("content-type", "").startswith("application/json"):
-        return None
-    accept = headers.get("accept", "")
-    if "event-stream" in accept or "multipart" in accept:
-        return None
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    match request:
-        case {"query": str(query)} if not request.get("extensions"):
-            variables, name = request.get("variables"), request.get("operationName")
-            if isinstance(variables, dict | None) and isinstance(name, str | None):
-                return Operation(query, variables, name)
-    return None
-
-
-async def read_body(receive: Receive) -> tuple[bytes, Receive]:
-    """Return the body of a request, and what receives it once more."""
-    chunks, message = [], await receive()
-    while message["type"] == "http.request":
-        chunks.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            break
-        message = await receive()
-    body = b"".join(chunks)
-    again = [message if message["type"] != "http.request" else {"type": "http.request", "body": body}]
-
-    async def receive_again() -> Message:
-        return again.pop() if again else await receive()
-
-    return body, receive_again
 
 
 def _bearer_token(headers: Headers) -> str | None:

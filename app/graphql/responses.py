@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from strawberry.http import process_result
+from strawberry.http import GraphQLHTTPResponse, process_result
 from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
 
 
 @dataclass
@@ -23,5 +24,13 @@ def extended(body: bytes, **extensions: Any) -> bytes:
 
 def encode(result: ExecutionResult) -> EncodedResult:
     """Return the result with the bytes of its response."""
-    body = orjson.dumps(process_result(result))
+    body = orjson.dumps(response_of(result))
     return EncodedResult(data=result.data, errors=result.errors, extensions=result.extensions, body=body)
+
+
+def response_of(result: ExecutionResult) -> GraphQLHTTPResponse:
+    """Return the response to an operation; without data, not even null, where it was not executed."""
+    response = process_result(result)
+    if isinstance(result, PreExecutionError):
+        del response["data"]
+    return response

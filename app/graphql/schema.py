@@ -189,6 +189,8 @@ class Schema(strawberry.Schema):
                 if isinstance(error.original_error, Replay):
                     return EncodedResult(data=None, errors=None, body=error.original_error.response, replayed=True)
                 raise_transaction_conflict(error.original_error)
+            if result.data is None and all(error.path is None for error in result.errors or ()):
+                result = PreExecutionError(data=None, errors=result.errors)  # such as variables that do not fit
             return await self._finish(context, result)
         finally:
             await work.close()
@@ -266,9 +268,13 @@ async def _single_result(executed: Awaitable[ExecutionResult]) -> AsyncGenerator
     try:
         yield await executed
     except (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError):
-        message = "There is no such operation in the document, or it cannot be sent like this."
-        error = GraphQLError(message, extensions={"code": "BAD_USER_INPUT"})
-        yield PreExecutionError(data=None, errors=[error])
+        yield no_operation()
+
+
+def no_operation() -> PreExecutionError:
+    """Return the result of what names no operation to execute."""
+    message = "There is no such operation in the document, or it cannot be sent like this."
+    return PreExecutionError(data=None, errors=[GraphQLError(message, extensions={"code": "BAD_USER_INPUT"})])
 
 
 schema = Schema(

@@ -61,7 +61,7 @@ async def test_a_document_that_does_not_parse(api: Api, document: str) -> None:
 async def test_a_document_that_is_not_valid(api: Api, document: str) -> None:
     result = await api.execute(document)
 
-    assert result["data"] is None
+    assert "data" not in result
     assert {error["extensions"]["code"] for error in result["errors"]} == {"GRAPHQL_VALIDATION_FAILED"}
 
 
@@ -98,7 +98,7 @@ async def test_a_document_that_is_not_valid(api: Api, document: str) -> None:
 async def test_variables_that_do_not_fit(api: Api, document: str, variables: dict[str, Any]) -> None:
     result = await api.execute(document, variables)
 
-    assert result["data"] is None
+    assert "data" not in result
     assert [error["extensions"]["code"] for error in result["errors"]] == ["BAD_USER_INPUT"]
 
 

@@ -130,5 +130,5 @@ async def test_the_log_tells_of_a_get(asked: Api) -> None:
         response = await asked.client.get("/graphql", params={"query": "{ products { totalCount } }"})
 
     assert [(entry["request_id"], entry["lane"]) for entry in entries] == [
-        (response.headers["X-Request-ID"], "ordinary")
+        (response.headers["X-Request-ID"], "compiled")
     ]

@@ -109,7 +109,7 @@ class Subscription:
 
 class View(GraphQL[dict[str, Any], None]):
     def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
-        return graphiql.wants_page(request)
+        return request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
     async def render_graphql_ide(self, request: Request) -> Response:
         return graphiql.page()

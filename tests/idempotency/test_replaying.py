@@ -160,8 +160,8 @@ async def test_an_answer_that_was_never_sent_is_given_when_the_request_comes_aga
     customer, product = await market.user(), await market.product(stock=5)
     lost: list[bytes] = []
 
-    async def die(_: Any, body: bytes, *__: Any, **___: Any) -> None:
-        lost.append(body)
+    async def die(_: Any, answer: Any, *__: Any) -> None:
+        lost.append(answer.body)
         raise ServerDied
 
     with monkeypatch.context() as patch:

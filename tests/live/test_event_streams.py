@@ -58,6 +58,29 @@ async def test_a_stream_tells_what_is_so_and_what_follows(shop: Shop) -> None:
     await shop.followed(0)
 
 
+async def test_who_takes_both_is_sent_a_stream_only_of_a_subscription(shop: Shop) -> None:
+    takes_both = {"Accept": "application/graphql-response+json, application/json, text/event-stream"}
+    query = {"query": "{ __typename }"}
+    followed = {"query": PRODUCT, "variables": {"id": gid(shop.product)}}
+
+    whole = await shop.api.client.post("/graphql", json=query, headers=takes_both)
+    assert whole.json()["data"] == {"__typename": "Query"}
+    rather = {"Accept": "application/json;q=0.5, text/event-stream"}
+    assert (await shop.api.client.post("/graphql", json=query, headers=rather)).text.startswith("event: next")
+    async with shop.api.client.stream("POST", "/graphql", json=followed, headers=takes_both) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["x-request-id"]
+        assert (await Stream(response).next())[0] == "next"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"query": 5}'])
+async def test_what_is_malformed_is_no_stream(shop: Shop, body: bytes) -> None:
+    headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+    response = await shop.api.client.post("/graphql", content=body, headers=headers)
+    assert (response.status_code, response.headers["content-type"]) == (400, "application/json; charset=utf-8")
+    assert response.json().keys() == {"errors"}
+
+
 async def test_a_stream_that_may_not_be_ends_with_its_reason(shop: Shop) -> None:
     order = await shop.market.order(shop.customer, shop.product)
     async with stream(shop, ORDER, {"id": gid(order)}, await shop.market.user()) as events:

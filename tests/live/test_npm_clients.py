@@ -2,13 +2,11 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
-from pathlib import Path
 from queue import Queue
 from threading import Thread
 from typing import Any
@@ -21,9 +19,9 @@ from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from tests.live.clients import PATIENCE
 from tests.market import Market, gid
+from tests.node import node_command
 from tests.servers import free_port, served
 
-HERE = Path(__file__).parent / "node"
 SECRET = "a-secret-of-more-than-32-characters-for-tests"
 UPDATE = "mutation ($input: UpdateProductInput!) { updateProduct(input: $input) { __typename } }"
 
@@ -62,12 +60,7 @@ class Clients:
 
 @contextmanager
 def clients(product: Product, token: str, number: int, *urls: str) -> Iterator[Clients]:
-    packages = Path(os.environ.get("NODE_PACKAGES", HERE))
-    if shutil.which("node") is None:
-        pytest.skip("no node on the PATH")
-    if not (packages / "node_modules" / "graphql-ws").exists():
-        pytest.skip(f"the npm packages are not installed: npm install --prefix {HERE.relative_to(Path.cwd())}")
-    command = ["node", str(HERE / "clients.cjs"), str(packages), str(number), gid(product), *urls]
+    command = [*node_command("clients.cjs", "graphql-ws"), str(number), gid(product), *urls]
     environment = {"PATH": os.environ["PATH"], "TOKEN": token}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         following = Clients(process)

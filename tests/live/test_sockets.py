@@ -15,6 +15,7 @@ from tests.live.operations import PLACED, PRODUCT
 from tests.market import gid
 from tests.orders.operations import PLACE, item
 from tests.products.changes import update
+from tests.servers import served
 
 ALLOWED = Origin("https://shop.example.com")
 
@@ -207,6 +208,15 @@ async def test_at_the_end_clients_are_told_to_connect_again(shop: Shop) -> None:
 async def test_a_subscription_over_plain_http_is_refused(shop: Shop) -> None:
     query = f'subscription {{ productUpdated(productId: "{gid(shop.product)}") {{ name }} }}'
     response = await shop.api.send(query)
-    assert response.status_code == 400
+    assert response.status_code == 406
     response = await shop.api.client.get("/graphql", params={"query": query}, headers={"Accept": "application/json"})
-    assert response.status_code == 400
+    assert response.status_code == 406
+
+
+async def test_a_message_may_be_as_large_as_a_request(database_url: str) -> None:
+    with served(DATABASE_URL=database_url, BODY_LIMIT_KB="1") as (_, url):
+        async with connected(url.removeprefix("http://")) as client:
+            await client.subscribe(f"{{ __typename }} #{'x' * 800}")
+            assert await client.next() == {"__typename": "Query"}
+            await client.subscribe(f"{{ __typename }} #{'x' * 1024}", id="2")
+            assert await client.close_code() == 1009

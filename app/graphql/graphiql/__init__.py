@@ -10,11 +10,10 @@ from string import Template
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
-from strawberry.http.base import BaseRequestProtocol
 
 from app.graphql.graphiql.manifest import FOLDER, assets, integrity
 
-__all__ = ["page", "routes", "wants_page"]
+__all__ = ["page", "routes"]
 
 OWN_FILES = ("graphiql.css", "graphiql.js")
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
@@ -46,11 +45,6 @@ FILE_HEADERS = {
     "Cache-Control": "public, max-age=31536000, immutable",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-def wants_page(request: BaseRequestProtocol) -> bool:
-    """Whether a browser navigates here, be it by a link with a `?query=` to open."""
-    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
 
 def page(endpoint: str = "/graphql") -> HTMLResponse:

@@ -27,6 +27,7 @@ UNLIMITED = {
     "alias_limit": 10_000,
     "directive_limit": 10_000,
     "token_limit": 100_000,
+    "body_limit_kb": 1024,
 }
 Execute = Callable[..., Awaitable[bytes | None]]
 

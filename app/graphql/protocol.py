@@ -1,0 +1,210 @@
+"""GraphQL over HTTP as its specification has it: the media types that are spoken, what a request must hold, and how a
+request is refused that is not executed."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope
+from uuid_utils import uuid7
+
+from app.graphql.requests import Operation
+
+JSON = "application/json"
+RESPONSE_JSON = "application/graphql-response+json"
+EVENT_STREAM = "text/event-stream"
+PAGE = "text/html"
+
+_QUALITY = re.compile(r"0(\.\d*)?|1(\.0*)?")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_LONGEST_KEPT = 500  # bytes of an Accept header; browsers send 150
+_URL_IS_TOO_LONG, _BODY_IS_TOO_LARGE = 414, 413
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+class Refusal(Exception):
+    """Why a request is not executed: what the status and the error tell."""
+
+    def __init__(self, status: int, code: str, message: str, headers: RawHeaders = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers
+
+    @property
+    def body(self) -> bytes:
+        """The response, as JSON."""
+        return orjson.dumps({"errors": [{"message": str(self), "extensions": {"code": self.code}}]})
+
+
+class Accepted(NamedTuple):
+    """What a client takes for an answer."""
+
+    media_type: str | None
+    """Of an answer that is one whole."""
+    events: bool
+    """Whether it takes a stream of events, too."""
+    events_first: bool
+    """Whether it would rather have a stream."""
+    page: bool
+    """Whether it would rather have a page, as browsers would."""
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> str:
+    """Return the id that the client gave the request, if it is fit for a log, else a new one."""
+    given = headers.get(b"x-request-id")
+    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else uuid7().hex
+
+
+def accepted(method: str, accept: bytes, *, page: bool) -> Accepted:
+    """Return what an Accept header names; Refusal where that, or the method, is nothing that is spoken here."""
+    if method not in ("GET", "POST"):
+        raise method_not_allowed("GET", "POST")
+    read = _read_accept if len(accept) <= _LONGEST_KEPT else _read_accept.__wrapped__
+    found = read(accept, page and method == "GET")
+    if not (found.media_type or found.events or found.page):
+        raise Refusal(406, "NOT_ACCEPTABLE", f"Answers are {RESPONSE_JSON}, {JSON} or {EVENT_STREAM}.")
+    return found
+
+
+def require_events(accepts: Accepted) -> None:
+    """Raise Refusal where the client does not take a stream of events."""
+    if not accepts.events:
+        raise Refusal(406, "NOT_ACCEPTABLE", f"A subscription is told as {EVENT_STREAM}, or over a websocket.")
+
+
+def method_not_allowed(*allowed: str) -> Refusal:
+    """Return the refusal of what is not sent by this method."""
+    names = ", ".join(allowed)
+    return Refusal(405, "METHOD_NOT_ALLOWED", f"This is sent by {' or '.join(allowed)}.", [(b"allow", names.encode())])
+
+
+@lru_cache(500)
+def _read_accept(accept: bytes, has_page: bool) -> Accepted:
+    qualities: dict[str, float] = {}
+    for choice in (accept.decode("latin-1").strip() or "*/*").split(","):
+        media_type, parameters = _parsed(choice)
+        if _is_utf8(parameters):
+            quality = parameters.get("q", "1")
+            qualities[media_type] = float(quality) if _QUALITY.fullmatch(quality) else 0
+    # Whoever takes anything is sent what every client understands.
+    json = qualities.get(JSON, qualities.get("application/*", qualities.get("*/*", 0)))
+    response_json, events = qualities.get(RESPONSE_JSON, 0), qualities.get(EVENT_STREAM, 0)
+    whole = max(json, response_json)
+    return Accepted(
+        media_type=None if not whole else RESPONSE_JSON if response_json == whole else JSON,
+        events=events > 0,
+        events_first=events > whole,
+        page=has_page and qualities.get(PAGE, 0) > max(whole, events),
+    )
+
+
+async def read_operation(
+    scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, limit: int
+) -> tuple[Operation, Receive]:
+    """Return what a request asks for, and what receives its body once more; Refusal where it asks for nothing."""
+    if scope["method"] == "GET":
+        return _operation_in_url(scope["query_string"], limit), receive
+    if not _is_json(headers.get(b"content-type", b"")):
+        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {JSON}, in UTF-8.")
+    body = await _read_body(headers, receive, limit)
+    return _operation(_json("The body", body)), _again(body, receive)
+
+
+def _parsed(text: str) -> tuple[str, dict[str, str]]:
+    """Return a media type and its parameters."""
+    media_type, *parameters = text.lower().split(";")
+    pairs = (parameter.partition("=") for parameter in parameters)
+    return media_type.strip(), {name.strip(): value.strip().strip('"') for name, _, value in pairs}
+
+
+def _is_json(content_type: bytes) -> bool:
+    if content_type == b"application/json":
+        return True
+    media_type, parameters = _parsed(content_type.decode("latin-1"))
+    return media_type == JSON and _is_utf8(parameters)
+
+
+def _is_utf8(parameters: Mapping[str, str]) -> bool:
+    return parameters.get("charset", "utf-8") in ("utf-8", "utf8")
+
+
+async def _read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    """Return the body of a request, of which no more is read than it may have."""
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(_BODY_IS_TOO_LARGE, "body", limit)
+    chunks, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(_BODY_IS_TOO_LARGE, "body", limit)
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _again(body: bytes, receive: Receive) -> Callable[[], Any]:
+    """Return what receives the body once more, and then what follows it."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_again
+
+
+def _operation_in_url(query_string: bytes, limit: int) -> Operation:
+    if len(query_string) > limit:
+        raise _too_large(_URL_IS_TOO_LONG, "query string", limit)
+    try:
+        given: dict[str, Any] = dict(parse_qsl(query_string.decode(), errors="strict"))
+    except ValueError:
+        raise malformed("The query string must be URL-encoded, in UTF-8.") from None
+    for name in ("variables", "extensions"):
+        if name in given:
+            given[name] = _json(f"`{name}`", given[name])
+    return _operation(given)
+
+
+def _json(what: str, text: str | bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise malformed(f"{what} must be JSON, in UTF-8.") from None
+
+
+def _operation(request: Any) -> Operation:
+    """Return what the parameters of a request say, each of the type it must have."""
+    if isinstance(request, list):
+        raise Refusal(400, "BATCHING_NOT_SUPPORTED", "A request holds one operation; send several requests instead.")
+    if not isinstance(request, dict):
+        raise malformed("The request must be an object.")
+    query, variables, name = request.get("query"), request.get("variables"), request.get("operationName")
+    if not (isinstance(query, str) and query):
+        raise malformed("`query` must be a document of GraphQL, as a string.")
+    if not (variables is None or isinstance(variables, dict)):
+        raise malformed("`variables` must be an object.")
+    if not (name is None or isinstance(name, str)):
+        raise malformed("`operationName` must be a string.")
+    if not isinstance(request.get("extensions"), dict | None):
+        raise malformed("`extensions` must be an object.")
+    return Operation(query, variables, name)
+
+
+def malformed(message: str) -> Refusal:
+    """Return the refusal of a request that is not as it must be."""
+    return Refusal(400, "BAD_USER_INPUT", message)
+
+
+def _too_large(status: int, what: str, limit: int) -> Refusal:
+    return Refusal(status, "REQUEST_TOO_LARGE", f"The {what} must have at most {limit} bytes.")
