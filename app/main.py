@@ -57,7 +57,8 @@ def create_app(configuration: Settings | None = None, database: Database | None 
     lane = CompiledLane(schema, opened) if configuration.compiled_lane else None
     events = Events(opened.engine.url)
     live = Live(events, configuration)
-    contexts = Contexts(opened, configuration, Documents(schema._schema, Limits.of(configuration)), lane, live)
+    documents = Documents(schema._schema, Limits.of(configuration), introspection=configuration.introspection)
+    contexts = Contexts(opened, configuration, documents, lane, live)
     view = GraphQLView(schema, contexts, live, configuration)
     app = FastAPI(
         title="Orders API",

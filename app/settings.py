@@ -101,9 +101,17 @@ class Settings(BaseSettings):
     validation_error_limit: int = Field(default=5, ge=1, le=100, description="errors told of one document")
     compiled_lane: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
     graphiql: bool = Field(default=True, description="whether GET /graphql opens GraphiQL in a browser")
+    introspection: bool = Field(default=True, description="whether clients may ask for the schema")
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         default="info", description="debug, info, warning or error"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _production_shows_no_more_than_it_must(cls, given: Any) -> Any:
+        if given.get("app_env") == Environment.PRODUCTION:
+            return {"graphiql": False, "introspection": False, **given}
+        return given
 
     @model_validator(mode="after")
     def _others_than_development_need_their_own(self) -> Self:

@@ -103,6 +103,21 @@ def test_production_needs_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
+def test_production_is_locked_unless_it_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", DATABASE)
+    monkeypatch.setenv("SECRET_KEY", GOOD_SECRET)
+    shown = {}
+    for environment in Environment:
+        monkeypatch.setenv("APP_ENV", environment)
+        settings = load_settings()
+        shown[environment] = (settings.graphiql, settings.introspection)
+    assert shown == {"development": (True, True), "qa": (True, True), "production": (False, False)}
+
+    monkeypatch.setenv("INTROSPECTION", "true")
+    settings = load_settings()
+    assert (settings.graphiql, settings.introspection) == (False, True)
+
+
 def test_a_refusal_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "hunter2")
     with pytest.raises(InvalidSettings) as caught:

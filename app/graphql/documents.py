@@ -22,6 +22,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.graphql.compiled.cache import Cache
 from app.graphql.cost import Cost, cost_exceeded
+from app.graphql.introspection import NoIntrospection
 from app.graphql.limits import Limits, exceeded, limit_exceeded
 
 _RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)
@@ -70,9 +71,11 @@ class Document:
 class Documents:
     """Reads documents."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+    def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True) -> None:
         self.limits = limits
         self._schema = schema
+        self._introspection = introspection
+        self._rules = _RULES if introspection else (*_RULES, NoIntrospection)
         self._documents: Cache[str, Document] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
 
     def read(self, text: str) -> Document:
@@ -113,7 +116,9 @@ class Documents:
         return error
 
     def _invalid(self, ast: DocumentNode) -> list[GraphQLError]:
-        errors = validate(self._schema, ast, _RULES, max_errors=self.limits.errors)
+        errors = validate(
+            self._schema, ast, self._rules, max_errors=self.limits.errors, hide_suggestions=not self._introspection
+        )
         for error in errors:
             error.extensions = {"code": "GRAPHQL_VALIDATION_FAILED", **(error.extensions or {})}
         return errors[: self.limits.errors]

@@ -35,6 +35,7 @@ from app.graphql.context import Context, Info
 from app.graphql.errors import HANDLERS, is_internal, presentable
 from app.graphql.execution import Execution
 from app.graphql.ids import parse_global_id
+from app.graphql.introspection import without_hints
 from app.graphql.loaders import NODES
 from app.graphql.node import Node
 from app.graphql.rereading import rereading
@@ -209,6 +210,8 @@ class Schema(strawberry.Schema):
         result.extensions = context.extensions()
         if result.errors:
             result.errors = [presentable(error, context.request_id) for error in result.errors]
+            if not context.settings.introspection:
+                result.errors = [without_hints(error) for error in result.errors]
             if work.writes and any(is_internal(error) for error in result.errors):
                 result.data = None
         try:

@@ -1,0 +1,24 @@
+"""A schema that is not told: neither to those who ask for it, nor to those who guess."""
+
+from typing import Any
+
+from graphql import FieldNode, GraphQLError, ValidationRule
+
+CODE = "INTROSPECTION_DISABLED"
+_HINT = " Did you mean "
+
+
+class NoIntrospection(ValidationRule):
+    """Refuses to tell of the schema; `__typename` is told, for clients need it."""
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        """Look at a field."""
+        if node.name.value in ("__schema", "__type"):
+            message = "The schema is not told here; ask those who run this API for it."
+            self.report_error(GraphQLError(message, node, extensions={"code": CODE}))
+
+
+def without_hints(error: GraphQLError) -> GraphQLError:
+    """Return the error of a variable without the names that it suggests; those of documents have none."""
+    error.message = error.message.partition(_HINT)[0]
+    return error
