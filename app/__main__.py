@@ -18,6 +18,7 @@ from app.dev.seeding import NotEmpty
 from app.errors import Conflict, InvalidInput
 from app.logs import configure_logging
 from app.processes import collect_seldom, end_with_parent
+from app.server import Protocol
 from app.settings import ROOT, InvalidSettings, Settings, load_settings
 
 T = TypeVar("T")
@@ -74,10 +75,13 @@ def serve(
             host=host,
             port=port,
             workers=workers,
+            http=Protocol,
             access_log=False,
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
             ws_max_size=settings.body_limit_kb * 1024,
             ws_per_message_deflate=False,  # which takes more memory for each client than all else does
         )

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from multiprocessing import parent_process
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -26,6 +27,16 @@ from app.security import passwords
 from app.settings import Settings, settings
 
 GRAPHQL_PATH = "/graphql"
+# Those that pages of other origins may send and read.
+REQUEST_HEADERS = ("Authorization", "Idempotency-Key", "Traceparent", "Tracestate", "X-Explain", "X-Request-ID")
+RESPONSE_HEADERS = (
+    "Idempotency-Replayed",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "Traceparent",
+    "X-Request-ID",
+)
 
 
 def create_app(configuration: Settings | None = None, database: Database | None = None) -> ASGIApp:
@@ -75,4 +86,17 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         ],
     )
     app.state.live = live
-    return GraphQLEndpoint(app, GRAPHQL_PATH, schema, contexts, view, configuration, lane)
+    endpoint = GraphQLEndpoint(app, GRAPHQL_PATH, schema, contexts, view, configuration, lane)
+    return _shared(endpoint, configuration.cors_origins) if configuration.cors_origins else endpoint
+
+
+def _shared(app: ASGIApp, origins: str) -> ASGIApp:
+    """Let pages of these origins call the application, with a token but without cookies."""
+    return CORSMiddleware(
+        app,
+        allow_origins=[origin.strip() for origin in origins.split(",")],
+        allow_methods=["GET", "POST"],
+        allow_headers=[*REQUEST_HEADERS],
+        expose_headers=[*RESPONSE_HEADERS],
+        max_age=3600,
+    )

@@ -4,6 +4,7 @@ import os
 import re
 from enum import StrEnum
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -49,6 +50,16 @@ def origins(text: str) -> str:
     return text
 
 
+def proxies(text: str) -> str:
+    """Return the proxies as they were given, if each is an address or a network."""
+    for proxy in text.split(",") if text not in ("", "*") else ():
+        try:
+            ip_network(proxy.strip())
+        except ValueError:
+            raise ValueError("not an address such as 10.0.0.5, or a network such as 10.0.0.0/8") from None
+    return text
+
+
 class Settings(BaseSettings):
     """Every setting, with its default; the variable's name is the field's in capitals."""
 
@@ -78,6 +89,12 @@ class Settings(BaseSettings):
     )
     body_limit_kb: int = Field(
         default=256, ge=1, le=65_536, description="how large a request or a websocket's message may be, in kB"
+    )
+    trusted_proxies: Annotated[str, AfterValidator(proxies)] = Field(
+        default="", description="proxies whose X-Forwarded-For is believed, separated by commas; * for all"
+    )
+    cors_origins: Annotated[str, AfterValidator(origins)] = Field(
+        default="", description="other origins whose pages may call the API, separated by commas; * for all"
     )
     websocket_origins: Annotated[str, AfterValidator(origins)] = Field(
         default="", description="other origins whose pages may open websockets, separated by commas; * for all"

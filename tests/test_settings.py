@@ -61,6 +61,8 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
         ("DATABASE_URL", "nonsense", "postgresql://"),
         ("SECRET_KEY", "short", "32 characters"),
         ("GRAPHIQL", "maybe", "GraphiQL"),
+        ("CORS_ORIGINS", "shop.example.com", "other origins"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, proxy", "10.0.0.5"),
         ("BODY_LIMIT_KB", "0", "how large"),
     ],
 )
