@@ -142,6 +142,44 @@ class Restarting(RequestError):
         super().__init__("The server restarts. Connect again.")
 
 
+class RateLimited(RequestError):
+    """More than may be asked for within a time."""
+
+    code = "RATE_LIMIT_EXCEEDED"
+
+    def __init__(self, what: str, limit: int, window: int, remaining: int, reset: int) -> None:
+        message = f"There are {limit:,} {what} for each {window:,} seconds; try again in {reset:,} seconds."
+        super().__init__(message, limit=limit, window=window, remaining=remaining, retryAfter=reset)
+        self.limit, self.window, self.reset = limit, window, reset
+
+
+class DocumentNotFound(RequestError):
+    """No document is known by this hash. Clients know the message, and send the document."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotFound")
+
+
+class DocumentsNotNamed(RequestError):
+    """Documents are not known by hashes here. Clients know the message, and send whole ones from then on."""
+
+    code = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotSupported")
+
+
+class HashMismatch(RequestError):
+    """The hash that came with a document is not its own."""
+
+    code = "PERSISTED_QUERY_HASH_MISMATCH"
+
+    def __init__(self) -> None:
+        super().__init__("The hash is not the SHA-256 of the document that came with it.")
+
+
 class TransactionConflict(RequestError):
     """Other operations stood in the way, again and again; nothing was done, and the client may try again."""
 

@@ -19,8 +19,10 @@ from app.graphql.documents import Documents
 from app.graphql.http import GraphQLEndpoint, GraphQLView
 from app.graphql.limits import Limits
 from app.graphql.live import Live
+from app.graphql.rates import RateLimits
 from app.graphql.requests import Contexts
 from app.graphql.schema import schema
+from app.graphql.trusted import TrustedDocuments
 from app.logs import configure_logging
 from app.processes import end_with_parent, on_termination, settle
 from app.security import passwords
@@ -59,6 +61,7 @@ def create_app(configuration: Settings | None = None, database: Database | None 
             yield
         await live.end()
         await events.stop()
+        await rates.close()
         await opened.close()
 
     async def ready(_: Request) -> Response:
@@ -68,8 +71,11 @@ def create_app(configuration: Settings | None = None, database: Database | None 
     lane = CompiledLane(schema, opened) if configuration.compiled_lane else None
     events = Events(opened.engine.url)
     live = Live(events, configuration)
-    documents = Documents(schema._schema, Limits.of(configuration), introspection=configuration.introspection)
-    contexts = Contexts(opened, configuration, documents, lane, live)
+    trusted = TrustedDocuments.of(configuration.trusted_documents, configuration.trusted_documents_file)
+    limits = Limits.of(configuration)
+    documents = Documents(schema._schema, limits, trusted, introspection=configuration.introspection)
+    rates = RateLimits(configuration)
+    contexts = Contexts(opened, configuration, documents, rates, lane, live)
     view = GraphQLView(schema, contexts, live, configuration)
     app = FastAPI(
         title="Orders API",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from limits import parse as parse_rate
+from pydantic import AfterValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -24,6 +25,14 @@ class Environment(StrEnum):
     DEVELOPMENT = "development"
     QA = "qa"
     PRODUCTION = "production"
+
+
+class Trust(StrEnum):
+    """Which documents are executed, and which may be named by a hash."""
+
+    OFF = "off"
+    ALLOW = "allow"
+    REQUIRE = "require"
 
 
 class InvalidSettings(Exception):
@@ -57,6 +66,16 @@ def proxies(text: str) -> str:
             ip_network(proxy.strip())
         except ValueError:
             raise ValueError("not an address such as 10.0.0.5, or a network such as 10.0.0.0/8") from None
+    return text
+
+
+def rate(text: str) -> str:
+    """Return the rate as it was given, if it is one."""
+    try:
+        if text:
+            parse_rate(text)
+    except ValueError:
+        raise ValueError("not a rate such as 100/minute") from None
     return text
 
 
@@ -116,6 +135,21 @@ class Settings(BaseSettings):
     repetition_limit: int = Field(default=20, ge=1, description="how often one selection may have the same field")
     token_limit: int = Field(default=2_000, ge=1, le=100_000, description="tokens of a document")
     validation_error_limit: int = Field(default=5, ge=1, le=100, description="errors told of one document")
+    trusted_documents: Trust = Field(
+        default=Trust.ALLOW, description="off, allow or require: which documents may be named by a hash, or must be"
+    )
+    trusted_documents_file: FilePath | None = Field(
+        default=None, description="the manifest of trusted documents: a JSON object of documents by their hashes"
+    )
+    rate_limit: Annotated[str, AfterValidator(rate)] = Field(
+        default="", description="points for each user or address, such as 60000/minute; none without it"
+    )
+    attempt_limit: Annotated[str, AfterValidator(rate)] = Field(
+        default="", description="logIn and signUp for each address, such as 20/minute; none without it"
+    )
+    rate_limit_storage: Annotated[str, Field(pattern="^((rediss?|redis\\+unix)://.+)?$")] = Field(
+        default="", description="redis://host:port/db to count for all processes together; each for itself without it"
+    )
     compiled_lane: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
     graphiql: bool = Field(default=True, description="whether GET /graphql opens GraphiQL in a browser")
     introspection: bool = Field(default=True, description="whether clients may ask for the schema")
@@ -137,6 +171,12 @@ class Settings(BaseSettings):
                 raise ValueError(f"SECRET_KEY: {self.app_env} needs its own, a random text of 32 characters or more")
             if self.database_url is None:
                 raise ValueError(f"DATABASE_URL: {self.app_env} needs the URL of a Postgres database")
+        return self
+
+    @model_validator(mode="after")
+    def _trust_needs_a_manifest(self) -> Self:
+        if self.trusted_documents is Trust.REQUIRE and self.trusted_documents_file is None:
+            raise ValueError("TRUSTED_DOCUMENTS_FILE: only documents of the manifest run, so there must be one")
         return self
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.graphql.documents import Documents
     from app.graphql.live import Following, Live
     from app.graphql.loaders import Loaders
+    from app.graphql.rates import RateLimits
 
 
 @dataclass
@@ -36,6 +37,9 @@ class Context:
     access_tokens: AccessTokens
     request_id: str
     documents: Documents
+    rates: RateLimits
+    address: str
+    """Where the request comes from."""
     token_viewer: Viewer | None = None
     refused_token: Unauthenticated | None = None
     idempotent_request: IdempotentRequest | None = None
@@ -97,6 +101,14 @@ class Context:
         if self.following is not None or self.cost is None:
             return None
         return {"cost": self.documents.told(self.cost)}
+
+    async def take_points(self, points: int) -> None:
+        """Take the cost of the operation from who asks; RateLimited where there are not as many left."""
+        await self.rates.take(points, self.token_viewer, self.address)
+
+    async def count_attempt(self) -> None:
+        """Count an attempt to log in or sign up; RateLimited where there were too many."""
+        await self.rates.attempt(self.address)
 
     def act_as(self, viewer: Viewer | None) -> None:
         """Answer what follows of this root field as this viewer may see it."""

@@ -24,6 +24,8 @@ from app.graphql.compiled.cache import Cache
 from app.graphql.cost import Cost, cost_exceeded
 from app.graphql.introspection import NoIntrospection
 from app.graphql.limits import Limits, exceeded, limit_exceeded
+from app.graphql.trusted import TrustedDocuments
+from app.settings import Trust
 
 _RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)
 _DOCUMENTS_KEPT = 500
@@ -68,18 +70,39 @@ class Document:
         return self.operations.get(name) if name else None
 
 
+_NOT_TRUSTED = Document(
+    errors=[
+        GraphQLError(
+            "Only documents that were registered are executed here.", extensions={"code": "DOCUMENT_NOT_TRUSTED"}
+        )
+    ]
+)
+
+
 class Documents:
     """Reads documents."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        limits: Limits,
+        trusted: TrustedDocuments | None = None,
+        *,
+        introspection: bool = True,
+    ) -> None:
         self.limits = limits
+        self.trusted = trusted or TrustedDocuments(Trust.OFF)
         self._schema = schema
         self._introspection = introspection
         self._rules = _RULES if introspection else (*_RULES, NoIntrospection)
         self._documents: Cache[str, Document] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
 
     def read(self, text: str) -> Document:
-        """Return the document, whatever is wrong with it."""
+        """Return the document that a client sent, whatever is wrong with it."""
+        return self.read_own(text) if self.trusted.executes(text) else _NOT_TRUSTED
+
+    def read_own(self, text: str) -> Document:
+        """Return a document that was made here, and needs nobody's trust."""
         document = self._documents.get(text, lambda: self._read(text))
         self._documents.weigh(text, len(text))
         return document

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 import structlog
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from cross_web import AsyncHTTPRequestAdapter, HTTPException, StarletteRequestAdapter
 from graphql import GraphQLError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -25,7 +25,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from app.errors import Restarting, Unauthenticated
+from app.errors import RateLimited, RequestError, Restarting, Unauthenticated
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
@@ -39,10 +39,12 @@ from app.graphql.protocol import (
     Refusal,
     accepted,
     method_not_allowed,
-    read_operation,
+    operation_in,
+    read_request,
     request_id_of,
     require_events,
 )
+from app.graphql.rates import COST_OF_NOTHING, Quota
 from app.graphql.requests import Contexts, Operation
 from app.graphql.responses import EncodedResult, encode, extended, response_of
 from app.graphql.schema import Schema, no_operation
@@ -74,6 +76,7 @@ class _Request(NamedTuple):
     method: str
     headers: Headers
     media_type: str
+    address: str
 
 
 class GraphQLEndpoint:
@@ -122,15 +125,21 @@ class GraphQLEndpoint:
             if accepts.page:
                 await graphiql.page()(scope, receive, _with_headers(send, request_id))
                 return
-            operation, receive = await read_operation(scope, headers, receive, self._limit)
-            request = _Request(request_id, scope["method"], Headers(scope=scope), media_type)
+            parameters = await read_request(scope, headers, receive, self._limit)
+            operation = operation_in(parameters, self._contexts.documents.trusted)
+            request = _Request(request_id, scope["method"], Headers(scope=scope), media_type, _address(scope))
             if accepts.events_first or not await self._answer(request, operation, send):
                 require_events(accepts)
-                scope.setdefault("state", {})["request_id"] = request_id
+                scope.setdefault("state", {}).update(request_id=request_id, operation=operation)
                 await self._streams(scope, receive, _with_headers(send, request_id))
         except Refusal as refusal:
             answer = _Answer(refusal.body, status=refusal.status, headers=refusal.headers)
             await _send_json(send, answer, media_type, request_id)
+        except RateLimited as refusal:
+            await _send_json(send, _answer_of_limit(refusal, media_type), media_type, request_id)
+        except RequestError as failure:
+            error = GraphQLError(str(failure), extensions=failure.extensions)
+            await _send_json(send, _answer_of(PreExecutionError(None, [error]), media_type), media_type, request_id)
         except ClientDisconnect:
             pass
 
@@ -139,19 +148,32 @@ class GraphQLEndpoint:
         begun = perf_counter()
         explanation = self._contexts.explanation(request.headers)
         try:
+            quota = await self._take_points(request, operation)
             answer = await self._compiled(request, operation, explanation)
             if answer is None:
                 answer = await self._executed(request, operation, explanation)
-        except Refusal:
+        except (Refusal, RateLimited):
             raise
         except Exception as failure:
             error = presentable(GraphQLError(str(failure), original_error=failure), request.id)
             answer = _answer_of(PreExecutionError(data=None, errors=[error]), request.media_type)
         if answer is None:
             return False
+        if quota is not None:
+            answer = answer._replace(headers=[*answer.headers, *quota.headers()])
         await _send_json(send, answer, request.media_type, request.id)
         _tell(self._log, request.id, operation, answer.lane, perf_counter() - begun, answer.codes)
         return True
+
+    async def _take_points(self, request: _Request, operation: Operation) -> Quota | None:
+        """Take the cost of the operation from who asks, and return what they have left; RateLimited where that is not
+        enough."""
+        contexts = self._contexts
+        if not contexts.rates.limit_points:
+            return None
+        parsed = contexts.documents.read(operation.query or "").operation(operation.name)
+        points = COST_OF_NOTHING if parsed is None else parsed.cost(operation.variables)
+        return await contexts.rates.take(points, contexts.asking(request.headers), request.address)
 
     async def _compiled(
         self, request: _Request, operation: Operation, explanation: Explanation | None
@@ -179,7 +201,7 @@ class GraphQLEndpoint:
         self, request: _Request, operation: Operation, explanation: Explanation | None
     ) -> _Answer | None:
         """Return the answer of the ordinary lane, None to a subscription."""
-        context = self._contexts.context(request.headers, request.id, explanation)
+        context = self._contexts.context(request.headers, request.id, request.address, explanation)
         self._contexts.make_idempotent(context, request.headers, operation)
         try:
             result = await self._schema.execute(
@@ -198,9 +220,20 @@ class GraphQLEndpoint:
         return _answer_of(result, request.media_type)
 
 
+class _StreamRequest(StarletteRequestAdapter):
+    """A request whose operation has been read."""
+
+    @property
+    def operation(self) -> Operation:
+        """What it asks for."""
+        operation: Operation = self._request.state.operation
+        return operation
+
+
 class GraphQLView(GraphQL[Any, None]):
     """Strawberry's view: websockets, and streams of events."""
 
+    request_adapter_class = _StreamRequest
     websocket_adapter_class = Socket
 
     def __init__(self, schema: Schema, contexts: Contexts, live: Live, settings: Settings) -> None:
@@ -211,14 +244,20 @@ class GraphQLView(GraphQL[Any, None]):
             connection_init_wait_timeout=_INIT_WAIT,
             allowed_origins=[origin for origin in settings.websocket_origins.split(",") if origin],
         )
-        self.graphql_transport_ws_handler_class = connection_class(live, settings)
+        self.graphql_transport_ws_handler_class = connection_class(live, settings, contexts.documents.trusted)
         self._contexts = contexts
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context | Handshake:
         """Return what the operation works with, or each operation on a websocket is given."""
         if isinstance(request, WebSocket):
-            return Handshake(request.headers, self._contexts.context)
-        return self._contexts.context(request.headers, request.state.request_id)
+            return Handshake(request.headers, _address(request.scope), self._contexts.context)
+        return self._contexts.context(request.headers, request.state.request_id, _address(request.scope))
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+        """Return what the request asks for, which has been read."""
+        assert isinstance(request, _StreamRequest), "that is the class of the view's requests"
+        query, variables, name = request.operation
+        return GraphQLRequestData(query, variables, name, extensions=None, protocol="sse")
 
     async def execute_operation(
         self,
@@ -278,6 +317,21 @@ def _answer_of(result: ExecutionResult, media_type: str) -> _Answer:
     encoded = result if isinstance(result, EncodedResult) else encode(result)
     headers = [(b"idempotency-replayed", b"true")] if encoded.replayed else ()
     return _Answer(encoded.body, "ordinary", _codes(result), _status(result, media_type), headers)
+
+
+def _answer_of_limit(refusal: RateLimited, media_type: str) -> _Answer:
+    """Return the answer to who has asked for too much, which is told by the status in every media type."""
+    error = GraphQLError(str(refusal), extensions=refusal.extensions)
+    answer = _answer_of(PreExecutionError(data=None, errors=[error]), media_type)
+    quota = Quota(refusal.limit, refusal.window, 0, refusal.reset)
+    retry_after = (b"retry-after", str(refusal.reset).encode())
+    return answer._replace(status=429, headers=[*quota.headers(), retry_after])
+
+
+def _address(scope: Scope) -> str:
+    """Return where a request comes from: the client, or whom a trusted proxy names."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _status(result: ExecutionResult, media_type: str) -> int:

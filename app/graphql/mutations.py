@@ -18,12 +18,15 @@ from app.security.viewer import Access, require
 class Savepoint(FieldExtension):
     """Runs the resolver as a part of the operation's transaction of which, where it fails, nothing is left behind."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, *, is_attempt: bool) -> None:
         self.access = access
+        self.is_attempt = is_attempt
 
     async def resolve_async(self, next_: AsyncExtensionResolver, source: Any, info: Info, **kwargs: Any) -> Any:
         """Run the resolver, and undo what it did where it raises."""
         context = info.context
+        if self.is_attempt:
+            await context.count_attempt()
         await context.begin_mutation()
         async with context.work.savepoint(alone=context.idempotent_request is None and _is_alone(info)):
             await context.begin_field()
@@ -42,9 +45,9 @@ def _is_alone(info: Info) -> bool:
     return len(fields) == 1 and isinstance(fields[0], FieldNode)
 
 
-def mutation(access: Access, description: str) -> Any:
-    """Make a root field of Mutation out of an async resolver."""
-    return strawberry.mutation(description=description, extensions=[Savepoint(access)])
+def mutation(access: Access, description: str, *, is_attempt: bool = False) -> Any:
+    """Make a root field of Mutation out of an async resolver; if it is an attempt to get in, those are counted."""
+    return strawberry.mutation(description=description, extensions=[Savepoint(access, is_attempt=is_attempt)])
 
 
 def given(type_: type, description: str) -> Any:

@@ -2,17 +2,18 @@
 request is refused that is not executed."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope
+from starlette.types import Receive, Scope
 from uuid_utils import uuid7
 
 from app.graphql.requests import Operation
+from app.graphql.trusted import TrustedDocuments, hash_in
 
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
@@ -104,16 +105,36 @@ def _read_accept(accept: bytes, has_page: bool) -> Accepted:
     )
 
 
-async def read_operation(
-    scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, limit: int
-) -> tuple[Operation, Receive]:
-    """Return what a request asks for, and what receives its body once more; Refusal where it asks for nothing."""
+async def read_request(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> dict[str, Any]:
+    """Return the parameters of a request; Refusal where it has none."""
     if scope["method"] == "GET":
-        return _operation_in_url(scope["query_string"], limit), receive
+        return _request_in_url(scope["query_string"], limit)
     if not _is_json(headers.get(b"content-type", b"")):
         raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {JSON}, in UTF-8.")
     body = await _read_body(headers, receive, limit)
-    return _operation(_json("The body", body)), _again(body, receive)
+    request = _json("The body", body)
+    if isinstance(request, list):
+        raise Refusal(400, "BATCHING_NOT_SUPPORTED", "A request holds one operation; send several requests instead.")
+    if not isinstance(request, dict):
+        raise malformed("The request must be an object.")
+    return request
+
+
+def operation_in(request: Mapping[str, Any], trusted: TrustedDocuments) -> Operation:
+    """Return what the parameters of a request say, each of the type it must have; its document may be named by a
+    hash."""
+    query, variables, name = request.get("query"), request.get("variables"), request.get("operationName")
+    if (hash_ := hash_in(request)) is not None and isinstance(query, str | None):
+        query = trusted.text(query or None, hash_)
+    if not (isinstance(query, str) and query):
+        raise malformed("`query` must be a document of GraphQL, as a string.")
+    if not (variables is None or isinstance(variables, dict)):
+        raise malformed("`variables` must be an object.")
+    if not (name is None or isinstance(name, str)):
+        raise malformed("`operationName` must be a string.")
+    if not isinstance(request.get("extensions"), dict | None):
+        raise malformed("`extensions` must be an object.")
+    return Operation(query, variables, name)
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
@@ -153,17 +174,7 @@ async def _read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: in
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _again(body: bytes, receive: Receive) -> Callable[[], Any]:
-    """Return what receives the body once more, and then what follows it."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive_again() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return receive_again
-
-
-def _operation_in_url(query_string: bytes, limit: int) -> Operation:
+def _request_in_url(query_string: bytes, limit: int) -> dict[str, Any]:
     if len(query_string) > limit:
         raise _too_large(_URL_IS_TOO_LONG, "query string", limit)
     try:
@@ -173,7 +184,7 @@ def _operation_in_url(query_string: bytes, limit: int) -> Operation:
     for name in ("variables", "extensions"):
         if name in given:
             given[name] = _json(f"`{name}`", given[name])
-    return _operation(given)
+    return given
 
 
 def _json(what: str, text: str | bytes) -> Any:
@@ -181,24 +192,6 @@ def _json(what: str, text: str | bytes) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         raise malformed(f"{what} must be JSON, in UTF-8.") from None
-
-
-def _operation(request: Any) -> Operation:
-    """Return what the parameters of a request say, each of the type it must have."""
-    if isinstance(request, list):
-        raise Refusal(400, "BATCHING_NOT_SUPPORTED", "A request holds one operation; send several requests instead.")
-    if not isinstance(request, dict):
-        raise malformed("The request must be an object.")
-    query, variables, name = request.get("query"), request.get("variables"), request.get("operationName")
-    if not (isinstance(query, str) and query):
-        raise malformed("`query` must be a document of GraphQL, as a string.")
-    if not (variables is None or isinstance(variables, dict)):
-        raise malformed("`variables` must be an object.")
-    if not (name is None or isinstance(name, str)):
-        raise malformed("`operationName` must be a string.")
-    if not isinstance(request.get("extensions"), dict | None):
-        raise malformed("`extensions` must be an object.")
-    return Operation(query, variables, name)
 
 
 def malformed(message: str) -> Refusal:

@@ -13,6 +13,7 @@ from app.graphql.context import Context
 from app.graphql.documents import Documents
 from app.graphql.explain import HEADER, Explanation
 from app.graphql.live import Live
+from app.graphql.rates import RateLimits
 from app.idempotency import service as idempotency
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
@@ -35,10 +36,12 @@ class Contexts:
         database: Database,
         settings: Settings,
         documents: Documents,
+        rates: RateLimits,
         lane: CompiledLane | None = None,
         live: Live | None = None,
     ) -> None:
         self.documents = documents
+        self.rates = rates
         secret_key = settings.secret_key.get_secret_value()
         self._database = database
         self._settings = settings
@@ -62,7 +65,15 @@ class Contexts:
             return Explanation() if is_superuser or self._settings.app_env is Environment.DEVELOPMENT else None
         return None
 
-    def context(self, headers: Headers, request_id: str, explanation: Explanation | None = None) -> Context:
+    def asking(self, headers: Headers) -> Viewer | None:
+        """Return who sends the request, nobody where the access token is no good."""
+        with suppress(Unauthenticated):
+            return self.viewer(headers)
+        return None
+
+    def context(
+        self, headers: Headers, request_id: str, address: str, explanation: Explanation | None = None
+    ) -> Context:
         """Return what the operation works with; a token that is no good is refused where a login is needed."""
         viewer, refusal, expires_at = None, None, None
         try:
@@ -77,6 +88,8 @@ class Contexts:
             self._access_tokens,
             request_id,
             self.documents,
+            self.rates,
+            address,
             viewer,
             refusal,
             explanation=explanation,

@@ -40,7 +40,7 @@ class Rereading:
                 await context.begin_field()
             finally:
                 await context.work.close()
-            operation = context.documents.read(self.query).operation(name)
+            operation = context.documents.read_own(self.query).operation(name)
             if operation is None:  # what could be subscribed to cannot be a query, too
                 return None
             body = await context.lane.execute(context.viewer, operation, variables)

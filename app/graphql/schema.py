@@ -28,7 +28,7 @@ from strawberry.utils.str_converters import to_camel_case
 from app.audit.resolvers import AuditQueries
 from app.audit.types import AuditEntry
 from app.database import raise_transaction_conflict
-from app.errors import BadUserInput, TransactionConflict
+from app.errors import BadUserInput, RateLimited, RequestError, TransactionConflict
 from app.graphql import live
 from app.graphql.compiled.meaning import Nodes, in_sql
 from app.graphql.context import Context, Info
@@ -38,6 +38,7 @@ from app.graphql.ids import parse_global_id
 from app.graphql.introspection import without_hints
 from app.graphql.loaders import NODES
 from app.graphql.node import Node
+from app.graphql.rates import COST_OF_NOTHING
 from app.graphql.rereading import rereading
 from app.graphql.responses import EncodedResult, encode
 from app.graphql.scalars import SCALARS
@@ -140,6 +141,10 @@ class Schema(strawberry.Schema):
         variables, name = kwargs.get("variable_values"), kwargs.get("operation_name")
         document = context.documents.read(query)
         operation = document.operation(name)
+        try:
+            await context.take_points(COST_OF_NOTHING if operation is None else operation.cost(variables))
+        except RateLimited as refusal:
+            return _refusal(refusal)
         if operation is None or operation.definition.operation is not GraphQLOperationType.SUBSCRIPTION:
             return _single_result(self.execute(query, **kwargs))
         again = rereading(document.ast, operation.definition, _read_by(operation.definition))
@@ -272,6 +277,11 @@ async def _single_result(executed: Awaitable[ExecutionResult]) -> AsyncGenerator
         yield await executed
     except (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError):
         yield no_operation()
+
+
+async def _refusal(refusal: RequestError) -> AsyncGenerator[ExecutionResult]:
+    """Yield the result of what is not begun."""
+    yield PreExecutionError(data=None, errors=[GraphQLError(str(refusal), extensions=refusal.extensions)])
 
 
 def no_operation() -> PreExecutionError:

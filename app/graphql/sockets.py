@@ -24,6 +24,7 @@ from app.errors import RequestError, Restarting, TooManySubscriptions
 from app.graphql.context import Context
 from app.graphql.live import Live
 from app.graphql.responses import EncodedResult
+from app.graphql.trusted import TrustedDocuments, hash_in
 from app.settings import Settings
 
 RESTART = 1012
@@ -35,8 +36,9 @@ log = structlog.get_logger(__name__)
 class Handshake:
     """What a client said when it connected: headers, and what `connection_init` brought."""
 
-    def __init__(self, headers: Headers, contexts: Callable[[Headers, str], Context]) -> None:
+    def __init__(self, headers: Headers, address: str, contexts: Callable[[Headers, str, str], Context]) -> None:
         self.headers = headers
+        self.address = address
         self.connection_params: Mapping[str, Any] | None = None
         self._contexts = contexts
 
@@ -45,7 +47,7 @@ class Handshake:
         given = {name.lower(): value for name, value in (self.connection_params or {}).items()}
         token = given.get("authorization")
         own = {"authorization": token} if isinstance(token, str) else {}
-        return self._contexts(Headers({**self.headers, **own}), uuid4().hex)
+        return self._contexts(Headers({**self.headers, **own}), uuid4().hex, self.address)
 
 
 class Socket(ASGIWebSocketAdapter):
@@ -79,6 +81,7 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
 
     live: Live
     settings: Settings
+    trusted: TrustedDocuments
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -96,6 +99,11 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
 
     async def handle_message(self, message: Message) -> None:
         """Do what the client says, if it is said properly."""
+        try:
+            message = _with_document(message, self.trusted)
+        except RequestError as refusal:
+            await self._refuse(cast(SubscribeMessage, message)["id"], refusal)
+            return
         if _is_proper(message):
             await super().handle_message(message)
         else:
@@ -169,9 +177,20 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
         self._closing = asyncio.create_task(self.websocket.close(IDLE, "Nothing is asked for"))
 
 
-def connection_class(live: Live, settings: Settings) -> type[Connection]:
+def connection_class(live: Live, settings: Settings, trusted: TrustedDocuments) -> type[Connection]:
     """Return what handles connections, as Strawberry wants it: a class."""
-    return type("Connection", (Connection,), {"live": live, "settings": settings})
+    return type("Connection", (Connection,), {"live": live, "settings": settings, "trusted": trusted})
+
+
+def _with_document(message: Message, trusted: TrustedDocuments) -> Message:
+    """Return a message with the document that it names by a hash, if it does."""
+    match message:
+        case {"type": "subscribe", "id": str(), "payload": {**payload}}:
+            query, hash_ = payload.get("query"), hash_in(cast(Mapping[str, Any], payload))
+            if hash_ is not None and isinstance(query, str | None):
+                named = {**message, "payload": {**payload, "query": trusted.text(query, hash_)}}
+                return cast(Message, named)
+    return message
 
 
 def _is_proper(message: Any) -> bool:

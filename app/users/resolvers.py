@@ -79,7 +79,7 @@ class UserQueries:
 
 @strawberry.type
 class UserMutations:
-    @mutation(Access.ANYONE, "Create an account and log in.")
+    @mutation(Access.ANYONE, "Create an account and log in.", is_attempt=True)
     async def sign_up(
         self,
         info: Info,
@@ -87,7 +87,7 @@ class UserMutations:
     ) -> SignUpResult:
         return _session(info, await service.sign_up(info.context.session, input, _lifetime(info)))
 
-    @mutation(Access.ANYONE, "Log in with email and password.")
+    @mutation(Access.ANYONE, "Log in with email and password.", is_attempt=True)
     async def log_in(
         self, info: Info, input: Annotated[dict[str, Any], given(LogInInput, "Who wants in.")]
     ) -> LogInResult:
