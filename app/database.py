@@ -1,10 +1,12 @@
 """The engine and its pool: how connections are made and handed out, and how their failures are told apart."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+import structlog
 from asyncpg import (
     AdminShutdownError,
     CannotConnectNowError,
@@ -12,23 +14,33 @@ from asyncpg import (
     CrashShutdownError,
     DataError,
     DeadlockDetectedError,
+    IdleInTransactionSessionTimeoutError,
     InterfaceError,
     InternalClientError,
+    LockNotAvailableError,
     PostgresConnectionError,
+    QueryCanceledError,
     SerializationError,
     TooManyConnectionsError,
 )
 from asyncpg import Connection as DriverConnection
-from sqlalchemy import URL, PoolProxiedConnection, make_url, text
-from sqlalchemy.exc import DBAPIError, MissingGreenlet
+from sqlalchemy import URL, PoolProxiedConnection, event, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
+from sqlalchemy.util.concurrency import in_greenlet
 
-from app.errors import TransactionConflict
+from app.errors import DatabaseUnavailable, Overloaded, RequestError, TimedOut, TransactionConflict
 from app.settings import Settings
 
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
 _DISCONNECTIONS = (
+    DatabaseUnavailable,
+    Overloaded,
     OSError,
     InterfaceError,
     InternalClientError,  # of the driver's state, where the connection breaks at that moment
@@ -39,31 +51,45 @@ _DISCONNECTIONS = (
     TooManyConnectionsError,
     PoolTimeoutError,
 )
+_OUT_OF_TIME = (QueryCanceledError, LockNotAvailableError, IdleInTransactionSessionTimeoutError)
+_TOO_MANY = (TooManyConnectionsError, PoolTimeoutError)
+_CLOSE_SECONDS = 3.0
 
 
 class Database:
     """The pool of one process. Hands out connections, on which SQLAlchemy begins no transactions."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, wait_seconds: float = 10, queue: int = 1_000) -> None:
         """Take an engine whose isolation level is AUTOCOMMIT: reads need no BEGIN and ROLLBACK, two round trips saved
-        on every query, and UnitOfWork begins what mutations need."""
+        on every query, and UnitOfWork begins what mutations need. So many may wait so long for a connection."""
         self.engine = engine
+        self._wait_seconds = wait_seconds
+        self._queue = queue
+        self._waiting = 0
+        self._first_in_line = asyncio.Lock()
+        event.listen(engine.sync_engine, "checkout", _require_open)
+        event.listen(engine.sync_engine, "do_connect", _require_greenlet)
 
     async def connect(self) -> AsyncConnection:
-        """Return a connection on which every statement stands for itself."""
-        return await self.engine.connect()
-
-    async def ping(self) -> None:
-        """Return if the database answers; DBAPIError or OSError where it does not."""
-        async with self.engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+        """Return a connection on which every statement stands for itself. Overloaded where too many want one,
+        DatabaseUnavailable where there is none to be had."""
+        return await self._taken(self.engine.connect)
 
     def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:
         """Return a session within the transaction that the connection is in."""
         return AsyncSession(connection, expire_on_commit=False, info=info)
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
-        """Run one statement for itself and return its first row, without the 0.04 ms that SQLAlchemy adds to each."""
+        """Run a statement that changes nothing and return its first row, without the 0.04 ms that SQLAlchemy adds to
+        each. Where its connection breaks it is run once more, on another one."""
+        try:
+            return await self._driver_row(sql, parameters)
+        except Exception as failure:
+            if not is_broken(failure):
+                raise
+        return await self._driver_row(sql, parameters)
+
+    async def _driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         connection = await self._pooled()
         try:
             return await driver_of(connection).fetchrow(sql, *parameters)
@@ -76,14 +102,55 @@ class Database:
 
     async def _pooled(self) -> PoolProxiedConnection:
         """Return a connection of the pool, without the greenlet that it only needs to wait or to connect."""
-        if cast(QueuePool, self.engine.pool).checkedin():
+        if not self._waiting and cast(QueuePool, self.engine.pool).checkedin():
             with suppress(MissingGreenlet):  # what was idle is broken, and must be connected anew
                 return self.engine.pool.connect()
-        return await self.engine.raw_connection()
+        return await self._taken(self.engine.raw_connection)
+
+    async def _taken(self, take: Callable[[], Awaitable[T]]) -> T:
+        """Take a connection out of the pool; behind those that wait for one already, if they do."""
+        pool = cast(QueuePool, self.engine.pool)
+        try:
+            if self._waiting or (not pool.checkedin() and pool.checkedout() >= pool.size()):
+                return await self._waited_for(take)
+            return await take()
+        except (OSError, DBAPIError, EmulatedDBAPIException, PoolTimeoutError) as failure:
+            # whatever it is: Postgres that refuses the password is no better than none
+            log.warning("no connection to the database", reason=str(failure) or type(failure).__name__)
+            raise (Overloaded if isinstance(_cause(failure), _TOO_MANY) else DatabaseUnavailable) from failure
+
+    async def _waited_for(self, take: Callable[[], Awaitable[T]]) -> T:
+        """Take a connection in one's turn. The pool itself serves whoever comes at the right moment."""
+        if self._waiting >= self._queue:
+            raise Overloaded
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._wait_seconds) as patience, self._first_in_line:
+                return await take()
+        except TimeoutError:
+            if patience.expired():
+                raise Overloaded from None
+            raise
+        finally:
+            self._waiting -= 1
 
     async def close(self) -> None:
-        """Close every connection of the pool."""
-        await self.engine.dispose()
+        """Close every connection of the pool, though the database may not say goodbye."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self.engine.dispose()
+
+
+def _require_open(connection: Any, _: Any, __: Any) -> None:
+    """Let the pool connect anew what broke while it was idle."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def _require_greenlet(*_: Any) -> None:
+    """Raise MissingGreenlet before there is a coroutine that nobody would await."""
+    if not in_greenlet():
+        raise MissingGreenlet
 
 
 def driver_of(connection: PoolProxiedConnection) -> "DriverConnection[Any]":
@@ -93,16 +160,56 @@ def driver_of(connection: PoolProxiedConnection) -> "DriverConnection[Any]":
 
 def open_database(url: str, settings: Settings) -> Database:
     """Return the database at `url`; nothing connects until the first statement."""
+    wait = settings.database_pool_wait_seconds
     engine = create_async_engine(
         url,
         pool_size=settings.database_pool_size,
         max_overflow=0,
         isolation_level="AUTOCOMMIT",
-        pool_timeout=settings.database_pool_wait_seconds,
+        pool_timeout=wait,
         hide_parameters=True,  # of an error, which is logged: they hold password hashes
-        connect_args={"server_settings": {"application_name": "orders-api", "timezone": "UTC", "jit": "off"}},
+        connect_args={"server_settings": _server_settings(settings), "timeout": wait},
     )
-    return Database(engine)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def notice_a_silent_host(connection: Any, _: Any) -> None:
+        _keep_alive(connection.driver_connection, settings.operation_timeout_seconds)
+
+    return Database(engine, wait, settings.database_pool_queue)
+
+
+def _server_settings(settings: Settings) -> dict[str, str]:
+    operation = settings.operation_timeout_seconds
+    statement = min(settings.statement_timeout_seconds, operation)
+    return {
+        "application_name": "orders-api",
+        "timezone": "UTC",
+        "jit": "off",
+        "statement_timeout": _milliseconds(statement),
+        # Of a process that is stopped or cut off: what it had locked must not wait for it longer than it would.
+        "idle_in_transaction_session_timeout": _milliseconds(2 * operation),
+        "tcp_user_timeout": _milliseconds(2 * operation),
+    }
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))
+
+
+def _keep_alive(driver: Any, seconds: float) -> None:
+    """Have the kernel close a connection whose other end says nothing any more, as of a host that lost its power."""
+    connected: socket.socket = driver._transport.get_extra_info("socket")
+    if connected.family == socket.AF_UNIX:
+        return
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", 10),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", round(seconds * 1000)),
+    ):
+        if hasattr(socket, option):  # as on Linux
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def driver_arguments(url: URL, purpose: str) -> dict[str, Any]:
@@ -141,16 +248,35 @@ def _may_pass(error: OSError | DBAPIError) -> bool:
     )
 
 
-def raise_transaction_conflict(failure: BaseException | None) -> None:
-    """Raise TransactionConflict where the failure is Postgres's way of asking to try again."""
-    cause = failure.orig.__cause__ if isinstance(failure, DBAPIError) and failure.orig else failure
+def raise_fault(failure: BaseException | None) -> None:
+    """Raise what clients are told where it is the database that failed, whatever was asked of it: TransactionConflict
+    where it asks to try again, TimedOut, Overloaded or DatabaseUnavailable."""
+    if isinstance(failure, (TimedOut, Overloaded, DatabaseUnavailable)):
+        raise failure
+    cause = _cause(failure)
     if isinstance(cause, (DeadlockDetectedError, SerializationError)):
         raise TransactionConflict from failure
+    if isinstance(cause, _OUT_OF_TIME):
+        raise TimedOut from failure
+    if is_disconnection(failure):
+        log.warning("the database went away", reason=str(failure) or type(failure).__name__)
+        raise DatabaseUnavailable from failure
 
 
 def is_disconnection(failure: BaseException | None) -> bool:
     """Tell whether the database could not be reached, whatever was asked of it."""
-    cause = failure.orig.__cause__ if isinstance(failure, DBAPIError) and failure.orig else failure
+    cause = _cause(failure)
     if isinstance(cause, DataError):  # an InterfaceError of the driver, too
         return False
     return isinstance(cause, _DISCONNECTIONS) or (isinstance(failure, DBAPIError) and failure.connection_invalidated)
+
+
+def is_broken(failure: BaseException) -> bool:
+    """Tell whether a connection that was there broke, so that another one may do."""
+    return is_disconnection(failure) and not isinstance(failure, RequestError)
+
+
+def _cause(failure: BaseException | None) -> BaseException | None:
+    """Return the driver's failure under SQLAlchemy's."""
+    original = failure.orig if isinstance(failure, DBAPIError) and failure.orig else failure
+    return original.orig or original if isinstance(original, EmulatedDBAPIException) else original

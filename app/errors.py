@@ -82,6 +82,8 @@ class RequestError(Exception):
     """A failure of the request as a whole, shown in `errors` with this stable code."""
 
     code: str
+    retry_after: int | None = None
+    """After how many seconds to try again, where it is the service that cannot answer, whatever was asked of it."""
 
     def __init__(self, message: str, **extensions: object) -> None:
         super().__init__(message)
@@ -137,9 +139,51 @@ class Restarting(RequestError):
     """The process ends; another one takes over."""
 
     code = "RESTARTING"
+    retry_after = 1
 
     def __init__(self) -> None:
-        super().__init__("The server restarts. Connect again.")
+        super().__init__("The server restarts. What was under way was not done. Connect again.")
+
+
+class TimedOut(RequestError):
+    """The operation, or one of its statements, took longer than it may; nothing was done."""
+
+    code = "TIMEOUT"
+
+    def __init__(self) -> None:
+        super().__init__("It took too long and was given up. Nothing was done; ask for less, or try again later.")
+
+
+class Overloaded(RequestError):
+    """There is more to do than can be done in time; nothing was done."""
+
+    code = "OVERLOADED"
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__("There is too much to do at once. Nothing was done; try again in a moment.")
+
+
+class DatabaseUnavailable(RequestError):
+    """The database could not be reached, or went away before anything was committed; nothing was done."""
+
+    code = "DATABASE_UNAVAILABLE"
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__("The database cannot be reached. Nothing was done; try again in a moment.")
+
+
+class OutcomeUnknown(RequestError):
+    """The database went away while it committed: nobody knows whether the mutation stands."""
+
+    code = "OUTCOME_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database went away while it committed, so all of this was done, or nothing. Send it again with the "
+            "same Idempotency-Key if it had one; else look what is so before you do."
+        )
 
 
 class RateLimited(RequestError):

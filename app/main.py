@@ -1,7 +1,8 @@
 """The application: what is served at which path, and what lives as long as the process."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from multiprocessing import parent_process
 
 from fastapi import FastAPI
@@ -25,6 +26,7 @@ from app.graphql.schema import schema
 from app.graphql.trusted import TrustedDocuments
 from app.logs import configure_logging
 from app.processes import end_with_parent, on_termination, settle
+from app.readiness import why_not_ready
 from app.security import passwords
 from app.settings import Settings, settings
 
@@ -39,6 +41,7 @@ RESPONSE_HEADERS = (
     "Traceparent",
     "X-Request-ID",
 )
+_LAST_ANSWERS_SECONDS = 1.0
 
 
 def create_app(configuration: Settings | None = None, database: Database | None = None) -> ASGIApp:
@@ -60,13 +63,16 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         with on_termination(live.end):
             yield
         await live.end()
+        with suppress(TimeoutError):  # what had to be given up is answered before its connections are closed
+            async with asyncio.timeout(_LAST_ANSWERS_SECONDS):
+                await contexts.watch.drained()
         await events.stop()
         await rates.close()
         await opened.close()
 
     async def ready(_: Request) -> Response:
-        await opened.ping()
-        return PlainTextResponse("ready")
+        reason = await why_not_ready(opened.engine.url)
+        return PlainTextResponse(reason or "ready", 503 if reason else 200)
 
     lane = CompiledLane(schema, opened) if configuration.compiled_lane else None
     events = Events(opened.engine.url)

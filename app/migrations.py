@@ -1,11 +1,12 @@
 """Brings a database to the schema that this code expects."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import Script
+from alembic.script import Script, ScriptDirectory
 
 from app.settings import ROOT
 
@@ -27,3 +28,17 @@ def write(url: str, message: str) -> Path:
     script = command.revision(alembic_config(url), message, autogenerate=True)
     assert isinstance(script, Script)
     return Path(script.path).relative_to(ROOT)
+
+
+@cache
+def _revisions() -> tuple[str | None, frozenset[str]]:
+    """Return the newest revision that this code knows, and all of them."""
+    scripts = ScriptDirectory.from_config(alembic_config(""))
+    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def is_behind(revision: str | None) -> bool:
+    """Tell whether a database at this revision lacks migrations. One that this code does not know is of a newer
+    version, which is being rolled out: it must be able to live with the code before it."""
+    head, known = _revisions()
+    return revision is None or (revision != head and revision in known)

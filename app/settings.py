@@ -90,7 +90,16 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(default=10, ge=1, le=500, description="connections each process keeps open")
     database_pool_wait_seconds: float = Field(
-        default=10, gt=0, le=300, description="how long a request waits for a connection"
+        default=5, gt=0, le=300, description="how long a request waits for a connection"
+    )
+    database_pool_queue: int = Field(
+        default=500, ge=0, le=100_000, description="requests that may wait for a connection; more are OVERLOADED"
+    )
+    statement_timeout_seconds: float = Field(
+        default=10, ge=0.001, le=3600, description="how long a statement may take before Postgres gives it up"
+    )
+    operation_timeout_seconds: float = Field(
+        default=15, gt=0, le=3600, description="how long an operation may take before it is undone and a TIMEOUT"
     )
     database_start_wait_seconds: float = Field(
         default=60, ge=0, le=3600, description="how long the start waits for a database that is still coming up"

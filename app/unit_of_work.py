@@ -1,10 +1,10 @@
 """The one connection that an operation works on, and its transaction."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from asyncpg import Connection as DriverConnection
 from asyncpg.connection import LoggedQuery
@@ -12,11 +12,16 @@ from asyncpg.transaction import Transaction
 from sqlalchemy import Executable, Row, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from app.database import Database, driver_of
+from app.database import Database, driver_of, is_broken, is_disconnection
+from app.errors import DatabaseUnavailable, OutcomeUnknown
 from app.sql import Prepared, Record
 
 Observe = Callable[[str, float], None]
 """Is told of each statement, and how many seconds it took."""
+
+T = TypeVar("T")
+_COMMIT_SECONDS = 10.0
+_ROLLBACK_SECONDS = 2.0
 
 
 class Observation:
@@ -53,12 +58,15 @@ class Turn:
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
+        self.holder: asyncio.Task[Any] | None = None
         self.failure: BaseException | None = None
 
     async def __aenter__(self) -> None:
         await self.lock.acquire()
+        self.holder = asyncio.current_task()
 
     async def __aexit__(self, _: Any, failure: BaseException | None, __: Any) -> None:
+        self.holder = None
         self.lock.release()
         if failure is not None:
             self.failure = failure
@@ -74,6 +82,8 @@ class UnitOfWork:
     def __init__(self, database: Database, observe: Observe | None = None) -> None:
         self.writes = False
         """Whether this is a mutation."""
+        self.is_settled = False
+        """Whether COMMIT has been sent, after which nothing can be given up any more."""
         self.info: dict[str, Any] = {}
         """What parts of the application note about this operation, as in a session of SQLAlchemy."""
         self._database = database
@@ -86,13 +96,17 @@ class UnitOfWork:
         self._turn = Turn()
         self._is_doubtful = False
         """Whether a BEGIN was sent of which nobody knows what became."""
+        self._has_reconnected = False
         self._over = False
 
     async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Run one statement and return all its rows."""
-        async with self._turn:
+
+        async def send() -> Sequence[Row[Any]]:
             connection = await self._connected()
             return (await connection.execute(statement, parameters)).all()
+
+        return await self._sent(send)
 
     async def row(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Row[Any] | None:
         """Run one statement and return its first row, if any."""
@@ -101,14 +115,20 @@ class UnitOfWork:
 
     async def fetch(self, statement: Prepared, **values: Any) -> Sequence[Record]:
         """Run a prepared statement and return all its rows."""
-        async with self._turn:
+
+        async def send() -> Sequence[Record]:
             driver = await self._driven()
             return await driver.fetch(statement.sql, *statement.arguments(values), record_class=Record)
 
+        return await self._sent(send)
+
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         """Run one statement of the driver's own, and return its first row."""
-        async with self._turn:
+
+        async def send() -> Any:
             return await (await self._driven()).fetchrow(sql, *parameters)
+
+        return await self._sent(send)
 
     async def execute_each(self, statement: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a prepared statement for each of these rows, in one round trip."""
@@ -177,14 +197,45 @@ class UnitOfWork:
                 await self._conclude(connection, commit=commit)
             finally:
                 try:
-                    if self._observation is not None:
-                        await self._observation.end()
+                    await self._end_observation()
                 finally:
                     await connection.close()
 
     async def close(self) -> None:
         """Give the connection back; what was not committed is undone."""
         await self.finish(commit=False)
+
+    def cancel(self) -> None:
+        """Give up the statement being sent, whichever task sends it; no other follows."""
+        self._over = True
+        if self._turn.holder is not None and self._turn.holder is not asyncio.current_task():
+            self._turn.holder.cancel()
+
+    async def _sent(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Return what a statement returns. Where the connection breaks before anything was written, it is sent once
+        more, on another one: after a restart of Postgres nobody knows how many connections are dead."""
+        async with self._turn:
+            try:
+                return await send()
+            except Exception as failure:
+                if self.writes or self._has_reconnected or not is_broken(failure):
+                    raise
+            self._has_reconnected = True
+            await self._give_up_connection()
+            return await send()
+
+    async def _give_up_connection(self) -> None:
+        connection, self._connection, self._driver = self._connection, None, None
+        self._is_doubtful = False
+        if connection is not None:
+            await self._end_observation()
+            await connection.invalidate()
+            await connection.close()
+
+    async def _end_observation(self) -> None:
+        observation, self._observation = self._observation, None
+        if observation is not None:
+            await observation.end()
 
     async def _conclude(self, connection: AsyncConnection, *, commit: bool) -> None:
         """Commit or undo; where it is not sure what became of it, the connection is given up, and all with it."""
@@ -205,12 +256,26 @@ class UnitOfWork:
 
     async def _end_transaction(self, *, commit: bool) -> None:
         transaction, self._transaction = self._transaction, None
-        if transaction is not None:
-            await (transaction.commit() if commit else transaction.rollback())
+        if transaction is None:
+            return None
+        if not commit:
+            async with asyncio.timeout(_ROLLBACK_SECONDS):
+                return await transaction.rollback()
+        if self._driver is None or self._driver.is_closed():
+            raise DatabaseUnavailable
+        self.is_settled = True
+        try:
+            async with asyncio.timeout(_COMMIT_SECONDS):
+                await transaction.commit()
+        except Exception as failure:
+            if is_disconnection(failure):
+                raise OutcomeUnknown from failure
+            raise
 
     async def _begun(self) -> Transaction:
         """Begin a transaction, or a savepoint in the one that there is."""
-        async with self._turn:
+
+        async def send() -> Transaction:
             transaction = (await self._driven()).transaction()
             try:
                 await transaction.start()
@@ -218,6 +283,8 @@ class UnitOfWork:
                 self._is_doubtful = self._transaction is None
                 raise
             return transaction
+
+        return await self._sent(send)
 
     async def _connected(self) -> AsyncConnection:
         if self._over:

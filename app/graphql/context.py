@@ -9,12 +9,15 @@ from uuid import UUID
 
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.types import Receive
 
 from app.database import Database
 from app.errors import Unauthenticated
 from app.events import Topic
+from app.graphql.cancellation import Watch
 from app.graphql.explain import Explanation
 from app.idempotency.service import IdempotentRequest, Replay
+from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer, logged_in
 from app.settings import Settings
@@ -35,6 +38,8 @@ class Context:
     database: Database
     settings: Settings
     access_tokens: AccessTokens
+    password_turns: Turns
+    watch: Watch
     request_id: str
     documents: Documents
     rates: RateLimits
@@ -53,6 +58,8 @@ class Context:
     """What the operation costs, in points, once that is known."""
     following: Following | None = None
     """What this operation follows, once it is a subscription."""
+    receive: Receive | None = None
+    """Tells where the client has hung up."""
 
     def __post_init__(self) -> None:
         self.begin()

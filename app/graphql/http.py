@@ -1,6 +1,7 @@
 """GraphQL over HTTP. A request is answered here, before the application's routing: in the compiled lane if it can be,
 else in the ordinary one. Strawberry's view is left what streams: server-sent events and websockets."""
 
+from asyncio import CancelledError
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import timedelta
@@ -25,8 +26,10 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from app.errors import RateLimited, RequestError, Restarting, Unauthenticated
+from app.database import raise_fault
+from app.errors import OutcomeUnknown, RateLimited, RequestError, Restarting, Unauthenticated
 from app.graphql import graphiql
+from app.graphql.cancellation import HungUp
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
 from app.graphql.errors import is_internal, presentable
@@ -51,6 +54,7 @@ from app.graphql.schema import Schema, no_operation
 from app.graphql.sockets import Handshake, Socket, connection_class
 from app.settings import Settings
 
+_HUNG_UP = "CLIENT_HUNG_UP"  # in the log alone
 _INIT_WAIT = timedelta(seconds=10)
 _SENT_BY = {"GET": OperationType.from_http("GET"), "POST": OperationType.from_http("POST")}
 _CONTENT_TYPES = {name: (b"content-type", f"{name}; charset=utf-8".encode()) for name in (JSON, RESPONSE_JSON)}
@@ -77,6 +81,8 @@ class _Request(NamedTuple):
     headers: Headers
     media_type: str
     address: str
+    receive: Receive
+    """Tells where the client has hung up."""
 
 
 class GraphQLEndpoint:
@@ -127,7 +133,7 @@ class GraphQLEndpoint:
                 return
             parameters = await read_request(scope, headers, receive, self._limit)
             operation = operation_in(parameters, self._contexts.documents.trusted)
-            request = _Request(request_id, scope["method"], Headers(scope=scope), media_type, _address(scope))
+            request = _Request(request_id, scope["method"], Headers(scope=scope), media_type, _address(scope), receive)
             if accepts.events_first or not await self._answer(request, operation, send):
                 require_events(accepts)
                 scope.setdefault("state", {}).update(request_id=request_id, operation=operation)
@@ -154,8 +160,11 @@ class GraphQLEndpoint:
                 answer = await self._executed(request, operation, explanation)
         except (Refusal, RateLimited):
             raise
+        except HungUp:
+            answer = _Answer(b"", "given up", [_HUNG_UP])  # nobody receives it
         except Exception as failure:
-            error = presentable(GraphQLError(str(failure), original_error=failure), request.id)
+            cause = _fault(failure) or failure
+            error = presentable(GraphQLError(str(cause), original_error=cause), request.id)
             answer = _answer_of(PreExecutionError(data=None, errors=[error]), request.media_type)
         if answer is None:
             return False
@@ -185,10 +194,16 @@ class GraphQLEndpoint:
             return None
         try:
             viewer = self._contexts.viewer(request.headers)
-            body = await self._lane.execute(viewer, parsed, operation.variables, explanation)
+            with self._contexts.watch.over(request.receive):
+                body = await self._lane.execute(viewer, parsed, operation.variables, explanation)
         except Unauthenticated:
             return None
-        except Exception:
+        except HungUp:
+            raise
+        except (CancelledError, Exception) as failure:
+            if (fault := _fault(failure)) is not None:
+                result = _given_up(fault, {"cost": documents.told(cost)})
+                return _answer_of(result, request.media_type)._replace(lane="compiled")
             # The ordinary lane may answer all the same, and if it cannot it says so as it always does.
             log.exception("compiled lane failed", request_id=request.id)
             return None
@@ -202,6 +217,7 @@ class GraphQLEndpoint:
     ) -> _Answer | None:
         """Return the answer of the ordinary lane, None to a subscription."""
         context = self._contexts.context(request.headers, request.id, request.address, explanation)
+        context.receive = request.receive
         self._contexts.make_idempotent(context, request.headers, operation)
         try:
             result = await self._schema.execute(
@@ -217,6 +233,9 @@ class GraphQLEndpoint:
             if refused.operation_type is OperationType.SUBSCRIPTION:
                 return None
             raise method_not_allowed("POST") from None
+        except CancelledError:
+            fault = OutcomeUnknown() if context.work.is_settled else Restarting()
+            result = _given_up(fault, context.extensions())
         return _answer_of(result, request.media_type)
 
 
@@ -315,7 +334,9 @@ class GraphQLView(GraphQL[Any, None]):
 
 def _answer_of(result: ExecutionResult, media_type: str) -> _Answer:
     encoded = result if isinstance(result, EncodedResult) else encode(result)
-    headers = [(b"idempotency-replayed", b"true")] if encoded.replayed else ()
+    headers = [(b"idempotency-replayed", b"true")] if encoded.replayed else []
+    if (retry_after := _retry_after(result)) is not None:
+        headers.append((b"retry-after", str(retry_after).encode()))
     return _Answer(encoded.body, "ordinary", _codes(result), _status(result, media_type), headers)
 
 
@@ -334,8 +355,32 @@ def _address(scope: Scope) -> str:
     return client[0] if client else ""
 
 
+def _fault(failure: BaseException) -> RequestError | None:
+    """Return what clients are told of a failure of the database; None where it is another one."""
+    if isinstance(failure, CancelledError):
+        return Restarting()  # who cancels requests is the server, when its grace is over
+    try:
+        raise_fault(failure)
+    except RequestError as fault:
+        return fault
+    return None
+
+
+def _given_up(fault: RequestError, extensions: Mapping[str, Any] | None) -> ExecutionResult:
+    error = GraphQLError(str(fault), original_error=fault, extensions=fault.extensions)
+    return ExecutionResult(data=None, errors=[error], extensions=dict(extensions or {}))
+
+
+def _retry_after(result: ExecutionResult) -> int | None:
+    """Return after how many seconds to try again, where the service could not answer."""
+    causes = [error.original_error for error in result.errors or ()]
+    return next((cause.retry_after for cause in causes if isinstance(cause, RequestError)), None)
+
+
 def _status(result: ExecutionResult, media_type: str) -> int:
     """Return the status of a response: any that has no data tells so, where the media type is made for it."""
+    if _retry_after(result) is not None:
+        return 503
     if not isinstance(result, PreExecutionError):
         return 200
     if any(is_internal(error) for error in result.errors or ()):

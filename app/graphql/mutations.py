@@ -23,7 +23,14 @@ class Savepoint(FieldExtension):
         self.is_attempt = is_attempt
 
     async def resolve_async(self, next_: AsyncExtensionResolver, source: Any, info: Info, **kwargs: Any) -> Any:
-        """Run the resolver, and undo what it did where it raises."""
+        """Run the resolver, in its turn where it is given a password, and undo what it did where it raises."""
+        if "password" not in kwargs.get("input", ()):
+            return await self._resolve(next_, source, info, kwargs)
+        context = info.context
+        async with context.password_turns.taken(may_wait=not context.work.writes):
+            return await self._resolve(next_, source, info, kwargs)
+
+    async def _resolve(self, next_: AsyncExtensionResolver, source: Any, info: Info, kwargs: Any) -> Any:
         context = info.context
         if self.is_attempt:
             await context.count_attempt()

@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 
 from app.database import Database
 from app.errors import Unauthenticated
+from app.graphql.cancellation import Watch
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
 from app.graphql.documents import Documents
@@ -15,6 +16,7 @@ from app.graphql.explain import HEADER, Explanation
 from app.graphql.live import Live
 from app.graphql.rates import RateLimits
 from app.idempotency import service as idempotency
+from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import Environment, Settings
@@ -43,6 +45,8 @@ class Contexts:
         self.documents = documents
         self.rates = rates
         secret_key = settings.secret_key.get_secret_value()
+        self._password_turns = Turns(settings.database_pool_size)
+        self.watch = Watch(settings.operation_timeout_seconds)
         self._database = database
         self._settings = settings
         self._lane = lane
@@ -86,6 +90,8 @@ class Contexts:
             self._database,
             self._settings,
             self._access_tokens,
+            self._password_turns,
+            self.watch,
             request_id,
             self.documents,
             self.rates,

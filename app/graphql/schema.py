@@ -1,6 +1,6 @@
 """The schema: its root types as a table of contents, and how one operation is executed."""
 
-from asyncio import Future, gather
+from asyncio import CancelledError, Future, gather
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
@@ -27,9 +27,19 @@ from strawberry.utils.str_converters import to_camel_case
 
 from app.audit.resolvers import AuditQueries
 from app.audit.types import AuditEntry
-from app.database import raise_transaction_conflict
-from app.errors import BadUserInput, RateLimited, RequestError, TransactionConflict
+from app.database import raise_fault
+from app.errors import (
+    BadUserInput,
+    DatabaseUnavailable,
+    OutcomeUnknown,
+    Overloaded,
+    RateLimited,
+    RequestError,
+    TimedOut,
+    TransactionConflict,
+)
 from app.graphql import live
+from app.graphql.cancellation import HungUp
 from app.graphql.compiled.meaning import Nodes, in_sql
 from app.graphql.context import Context, Info
 from app.graphql.errors import HANDLERS, is_internal, presentable
@@ -50,6 +60,7 @@ from app.products.resolvers import ProductMutations, ProductQueries, ProductSubs
 from app.stores.resolvers import StoreMutations, StoreQueries
 from app.users.resolvers import UserMutations, UserQueries
 
+_FAULTS = (TransactionConflict, TimedOut, Overloaded, DatabaseUnavailable, OutcomeUnknown)
 # After the first attempt, up to four more.
 _RETRIES: dict[str, Any] = {"attempts": 4, "wait_initial": 0.01, "wait_max": 0.2, "wait_jitter": 0.02}
 
@@ -165,24 +176,34 @@ class Schema(strawberry.Schema):
         """Execute an operation. A mutation is committed before this returns; where it has no data, or something
         unforeseen went wrong, it is undone: Postgres may have given up the transaction, and would commit nothing.
 
-        Where Postgres ended a mutation because another stood in its way, it is executed again, a few times."""
+        Where Postgres ended a mutation because another stood in its way, it is executed again, a few times. What
+        takes too long is given up, and so is what nobody waits for, unless it is a mutation that has begun."""
         context: Context = kwargs["context_value"]
         kwargs["allowed_operation_types"] = _allowed(context, kwargs.get("allowed_operation_types"))
         (query,) = args
         refused = _refused(context, query, kwargs.get("operation_name"), kwargs.get("variable_values"))
         if refused is not None:
             return refused
+
+        def may_give_up(reason: TimedOut | HungUp) -> bool:
+            work = context.work
+            return not (work.writes if isinstance(reason, HungUp) else work.is_settled)
+
         try:
-            try:
-                return await self._execute_once(context, query, kwargs)
-            except TransactionConflict:
-                async for attempt in retry_context(on=TransactionConflict, **_RETRIES):
-                    with attempt:
-                        context.begin()
-                        return await self._execute_once(context, query, kwargs)
-        except TransactionConflict as conflict:
-            error = GraphQLError(str(conflict), original_error=conflict)
-            return ExecutionResult(data=None, errors=[presentable(error, context.request_id)])
+            with context.watch.over(context.receive, may_give_up):
+                return await self._execute_again_and_again(context, query, kwargs)
+        except _FAULTS as fault:
+            error = presentable(GraphQLError(str(fault), original_error=fault), context.request_id)
+            return ExecutionResult(data=None, errors=[error], extensions=context.extensions())
+
+    async def _execute_again_and_again(self, context: Context, query: str, kwargs: Any) -> ExecutionResult:
+        try:
+            return await self._execute_once(context, query, kwargs)
+        except TransactionConflict:
+            async for attempt in retry_context(on=TransactionConflict, **_RETRIES):
+                with attempt:
+                    context.begin()
+                    return await self._execute_once(context, query, kwargs)
         raise AssertionError("an attempt returns or raises")
 
     async def _execute_once(self, context: Context, query: str, kwargs: Any) -> ExecutionResult:
@@ -194,10 +215,13 @@ class Schema(strawberry.Schema):
                     live.raise_not_now(error.original_error)
                 if isinstance(error.original_error, Replay):
                     return EncodedResult(data=None, errors=None, body=error.original_error.response, replayed=True)
-                raise_transaction_conflict(error.original_error)
+                raise_fault(error.original_error)
             if result.data is None and all(error.path is None for error in result.errors or ()):
                 result = PreExecutionError(data=None, errors=result.errors)  # such as variables that do not fit
             return await self._finish(context, result)
+        except CancelledError:
+            work.cancel()
+            raise
         finally:
             await work.close()
 
@@ -226,8 +250,10 @@ class Schema(strawberry.Schema):
             await work.finish(commit=result.data is not None)
             if context.explanation is not None:
                 result.extensions = {**(result.extensions or {}), "explain": context.explanation.shown()}
+        except OutcomeUnknown:
+            raise
         except Exception as failure:
-            raise_transaction_conflict(failure)
+            raise_fault(failure)
             error = presentable(GraphQLError(str(failure), original_error=failure), context.request_id)
             result = ExecutionResult(data=None, errors=[error])
         return result

@@ -31,9 +31,11 @@ async def serving(app: ASGIApp, **config: Any) -> AsyncIterator[str]:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5, **config))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         await until(lambda: server.started)
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        await task
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
 
 
 class Client:

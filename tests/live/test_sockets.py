@@ -8,6 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from app.errors import Restarting
 from app.products import resolvers
 from tests.live.clients import PROTOCOL, Client, connected, until
 from tests.live.conftest import Shop
@@ -201,7 +202,7 @@ async def test_at_the_end_clients_are_told_to_connect_again(shop: Shop) -> None:
         await client.next()
         await shop.live.end()
         assert await client.close_code() == 1012
-        assert client.websocket.close_reason == "The server restarts. Connect again."
+        assert client.websocket.close_reason == str(Restarting())
     await until(lambda: len(shop.live) == 0)
 
 

@@ -1,0 +1,91 @@
+"""A client that has gone takes its query with it; a mutation that has begun is done."""
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.faults.conftest import LANES, READ, OpenShop, Shop, kind
+from tests.live.clients import until
+from tests.locks import held
+from tests.orders.operations import PLACE, item
+
+
+async def connected(shop: Shop) -> asyncio.StreamWriter:
+    host, _, port = shop.address.partition(":")
+    return (await asyncio.open_connection(host, int(port)))[1]
+
+
+async def sent(shop: Shop, query: str, variables: dict[str, Any] | None = None) -> asyncio.StreamWriter:
+    """Send an operation, and return the connection that nobody reads an answer from."""
+    writer = await connected(shop)
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    head = (
+        f"POST /graphql HTTP/1.1\r\nHost: {shop.address}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {shop.api.token(shop.customer)}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    await writer.drain()
+    return writer
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_the_query_of_a_client_that_hangs_up_ends_in_postgres(open_shop: OpenShop, lane: str) -> None:
+    async with open_shop(compiled_lane=LANES[lane], database_pool_size=1) as shop:
+        async with shop.unreadable():
+            client = await sent(shop, READ)
+            await shop.until_waiting(1)
+            client.transport.abort()
+            await shop.until_waiting(0)
+            await until(lambda: shop.taken == 0)
+        for _ in range(3):  # on the same connection, to which no late cancellation may come
+            assert (await shop.read()).json()["data"]
+
+
+async def test_a_query_by_get_ends_alike(open_shop: OpenShop, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_shop() as shop, shop.unreadable():
+        client = await connected(shop)
+        client.write(f"GET /graphql?query={quote(READ)} HTTP/1.1\r\nHost: {shop.address}\r\n\r\n".encode())
+        await shop.until_waiting(1)
+        client.transport.abort()
+        await shop.until_waiting(0)
+        await until(lambda: shop.taken == 0)
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_query_that_waits_for_a_connection_is_given_up_as_well(open_shop: OpenShop) -> None:
+    async with open_shop(database_pool_size=1, database_pool_queue=1) as shop:
+        async with shop.unreadable():
+            first = asyncio.create_task(shop.read())
+            await shop.until_waiting(1)
+            client = await sent(shop, READ)
+            await until(lambda: shop.database._waiting == 1)
+            client.transport.abort()
+            await until(lambda: shop.database._waiting == 0)
+        assert (await first).json()["data"]
+
+
+async def test_a_mutation_that_has_begun_is_done_though_its_client_hangs_up(open_shop: OpenShop) -> None:
+    async with open_shop() as shop:
+        async with held(shop.engine, shop.product):
+            client = await sent(shop, PLACE, {"items": [item(shop.product)]})
+            await shop.until_waiting(1)
+            client.transport.abort()
+            beside = await sent(shop, READ)  # when this one is given up, the other would have been
+            beside.close()
+            await asyncio.sleep(0.2)  # some looks at who has hung up
+            assert shop.taken == 1
+        await until(lambda: shop.taken == 0)
+        assert await shop.state() == (1, 99)
+
+
+async def test_a_client_that_waits_is_answered(open_shop: OpenShop) -> None:
+    async with open_shop() as shop:
+        async with held(shop.engine, shop.product):
+            order = asyncio.create_task(shop.order())
+            await shop.until_waiting(1)
+            await asyncio.sleep(0.15)  # until it is listened to
+        assert kind(await order) == "Order"
+        assert (await shop.read()).json()["data"]

@@ -1,0 +1,116 @@
+"""Connections that broke are not noticed by clients, as long as nothing was written on them."""
+
+import asyncio
+
+import pytest
+
+from tests.faults.conftest import LANES, READ, OpenShop, Shop, fault, kind
+from tests.live.clients import PATIENCE
+from tests.locks import held
+
+OURS = "FROM pg_stat_activity WHERE application_name = 'orders-api' AND datname = current_database()"
+
+
+async def filled(shop: Shop, number: int) -> None:
+    """Have so many idle connections in the pool."""
+    for connection in [await shop.database.connect() for _ in range(number)]:
+        await connection.close()
+
+
+async def end_connections(shop: Shop) -> None:
+    """Have Postgres end every connection of the pool, and wait until it has."""
+    ended = {row[0] for row in await shop.sql(f"SELECT pid, pg_terminate_backend(pid) {OURS}")}
+    async with asyncio.timeout(PATIENCE):
+        while ended & {row[0] for row in await shop.sql(f"SELECT pid {OURS}")}:
+            pass
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_no_request_fails_for_connections_that_broke_while_they_were_idle(open_shop: OpenShop, lane: str) -> None:
+    async with open_shop(compiled_lane=LANES[lane], database_pool_size=5) as shop:
+        await filled(shop, 5)
+        await end_connections(shop)
+        for _ in range(4):
+            assert (await shop.read()).json()["data"]
+            assert kind(await shop.order()) == "Order"
+        await end_connections(shop)
+        for response in await asyncio.gather(*(shop.order() for _ in range(5))):
+            assert kind(response) == "Order"
+        assert shop.taken == 0
+        assert await shop.state() == (9, 91)
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_query_whose_connection_breaks_under_it_is_read_on_another_one(open_shop: OpenShop, lane: str) -> None:
+    async with open_shop(compiled_lane=LANES[lane]) as shop:
+        async with shop.unreadable():
+            reading = asyncio.create_task(shop.read())
+            await shop.until_waiting(1)
+            await shop.sql(f"SELECT pg_terminate_backend(pid) {OURS} AND wait_event_type = 'Lock'")
+        assert (await reading).json()["data"]
+        assert shop.taken == 0
+
+
+async def test_what_is_read_again_is_explained_once_more(open_shop: OpenShop) -> None:
+    async with open_shop(compiled_lane=False) as shop:
+        async with shop.unreadable():
+            reading = asyncio.create_task(shop.api.send(READ, headers={"X-Explain": "true"}))
+            await shop.until_waiting(1)
+            await end_connections(shop)
+        assert len((await reading).json()["extensions"]["explain"]["statements"]) == 1
+        assert shop.taken == 0
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_query_whose_connections_break_again_is_given_up(open_shop: OpenShop, lane: str) -> None:
+    async with open_shop(compiled_lane=LANES[lane]) as shop, shop.unreadable():
+        reading = asyncio.create_task(shop.read())
+        for _ in range(2):
+            await shop.until_waiting(1)
+            await end_connections(shop)
+        assert fault(await reading) == "DATABASE_UNAVAILABLE"
+
+
+async def test_a_mutation_whose_connection_breaks_is_undone_and_not_sent_again(open_shop: OpenShop) -> None:
+    async with open_shop() as shop:
+        async with held(shop.engine, shop.product):
+            ordering = asyncio.create_task(shop.order())
+            await shop.until_waiting(1)
+            await end_connections(shop)
+            assert fault(await ordering) == "DATABASE_UNAVAILABLE"
+        assert await shop.state() == (0, 100)
+        assert kind(await shop.order()) == "Order"
+        assert await shop.state() == (1, 99)
+
+
+async def test_a_commit_whose_connection_breaks_has_an_unknown_outcome(open_shop: OpenShop) -> None:
+    key = {"Idempotency-Key": "12345678"}
+    async with open_shop() as shop:
+        async with shop.at_commit("pg_terminate_backend(pg_backend_pid())"):
+            response = await shop.order(**key)
+        assert fault(response) == "OUTCOME_UNKNOWN"
+        assert response.status_code == 200  # or a proxy might send it again
+        assert shop.taken == 0
+        orders, _ = await shop.state()
+        assert kind(await shop.order(**key)) == "Order"
+        assert await shop.state() == (1, 99)
+        assert orders in (0, 1)
+
+
+async def test_a_connection_that_breaks_before_commit_has_undone_the_mutation(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.audit import recording
+
+    write = recording.write
+
+    async def write_and_break(*arguments: object, **options: object) -> None:
+        await write(*arguments, **options)  # type: ignore[arg-type]  # passed on as they are
+        await end_connections(shop)
+        await asyncio.sleep(0.05)  # the socket is read by the loop
+
+    async with open_shop() as shop:
+        with monkeypatch.context() as patch:
+            patch.setattr(recording, "write", write_and_break)
+            assert fault(await shop.order()) == "DATABASE_UNAVAILABLE"
+        assert await shop.state() == (0, 100)

@@ -1,0 +1,116 @@
+"""What is over the capacity of the pool is refused, and says so; what waits is served in its turn."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.faults.conftest import LANES, OpenShop, fault, kind
+from tests.live.clients import until
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_requests_over_the_queue_are_refused_at_once(open_shop: OpenShop, lane: str) -> None:
+    async with open_shop(compiled_lane=LANES[lane], database_pool_size=1, database_pool_queue=2) as shop:
+        async with shop.unreadable():
+            served = [asyncio.create_task(shop.read()) for _ in range(3)]
+            await until(lambda: shop.database._waiting == 2)
+            for refused in (await shop.read(), await shop.order()):
+                assert fault(refused) == "OVERLOADED"
+                assert refused.status_code == 503
+                assert refused.headers["Retry-After"] == "1"
+        for response in await asyncio.gather(*served):
+            assert response.json()["data"]
+        assert shop.taken == 0
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_request_does_not_wait_longer_than_it_may(open_shop: OpenShop, lane: str) -> None:
+    async with open_shop(compiled_lane=LANES[lane], database_pool_size=1, database_pool_wait_seconds=0.05) as shop:
+        async with shop.unreadable():
+            served = asyncio.create_task(shop.read())
+            await shop.until_waiting(1)
+            assert fault(await shop.read()) == "OVERLOADED"
+            assert fault(await shop.order()) == "OVERLOADED"
+        assert (await served).json()["data"]
+
+
+async def test_a_query_by_get_is_refused_alike(open_shop: OpenShop) -> None:
+    async with open_shop(database_pool_size=1, database_pool_queue=0) as shop:
+        async with shop.unreadable():
+            served = asyncio.create_task(shop.read())
+            await shop.until_waiting(1)
+            got = await shop.api.client.get("/graphql", params={"query": "{ products { totalCount } }"})
+            assert fault(got) == "OVERLOADED"
+            assert got.status_code == 503
+        await served
+
+
+async def test_those_who_wait_are_served_in_their_turn(open_shop: OpenShop) -> None:
+    async with open_shop(database_pool_size=1) as shop:
+        database, order = shop.database, list[int]()
+
+        async def take(number: int) -> None:
+            connection = await database.connect()
+            order.append(number)
+            await connection.close()
+
+        first = await database.connect()
+        waiting = [asyncio.create_task(take(number)) for number in range(3)]
+        await until(lambda: database._waiting == 3)
+        await first.close()
+        await take(3)  # comes when there is a connection, but others have waited for it
+        await asyncio.gather(*waiting)
+        assert order == [0, 1, 2, 3]
+
+
+async def test_a_database_that_cannot_be_reached_is_unavailable(open_shop: OpenShop) -> None:
+    nowhere = "postgresql+asyncpg://postgres@127.0.0.1:1/nowhere"
+    for compiled_lane in LANES.values():
+        async with open_shop(nowhere, compiled_lane=compiled_lane) as shop:
+            for response in (await shop.read(), await shop.order()):
+                assert fault(response) == "DATABASE_UNAVAILABLE"
+                assert response.status_code == 503
+            assert shop.taken == 0
+            ready = await shop.api.client.get("/readyz")
+            assert (ready.status_code, ready.text) == (503, "the database does not answer")
+            assert (await shop.api.client.get("/livez")).status_code == 200
+
+
+async def test_a_database_that_lets_nobody_in_is_unavailable_and_says_no_more(
+    open_shop: OpenShop, database_url: str
+) -> None:
+    missing = make_url(database_url).set(database="no_such_database").render_as_string(hide_password=False)
+    async with open_shop(missing) as shop:
+        response = await shop.read()
+        assert fault(response) == "DATABASE_UNAVAILABLE"
+        assert "no_such" not in response.text
+
+
+@pytest.fixture
+async def short_of_connections(committed_engine: AsyncEngine, database_url: str) -> AsyncIterator[str]:
+    """The URL for somebody whom Postgres gives three connections and no more: one listens for events."""
+    role = f"orders_test_{os.getpid()}"
+    async with committed_engine.begin() as connection:
+        await connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD 'test' CONNECTION LIMIT 3"))
+        await connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"))
+    yield make_url(database_url).set(username=role, password="test").render_as_string(hide_password=False)
+    async with committed_engine.begin() as connection:
+        await connection.execute(text(f"DROP OWNED BY {role}"))
+        await connection.execute(text(f"DROP ROLE {role}"))
+
+
+async def test_where_postgres_gives_fewer_connections_than_the_pool_has_the_rest_is_refused(
+    open_shop: OpenShop, short_of_connections: str
+) -> None:
+    async with open_shop(short_of_connections, database_pool_size=10) as shop:
+        responses = await asyncio.gather(*(shop.order() for _ in range(20)))
+        placed = [response for response in responses if response.status_code == 200]
+        assert placed
+        assert all(kind(response) == "Order" for response in placed)
+        assert {fault(response) for response in responses if response not in placed} == {"OVERLOADED"}
+        assert await shop.state() == (len(placed), 100 - len(placed))
+        assert kind(await shop.order()) == "Order"

@@ -1,0 +1,49 @@
+"""A process is ready where its database answers and lacks no migration that this version knows of."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, make_url, text
+
+from app.migrations import alembic_config
+from app.readiness import why_not_ready
+from tests.databases import create_database, drop_database, run_on
+from tests.faults.conftest import OpenShop
+
+LACKING = "the database lacks migrations"
+
+
+@pytest.fixture
+def empty_database(server_url: str) -> Iterator[str]:
+    url = create_database(server_url, f"orders_test_readiness_{os.getpid()}")
+    yield url
+    drop_database(url)
+
+
+def be_ahead(connection: Connection) -> None:
+    """Have a migration that this version does not know of."""
+    connection.execute(text("UPDATE alembic_version SET version_num = 'of_another_version'"))
+    connection.commit()
+
+
+def test_the_database_must_be_at_head_or_ahead(empty_database: str) -> None:
+    url, config = make_url(empty_database), alembic_config(empty_database)
+
+    assert asyncio.run(why_not_ready(url)) == LACKING
+    command.upgrade(config, "head")
+    assert asyncio.run(why_not_ready(url)) is None
+    command.downgrade(config, "-1")
+    assert asyncio.run(why_not_ready(url)) == LACKING
+    run_on(empty_database, be_ahead)
+    assert asyncio.run(why_not_ready(url)) is None
+
+
+async def test_a_process_whose_pool_is_busy_is_ready(open_shop: OpenShop) -> None:
+    async with open_shop(database_pool_size=1, database_pool_queue=0) as shop:
+        connection = await shop.database.connect()
+        ready = await shop.api.client.get("/readyz")
+        await connection.close()
+    assert (ready.status_code, ready.text) == (200, "ready")

@@ -1,0 +1,87 @@
+"""What takes too long is given up, and undone: by Postgres a statement, by the server a whole operation."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from tests.faults.conftest import LANES, OpenShop, fault, kind
+from tests.live.clients import until
+from tests.locks import held
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_query_whose_statement_takes_too_long_is_a_timeout(open_shop: OpenShop, lane: str) -> None:
+    async with open_shop(statement_timeout_seconds=0.05, compiled_lane=LANES[lane]) as shop:
+        async with shop.unreadable():
+            response = await shop.read()
+        assert fault(response) == "TIMEOUT"
+        assert response.status_code == 200
+        assert shop.taken == 0
+        assert (await shop.read()).json()["data"]
+
+
+async def test_a_mutation_whose_statement_takes_too_long_is_undone(open_shop: OpenShop) -> None:
+    async with open_shop(statement_timeout_seconds=0.05) as shop:
+        async with held(shop.engine, shop.product):
+            assert fault(await shop.order()) == "TIMEOUT"
+        assert await shop.state() == (0, 100)
+        assert kind(await shop.order()) == "Order"
+        assert await shop.state() == (1, 99)
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_query_that_takes_too_long_as_a_whole_is_a_timeout_and_ends_in_postgres(
+    open_shop: OpenShop, lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.database._server_settings", lambda _: {"application_name": "orders-api"})
+    async with open_shop(operation_timeout_seconds=0.1, compiled_lane=LANES[lane]) as shop:
+        async with shop.unreadable():
+            assert fault(await shop.read()) == "TIMEOUT"
+            assert shop.taken == 0
+            async with asyncio.timeout(5):
+                while await shop.statements():
+                    pass
+        assert (await shop.read()).json()["data"]
+
+
+async def test_a_mutation_that_takes_too_long_as_a_whole_is_undone_and_its_key_is_free(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.database._server_settings", lambda _: {"application_name": "orders-api"})
+    key = {"Idempotency-Key": "12345678"}
+    async with open_shop(operation_timeout_seconds=0.1) as shop:
+        async with held(shop.engine, shop.product):
+            assert fault(await shop.order(**key)) == "TIMEOUT"
+            assert shop.taken == 0
+        assert await shop.state() == (0, 100)
+        assert kind(await shop.order(**key)) == "Order"
+        assert await shop.state() == (1, 99)
+
+
+async def test_what_is_being_committed_is_not_given_up(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.database._server_settings", lambda _: {"application_name": "orders-api"})
+    async with open_shop(operation_timeout_seconds=0.1) as shop:
+        async with shop.at_commit("pg_sleep(0.4)"):
+            assert kind(await shop.order()) == "Order"
+        assert await shop.state() == (1, 99)
+
+
+async def test_a_commit_that_is_never_answered_has_an_unknown_outcome(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.unit_of_work._COMMIT_SECONDS", 0.1)
+    async with open_shop() as shop:
+        async with shop.at_commit("pg_sleep(10)"):
+            assert fault(await shop.order()) == "OUTCOME_UNKNOWN"
+            assert shop.taken == 0
+        assert kind(await shop.order()) == "Order"
+
+
+async def test_a_transaction_in_which_nothing_happens_is_ended_by_postgres(open_shop: OpenShop) -> None:
+    async with open_shop(operation_timeout_seconds=7, statement_timeout_seconds=30) as shop:
+        async with shop.database.engine.connect() as connection:
+            names = ("idle_in_transaction_session_timeout", "statement_timeout")
+            shown = [await connection.scalar(text(f"SHOW {name}")) for name in names]
+        assert shown == ["14s", "7s"]
+        await until(lambda: shop.taken == 0)
