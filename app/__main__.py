@@ -13,11 +13,11 @@ import uvicorn
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from app import processes
 from app.database import wait_for_database
 from app.dev.seeding import NotEmpty
 from app.errors import Conflict, InvalidInput
 from app.logs import configure_logging
-from app.processes import collect_seldom, end_with_parent
 from app.server import Protocol
 from app.settings import ROOT, InvalidSettings, Settings, load_settings
 
@@ -55,8 +55,9 @@ def serve(
 ) -> None:
     """Serve the API until a signal ends it. Without DATABASE_URL, on an embedded Postgres."""
     settings: Settings = context.obj
+    processes.exit_on_termination()
     if with_parent:
-        end_with_parent(os.getppid())
+        processes.end_with_parent(os.getppid())
     host, port, workers = host or settings.host, settings.port if port is None else port, workers or settings.workers
     with _database(settings) as url:
         if migrate:
@@ -68,8 +69,8 @@ def serve(
         # What the server reads in its own process, or in each of its workers.
         os.environ["DATABASE_URL"] = url
         _greet(settings, host, port, demo=demo)
-        collect_seldom()
-        uvicorn.run(
+        processes.collect_seldom()
+        config = uvicorn.Config(
             "app.main:create_app",
             factory=True,
             host=host,
@@ -85,6 +86,7 @@ def serve(
             ws_max_size=settings.body_limit_kb * 1024,
             ws_per_message_deflate=False,  # which takes more memory for each client than all else does
         )
+        processes.serve(config)
 
 
 @cli.command()

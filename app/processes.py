@@ -1,16 +1,22 @@
-"""How a server process settles in, and how it ends with the one that started it."""
+"""How server processes settle in, and how they end: when they are told to, or with the one that started them."""
 
 import asyncio
 import gc
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread, current_thread, main_thread
 from types import FrameType
 
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
 _CHECK_EVERY_SECONDS = 0.5
+_LAST_SECONDS = 5.0  # after the grace, to close what is open
 
 
 def collect_seldom() -> None:
@@ -24,6 +30,44 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     collect_seldom()
+
+
+def exit_on_termination() -> None:
+    """Have SIGTERM end this process as a success, with all that is to be done at the end; uvicorn, which ends for it by
+    itself, sends it once more when it is done."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
+def serve(config: uvicorn.Config) -> None:
+    """Serve until a signal ends it, in this process or in several workers."""
+    if config.workers == 1:
+        server = uvicorn.Server(config)
+        with suppress(KeyboardInterrupt):
+            server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
+    else:
+        Supervisor(config, [config.bind_socket()]).run()
+
+
+class Supervisor(Multiprocess):
+    """Starts the workers, and another one where one dies. Once they are told to end, nobody can connect, who would only
+    wait; and a worker that does not end is made to."""
+
+    def terminate_all(self) -> None:
+        """Tell the workers to end."""
+        for listening in self.sockets:
+            listening.close()
+        super().terminate_all()
+
+    def join_all(self) -> None:
+        """Wait for the workers."""
+        deadline = time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + _LAST_SECONDS
+        for worker in self.processes:
+            worker.process.join(max(0, deadline - time.monotonic()))
+            if worker.exitcode is None:
+                worker.kill()
+                worker.join()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typer.testing import CliRunner
 
 from app import __main__ as command_line
+from app import processes
 from app.main import create_app
 from app.settings import Settings
 from tests.databases import SingleConnection
@@ -111,11 +112,14 @@ async def test_only_named_proxies_tell_who_the_client_is(
 def served_by(application: ASGIApp, monkeypatch: pytest.MonkeyPatch, **environment: str) -> ASGIApp:
     """What the command line would have uvicorn call, were this the application."""
     options: dict[str, Any] = {}
-    monkeypatch.setattr(uvicorn, "run", lambda _, **given: options.update(given))
+    monkeypatch.setattr(processes, "serve", lambda _: None)
+    monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
     monkeypatch.setattr(command_line, "_database", lambda settings: nullcontext(settings.database_url))
-    monkeypatch.setattr(command_line, "collect_seldom", lambda: None)
+    monkeypatch.setattr(processes, "collect_seldom", lambda: None)
     monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere/orders")
-    result = CliRunner().invoke(command_line.cli, ["serve", "--port", "0"], env=environment)
+    with monkeypatch.context() as patch:
+        patch.setattr(uvicorn, "Config", lambda _, **given: options.update(given))
+        result = CliRunner().invoke(command_line.cli, ["serve", "--port", "0"], env=environment)
     assert result.exit_code == 0, result.output
     config = uvicorn.Config(application, **{**options, "factory": False, "log_config": None})
     config.load()

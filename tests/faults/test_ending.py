@@ -1,0 +1,99 @@
+"""A server that is told to end finishes what it does, takes nothing new, and ends as a success."""
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from subprocess import Popen
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.faults.stores import SECRET, Customers, Shop, kill, opened, worker_ids
+from tests.servers import served
+
+
+@pytest.fixture
+def shop(server_url: str) -> Iterator[Shop]:
+    with opened(server_url, f"orders_test_{os.getpid()}_ending") as shop:
+        yield shop
+
+
+@contextmanager
+def serving(shop: Shop, **environment: Any) -> Iterator[tuple[Popen[str], str]]:
+    with served(DATABASE_URL=shop.url, SECRET_KEY=SECRET, **environment) as (process, url):
+        yield process, url
+
+
+@contextmanager
+def order_under_way(shop: Shop, url: str) -> Iterator[Future[Any]]:
+    """Place an order that waits for its product until the end of the block."""
+    with ThreadPoolExecutor(1) as threads, shop.locked() as locked:
+        placing = threads.submit(shop.place, url)
+        locked.until_waited_for()
+        yield placing
+
+
+def until_refused(url: str) -> None:
+    """Return once nobody can connect any more."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            httpx2.get(f"{url}/livez", timeout=1)
+        except httpx2.ConnectError:
+            return
+        except httpx2.TransportError:
+            pass
+    raise AssertionError("it still answers")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_is_under_way_is_finished_and_nothing_new_taken(shop: Shop, workers: str) -> None:
+    with serving(shop, WORKERS=workers) as (process, url):
+        with order_under_way(shop, url) as placing:
+            process.terminate()
+            until_refused(url)
+            process.terminate()  # once more changes nothing
+            assert process.poll() is None
+        assert placing.result()["data"]["placeOrder"]["__typename"] == "Order"
+        _, told = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert "Traceback" not in told
+    assert shop.state() == (1, 1)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_takes_longer_than_the_grace_is_undone_and_says_so(shop: Shop, workers: str) -> None:
+    with serving(shop, WORKERS=workers, SHUTDOWN_GRACE_SECONDS="1") as (process, url):
+        with order_under_way(shop, url) as placing:
+            process.terminate()
+            result = placing.result(10)
+            assert result["errors"][0]["extensions"]["code"] == "RESTARTING"
+            _, told = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert "Traceback" not in told
+    assert shop.state() == (0, 0)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(shop: Shop) -> None:
+    with serving(shop, WORKERS="2") as (process, url):
+        customers = Customers(shop, url)
+        with customers.busy():
+            customers.until_placed(10)
+            killed = worker_ids(process.pid).pop()
+            kill(killed)
+            deadline = time.monotonic() + 20
+            while killed in worker_ids(process.pid) or len(worker_ids(process.pid)) < 2:
+                assert time.monotonic() < deadline, "it is not replaced"
+            customers.until_placed(10)
+        process.terminate()
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+    assert not customers.unexpected
+    assert not customers.codes
+    placed = shop.orders()
+    assert placed >= set(customers.placed)
+    assert len(placed) <= len(customers.placed) + customers.unanswered
+    assert shop.state() == (len(placed), len(placed))
