@@ -7,6 +7,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app import migrations
 from app.models import Base
 from app.settings import settings
 
@@ -27,14 +28,17 @@ def migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        connection.execute(text(f"SET LOCAL lock_timeout = {migrations.LOCK_WAIT_MILLISECONDS}"))
         context.run_migrations()
 
 
 async def connect_and_migrate(url: str) -> None:
     engine = create_async_engine(url)
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate)
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await engine.dispose()
 
 
 def database_url() -> str:

@@ -7,8 +7,17 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
+from asyncpg import LockNotAvailableError
+from sqlalchemy.exc import DBAPIError
 
 from app.settings import ROOT
+
+LOCK_WAIT_MILLISECONDS = 5_000
+"""How long a migration waits for a table: whoever comes after it waits as well, even to read."""
+
+
+class TablesInUse(Exception):
+    """Operations held on to a table for too long; the migrations were undone."""
 
 
 def alembic_config(url: str, announce: Callable[[str], None] | None = None) -> Config:
@@ -19,8 +28,14 @@ def alembic_config(url: str, announce: Callable[[str], None] | None = None) -> C
 
 
 def migrate(url: str, announce: Callable[[str], None]) -> None:
-    """Run the migrations that the database lacks; of several processes that do so at once, one does the work."""
-    command.upgrade(alembic_config(url, announce), "head")
+    """Run the migrations that the database lacks; of several processes that do so at once, one does the work.
+    TablesInUse where a table could not be had in time."""
+    try:
+        command.upgrade(alembic_config(url, announce), "head")
+    except DBAPIError as failure:
+        if failure.orig is not None and isinstance(failure.orig.__cause__, LockNotAvailableError):
+            raise TablesInUse from failure
+        raise
 
 
 def write(url: str, message: str) -> Path:

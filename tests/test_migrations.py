@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic import command
@@ -13,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app import migrations
 from app.migrations import alembic_config
 from app.models import Base
 from app.settings import ROOT
@@ -89,3 +91,22 @@ def test_processes_that_migrate_at_once_do_it_once(empty_database: str) -> None:
 def test_offline_mode_writes_the_sql(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     command.upgrade(alembic_config(database_url), "head", sql=True)
     assert "CREATE TABLE orders" in capsys.readouterr().out
+
+
+def test_a_table_in_use_ends_a_migration_which_then_has_done_nothing(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command.upgrade(alembic_config(empty_database), "0002")
+    monkeypatch.setattr(migrations, "LOCK_WAIT_MILLISECONDS", 50)
+
+    with ThreadPoolExecutor() as threads:
+
+        def migrate_meanwhile(connection: Connection) -> None:
+            connection.exec_driver_sql("SELECT count(*) FROM order_items")
+            with pytest.raises(migrations.TablesInUse):
+                threads.submit(migrations.migrate, empty_database, lambda _: None).result(timeout=10)
+
+        run_on(empty_database, migrate_meanwhile)
+    revision = "SELECT version_num FROM alembic_version"
+    assert run_on(empty_database, lambda connection: connection.exec_driver_sql(revision).scalar()) == "0002"
+    migrations.migrate(empty_database, lambda _: None)
