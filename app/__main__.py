@@ -3,11 +3,12 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import structlog
 import typer
 import uvicorn
 from sqlalchemy import make_url
@@ -17,11 +18,15 @@ from app import processes
 from app.database import wait_for_database
 from app.dev.seeding import NotEmpty
 from app.errors import Conflict, InvalidInput
-from app.logs import configure_logging
+from app.logs import configure_logging, logs_json
+from app.monitoring.workers import figures_shared
 from app.server import Protocol
 from app.settings import ROOT, InvalidSettings, Settings, load_settings
 
 T = TypeVar("T")
+Announce = Callable[[str], None]
+
+log = structlog.get_logger(__name__)
 
 cli = typer.Typer(
     help="Serve the Orders API and look after its database.",
@@ -59,16 +64,20 @@ def serve(
     if with_parent:
         processes.end_with_parent(os.getppid())
     host, port, workers = host or settings.host, settings.port if port is None else port, workers or settings.workers
-    with _database(settings) as url:
+    announce = log.info if logs_json(settings) else _say
+    with _database(settings, announce) as url:
         if migrate:
-            _migrate(url)
+            _migrate(url, announce)
         if demo:
             with suppress(NotEmpty):
-                _run(url, _fill_with_demo)
+                announce(f"The demo shop is open: {_run(url, _fill_with_demo)}.")
         _require_free_port(host, port)
         # What the server reads in its own process, or in each of its workers.
         os.environ["DATABASE_URL"] = url
-        _greet(settings, host, port, demo=demo)
+        if logs_json(settings):
+            log.info("serving", host=host, port=port, workers=workers)
+        else:
+            _greet(settings, host, port, demo=demo)
         processes.collect_seldom()
         config = uvicorn.Config(
             "app.main:create_app",
@@ -78,6 +87,7 @@ def serve(
             workers=workers,
             http=Protocol,
             access_log=False,
+            log_config=None,  # its loggers are configured as all others are
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=settings.shutdown_grace_seconds,
@@ -86,7 +96,8 @@ def serve(
             ws_max_size=settings.body_limit_kb * 1024,
             ws_per_message_deflate=False,  # which takes more memory for each client than all else does
         )
-        processes.serve(config)
+        with figures_shared(workers):
+            processes.serve(config)
 
 
 @cli.command()
@@ -126,7 +137,7 @@ def seed(
             if products:
                 _run(url, lambda engine: _fill_with_bulk(engine, stores, products, orders, seed))
             else:
-                _run(url, _fill_with_demo)
+                _say(f"The demo shop is open: {_run(url, _fill_with_demo)}.")
         except NotEmpty:
             _fail("The database is not empty: nothing was added.")
 
@@ -195,7 +206,7 @@ def _fail(message: str, code: int = 1) -> None:
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[str]:
+def _database(settings: Settings, announce: Announce = _say) -> Iterator[str]:
     """Yield the URL of a database that answers: the one that is set, or an embedded one."""
     if settings.database_url is None:
         from app.dev.postgres import embedded_postgres  # for development; an image for production lacks it
@@ -203,15 +214,18 @@ def _database(settings: Settings) -> Iterator[str]:
         with embedded_postgres(ROOT / ".data" / "postgres") as url:
             yield url
     else:
-        asyncio.run(wait_for_database(settings.database_url, settings.database_start_wait_seconds, _say))
+        asyncio.run(wait_for_database(settings.database_url, settings.database_start_wait_seconds, announce))
         yield settings.database_url
 
 
-def _migrate(url: str) -> None:
+def _migrate(url: str, announce: Announce = _say) -> None:
     """Run the migrations."""
     from app import migrations  # Alembic takes a moment to load, which serving need not wait for
 
-    migrations.migrate(url, _say)
+    try:
+        migrations.migrate(url, announce)
+    except migrations.TablesInUse:
+        _fail("Tables were in use for too long: nothing was changed. Run it again, at a quieter time.")
 
 
 def _run(url: str, work: Any) -> Any:
@@ -227,10 +241,10 @@ def _run(url: str, work: Any) -> Any:
     return asyncio.run(run())
 
 
-async def _fill_with_demo(engine: AsyncEngine) -> None:
+async def _fill_with_demo(engine: AsyncEngine) -> Any:
     from app.dev import demo
 
-    _say(f"The demo shop is open: {await demo.seed_demo(engine)}.")
+    return await demo.seed_demo(engine)
 
 
 async def _fill_with_bulk(engine: AsyncEngine, stores: int, products: int, orders: int, seed: int) -> None:

@@ -32,6 +32,7 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.util.concurrency import in_greenlet
 
 from app.errors import DatabaseUnavailable, Overloaded, RequestError, TimedOut, TransactionConflict
+from app.monitoring.reports import noted
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -70,6 +71,11 @@ class Database:
         event.listen(engine.sync_engine, "checkout", _require_open)
         event.listen(engine.sync_engine, "do_connect", _require_greenlet)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a connection now."""
+        return self._waiting
+
     async def connect(self) -> AsyncConnection:
         """Return a connection on which every statement stands for itself. Overloaded where too many want one,
         DatabaseUnavailable where there is none to be had."""
@@ -92,7 +98,8 @@ class Database:
     async def _driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         connection = await self._pooled()
         try:
-            return await driver_of(connection).fetchrow(sql, *parameters)
+            with noted(sql):
+                return await driver_of(connection).fetchrow(sql, *parameters)
         except BaseException as failure:
             if driver_of(connection).is_closed():
                 connection.invalidate(failure)

@@ -25,6 +25,7 @@ from app.graphql.requests import Contexts
 from app.graphql.schema import schema
 from app.graphql.trusted import TrustedDocuments
 from app.logs import configure_logging
+from app.monitoring.monitor import Monitor
 from app.processes import end_with_parent, on_termination, settle
 from app.readiness import why_not_ready
 from app.security import passwords
@@ -60,8 +61,9 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         await passwords.prepare()
         settle()
         events.start()
-        with on_termination(live.end):
-            yield
+        async with monitor.running():
+            with on_termination(live.end):
+                yield
         await live.end()
         with suppress(TimeoutError):  # what had to be given up is answered before its connections are closed
             async with asyncio.timeout(_LAST_ANSWERS_SECONDS):
@@ -81,7 +83,8 @@ def create_app(configuration: Settings | None = None, database: Database | None 
     limits = Limits.of(configuration)
     documents = Documents(schema._schema, limits, trusted, introspection=configuration.introspection)
     rates = RateLimits(configuration)
-    contexts = Contexts(opened, configuration, documents, rates, lane, live)
+    monitor = Monitor.of(configuration, opened, live)
+    contexts = Contexts(opened, configuration, documents, rates, monitor, lane, live)
     view = GraphQLView(schema, contexts, live, configuration)
     app = FastAPI(
         title="Orders API",
@@ -93,13 +96,15 @@ def create_app(configuration: Settings | None = None, database: Database | None 
             Route("/", lambda _: RedirectResponse(GRAPHQL_PATH)),
             Route("/livez", lambda _: PlainTextResponse("alive")),
             Route("/readyz", ready),
+            *monitor.routes,
             *graphiql.routes(GRAPHQL_PATH),
             WebSocketRoute(GRAPHQL_PATH, view),
         ],
     )
     app.state.live = live
     endpoint = GraphQLEndpoint(app, GRAPHQL_PATH, schema, contexts, view, configuration, lane)
-    return _shared(endpoint, configuration.cors_origins) if configuration.cors_origins else endpoint
+    traced = monitor.traced(endpoint)
+    return _shared(traced, configuration.cors_origins) if configuration.cors_origins else traced
 
 
 def _shared(app: ASGIApp, origins: str) -> ASGIApp:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from dotenv import dotenv_values
 from limits import parse as parse_rate
-from pydantic import AfterValidator, Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -76,6 +76,18 @@ def rate(text: str) -> str:
             parse_rate(text)
     except ValueError:
         raise ValueError("not a rate such as 100/minute") from None
+    return text
+
+
+def none_if_empty(value: object) -> object:
+    """Return None for an empty text, which is how a composition passes on what is not set."""
+    return value or None
+
+
+def web_url(text: str | None) -> str | None:
+    """Return the URL as it was given, if it is one."""
+    if text is not None and not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", text):
+        raise ValueError("not a URL such as http://collector:4318")
     return text
 
 
@@ -162,6 +174,19 @@ class Settings(BaseSettings):
     compiled_lane: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
     graphiql: bool = Field(default=True, description="whether GET /graphql opens GraphiQL in a browser")
     introspection: bool = Field(default=True, description="whether clients may ask for the schema")
+    metrics_token: Annotated[Annotated[SecretStr, Field(min_length=16)] | None, BeforeValidator(none_if_empty)] = Field(
+        default=None,
+        description="the bearer token of who reads /metrics, 16 characters or more; only development needs none",
+    )
+    slow_operation_milliseconds: float = Field(
+        default=500, gt=0, le=600_000, description="an operation that takes longer is a warning, with its statements"
+    )
+    otel_exporter_otlp_endpoint: Annotated[str | None, BeforeValidator(none_if_empty), AfterValidator(web_url)] = Field(
+        default=None, description="where traces are sent, over OTLP (http/protobuf); none are made without it"
+    )
+    log_format: Annotated[str, Field(pattern="^(auto|text|json)$")] = Field(
+        default="auto", description="text, json, or auto: json in production, text elsewhere"
+    )
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
         default="info", description="debug, info, warning or error"
     )

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.database import Database, driver_of, is_broken, is_disconnection
 from app.errors import DatabaseUnavailable, OutcomeUnknown
+from app.monitoring.reports import noted
 from app.sql import Prepared, Record
 
 Observe = Callable[[str, float], None]
@@ -118,7 +119,8 @@ class UnitOfWork:
 
         async def send() -> Sequence[Record]:
             driver = await self._driven()
-            return await driver.fetch(statement.sql, *statement.arguments(values), record_class=Record)
+            with noted(statement.sql):
+                return await driver.fetch(statement.sql, *statement.arguments(values), record_class=Record)
 
         return await self._sent(send)
 
@@ -126,7 +128,9 @@ class UnitOfWork:
         """Run one statement of the driver's own, and return its first row."""
 
         async def send() -> Any:
-            return await (await self._driven()).fetchrow(sql, *parameters)
+            driver = await self._driven()
+            with noted(sql):
+                return await driver.fetchrow(sql, *parameters)
 
         return await self._sent(send)
 
@@ -134,7 +138,8 @@ class UnitOfWork:
         """Run a prepared statement for each of these rows, in one round trip."""
         async with self._turn:
             driver = await self._driven()
-            await driver.executemany(statement.sql, [statement.arguments(row) for row in rows])
+            with noted(statement.sql):
+                await driver.executemany(statement.sql, [statement.arguments(row) for row in rows])
 
     async def begin(self) -> None:
         """Begin the transaction of a mutation, if it has not been."""

@@ -64,6 +64,9 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
         ("CORS_ORIGINS", "shop.example.com", "other origins"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, proxy", "10.0.0.5"),
         ("BODY_LIMIT_KB", "0", "how large"),
+        ("METRICS_TOKEN", "short", "16 characters"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "http://collector:4318"),
+        ("LOG_FORMAT", "xml", "text, json"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_variable_and_what_it_expects(
@@ -75,6 +78,12 @@ def test_a_wrong_value_is_one_line_that_names_the_variable_and_what_it_expects(
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"{name}: ")
     assert expected in line
+
+
+@pytest.mark.parametrize("name", ["METRICS_TOKEN", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+def test_what_a_composition_leaves_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "")
+    assert getattr(load_settings(), name.lower()) is None
 
 
 def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

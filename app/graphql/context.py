@@ -17,6 +17,7 @@ from app.events import Topic
 from app.graphql.cancellation import Watch
 from app.graphql.explain import Explanation
 from app.idempotency.service import IdempotentRequest, Replay
+from app.monitoring.monitor import Monitor
 from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer, logged_in
@@ -45,6 +46,7 @@ class Context:
     rates: RateLimits
     address: str
     """Where the request comes from."""
+    monitor: Monitor
     token_viewer: Viewer | None = None
     refused_token: Unauthenticated | None = None
     idempotent_request: IdempotentRequest | None = None

@@ -5,7 +5,6 @@ from asyncio import CancelledError
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import timedelta
-from time import perf_counter
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -52,6 +51,9 @@ from app.graphql.requests import Contexts, Operation
 from app.graphql.responses import EncodedResult, encode, extended, response_of
 from app.graphql.schema import Schema, no_operation
 from app.graphql.sockets import Handshake, Socket, connection_class
+from app.monitoring import reports
+from app.monitoring.monitor import codes_of
+from app.monitoring.reports import Report
 from app.settings import Settings
 
 _HUNG_UP = "CLIENT_HUNG_UP"  # in the log alone
@@ -106,7 +108,7 @@ class GraphQLEndpoint:
         self._lane = lane
         self._has_page = settings.graphiql
         self._limit = settings.body_limit_kb * 1024
-        self._log = log.bind()  # for each line, the unbound one would assemble another
+        self._monitor = contexts.monitor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it on."""
@@ -151,13 +153,33 @@ class GraphQLEndpoint:
 
     async def _answer(self, request: _Request, operation: Operation, send: Send) -> bool:
         """Answer the operation in one of the lanes; False where it is a subscription, whose results are a stream."""
-        begun = perf_counter()
+        report = reports.begin(request.id, operation.name)
+        try:
+            with self._monitor.span(report):
+                answer = await self._answered(request, operation, report)
+        except Refusal as refusal:
+            report.status = refusal.status
+            self._monitor.tell(report)
+            raise
+        except RateLimited as refusal:
+            report.codes, report.status = (refusal.code,), 429
+            self._monitor.tell(report)
+            raise
+        if answer is None:
+            return False
+        await _send_json(send, answer, request.media_type, request.id)
+        self._monitor.tell(report)
+        return True
+
+    async def _answered(self, request: _Request, operation: Operation, report: Report) -> _Answer | None:
+        """Return the answer of one of the lanes, whatever goes wrong; None to a subscription."""
         explanation = self._contexts.explanation(request.headers)
+        quota: Quota | None = None
         try:
             quota = await self._take_points(request, operation)
-            answer = await self._compiled(request, operation, explanation)
+            answer = await self._compiled(request, operation, report, explanation)
             if answer is None:
-                answer = await self._executed(request, operation, explanation)
+                answer = await self._executed(request, operation, report, explanation)
         except (Refusal, RateLimited):
             raise
         except HungUp:
@@ -167,12 +189,9 @@ class GraphQLEndpoint:
             error = presentable(GraphQLError(str(cause), original_error=cause), request.id)
             answer = _answer_of(PreExecutionError(data=None, errors=[error]), request.media_type)
         if answer is None:
-            return False
-        if quota is not None:
-            answer = answer._replace(headers=[*answer.headers, *quota.headers()])
-        await _send_json(send, answer, request.media_type, request.id)
-        _tell(self._log, request.id, operation, answer.lane, perf_counter() - begun, answer.codes)
-        return True
+            return None
+        report.lane, report.codes, report.status = answer.lane, answer.codes, answer.status
+        return answer if quota is None else answer._replace(headers=[*answer.headers, *quota.headers()])
 
     async def _take_points(self, request: _Request, operation: Operation) -> Quota | None:
         """Take the cost of the operation from who asks, and return what they have left; RateLimited where that is not
@@ -185,7 +204,7 @@ class GraphQLEndpoint:
         return await contexts.rates.take(points, contexts.asking(request.headers), request.address)
 
     async def _compiled(
-        self, request: _Request, operation: Operation, explanation: Explanation | None
+        self, request: _Request, operation: Operation, report: Report, explanation: Explanation | None
     ) -> _Answer | None:
         """Return the answer to a query, None where the ordinary lane must answer."""
         documents = self._contexts.documents
@@ -194,6 +213,8 @@ class GraphQLEndpoint:
             return None
         try:
             viewer = self._contexts.viewer(request.headers)
+            report.act_for(viewer)
+            report.describe(parsed.definition, cost)
             with self._contexts.watch.over(request.receive):
                 body = await self._lane.execute(viewer, parsed, operation.variables, explanation)
         except Unauthenticated:
@@ -213,11 +234,12 @@ class GraphQLEndpoint:
         return _Answer(extended(body, cost=documents.told(cost), **explained), "compiled")
 
     async def _executed(
-        self, request: _Request, operation: Operation, explanation: Explanation | None
+        self, request: _Request, operation: Operation, report: Report, explanation: Explanation | None
     ) -> _Answer | None:
         """Return the answer of the ordinary lane, None to a subscription."""
         context = self._contexts.context(request.headers, request.id, request.address, explanation)
         context.receive = request.receive
+        report.act_for(context.token_viewer)
         self._contexts.make_idempotent(context, request.headers, operation)
         try:
             result = await self._schema.execute(
@@ -337,7 +359,7 @@ def _answer_of(result: ExecutionResult, media_type: str) -> _Answer:
     headers = [(b"idempotency-replayed", b"true")] if encoded.replayed else []
     if (retry_after := _retry_after(result)) is not None:
         headers.append((b"retry-after", str(retry_after).encode()))
-    return _Answer(encoded.body, "ordinary", _codes(result), _status(result, media_type), headers)
+    return _Answer(encoded.body, "ordinary", codes_of(result), _status(result, media_type), headers)
 
 
 def _answer_of_limit(refusal: RateLimited, media_type: str) -> _Answer:
@@ -412,19 +434,3 @@ def _with_headers(send: Send, request_id: str) -> Send:
         await send(message)
 
     return send_with_headers
-
-
-def _codes(result: ExecutionResult) -> Sequence[Any]:
-    return [(error.extensions or {}).get("code") for error in result.errors or ()]
-
-
-def _tell(log: Any, request_id: str, operation: Operation, lane: str, seconds: float, codes: Sequence[Any]) -> None:
-    """Tell the log of an operation that was answered; its values and its document stay untold."""
-    log.info(
-        "operation",
-        request_id=request_id,
-        name=operation.name,
-        lane=lane,
-        milliseconds=round(seconds * 1000, 2),
-        codes=codes,
-    )

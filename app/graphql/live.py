@@ -71,6 +71,11 @@ class Live:
     def __len__(self) -> int:
         return len(self.events)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether events are heard now."""
+        return self.events.is_heard
+
     @contextmanager
     def counted(self, viewer: Viewer | None) -> Iterator[None]:
         """Count a subscription of the viewer, who must not have too many."""

@@ -16,6 +16,7 @@ from app.graphql.explain import HEADER, Explanation
 from app.graphql.live import Live
 from app.graphql.rates import RateLimits
 from app.idempotency import service as idempotency
+from app.monitoring.monitor import Monitor
 from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
@@ -39,11 +40,13 @@ class Contexts:
         settings: Settings,
         documents: Documents,
         rates: RateLimits,
+        monitor: Monitor,
         lane: CompiledLane | None = None,
         live: Live | None = None,
     ) -> None:
         self.documents = documents
         self.rates = rates
+        self.monitor = monitor
         secret_key = settings.secret_key.get_secret_value()
         self._password_turns = Turns(settings.database_pool_size)
         self.watch = Watch(settings.operation_timeout_seconds)
@@ -96,6 +99,7 @@ class Contexts:
             self.documents,
             self.rates,
             address,
+            self.monitor,
             viewer,
             refusal,
             explanation=explanation,

@@ -53,6 +53,8 @@ from app.graphql.rereading import rereading
 from app.graphql.responses import EncodedResult, encode
 from app.graphql.scalars import SCALARS
 from app.idempotency.service import Replay
+from app.monitoring import reports
+from app.monitoring.reports import Report
 from app.orders.resolvers import OrderMutations, OrderQueries, OrderSubscriptions
 from app.orders.types import OrderItem
 from app.pagination import MAX_PAGE_SIZE
@@ -150,6 +152,8 @@ class Schema(strawberry.Schema):
         """Return the results of an operation, one after the other: of a subscription as long as it lasts."""
         (query,), context = args, kwargs["context_value"]
         variables, name = kwargs.get("variable_values"), kwargs.get("operation_name")
+        report = reports.begin(context.request_id, name)
+        report.act_for(context.token_viewer)
         document = context.documents.read(query)
         operation = document.operation(name)
         try:
@@ -157,20 +161,25 @@ class Schema(strawberry.Schema):
         except RateLimited as refusal:
             return _refusal(refusal)
         if operation is None or operation.definition.operation is not GraphQLOperationType.SUBSCRIPTION:
-            return _single_result(self.execute(query, **kwargs))
+            return context.monitor.told(_single_result(self._traced(report, query, kwargs)), report)
         again = rereading(document.ast, operation.definition, _read_by(operation.definition))
 
         async def execute() -> ExecutionResult:
             context.begin()
             if again is not None and context.is_following:
-                result = await again.read(context, variables, name)
+                with context.monitor.span(report):
+                    result = await again.read(context, variables, name)
                 if result is not None:
                     return result
                 context.begin()
-            return encode(await self.execute(query, **kwargs))
+            return encode(await self._traced(report, query, kwargs))
 
         operation = (query, name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS))
-        return live.results(context, operation, execute)
+        return context.monitor.told(live.results(context, operation, execute), report)
+
+    async def _traced(self, report: Report, query: str | None, kwargs: Any) -> ExecutionResult:
+        with kwargs["context_value"].monitor.span(report):
+            return await self.execute(query, **kwargs)
 
     async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
         """Execute an operation. A mutation is committed before this returns; where it has no data, or something
@@ -283,6 +292,7 @@ def _refused(
     if operation is None:
         raise CannotGetOperationTypeError(name)
     context.cost = operation.cost(variables)
+    reports.describe(operation.definition, context.cost)
     refusal = documents.refusal(context.cost)
     if refusal is None:
         return None

@@ -114,7 +114,7 @@ def served_by(application: ASGIApp, monkeypatch: pytest.MonkeyPatch, **environme
     options: dict[str, Any] = {}
     monkeypatch.setattr(processes, "serve", lambda _: None)
     monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
-    monkeypatch.setattr(command_line, "_database", lambda settings: nullcontext(settings.database_url))
+    monkeypatch.setattr(command_line, "_database", lambda settings, _: nullcontext(settings.database_url))
     monkeypatch.setattr(processes, "collect_seldom", lambda: None)
     monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere/orders")
     with monkeypatch.context() as patch:

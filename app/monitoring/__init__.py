@@ -1,0 +1,1 @@
+"""What operators are told: of every operation, and of the process."""

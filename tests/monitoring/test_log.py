@@ -1,0 +1,266 @@
+"""The line that the log has for each operation, and how it looks."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from app.database import open_database
+from app.logs import configure_logging
+from app.monitoring import reports
+from app.settings import Environment, Settings
+from tests.api import Api
+from tests.market import PASSWORD, Market, gid
+from tests.monitoring.conftest import Serve
+from tests.orders.operations import PLACE, item
+
+COMPILED = "query Compiled { products { totalCount nodes { name } } }"
+ORDINARY = "query Ordinary { stores { nodes { name owner { fullName } } } __schema { queryType { name } } }"
+LOG_IN = """
+mutation LogIn ($email: String!, $password: String!) {
+  logIn(input: { email: $email, password: $password }) { ... on Session { accessToken } }
+}
+"""
+HOSTILE = 'Evil\n{"event": "operation", "name": "Forged"}\x1b[2J' + "x" * 5_000
+
+
+async def line(api: Api, *arguments: Any, **options: Any) -> Any:
+    """Return the line of the operation that is sent."""
+    with capture_logs() as entries:
+        response = await api.send(*arguments, **options)
+    (entry,) = (entry for entry in entries if entry["event"] == "operation")
+    assert entry["request_id"] == response.headers["X-Request-ID"]
+    return entry
+
+
+async def test_a_line_tells_who_sent_what_and_what_it_took(serve: Serve, committed_market: Market) -> None:
+    user = await committed_market.user()
+    await committed_market.product()
+    async with serve() as api:
+        compiled = await line(api, COMPILED, user=user)
+        ordinary = await line(api, ORDINARY)
+
+    kinds = [(entry["name"], entry["type"], entry["lane"]) for entry in (compiled, ordinary)]
+    assert kinds == [("Compiled", "query", "compiled"), ("Ordinary", "query", "ordinary")]
+    assert (compiled["viewer"], ordinary["viewer"]) == (user.id, None)
+    assert (compiled["statements"], ordinary["statements"]) == (1, 2)
+    assert (compiled["status"], compiled["codes"], compiled["cost"], ordinary["cost"]) == (200, (), 30, 140)
+    assert compiled["milliseconds"] > 0
+
+
+async def test_the_statements_of_a_mutation_are_counted_whichever_way_they_are_sent(
+    serve: Serve, committed_market: Market
+) -> None:
+    user, product = await committed_market.user(), await committed_market.product(stock=5)
+    async with serve() as api:
+        entry = await line(api, PLACE, {"items": [item(product)]}, user=user)
+
+    assert (entry["type"], entry["viewer"]) == ("mutation", user.id)
+    assert entry["statements"] >= 4
+
+
+@pytest.mark.parametrize(
+    ("document", "name", "type_"),
+    [
+        ("{ products { totalCount } }", "", "query"),
+        ("query Unknown { nothing }", "", ""),
+        ("query {", "", ""),
+    ],
+)
+async def test_what_has_no_name_or_is_not_valid_is_told_all_the_same(
+    serve: Serve, document: str, name: str, type_: str
+) -> None:
+    async with serve() as api:
+        entry = await line(api, document)
+
+    assert (entry["name"], entry["type"]) == (name, type_)
+
+
+async def test_a_get_is_told(serve: Serve) -> None:
+    async with serve() as api:
+        with capture_logs() as entries:
+            await api.client.get("/graphql", params={"query": ORDINARY})
+
+    assert [(entry["name"], entry["status"]) for entry in entries] == [("Ordinary", 200)]
+
+
+async def test_what_is_refused_is_told_with_its_status(serve: Serve) -> None:
+    another = {"query": COMPILED, "operationName": "Another"}
+    mutation = {"query": LOG_IN, "variables": '{"email": "a@example.com", "password": "b"}'}
+    async with serve() as api:
+        with capture_logs() as entries:
+            await api.client.post("/graphql", json=another, headers={"Accept": "application/graphql-response+json"})
+            await api.client.get("/graphql", params=mutation)
+
+    assert [(entry["name"], entry["status"]) for entry in entries] == [("Another", 400), ("LogIn", 405)]
+
+
+async def test_a_slow_operation_is_a_warning_with_its_statements_and_without_values(
+    serve: Serve, committed_market: Market
+) -> None:
+    user = await committed_market.user()
+    async with serve(slow_operation_milliseconds=0.001) as api:
+        logged_in = await line(api, LOG_IN, {"email": user.email, "password": PASSWORD})
+        compiled = await line(api, COMPILED)
+
+    assert (logged_in["log_level"], compiled["log_level"]) == ("warning", "warning")
+    assert any("INSERT INTO refresh_tokens" in statement["sql"] for statement in logged_in["sql"])
+    (read,) = compiled["sql"]
+    assert read["milliseconds"] > 0
+    assert "\x7f" not in read["sql"]
+    assert PASSWORD not in str(logged_in)
+    assert user.email not in str(logged_in)
+
+
+async def test_an_operation_that_is_not_slow_shows_no_statement(serve: Serve) -> None:
+    async with serve(slow_operation_milliseconds=600_000) as api:
+        entry = await line(api, COMPILED)
+
+    assert entry["log_level"] == "info"
+    assert "sql" not in entry
+
+
+async def test_a_statement_that_fails_is_told(
+    serve: Serve, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    user = await committed_market.user()
+    rename = text("ALTER TABLE refresh_tokens RENAME TO renamed")
+    async with committed_engine.begin() as connection:
+        await connection.execute(rename)
+    try:
+        async with serve(slow_operation_milliseconds=0.001) as api:
+            entry = await line(api, LOG_IN, {"email": user.email, "password": PASSWORD})
+    finally:
+        async with committed_engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE renamed RENAME TO refresh_tokens"))
+
+    assert list(entry["codes"]) == ["INTERNAL_SERVER_ERROR"]
+    assert "FROM refresh_tokens" in entry["sql"][-1]["sql"]
+
+
+Write = Callable[..., StringIO]
+
+
+@pytest.fixture
+def write(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Return what has the process write its log, as these settings say, where it can be read."""
+
+    def write(**changes: Any) -> StringIO:
+        written = StringIO()
+        monkeypatch.setattr("sys.stderr", written)
+        configure_logging(settings.model_copy(update=changes))
+        return written
+
+    yield write
+    monkeypatch.undo()
+    configure_logging(settings)
+
+
+@pytest.mark.parametrize("changes", [{"log_format": "json"}, {"log_format": "text"}])
+@pytest.mark.parametrize("document", ["{ products { totalCount } }", f"query {'x' * 5_000} {{ __typename }}"])
+async def test_a_hostile_name_is_one_short_line(
+    serve: Serve, write: Write, changes: dict[str, str], document: str
+) -> None:
+    written = write()
+    async with serve(**changes) as api:
+        refused = await api.client.post("/graphql", json={"query": document, "operationName": HOSTILE})
+        assert "errors" in refused.json()
+        await api.client.post("/graphql", json={"query": document})
+
+    lines = written.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all(len(line) < 600 for line in lines)
+    assert "\x1b[2J" not in written.getvalue()
+    assert '"name": "Forged"' not in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("environment", "log_format", "is_json"),
+    [
+        (Environment.DEVELOPMENT, "auto", False),
+        (Environment.PRODUCTION, "auto", True),
+        (Environment.PRODUCTION, "text", False),
+        (Environment.QA, "json", True),
+    ],
+)
+async def test_the_format_is_that_of_the_environment_or_as_set(
+    serve: Serve,
+    committed_market: Market,
+    write: Write,
+    environment: Environment,
+    log_format: str,
+    is_json: bool,
+) -> None:
+    user = await committed_market.user()
+    written = write()
+    async with serve(app_env=environment, log_format=log_format) as api:
+        await api.send(COMPILED, user=user)
+
+    (line,) = written.getvalue().splitlines()
+    assert line.startswith("{") is is_json
+    assert str(user.id) in line
+    assert "UUID" not in line
+    if is_json:
+        assert json.loads(line)["viewer"] == str(user.id)
+        assert json.loads(line)["timestamp"].endswith("Z")
+
+
+def test_what_libraries_log_looks_the_same_and_names_the_request(write: Write) -> None:
+    written = write(log_format="json")
+    reports.begin("0123456789abcdef")
+    try:
+        raise ValueError("unforeseen")
+    except ValueError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    logging.getLogger("uvicorn.error").info("of no interest")
+
+    (line,) = map(json.loads, written.getvalue().splitlines())
+    assert (line["event"], line["level"]) == ("Exception in ASGI application", "error")
+    assert line["request_id"] == "0123456789abcdef"
+    assert "ValueError: unforeseen" in line["exception"]
+
+
+async def test_a_value_that_the_driver_refuses_is_not_quoted(
+    write: Write, settings: Settings, database_url: str
+) -> None:
+    written = write(log_format="json")
+    database = open_database(database_url, settings)
+    try:
+        async with database.engine.connect() as connection:
+            await connection.execute(text("SELECT CAST(:number AS integer)"), {"number": PASSWORD})
+    except DBAPIError as failure:
+        structlog.get_logger().error("refused", exc_info=failure)
+    await database.close()
+
+    (line,) = map(json.loads, written.getvalue().splitlines())
+    assert "invalid input for query argument $1" in line["exception"]
+    assert PASSWORD not in line["exception"]
+
+
+def test_text_that_is_not_unicode_is_written(write: Write, settings: Settings) -> None:
+    written = write(log_format="json")
+    logging.getLogger("a.library").warning("half a character: \ud800")
+
+    assert json.loads(written.getvalue())["event"] == "half a character: \ud800"
+
+
+async def test_a_failure_of_a_read_that_nobody_foresaw_names_the_request(
+    serve: Serve, write: Write, monkeypatch: pytest.MonkeyPatch, committed_market: Market
+) -> None:
+    store = await committed_market.store()
+    written = write()
+    async with serve(log_format="json") as api:
+        monkeypatch.setattr("app.graphql.compiled.plans.Plan.rendered", lambda *_: 1 / 0)
+        response = await api.send("query ($id: ID!) { store(id: $id) { name } }", {"id": gid(store)})
+
+    failed, told = map(json.loads, written.getvalue().splitlines())
+    assert "ZeroDivisionError" in failed["exception"]
+    assert failed["request_id"] == told["request_id"] == response.headers["X-Request-ID"]

@@ -1,0 +1,215 @@
+"""What Prometheus is told of operations and of the process, and who may ask."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.monitoring import metrics as module
+from app.monitoring import reports
+from app.monitoring.metrics import NAMES_KEPT, OTHER, Metrics
+from app.settings import Environment
+from tests.api import Api
+from tests.databases import committing
+from tests.live.clients import PATIENCE
+from tests.market import Market
+from tests.monitoring.conftest import Serve
+
+TOKEN = "a-token-of-the-one-who-asks"
+COMPILED = "query Compiled { products { totalCount } }"
+ORDINARY = "query Ordinary { products { totalCount } stores { totalCount } __schema { queryType { name } } }"
+
+Figures = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def read(text: str) -> Figures:
+    """Return the figures by their names and labels."""
+    families = text_string_to_metric_families(text)
+    samples = (sample for family in families for sample in family.samples)
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
+
+
+async def shown(metrics: Metrics) -> Figures:
+    return read((await metrics.shown()).decode())
+
+
+async def figures(api: Api) -> Figures:
+    response = await api.client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    return read(response.text)
+
+
+def figure(figures: Figures, sample: str, /, **labels: str) -> float:
+    return figures[sample, frozenset(labels.items())]
+
+
+def names_in(figures: Figures) -> set[str]:
+    return {dict(labels)["name"] for name, labels in figures if name == "orders_api_operations_total"}
+
+
+async def test_operations_are_counted_by_what_they_are_and_how_they_ended(serve: Serve) -> None:
+    async with serve() as api:
+        for document in (COMPILED, COMPILED, ORDINARY, "query Mine { orders { totalCount } }", "{ nothing }"):
+            await api.send(document)
+        found = await figures(api)
+
+    counted = {
+        tuple(dict(labels)[label] for label in ("name", "type", "lane", "code")): value
+        for (name, labels), value in found.items()
+        if name == "orders_api_operations_total"
+    }
+    assert counted == {
+        ("Compiled", "query", "compiled", ""): 2,
+        ("Ordinary", "query", "ordinary", ""): 1,
+        ("Mine", "query", "ordinary", "UNAUTHENTICATED"): 1,
+        ("", "", "ordinary", "GRAPHQL_VALIDATION_FAILED"): 1,
+    }
+    compiled = {"name": "Compiled", "type": "query", "lane": "compiled"}
+    ordinary = {"name": "Ordinary", "type": "query", "lane": "ordinary"}
+    assert figure(found, "orders_api_statements_total", **compiled) == 2
+    assert figure(found, "orders_api_statements_total", **ordinary) == 2
+    assert figure(found, "orders_api_operation_seconds_count", **compiled) == 2
+    assert figure(found, "orders_api_operation_seconds_sum", **compiled) > 0
+
+
+async def test_clients_cannot_make_up_any_number_of_names(serve: Serve) -> None:
+    async with serve() as api:
+        for number in range(NAMES_KEPT + 20):
+            await api.send(f"query Name{number} {{ __typename }}")
+        await api.send("query Name3 { __typename }")
+        found = await figures(api)
+
+    names = names_in(found)
+    assert len(names) == NAMES_KEPT - 1  # nobody was without a name
+    assert OTHER in names
+    kind = {"type": "query", "lane": "compiled", "code": ""}
+    assert figure(found, "orders_api_operations_total", name="Name3", **kind) == 2
+    assert figure(found, "orders_api_operations_total", name=OTHER, **kind) == 20 + 2
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"query": "query Made { nothing }", "operationName": "Made"},
+        {"query": "query Made {", "operationName": "Made"},
+        {"query": f"query {'Made' * 30} {{ __typename }}"},
+    ],
+)
+async def test_a_name_that_is_too_long_or_of_no_valid_operation_is_not_taken(
+    serve: Serve, request_: Mapping[str, Any]
+) -> None:
+    async with serve() as api:
+        await api.client.post("/graphql", json=request_)
+        assert names_in(await figures(api)) == {OTHER}
+
+
+async def test_the_process_its_pool_and_its_event_loop_are_told_of(serve: Serve, committed_engine: AsyncEngine) -> None:
+    async with serve() as api, committed_engine.connect(), committed_engine.connect():
+        found = await figures(api)
+
+    assert figure(found, "orders_api_pool_size") == 20
+    assert figure(found, "orders_api_pool_checked_out") == 2
+    assert figure(found, "orders_api_pool_waiting") == 0
+    assert figure(found, "orders_api_subscribers") == 0
+    assert figure(found, "orders_api_events_heard") == 0
+    assert figure(found, "orders_api_event_loop_lag_seconds_count") == 0
+    assert figure(found, "process_resident_memory_bytes") > 0
+    assert figure(found, "python_gc_collections_total", generation="2") >= 0
+
+
+@pytest.mark.parametrize("document", [COMPILED, ORDINARY])
+async def test_operations_that_wait_for_a_connection_are_told_of(
+    serve: Serve, committed_engine: AsyncEngine, document: str
+) -> None:
+    async with serve() as api, AsyncExitStack() as taken:
+        for _ in range(20):
+            await taken.enter_async_context(committed_engine.connect())
+        sent = asyncio.create_task(api.send(document))
+        async with asyncio.timeout(PATIENCE):
+            while figure(await figures(api), "orders_api_pool_waiting") != 1:
+                pass
+        await taken.aclose()
+        assert (await sent).status_code == 200
+        assert figure(await figures(api), "orders_api_pool_waiting") == 0
+
+
+class Listeners:
+    """Three who hear events."""
+
+    is_heard = True
+
+    def __len__(self) -> int:
+        return 3
+
+
+@pytest.fixture
+def metrics(committed_engine: AsyncEngine) -> Metrics:
+    return Metrics(committing(committed_engine), Listeners())
+
+
+async def test_the_event_loop_is_looked_at_again_and_again(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BEAT_SECONDS", 0.001)
+    async with metrics.beating(), asyncio.timeout(PATIENCE):
+        found = await shown(metrics)
+        while figure(found, "orders_api_event_loop_lag_seconds_count") < 3:
+            found = await shown(metrics)
+
+    assert figure(found, "orders_api_subscribers") == 3
+    assert figure(found, "orders_api_events_heard") == 1
+
+
+async def test_what_was_not_foreseen_counts_before_other_errors(metrics: Metrics) -> None:
+    report = reports.begin("id")
+    report.codes = ("BAD_USER_INPUT", "INTERNAL_SERVER_ERROR")
+    metrics.count(report, 0.1)
+
+    kind = {"name": "", "type": "", "lane": "ordinary"}
+    assert figure(await shown(metrics), "orders_api_operations_total", **kind, code="INTERNAL_SERVER_ERROR") == 1
+
+
+async def test_costs_are_told_where_they_are_known(metrics: Metrics) -> None:
+    report = reports.begin("id")
+    metrics.count(report, 0.1)
+    report.cost = 25
+    metrics.count(report, 0.1)
+    found = await shown(metrics)
+
+    kind = {"name": "", "type": "", "lane": "ordinary"}
+    assert figure(found, "orders_api_operation_cost_count", **kind) == 1
+    assert figure(found, "orders_api_operation_cost_sum", **kind) == 25
+
+
+async def test_how_long_a_subscription_was_wanted_is_no_latency(metrics: Metrics) -> None:
+    report = reports.begin("id")
+    report.type = reports.SUBSCRIPTION
+    metrics.count(report, 3600)
+    found = await shown(metrics)
+
+    kind = {"name": "", "type": "subscription", "lane": "ordinary"}
+    assert figure(found, "orders_api_operations_total", **kind, code="") == 1
+    assert figure(found, "orders_api_operation_seconds_count", **kind) == 0
+
+
+@pytest.mark.parametrize("environment", [Environment.DEVELOPMENT, Environment.PRODUCTION])
+async def test_who_has_the_token_may_ask_and_nobody_else(serve: Serve, environment: Environment) -> None:
+    async with serve(app_env=environment, metrics_token=SecretStr(TOKEN)) as api:
+        for wrong in ("", "Bearer another", TOKEN, f"Basic {TOKEN}", "Bearer é"):
+            response = await api.client.get("/metrics", headers={b"Authorization": wrong.encode()})
+            assert (response.status_code, response.content) == (401, b"")
+            assert response.headers["www-authenticate"] == "Bearer"
+        response = await api.client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize("environment", [Environment.QA, Environment.PRODUCTION])
+async def test_without_a_token_only_development_has_metrics(
+    serve: Serve, committed_market: Market, environment: Environment
+) -> None:
+    async with serve(app_env=environment) as api:
+        await api.send(COMPILED)
+        assert (await api.client.get("/metrics")).status_code == 404

