@@ -29,7 +29,9 @@ from app.settings import Trust
 
 _RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)
 _DOCUMENTS_KEPT = 500
-_CHARACTERS_KEPT = 1_000_000
+_CHARACTERS_KEPT = 2_000_000
+_WEIGHT_OF_TOKEN = 10  # in characters: what is parsed of a token takes much more memory than its text
+_TOO_MANY_DIGITS = "integer string conversion"
 
 
 class ParsedOperation:
@@ -41,12 +43,12 @@ class ParsedOperation:
         schema: GraphQLSchema,
         definition: OperationDefinitionNode,
         fragments: Mapping[str, FragmentDefinitionNode],
-        length: int,
+        weight: int,
     ) -> None:
         self.definition = definition
         self.fragments = fragments
-        self.length = length
-        """The characters of its document."""
+        self.weight = weight
+        """What its document weighs."""
         self.is_query = definition.operation is OperationType.QUERY
         self._cost = Cost(schema, definition, fragments)
 
@@ -62,6 +64,8 @@ class Document:
     ast: DocumentNode | None = None
     errors: Sequence[GraphQLError] = ()
     operations: Mapping[str | None, ParsedOperation] = field(default_factory=dict)
+    weight: int = 0
+    """What it takes of the memory, as so many characters; of what is wrong only the errors are kept."""
 
     def operation(self, name: str | None) -> ParsedOperation | None:
         """Return the operation of this name, without one the only operation; None where it is not there."""
@@ -104,7 +108,7 @@ class Documents:
     def read_own(self, text: str) -> Document:
         """Return a document that was made here, and needs nobody's trust."""
         document = self._documents.get(text, lambda: self._read(text))
-        self._documents.weigh(text, len(text))
+        self._documents.weigh(text, document.weight)
         return document
 
     def told(self, cost: int) -> dict[str, int]:
@@ -119,17 +123,18 @@ class Documents:
         try:
             ast = parse(text, max_lexical_tokens=self.limits.tokens, max_comments=self.limits.tokens)
         except GraphQLSyntaxError as error:
-            return Document(errors=[self._unparsed(error)])
+            return Document(errors=[_kept(self._unparsed(error))], weight=len(text))
         errors = [*exceeded(ast, self.limits)] or self._invalid(ast)
         if errors:
-            return Document(ast, errors)
+            return Document(errors=[_kept(error) for error in errors], weight=len(text))
         fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
+        weight = len(text) + _WEIGHT_OF_TOKEN * _number_of_tokens(ast)
         operations = {
-            node.name.value if node.name else None: ParsedOperation(self._schema, node, fragments, len(text))
+            node.name.value if node.name else None: ParsedOperation(self._schema, node, fragments, weight)
             for node in ast.definitions
             if isinstance(node, OperationDefinitionNode)
         }
-        return Document(ast, operations=operations)
+        return Document(ast, operations=operations, weight=weight)
 
     def _unparsed(self, error: GraphQLSyntaxError) -> GraphQLError:
         if "contains more than" in error.message:
@@ -145,3 +150,20 @@ class Documents:
         for error in errors:
             error.extensions = {"code": "GRAPHQL_VALIDATION_FAILED", **(error.extensions or {})}
         return errors[: self.limits.errors]
+
+
+def _kept(error: GraphQLError) -> GraphQLError:
+    """Return the error as it is told, without the document that it points to, or the stack that it was raised from."""
+    message = error.message
+    if _TOO_MANY_DIGITS in message:  # which is what Python says of it
+        message = "Int cannot represent a number of so many digits."
+    kept = GraphQLError(message, extensions=error.extensions)
+    kept.locations = error.locations
+    return kept
+
+
+def _number_of_tokens(ast: DocumentNode) -> int:
+    token, number = ast.loc.start_token if ast.loc else None, 0
+    while token is not None:
+        token, number = token.next, number + 1
+    return number

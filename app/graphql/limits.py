@@ -20,6 +20,7 @@ from graphql import (
 from app.settings import Settings
 
 _INTROSPECTION = {"__schema", "__type"}
+_NESTING = 100  # selections within each other, be they of fields or fragments: Python's stack bears twice as many
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class Limits:
 def exceeded(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
     """Yield an error for each limit that the document exceeds, with its code and what `requested` would need."""
     size = _Size(document)
+    if size.nesting > _NESTING:
+        message = f"The document has more than {_NESTING} selections within each other, fragments among them."
+        yield limit_exceeded("DEPTH", message, size.nesting, _NESTING)
+        return
     counted = (
         ("DEPTH", "levels of fields", size.depth, limits.depth),
         ("ROOT_FIELD", "root fields", size.root_fields, limits.root_fields),
@@ -79,12 +84,33 @@ class _Size:
             node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
         }
         self._depths: dict[str, int] = {}
+        self._levels: dict[str, int] = {}
         operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-        for definition in (*operations, *self._fragments.values()):
+        definitions = (*operations, *self._fragments.values())
+        self.nesting = max((self._nesting(node.selection_set, 1, ()) for node in definitions), default=0)
+        if self.nesting > _NESTING:
+            return
+        for definition in definitions:
             self.directives += len(definition.directives or ())
             self._count(definition.selection_set)
         self.depth = max((self._depth(node.selection_set) for node in operations), default=0)
         self.root_fields = max((self._root_fields(node.selection_set, set()) for node in operations), default=0)
+
+    def _nesting(self, selected: SelectionSetNode, level: int, spread: tuple[str, ...]) -> int:
+        """Return how many selections are within each other, at most one more than may be. A fragment is looked at again
+        only where it is deeper than before; that it spreads itself is told later."""
+        deepest = level
+        for node in selected.selections:
+            below, within = _below(node), spread
+            if isinstance(node, FragmentSpreadNode):
+                name = node.name.value
+                if name not in self._fragments or name in spread or self._levels.get(name, 0) > level:
+                    continue
+                self._levels[name] = level + 1
+                below, within = self._fragments[name].selection_set, (*spread, name)
+            if below is not None and deepest <= _NESTING:
+                deepest = max(deepest, self._nesting(below, level + 1, within))
+        return deepest
 
     def _count(self, selected: SelectionSetNode) -> None:
         keys = Counter(_key(node) for node in selected.selections)

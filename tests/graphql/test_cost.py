@@ -141,4 +141,4 @@ def test_what_fragments_multiply_is_counted() -> None:
 
 
 def test_fragments_within_fragments_are_not_counted_forever() -> None:
-    assert cost_of(doubling(30)) == MOST
+    assert cost_of(doubling(20)) == MOST

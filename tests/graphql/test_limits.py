@@ -130,6 +130,10 @@ async def test_as_many_errors_are_told_as_may_be(limited: Limited) -> None:
         "{ ...A } fragment A on Query { ...A }",
         "{ ...A } fragment A on Query { viewer { ...B } } fragment B on User { stores { nodes { owner { ...B } } } }",
         "{ __schema { types " + "{ fields { type " * 40 + "{ name" + " } }" * 40 + " } } }",
+        "{ ...F0 } "
+        + " ".join(f"fragment F{number} on Query {{ ...F{number + 1} }}" for number in range(230))
+        + " fragment F230 on Query { __typename }",
+        "{ ..." * 150 + "{ __typename }" + " }" * 150,
     ],
 )
 async def test_what_would_take_long_to_validate_or_to_run_is_refused(limited: Limited, query: str) -> None:

@@ -27,9 +27,9 @@ from app.security.viewer import Viewer
 from app.unit_of_work import UnitOfWork
 
 _OPERATIONS_KEPT = 500
-# Characters of the statements that are kept; one of a document, parsed, takes the memory of twenty.
+# Characters of the statements that are kept; what a document weighs takes the memory of ten.
 _STATEMENTS_KEPT = 20_000_000
-_WEIGHT_OF_QUERY = 20
+_WEIGHT_OF_QUERY = 10
 
 
 class _Payload(NamedTuple):
@@ -109,7 +109,7 @@ class CompiledLane:
         if not isinstance(values, VariableValues):
             raise Declined("the variables are not valid")
         found = plans.find(values, viewer)
-        self._queries.weigh(operation, _WEIGHT_OF_QUERY * operation.length + plans.weight)
+        self._queries.weigh(operation, _WEIGHT_OF_QUERY * operation.weight + plans.weight)
         return found
 
     def _query(self, operation: ParsedOperation) -> Plans:
