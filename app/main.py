@@ -92,6 +92,7 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # the redirection fails where the query is not UTF-8
         routes=[
             Route("/", lambda _: RedirectResponse(GRAPHQL_PATH)),
             Route("/livez", lambda _: PlainTextResponse("alive")),

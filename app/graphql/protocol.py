@@ -22,6 +22,7 @@ PAGE = "text/html"
 
 _QUALITY = re.compile(r"0(\.\d*)?|1(\.0*)?")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_LENGTH_DIGITS = 20  # more than any length has; Python does not read a number of thousands
 _LONGEST_KEPT = 500  # bytes of an Accept header; browsers send 150
 _URL_IS_TOO_LONG, _BODY_IS_TOO_LARGE = 414, 413
 
@@ -157,7 +158,7 @@ def _is_utf8(parameters: Mapping[str, str]) -> bool:
 
 async def _read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """Return the body of a request, of which no more is read than it may have."""
-    announced = headers.get(b"content-length", b"")
+    announced = headers.get(b"content-length", b"")[:_LENGTH_DIGITS]
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(_BODY_IS_TOO_LARGE, "body", limit)
     chunks, size, more = [], 0, True

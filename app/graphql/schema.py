@@ -174,8 +174,12 @@ class Schema(strawberry.Schema):
                 context.begin()
             return encode(await self._traced(report, query, kwargs))
 
-        operation = (query, name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS))
-        return context.monitor.told(live.results(context, operation, execute), report)
+        try:
+            key = (query, name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS))
+        except orjson.JSONEncodeError:
+            refused = _refusal(BadUserInput("variables", "are nested too deeply"))
+            return context.monitor.told(refused, report)
+        return context.monitor.told(live.results(context, key, execute), report)
 
     async def _traced(self, report: Report, query: str | None, kwargs: Any) -> ExecutionResult:
         with kwargs["context_value"].monitor.span(report):

@@ -46,7 +46,8 @@ class Handshake:
         """Return what one operation works with. Browsers cannot send headers, so the token may come later."""
         given = {name.lower(): value for name, value in (self.connection_params or {}).items()}
         token = given.get("authorization")
-        own = {"authorization": token} if isinstance(token, str) else {}
+        # A header holds Latin-1 only; a token that does not is no good, and refused where a login is needed.
+        own = {"authorization": token.encode("latin-1", "replace").decode("latin-1")} if isinstance(token, str) else {}
         return self._contexts(Headers({**self.headers, **own}), uuid4().hex, self.address)
 
 

@@ -11,42 +11,19 @@ from hypothesis import strategies as st
 
 from tests.graphql.compiled.lanes import Lanes
 from tests.graphql.compiled.operations import Generator, Operation, Samples
+from tests.graphql.compiled.samples import samples_of
 from tests.graphql.compiled.world import Population
 
 MORE = "GENERATED_OPERATIONS" in os.environ  # so many, others each time, and the smallest that fails is looked for
 EXAMPLES = int(os.environ.get("GENERATED_OPERATIONS", "1000")) // 2
 COUNTED = 150
 VIEWERS = ["superuser", "customer", "owner", "other owner", "anonymous", "deleted user", "idle"]
-LISTS = {
-    "stores": ("Store", ["ID-asc", "NAME-asc", "NAME-desc", "CREATED_AT-asc", "CREATED_AT-desc"]),
-    "products": ("Product", ["ID-asc", "NAME-asc", "NAME-desc", "PRICE-asc", "PRICE-desc", "CREATED_AT-asc"]),
-    "orders": ("Order", ["DATE-desc", "DATE-asc"]),
-    "users": ("User", ["ID-asc"]),
-    "auditEntries": ("AuditEntry", ["ID-desc"]),
-}
 
 
 @pytest.fixture
 async def samples(lanes: Lanes, population: Population) -> Samples:
     """Ids of the world, and cursors as the ordinary lane gives them out."""
-    found = {}
-    for field, (type_, labels) in LISTS.items():
-        for label in labels:
-            order, _, direction = label.partition("-")
-            order_by = "" if order == "ID" else f", orderBy: {{field: {order}, direction: {direction.upper()}}}"
-            found[type_, label] = await _cursors(lanes, population, f"{field}(first: 100{order_by})")
-    for field, type_ in (("stores", "Store"), ("products", "Product")):
-        found[type_, "RELEVANCE-desc"] = await _cursors(lanes, population, f'{field}(filter: {{search: "a"}})')
-    return Samples(population.ids, found)
-
-
-async def _cursors(lanes: Lanes, population: Population, field: str) -> list[str]:
-    data = await lanes.ordinary.data(
-        f"{{ found: {field} {{ edges {{ cursor }} }} }}", user=population.viewers["superuser"]
-    )
-    cursors = [edge["cursor"] for edge in data["found"]["edges"]]
-    assert cursors
-    return [*cursors[:: max(1, len(cursors) // 4)], cursors[-1]]
+    return await samples_of(lanes.ordinary, population)
 
 
 @st.composite
