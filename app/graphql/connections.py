@@ -125,6 +125,8 @@ def _once(read: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[
         nonlocal result
         if result is None:
             result = ensure_future(read())
+            # which may fail when nobody waits for it any more: a client that goes ends the operation in the middle
+            result.add_done_callback(lambda read: read.cancelled() or read.exception())
         return shield(result)
 
     return reader

@@ -1,5 +1,7 @@
 """Every connection of the schema keeps the same rules: which page is shown, and which arguments are refused."""
 
+import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.graphql.connections import _once
 from app.models import User
 from app.settings import Settings
 from tests.api import Api
@@ -193,3 +196,23 @@ async def test_a_cursor_of_the_other_direction_is_refused(marketplace: Marketpla
     error = await marketplace.api.error(ascending, {"after": cursors[0]}, user=marketplace.superuser)
 
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "after"}
+
+
+async def test_a_page_that_fails_when_nobody_waits_for_it_is_no_error_of_ours() -> None:
+    unheard, loop, over = list[object](), asyncio.get_running_loop(), asyncio.Event()
+    loop.set_exception_handler(lambda _, context: unheard.append(context))
+
+    async def read() -> None:
+        await over.wait()
+        raise RuntimeError("the operation is over")
+
+    waiting = asyncio.ensure_future(_once(read)())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    over.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gc.collect()
+    loop.set_exception_handler(None)
+
+    assert unheard == []
