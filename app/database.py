@@ -24,7 +24,7 @@ from asyncpg import (
     TooManyConnectionsError,
 )
 from asyncpg import Connection as DriverConnection
-from sqlalchemy import URL, PoolProxiedConnection, event, make_url
+from sqlalchemy import URL, Connection, PoolProxiedConnection, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -79,7 +79,16 @@ class Database:
     async def connect(self) -> AsyncConnection:
         """Return a connection on which every statement stands for itself. Overloaded where too many want one,
         DatabaseUnavailable where there is none to be had."""
-        return await self._taken(self.engine.connect)
+        pooled = await self._pooled()
+        return AsyncConnection(self.engine, Connection(self.engine.sync_engine, connection=pooled))
+
+    async def give_back(self, connection: AsyncConnection) -> None:
+        """Give a connection back, without the greenlet that it only needs where something is left to be sent."""
+        assert connection.sync_connection is not None, "it is connected"
+        try:
+            connection.sync_connection.close()
+        except MissingGreenlet:
+            await connection.close()
 
     def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:
         """Return a session within the transaction that the connection is in."""

@@ -204,7 +204,7 @@ class UnitOfWork:
                 try:
                     await self._end_observation()
                 finally:
-                    await connection.close()
+                    await self._database.give_back(connection)
 
     async def close(self) -> None:
         """Give the connection back; what was not committed is undone."""
@@ -304,5 +304,6 @@ class UnitOfWork:
         """Return the driver's connection under SQLAlchemy's."""
         connection = await self._connected()
         if self._driver is None:
-            self._driver = driver_of(await connection.get_raw_connection())
+            assert connection.sync_connection is not None, "it is connected"
+            self._driver = driver_of(connection.sync_connection.connection)
         return self._driver

@@ -33,6 +33,9 @@ class SingleConnection(Database):
     async def connect(self) -> AsyncConnection:
         return cast(AsyncConnection, _KeptOpen(self._connection))
 
+    async def give_back(self, connection: AsyncConnection) -> None:
+        pass
+
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         return await driver_of(await self._connection.get_raw_connection()).fetchrow(sql, *parameters)
 
