@@ -115,27 +115,21 @@ class _Meter:
         field = parent.fields[name]
         definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
         type_, sets = get_named_type(field.type), [node.selection_set for node in nodes if node.selection_set]
-        extra = int(definition.metadata.get(_KEY, 0))
+        is_mutation = parent is self._schema.mutation_type
+        extra = _OF_MUTATION if is_mutation else int(definition.metadata.get(_KEY, 0))
         if not sets:
             return extra
         if isinstance(meaning_of(definition), Pages):
             size = self._page_size(nodes[0])
             return extra + max(1, size) + self.selection(type_, sets, size)
-        own, each = self._objects(parent, field, definition, nodes[0], page)
+        own, each = (0, 1) if is_mutation else self._objects(field, definition, nodes[0], page)
         return extra + own + each * self.selection(type_, sets)
 
     def _objects(
-        self,
-        parent: GraphQLObjectType,
-        field: GraphQLField,
-        definition: StrawberryField,
-        node: FieldNode,
-        page: int | None,
+        self, field: GraphQLField, definition: StrawberryField, node: FieldNode, page: int | None
     ) -> tuple[int, int]:
         """Return the objects that a field reads, and how often what is selected of it counts."""
         many = _OBJECTS_OF_LIST if is_list_type(get_nullable_type(field.type)) else 1
-        if parent is self._schema.mutation_type:
-            return _OF_MUTATION, many
         if page is not None:  # the nodes and edges of a connection, which has counted them
             return 0, 1 if many == 1 else page
         if definition.base_resolver is None:

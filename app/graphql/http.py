@@ -209,7 +209,12 @@ class GraphQLEndpoint:
         """Return the answer to a query, None where the ordinary lane must answer."""
         documents = self._contexts.documents
         parsed = documents.read(operation.query).operation(operation.name) if operation.query else None
-        if self._lane is None or parsed is None or documents.refusal(cost := parsed.cost(operation.variables)):
+        if (
+            self._lane is None
+            or parsed is None
+            or not parsed.is_query
+            or documents.refusal(cost := parsed.cost(operation.variables))
+        ):
             return None
         try:
             viewer = self._contexts.viewer(request.headers)

@@ -1,11 +1,10 @@
-"""A schema that is not told: neither to those who ask for it, nor to those who guess."""
+"""A schema that is not told to those who ask for it; `hide_suggestions` keeps it from those who guess."""
 
 from typing import Any
 
 from graphql import FieldNode, GraphQLError, ValidationRule
 
 CODE = "INTROSPECTION_DISABLED"
-_HINT = " Did you mean "
 
 
 class NoIntrospection(ValidationRule):
@@ -16,9 +15,3 @@ class NoIntrospection(ValidationRule):
         if node.name.value in ("__schema", "__type"):
             message = "The schema is not told here; ask those who run this API for it."
             self.report_error(GraphQLError(message, node, extensions={"code": CODE}))
-
-
-def without_hints(error: GraphQLError) -> GraphQLError:
-    """Return the error of a variable without the names that it suggests; those of documents have none."""
-    error.message = error.message.partition(_HINT)[0]
-    return error

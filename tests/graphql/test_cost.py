@@ -89,6 +89,12 @@ async def test_a_mutation_costs_ten_and_what_it_returns(api: Api, market: Market
     assert result["extensions"]["cost"]["requested"] == 10 + 10
 
 
+async def test_a_mutation_that_returns_no_object_costs_ten(api: Api) -> None:
+    result = (await api.send('mutation { logOut(refreshToken: "x") again: logOut(refreshToken: "x") }')).json()
+
+    assert result["extensions"]["cost"]["requested"] == 20
+
+
 async def test_what_costs_too_much_does_not_run(api: Api, statements: Statements) -> None:
     query = "{ stores(first: 100) { nodes { products(first: 100) { nodes { id } } } } }"
 
