@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+NO_ACCOUNT = "The account no longer exists."
 EXPIRED = "The access token has expired; use refreshSession to get another."
 
 

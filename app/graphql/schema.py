@@ -312,10 +312,10 @@ def _refused(
     operation = document.operation(name)
     if operation is None:
         raise CannotGetOperationTypeError(name)
-    if (kind := OperationType(operation.definition.operation.value)) not in allowed:
-        raise InvalidOperationTypeError(kind)
     context.cost = operation.cost(variables)
     reports.describe(operation.definition, context.cost)
+    if (kind := OperationType(operation.definition.operation.value)) not in allowed:
+        raise InvalidOperationTypeError(kind)
     refusal = documents.refusal(context.cost)
     if refusal is None:
         return None

@@ -39,6 +39,7 @@ from app.security.viewer import Viewer
 from app.sql import Prepared, Record, columns_of, select_all, table_of, unforeseen, with_key_in_array
 from app.stores import repository as stores
 from app.unit_of_work import UnitOfWork
+from app.users import repository as users
 
 PLACED = "Placed"
 """The kind of event that a store is told of when an order has items of it."""
@@ -190,17 +191,35 @@ async def unfulfilled(session: AsyncSession, order_id: UUID) -> int:
 
 
 _products = table_of(Product).c
-_TO_ORDER = Prepared(
-    select(_products.id, _products.store_id, _products.price, _products.currency, _products.stock)
-    .where(with_key_in_array(_products.id), _products.deleted_at.is_(None))
-    .order_by(_products.id)
-    .with_for_update(key_share=True)
-)
 
 
-async def products_to_order(work: UnitOfWork, keys: Sequence[UUID]) -> Mapping[UUID, Record]:
-    """Return the products that can be ordered, locked in the order of their keys, as every operation locks them."""
-    return {row.id: row for row in await work.fetch(_TO_ORDER, keys=keys)}
+def _to_order() -> Prepared:
+    """Return the statement for the account of the customer, and for each product with `:keys` that can be ordered; the
+    account is locked first, and the products in the order of their keys, as every operation locks them."""
+    customer = users.IN_ACTION.cte("customer")
+    found = (
+        select(_products.id, _products.store_id, _products.price, _products.currency, _products.stock)
+        .where(with_key_in_array(_products.id), _products.deleted_at.is_(None))
+        .order_by(_products.id)
+        .with_for_update(key_share=True)
+        .cte("found")
+    )
+    return Prepared(select(customer.c.is_superuser, found).select_from(customer.outerjoin(found, true())))
+
+
+_TO_ORDER = _to_order()
+
+
+async def customer_and_products(
+    work: UnitOfWork, customer_id: UUID, keys: Sequence[UUID]
+) -> tuple[Viewer | None, Mapping[UUID, Record]]:
+    """Return the customer with the rights of now, None where the account is deleted, and the products that can be
+    ordered; all of them locked."""
+    rows = await work.fetch(_TO_ORDER, viewer_id=customer_id, keys=keys)
+    if not rows:
+        return None, {}
+    customer = Viewer(id=customer_id, is_superuser=rows[0].is_superuser)
+    return customer, {row.id: row for row in rows if row.id is not None}
 
 
 _NEW_ITEM: Mapping[str, Any] = {

@@ -67,7 +67,9 @@ class OrderQueries:
 
 @strawberry.type
 class OrderMutations:
-    @mutation(Access.LOGGED_IN, "Order products at their present prices. All of them are ordered, or none.")
+    @mutation(
+        Access.LOGGED_IN, "Order products at their present prices. All of them are ordered, or none.", confirms=True
+    )
     async def place_order(
         self,
         info: Info,
@@ -78,7 +80,9 @@ class OrderMutations:
             {**item, "productId": key_of("Product", f"input.items.{index}.productId", item["productId"])}
             for index, item in enumerate(input["items"])
         ]
-        return Order.from_row(await service.place_order(context.work, context.known_viewer(), {"items": items}))
+        customer, order = await service.place_order(context.work, context.known_viewer(), {"items": items})
+        context.act_as(customer)
+        return Order.from_row(order)
 
     @mutation(
         Access.LOGGED_IN,

@@ -12,12 +12,14 @@ from uuid_utils.compat import uuid7
 
 from app.audit import recording as audit
 from app.errors import (
+    NO_ACCOUNT,
     InputIssue,
     InsufficientStock,
     InvalidInput,
     InvalidTransition,
     NotFound,
     Shortage,
+    Unauthenticated,
 )
 from app.models import Order, OrderItem, OrderStatus
 from app.orders import repository
@@ -42,13 +44,16 @@ class NewOrder(Input):
     items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_ITEMS)]
 
 
-async def place_order(work: UnitOfWork, viewer: Viewer, given: dict[str, Any]) -> Record:
-    """Order products at their present prices, and take them from stock."""
+async def place_order(work: UnitOfWork, viewer: Viewer, given: dict[str, Any]) -> tuple[Viewer, Record]:
+    """Order products at their present prices, and take them from stock. Return the customer with the rights of now,
+    and the order; Unauthenticated where the account is deleted."""
     new = NewOrder.check(given)
     if issues := repeated([item.product_id for item in new.items], lambda index: ("items", str(index), "productId")):
         raise InvalidInput(issues)
     quantities = {item.product_id: item.quantity for item in new.items}
-    products = await repository.products_to_order(work, list(quantities))
+    customer, products = await repository.customer_and_products(work, viewer.id, list(quantities))
+    if customer is None:
+        raise Unauthenticated(NO_ACCOUNT)
     for key in quantities:
         if key not in products:
             raise NotFound("Product", key)
@@ -57,7 +62,7 @@ async def place_order(work: UnitOfWork, viewer: Viewer, given: dict[str, Any]) -
     order_id = uuid7()
     repository.note_placed(work, order_id, items)
     entry = audit.written_within(work, audit.Change("Order", order_id, ("customerId", "items"), is_new=True))
-    return await repository.place(work, order_id, viewer.id, items, entry)
+    return customer, await repository.place(work, order_id, viewer.id, items, entry)
 
 
 async def cancel_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:

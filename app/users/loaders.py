@@ -26,5 +26,5 @@ def account(work: UnitOfWork) -> DataLoader[UUID, User | None]:
 async def confirmed_viewer(work: UnitOfWork, viewer: Viewer) -> Viewer | None:
     """Return the viewer with the rights of now, None where the account is deleted; it cannot be until the transaction
     ends."""
-    users = await work.fetch(repository.ACTING, key=viewer.id)
+    users = await work.fetch(repository.ACTING, viewer_id=viewer.id)
     return Viewer(id=viewer.id, is_superuser=users[0].is_superuser) if users else None

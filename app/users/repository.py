@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
@@ -19,11 +19,14 @@ users = table_of(User).c
 
 BY_KEY = select_all(User).where(with_key_in_array(users.id))
 PRESENT_BY_KEY = BY_KEY.where(users.deleted_at.is_(None))
-ACTING = Prepared(
+IN_ACTION = (
     select(users.is_superuser)
-    .where(users.id == bindparam("key"), users.deleted_at.is_(None))
+    .where(users.id == bindparam("viewer_id", type_=Uuid()), users.deleted_at.is_(None))
     .with_for_update(read=True, key_share=True)
 )
+"""The account of `:viewer_id`, if it is there; it cannot be deleted until the transaction ends."""
+
+ACTING = Prepared(IN_ACTION)
 
 _CONFLICTS = {"uq_users_email": ("email", "An account with this email exists already.")}
 _OLDEST_FIRST = Ordering(name="ID", descending=False, column=users.id, key=users.id)

@@ -119,7 +119,7 @@ async def test_attributes_alone_are_not_read_again(compiled: Api, shop: Shop, st
     assert not [statement for statement in statements if "AS text" in statement]
 
 
-async def test_an_order_is_placed_and_read_in_four_statements(
+async def test_an_order_is_placed_and_read_in_three_statements(
     compiled: Api, shop: Shop, statements: Statements
 ) -> None:
     selection = "id items { quantity product { name store { name } } }"
@@ -127,7 +127,7 @@ async def test_an_order_is_placed_and_read_in_four_statements(
     statements.clear()
     await compiled.data(document(PLACE, "Order", selection), shop.variables("customer"), user=shop.users["customer"])
 
-    assert len(statements) == 4
+    assert len(statements) == 3
 
 
 async def test_each_field_reads_what_stands_then(compiled: Api, shop: Shop) -> None:

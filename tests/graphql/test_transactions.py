@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.models import Order, Product
 from app.orders import service as orders
-from app.sql import Record
 from app.users import repository as users
 from tests.api import Api
 from tests.market import Market, gid
@@ -104,7 +103,7 @@ async def test_no_order_is_confirmed_that_postgres_has_given_up(
     customer, product = await committed_market.user(), await committed_market.product(stock=5)
     place_order = orders.place_order
 
-    async def place_before_reads_break(*arguments: Any) -> Record:
+    async def place_before_reads_break(*arguments: Any) -> Any:
         order = await place_order(*arguments)
         monkeypatch.setattr(users, "PRESENT_BY_KEY", users.BY_KEY.where(literal_column("1/0") == 1))
         return order

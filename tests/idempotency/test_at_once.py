@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.models import Order
 from app.orders import service as orders
-from app.sql import Record
 from tests.api import Api
 from tests.idempotency.requests import assert_refused, is_replay, kept, order
 from tests.locks import held
@@ -102,7 +101,7 @@ async def test_whoever_waits_for_the_same_request_does_it_when_that_is_undone(
     place_order = orders.place_order
     begun: list[int] = []
 
-    async def fail_the_first_time(*arguments: Any) -> Record:
+    async def fail_the_first_time(*arguments: Any) -> Any:
         begun.append(len(begun) + 1)
         is_first = begun == [1]
         placed = await place_order(*arguments)

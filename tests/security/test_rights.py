@@ -44,6 +44,52 @@ async def test_the_token_of_a_deleted_user_changes_nothing(api: Api, market: Mar
     assert (await api.data("{ stores { totalCount } }"))["stores"]["totalCount"] == 0
 
 
+PLACE = """
+mutation ($id: ID!) {
+  placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) {
+    ... on Order { items { product { store { owner { email } } } } }
+  }
+}
+"""
+
+
+async def test_the_token_of_a_deleted_user_orders_nothing(api: Api, market: Market) -> None:
+    product = await market.product(stock=5)
+    user = await deleted(market, await market.user())
+
+    error = await api.error(PLACE, {"id": gid(product)}, user=user)
+
+    assert (error["code"], error["message"]) == ("UNAUTHENTICATED", "The account no longer exists.")
+    assert (await market.reload(product)).stock == 5
+
+
+async def test_an_account_that_the_same_request_closes_orders_nothing_after_it(api: Api, market: Market) -> None:
+    user, product = await market.user(), await market.product(stock=5)
+    both = """
+    mutation ($user: ID!, $id: ID!) {
+      before: placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) { __typename }
+      deleteUser(id: $user) { __typename }
+      after: placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) { __typename }
+    }
+    """
+
+    result = await api.execute(both, {"user": gid(user), "id": gid(product)}, user=user)
+
+    assert [error["path"] for error in result["errors"]] == [["after"]]
+    assert result["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    left = (await market.reload(product)).stock
+    assert left == (5 if result["data"] is None else 4)
+
+
+async def test_what_a_superuser_ordered_is_shown_by_the_rights_of_now(api: Api, market: Market) -> None:
+    product = await market.product()
+    was_superuser = await demoted(market, await market.superuser())
+
+    order = (await api.data(PLACE, {"id": gid(product)}, user=was_superuser))["placeOrder"]
+
+    assert order["items"][0]["product"]["store"]["owner"]["email"] is None
+
+
 async def test_the_token_of_a_deleted_superuser_changes_nothing(api: Api, market: Market) -> None:
     store = await market.store()
     superuser = await deleted(market, await market.superuser())
