@@ -79,16 +79,11 @@ class Database:
     async def connect(self) -> AsyncConnection:
         """Return a connection on which every statement stands for itself. Overloaded where too many want one,
         DatabaseUnavailable where there is none to be had."""
-        pooled = await self._pooled()
-        return AsyncConnection(self.engine, Connection(self.engine.sync_engine, connection=pooled))
+        return self.over(await self.take())
 
-    async def give_back(self, connection: AsyncConnection) -> None:
-        """Give a connection back, without the greenlet that it only needs where something is left to be sent."""
-        assert connection.sync_connection is not None, "it is connected"
-        try:
-            connection.sync_connection.close()
-        except MissingGreenlet:
-            await connection.close()
+    def over(self, pooled: PoolProxiedConnection) -> AsyncConnection:
+        """Return SQLAlchemy's connection over one of the pool; to close it gives that back."""
+        return AsyncConnection(self.engine, Connection(self.engine.sync_engine, connection=pooled))
 
     def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:
         """Return a session within the transaction that the connection is in."""
@@ -105,7 +100,7 @@ class Database:
         return await self._driver_row(sql, parameters)
 
     async def _driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
-        connection = await self._pooled()
+        connection = await self.take()
         try:
             with noted(sql):
                 return await driver_of(connection).fetchrow(sql, *parameters)
@@ -116,7 +111,7 @@ class Database:
         finally:
             connection.close()
 
-    async def _pooled(self) -> PoolProxiedConnection:
+    async def take(self) -> PoolProxiedConnection:
         """Return a connection of the pool, without the greenlet that it only needs to wait or to connect."""
         if not self._waiting and cast(QueuePool, self.engine.pool).checkedin():
             with suppress(MissingGreenlet):  # what was idle is broken, and must be connected anew

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from asyncpg import Connection as DriverConnection
 from asyncpg.connection import LoggedQuery
 from asyncpg.transaction import Transaction
-from sqlalchemy import Executable, Row, event
+from sqlalchemy import Executable, PoolProxiedConnection, Row, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.database import Database, driver_of, is_broken, is_disconnection
@@ -90,7 +90,9 @@ class UnitOfWork:
         self._database = database
         self._observe = observe
         self._observation: Observation | None = None
+        self._pooled: PoolProxiedConnection | None = None
         self._connection: AsyncConnection | None = None
+        """SQLAlchemy's, over the pool's; made where something needs it."""
         self._driver: DriverConnection[Any] | None = None
         self._transaction: Transaction | None = None
         self._session: AsyncSession | None = None
@@ -104,8 +106,8 @@ class UnitOfWork:
         """Run one statement and return all its rows."""
 
         async def send() -> Sequence[Row[Any]]:
-            connection = await self._connected()
-            return (await connection.execute(statement, parameters)).all()
+            await self._driven()
+            return (await self._sqlalchemy.execute(statement, parameters)).all()
 
         return await self._sent(send)
 
@@ -151,8 +153,7 @@ class UnitOfWork:
     def session(self) -> AsyncSession:
         """A session within the transaction, for one root field."""
         if self._session is None:
-            assert self._connection is not None, "the transaction was begun"
-            self._session = self._database.session(self._connection, self.info)
+            self._session = self._database.session(self._sqlalchemy, self.info)
         return self._session
 
     async def flush(self) -> None:
@@ -195,16 +196,15 @@ class UnitOfWork:
         is sent, so that nothing takes a connection which nobody would give back."""
         self._over = True
         async with self._turn.lock:
-            connection, self._connection = self._connection, None
-            if connection is None:
+            if self._pooled is None:
                 return
             try:
-                await self._conclude(connection, commit=commit)
+                await self._conclude(commit=commit)
             finally:
                 try:
                     await self._end_observation()
                 finally:
-                    await self._database.give_back(connection)
+                    await self._give_back()
 
     async def close(self) -> None:
         """Give the connection back; what was not committed is undone."""
@@ -230,19 +230,34 @@ class UnitOfWork:
             return await send()
 
     async def _give_up_connection(self) -> None:
-        connection, self._connection, self._driver = self._connection, None, None
         self._is_doubtful = False
-        if connection is not None:
+        if self._pooled is not None:
             await self._end_observation()
-            await connection.invalidate()
+            await self._invalidate()
+            await self._give_back()
+
+    async def _invalidate(self) -> None:
+        """Let nobody else have the connection."""
+        if self._connection is not None:
+            await self._connection.invalidate()
+        elif self._pooled is not None:
+            self._pooled.invalidate()
+
+    async def _give_back(self) -> None:
+        """Give the connection back to the pool; SQLAlchemy's needs a greenlet where it has something left to send."""
+        pooled, self._pooled = self._pooled, None
+        connection, self._connection, self._driver = self._connection, None, None
+        if connection is not None:
             await connection.close()
+        elif pooled is not None:
+            pooled.close()
 
     async def _end_observation(self) -> None:
         observation, self._observation = self._observation, None
         if observation is not None:
             await observation.end()
 
-    async def _conclude(self, connection: AsyncConnection, *, commit: bool) -> None:
+    async def _conclude(self, *, commit: bool) -> None:
         """Commit or undo; where it is not sure what became of it, the connection is given up, and all with it."""
         failure = self._turn.failure if self._transaction is not None else None
         try:
@@ -250,9 +265,9 @@ class UnitOfWork:
             if self._transaction is not None:
                 await self._end_transaction(commit=commit and failure is None)
             elif self._is_doubtful or (self._driver is not None and self._driver.is_closed()):
-                await connection.invalidate()
+                await self._invalidate()
         except BaseException as broken:
-            await connection.invalidate()
+            await self._invalidate()
             if commit or not isinstance(broken, Exception):
                 raise
         if commit and failure is not None:
@@ -291,19 +306,21 @@ class UnitOfWork:
 
         return await self._sent(send)
 
-    async def _connected(self) -> AsyncConnection:
+    async def _driven(self) -> "DriverConnection[Any]":
+        """Return the driver's connection, which is taken out of the pool where there is none."""
         if self._over:
             raise RuntimeError("the operation is over; what it still loaded is wanted no more")
-        if self._connection is None:
-            self._connection = await self._database.connect()
-            if self._observe is not None:
-                self._observation = Observation(self._observe, self._connection, await self._driven())
-        return self._connection
-
-    async def _driven(self) -> "DriverConnection[Any]":
-        """Return the driver's connection under SQLAlchemy's."""
-        connection = await self._connected()
         if self._driver is None:
-            assert connection.sync_connection is not None, "it is connected"
-            self._driver = driver_of(connection.sync_connection.connection)
+            self._pooled = await self._database.take()
+            self._driver = driver_of(self._pooled)
+            if self._observe is not None:
+                self._observation = Observation(self._observe, self._sqlalchemy, self._driver)
         return self._driver
+
+    @property
+    def _sqlalchemy(self) -> AsyncConnection:
+        """SQLAlchemy's connection over the one that was taken."""
+        if self._connection is None:
+            assert self._pooled is not None, "a connection was taken"
+            self._connection = self._database.over(self._pooled)
+        return self._connection

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, PoolProxiedConnection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from app.database import Database, driver_of
@@ -30,11 +30,12 @@ class SingleConnection(Database):
         super().__init__(connection.engine)
         self._connection = connection
 
-    async def connect(self) -> AsyncConnection:
-        return cast(AsyncConnection, _KeptOpen(self._connection))
+    async def take(self) -> PoolProxiedConnection:
+        raw = await self._connection.get_raw_connection()
+        return cast(PoolProxiedConnection, _Borrowed(driver_of(raw)))
 
-    async def give_back(self, connection: AsyncConnection) -> None:
-        pass
+    def over(self, pooled: PoolProxiedConnection) -> AsyncConnection:
+        return cast(AsyncConnection, _KeptOpen(self._connection))
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         return await driver_of(await self._connection.get_raw_connection()).fetchrow(sql, *parameters)
@@ -47,6 +48,19 @@ class SingleConnection(Database):
 def committing(engine: AsyncEngine) -> Database:
     """Return the database of an engine, as the application has it."""
     return Database(engine.execution_options(isolation_level="AUTOCOMMIT"))
+
+
+class _Borrowed:
+    """The pool's connection of the test, which an operation must not give back."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver_connection = driver
+
+    def invalidate(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class _KeptOpen:

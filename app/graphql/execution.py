@@ -161,8 +161,8 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
         lane = getattr(self.context_value, "lane", None)
         if lane is None or self.operation.operation is not OperationType.MUTATION or not lane.reads(type_):
             return False
-        _, _, others = self._split(type_, self.collect_subfields(type_, details).grouped_field_set)
-        return bool(others)
+        selection = self.collect_subfields(type_, details).grouped_field_set
+        return any(self._column(type_, selected) is None for selected in selection.values())
 
     async def _read_again(
         self,
