@@ -91,7 +91,8 @@ def serve(
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=settings.shutdown_grace_seconds,
-            timeout_worker_healthcheck=30,  # by 5 s a worker has not been imported yet, where a machine is busy
+            # On a busy machine a worker is not imported after 5 s; one that dies while asked is missed for as long.
+            timeout_worker_healthcheck=10,
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=settings.trusted_proxies,
             ws_max_size=settings.body_limit_kb * 1024,

@@ -164,7 +164,7 @@ class Customers:
 
     def until_placed(self, more: int) -> None:
         """Return once so many more orders were placed."""
-        wanted, deadline = len(self.placed) + more, time.monotonic() + 20
+        wanted, deadline = len(self.placed) + more, time.monotonic() + 40
         while len(self.placed) < wanted:
             assert time.monotonic() < deadline, "the service does not return"
             time.sleep(0.01)

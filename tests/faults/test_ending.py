@@ -84,7 +84,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(sh
             customers.until_placed(10)
             killed = worker_ids(process.pid).pop()
             kill(killed)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 40
             while killed in worker_ids(process.pid) or len(worker_ids(process.pid)) < 2:
                 assert time.monotonic() < deadline, "it is not replaced"
             customers.until_placed(10)

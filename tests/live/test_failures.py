@@ -216,7 +216,7 @@ async def test_who_never_gets_a_connection_is_told_so(shop: Shop, monkeypatch: p
         raise ConnectionError("a secret of the network")
 
     monkeypatch.setattr(live, "_ATTEMPTS", 2)
-    monkeypatch.setattr(Database, "connect", refuse)
+    monkeypatch.setattr(Database, "take", refuse)
     async with connected(shop.address) as client:
         await client.subscribe(PRODUCT, {"id": gid(shop.product)})
         error = await client.end()
