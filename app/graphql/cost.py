@@ -211,4 +211,6 @@ def _counted(node: VariableDefinitionNode, variables: Variables) -> int | None:
     value = variables.get(name, default)
     if isinstance(value, list):
         return len(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 100.0 is an Int, too
     return value if isinstance(value, int) else None

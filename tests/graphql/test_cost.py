@@ -31,6 +31,11 @@ COSTS: dict[str, tuple[str, Any, int]] = {
     "totals within a page": ("{ stores(first: 10) { nodes { products(first: 2) { totalCount } } } }", None, 10 + 120),
     "lists without pages, as ten": (f"{{ orders(first: 5) {{ nodes {{ {ITEMS} }} }} }}", None, 5 + 5 * (10 + 20)),
     "by a variable": ("query ($n: Int) { products(first: $n) { nodes { id } } }", {"n": 33}, 33),
+    "by a variable that is written as a fraction": (
+        "query ($n: Int) { products(first: $n) { nodes { id } } }",
+        {"n": 33.0},
+        33,
+    ),
     "by a variable that is absent": ("query ($n: Int) { products(first: $n) { nodes { id } } }", {}, 20),
     "by a variable's default": ("query ($n: Int = 4) { products(first: $n) { nodes { id } } }", {}, 4),
     "without what is skipped": (
