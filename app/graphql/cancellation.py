@@ -1,7 +1,7 @@
 """Gives up operations that take too long, or whose client has hung up: their statements end in Postgres, too."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
 from starlette.types import Receive
@@ -10,12 +10,22 @@ from app.errors import TimedOut
 
 _LOOK_EVERY_SECONDS = 0.05
 
+_undisturbed: set[asyncio.Task[None]] = set()  # the event loop alone would let them be collected
+
 
 class HungUp(Exception):
     """The client has gone; nobody waits for an answer."""
 
 
 Reason = TimedOut | HungUp
+
+
+async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for this, which goes on where whoever waits is cancelled."""
+    task = asyncio.create_task(work)
+    _undisturbed.add(task)
+    task.add_done_callback(_undisturbed.discard)
+    await asyncio.shield(task)
 
 
 class Watch:

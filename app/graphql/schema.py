@@ -42,7 +42,7 @@ from app.errors import (
     TransactionConflict,
 )
 from app.graphql import live
-from app.graphql.cancellation import HungUp
+from app.graphql.cancellation import HungUp, undisturbed
 from app.graphql.compiled.meaning import Nodes, in_sql
 from app.graphql.context import Context, Info
 from app.graphql.errors import HANDLERS, is_internal, presentable
@@ -236,6 +236,7 @@ class Schema(strawberry.Schema):
             return await self._finish(context, result)
         except CancelledError:
             work.cancel()
+            await undisturbed(work.close())  # a stream is cancelled again and again, until it has ended
             raise
         finally:
             await work.close()

@@ -6,7 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import text
 
+from app.unit_of_work import UnitOfWork
 from tests.faults.conftest import LANES, READ, OpenShop, Shop, kind
 from tests.live.clients import until
 from tests.locks import held
@@ -18,13 +20,15 @@ async def connected(shop: Shop) -> asyncio.StreamWriter:
     return (await asyncio.open_connection(host, int(port)))[1]
 
 
-async def sent(shop: Shop, query: str, variables: dict[str, Any] | None = None) -> asyncio.StreamWriter:
+async def sent(
+    shop: Shop, query: str, variables: dict[str, Any] | None = None, accept: str = "*/*"
+) -> asyncio.StreamWriter:
     """Send an operation, and return the connection that nobody reads an answer from."""
     writer = await connected(shop)
     body = json.dumps({"query": query, "variables": variables}).encode()
     head = (
         f"POST /graphql HTTP/1.1\r\nHost: {shop.address}\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {shop.api.token(shop.customer)}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Accept: {accept}\r\nAuthorization: Bearer {shop.api.token(shop.customer)}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body)
     await writer.drain()
@@ -53,6 +57,26 @@ async def test_a_query_by_get_ends_alike(open_shop: OpenShop, caplog: pytest.Log
         await shop.until_waiting(0)
         await until(lambda: shop.taken == 0)
     assert "Traceback" not in caplog.text
+
+
+async def test_a_stream_gives_its_connection_back(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever streams is cancelled at every turn of the event loop, also while it waits for what still loads.
+    given_back: list[UnitOfWork] = []
+    give_back = UnitOfWork._give_back
+
+    async def noting(work: UnitOfWork) -> None:
+        given_back.append(work)
+        await give_back(work)
+
+    monkeypatch.setattr(UnitOfWork, "_give_back", noting)
+    async with open_shop(compiled_lane=False) as shop:
+        async with shop.engine.begin() as connection:
+            await connection.execute(text("LOCK TABLE stores IN ACCESS EXCLUSIVE MODE"))
+            client = await sent(shop, "{ products { nodes { store { name } } } }", accept="text/event-stream")
+            await shop.until_waiting(1)
+            client.transport.abort()
+            await until(lambda: len(given_back) == 1)
+        assert shop.taken == 0
 
 
 async def test_a_query_that_waits_for_a_connection_is_given_up_as_well(open_shop: OpenShop) -> None:
