@@ -24,6 +24,7 @@ from app.graphql.compiled.cache import Cache
 from app.graphql.cost import Cost, cost_exceeded
 from app.graphql.introspection import NoIntrospection
 from app.graphql.limits import Limits, exceeded, limit_exceeded
+from app.graphql.rates import COST_OF_NOTHING
 from app.graphql.trusted import TrustedDocuments
 from app.settings import Trust
 
@@ -50,6 +51,7 @@ class ParsedOperation:
         self.weight = weight
         """What its document weighs."""
         self.is_query = definition.operation is OperationType.QUERY
+        self.is_subscription = definition.operation is OperationType.SUBSCRIPTION
         self._cost = Cost(schema, definition, fragments)
 
     def cost(self, variables: Mapping[str, Any] | None) -> int:
@@ -118,6 +120,11 @@ class Documents:
     def refusal(self, cost: int) -> GraphQLError | None:
         """Return why an operation of this cost must not run, None where it may."""
         return cost_exceeded(cost, self.limits.cost) if cost > self.limits.cost else None
+
+    def points(self, operation: ParsedOperation | None, variables: Mapping[str, Any] | None) -> int:
+        """Return what is taken of who asks for an operation: its cost, or a little where it must not run."""
+        cost = None if operation is None else operation.cost(variables)
+        return COST_OF_NOTHING if cost is None or cost > self.limits.cost else cost
 
     def _read(self, text: str) -> Document:
         try:

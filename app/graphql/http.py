@@ -46,7 +46,7 @@ from app.graphql.protocol import (
     request_id_of,
     require_events,
 )
-from app.graphql.rates import COST_OF_NOTHING, Quota
+from app.graphql.rates import Quota
 from app.graphql.requests import Contexts, Operation
 from app.graphql.responses import EncodedResult, encode, extended, response_of
 from app.graphql.schema import Schema, no_operation
@@ -195,12 +195,14 @@ class GraphQLEndpoint:
 
     async def _take_points(self, request: _Request, operation: Operation) -> Quota | None:
         """Take the cost of the operation from who asks, and return what they have left; RateLimited where that is not
-        enough."""
+        enough. What is streamed is counted there."""
         contexts = self._contexts
         if not contexts.rates.limit_points:
             return None
         parsed = contexts.documents.read(operation.query or "").operation(operation.name)
-        points = COST_OF_NOTHING if parsed is None else parsed.cost(operation.variables)
+        if parsed is not None and parsed.is_subscription:
+            return None
+        points = contexts.documents.points(parsed, operation.variables)
         return await contexts.rates.take(points, contexts.asking(request.headers), request.address)
 
     async def _compiled(

@@ -26,7 +26,7 @@ _COUNTS_KEPT = 100_000
 _IMPATIENT: Any = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
 
 COST_OF_NOTHING = 10
-"""Points for a document that cannot be executed; to find out costs as much as a small one."""
+"""Points for what cannot be executed, or must not; to find out costs as much as a small operation."""
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,6 @@ from graphql import (
     lexicographic_sort_schema,
     print_schema,
 )
-from graphql import OperationType as GraphQLOperationType
 from stamina import retry_context
 from strawberry.exceptions import MissingQueryError
 from strawberry.execution import optimized_is_awaitable
@@ -50,7 +49,6 @@ from app.graphql.execution import Execution
 from app.graphql.ids import parse_global_id
 from app.graphql.loaders import NODES
 from app.graphql.node import Node
-from app.graphql.rates import COST_OF_NOTHING
 from app.graphql.rereading import rereading
 from app.graphql.responses import EncodedResult, encode
 from app.graphql.scalars import SCALARS
@@ -159,10 +157,10 @@ class Schema(strawberry.Schema):
         document = context.documents.read(query)
         operation = document.operation(name)
         try:
-            await context.take_points(COST_OF_NOTHING if operation is None else operation.cost(variables))
+            await context.take_points(context.documents.points(operation, variables))
         except RateLimited as refusal:
             return _refusal(refusal)
-        if operation is None or operation.definition.operation is not GraphQLOperationType.SUBSCRIPTION:
+        if operation is None or not operation.is_subscription:
             return context.monitor.told(_single_result(self._traced(report, query, kwargs)), report)
         again = rereading(document.ast, operation.definition, _read_by(operation.definition))
 

@@ -28,7 +28,8 @@ async def sent(
     body = json.dumps({"query": query, "variables": variables}).encode()
     head = (
         f"POST /graphql HTTP/1.1\r\nHost: {shop.address}\r\nContent-Type: application/json\r\n"
-        f"Accept: {accept}\r\nAuthorization: Bearer {shop.api.token(shop.customer)}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Accept: {accept}\r\nAuthorization: Bearer {shop.api.token(shop.customer)}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body)
     await writer.drain()

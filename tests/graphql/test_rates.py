@@ -248,6 +248,15 @@ async def test_documents_that_cannot_be_executed_cost_something(limited: Api, do
     assert statuses == [200] * 10 + [429]
 
 
+async def test_what_costs_more_than_one_operation_may_does_not_use_everything_up(limited: Api) -> None:
+    dear = "{ stores(first: 100) { nodes { products(first: 100) { nodes { id } } } } }"
+
+    refused = await limited.send(dear)
+
+    assert refused.json()["errors"][0]["extensions"]["code"] == "COST_LIMIT_EXCEEDED"
+    assert refused.headers["RateLimit"].startswith('"points";r=90;')
+
+
 LOG_IN = 'logIn(input: {email: "a@example.com", password: "wrong"}) { __typename }'
 
 

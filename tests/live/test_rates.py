@@ -34,3 +34,15 @@ async def test_neither_has_a_stream_of_events(shop: Shop) -> None:
         answers = [(await client.post("/graphql", json={"query": QUERY})).text for _ in range(2)]
 
     assert ["RATE_LIMIT_EXCEEDED" in answer for answer in answers] == [False, True]
+
+
+async def test_a_subscription_is_counted_once_whatever_else_its_client_takes(shop: Shop) -> None:
+    headers = {"Accept": "application/json, text/event-stream"}
+    subscription = {"query": PRODUCT, "variables": {"id": gid(shop.product)}}
+    async with httpx2.AsyncClient(base_url=f"http://{shop.address}", headers=headers) as client:
+        async with client.stream("POST", "/graphql", json=subscription) as response:
+            assert "text/event-stream" in response.headers["Content-Type"]
+            await anext(response.aiter_lines())
+        left = await client.post("/graphql", json={"query": "{ viewer { id } }"})
+
+    assert left.headers["RateLimit"].startswith('"points";r=98;')
