@@ -27,7 +27,7 @@ from app.graphql.trusted import TrustedDocuments
 from app.logs import configure_logging
 from app.monitoring.monitor import Monitor
 from app.processes import end_with_parent, on_termination, settle
-from app.readiness import why_not_ready
+from app.readiness import Readiness
 from app.security import passwords
 from app.settings import Settings, settings
 
@@ -73,10 +73,11 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         await opened.close()
 
     async def ready(_: Request) -> Response:
-        reason = await why_not_ready(opened.engine.url)
+        reason = await readiness.why_not()
         return PlainTextResponse(reason or "ready", 503 if reason else 200)
 
     lane = CompiledLane(schema, opened) if configuration.compiled_lane else None
+    readiness = Readiness(opened.engine.url)
     events = Events(opened.engine.url)
     live = Live(events, configuration)
     trusted = TrustedDocuments.of(configuration.trusted_documents, configuration.trusted_documents_file)

@@ -13,6 +13,20 @@ _PATIENCE_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
 
+class Readiness:
+    """Answers however many ask with one look at the database at a time: each takes a connection of its own."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._looking: asyncio.Task[str | None] | None = None
+
+    async def why_not(self) -> str | None:
+        """Return why the process cannot serve; None where it can."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(why_not_ready(self._url))
+        return await asyncio.shield(self._looking)
+
+
 async def why_not_ready(url: URL) -> str | None:
     """Return why the process cannot serve; None where it can. Asked on a connection of its own: a process whose pool
     is busy is not to be taken for one that has no database, or all would be given up when there is most to do."""

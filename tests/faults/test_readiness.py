@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from alembic import command
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import URL, Connection, make_url, text
 
+from app import readiness
 from app.migrations import alembic_config
 from app.readiness import why_not_ready
 from tests.databases import create_database, drop_database, run_on
@@ -39,6 +40,24 @@ def test_the_database_must_be_at_head_or_ahead(empty_database: str) -> None:
     assert asyncio.run(why_not_ready(url)) == LACKING
     run_on(empty_database, be_ahead)
     assert asyncio.run(why_not_ready(url)) is None
+
+
+async def test_however_many_ask_one_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    async def look(_: URL) -> str | None:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0)
+        return LACKING
+
+    monkeypatch.setattr(readiness, "why_not_ready", look)
+    asked = readiness.Readiness(make_url("postgresql://nowhere"))
+
+    assert await asyncio.gather(*(asked.why_not() for _ in range(50))) == [LACKING] * 50
+    assert looks == 1
+    assert await asked.why_not() == LACKING
+    assert looks == 2
 
 
 async def test_a_process_whose_pool_is_busy_is_ready(open_shop: OpenShop) -> None:
