@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
@@ -24,6 +24,7 @@ _BITS_OF_A_CUSTOMER = 64  # of an IPv6 address: each has all addresses that begi
 _COUNTS_KEPT = 100_000
 # Whoever asks must not wait for what only counts.
 _IMPATIENT: Any = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+_RESPITE_SECONDS = 1.0  # in which one who did not answer is not asked again
 
 COST_OF_NOTHING = 10
 """Points for what cannot be executed, or must not; to find out costs as much as a small operation."""
@@ -56,15 +57,20 @@ class RateLimit:
         self._item = parse(limit)
         self._redis = _connections(storage) if storage else None
         self._limiter = FixedWindowRateLimiter(Memory() if self._redis is None else _shared(storage, self._redis))
+        self._asked_from = 0.0
+        """When the storage is asked again."""
 
     async def take(self, who: str, amount: int) -> Quota | None:
         """Take so much, and return what is left, None where nobody can tell. RateLimited where there was not enough."""
+        if self._asked_from > monotonic():
+            return None
         try:
             is_within = await self._limiter.hit(self._item, self._what, who, cost=max(1, amount))
             reset_at, remaining = await self._limiter.get_window_stats(self._item, self._what, who)
         except StorageError as failure:
             # A shop that does not count is better than one that is closed.
             log.warning("rate limits cannot be kept", reason=str(failure))
+            self._asked_from = monotonic() + _RESPITE_SECONDS
             return None
         quota = Quota(self._item.amount, self._item.get_expiry(), remaining, max(1, round(reset_at - time())))
         if not is_within:

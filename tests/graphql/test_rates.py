@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from limits.errors import StorageError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import RateLimited
@@ -183,6 +184,25 @@ async def test_while_redis_is_away_the_shop_is_open(tmp_path: Path) -> None:
     limit = RateLimit("points", "1/hour", f"redis+unix://{tmp_path}/nobody")
 
     assert [await limit.take("a", 10) for _ in range(2)] == [None, None]
+
+
+async def test_who_does_not_answer_is_not_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, now = 0, 1_000.0
+
+    async def fail(*_: object, **__: object) -> bool:
+        nonlocal asked
+        asked += 1
+        raise StorageError(TimeoutError())
+
+    monkeypatch.setattr(rates, "monotonic", lambda: now)
+    limit = RateLimit("points", "1/hour", "")
+    monkeypatch.setattr(limit._limiter, "hit", fail)
+
+    assert [await limit.take("a", 1) for _ in range(3)] == [None] * 3
+    assert asked == 1
+    now += 1.1
+    assert await limit.take("a", 1) is None
+    assert asked == 2
 
 
 @pytest.fixture(params=[False, True], ids=["ordinary", "compiled"])
