@@ -3,7 +3,7 @@
 That is counted before it is validated, as that may take longest: half a second for 280 times the same field."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphql import (
@@ -21,6 +21,7 @@ from app.settings import Settings
 
 _INTROSPECTION = {"__schema", "__type"}
 _NESTING = 100  # selections within each other, be they of fields or fragments: Python's stack bears twice as many
+_COMPARISONS = 20_000  # of fields with the same key, and fields looked at for that; validation takes 10 µs for each
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ def exceeded(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
     for name, what, requested, limit in counted:
         if requested > limit:
             yield limit_exceeded(name, f"The document has {requested:,} {what}; {limit:,} may be.", requested, limit)
+    if size.comparisons > _COMPARISONS:
+        message = (
+            f"The document has the same fields too often: {_COMPARISONS:,} may be compared, those of fragments too."
+        )
+        yield limit_exceeded("REPETITION", message, size.comparisons, _COMPARISONS)
 
 
 def limit_exceeded(name: str, message: str, requested: int, limit: int) -> GraphQLError:
@@ -79,7 +85,7 @@ class _Size:
     """The size of a document. What a fragment selects counts once, except for the depth at which it is spread."""
 
     def __init__(self, document: DocumentNode) -> None:
-        self.aliases = self.directives = self.repetitions = 0
+        self.aliases = self.directives = self.repetitions = self.comparisons = 0
         self._fragments: Mapping[str, FragmentDefinitionNode] = {
             node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
         }
@@ -93,8 +99,9 @@ class _Size:
         for definition in definitions:
             self.directives += len(definition.directives or ())
             self._count(definition.selection_set)
+            self._compare([definition.selection_set], 1)
         self.depth = max((self._depth(node.selection_set) for node in operations), default=0)
-        self.root_fields = max((self._root_fields(node.selection_set, set()) for node in operations), default=0)
+        self.root_fields = max((self._root_fields(node.selection_set) for node in operations), default=0)
 
     def _nesting(self, selected: SelectionSetNode, level: int, spread: tuple[str, ...]) -> int:
         """Return how many selections are within each other, at most one more than may be. A fragment is looked at again
@@ -121,6 +128,32 @@ class _Size:
             if (below := _below(node)) is not None:
                 self._count(below)
 
+    def _root_fields(self, selected: SelectionSetNode) -> int:
+        return sum(1 for _ in self._fields([selected], set()))
+
+    def _compare(self, selected: Sequence[SelectionSetNode], level: int) -> None:
+        """Count what validation compares of what is selected together, no further than it may be."""
+        same: dict[str, list[FieldNode]] = {}
+        for node in self._fields(selected, set()):
+            same.setdefault(_key(node), []).append(node)
+        for nodes in same.values():
+            self.comparisons += len(nodes) * (len(nodes) - 1) // 2
+            below = [node.selection_set for node in nodes if node.selection_set is not None]
+            if below and level < _NESTING and self.comparisons <= _COMPARISONS:
+                self._compare(below, level + 1)
+
+    def _fields(self, selected: Iterable[SelectionSetNode], spread: set[str]) -> Iterator[FieldNode]:
+        """Yield the fields that are selected together, those of each fragment once."""
+        for node in (node for each in selected for node in each.selections):
+            self.comparisons += 1
+            if isinstance(node, FieldNode):
+                yield node
+            elif not isinstance(node, FragmentSpreadNode):
+                yield from self._fields([_below(node) or SelectionSetNode(selections=())], spread)
+            elif node.name.value in self._fragments and node.name.value not in spread:
+                spread.add(node.name.value)
+                yield from self._fields([self._fragments[node.name.value].selection_set], spread)
+
     def _depth(self, selected: SelectionSetNode) -> int:
         """Return how many fields are within each other; introspection has a limit of its own."""
         return max((self._depth_of(node) for node in selected.selections), default=0)
@@ -140,18 +173,6 @@ class _Size:
             if name in self._fragments:
                 self._depths[name] = self._depth(self._fragments[name].selection_set)
         return self._depths[name]
-
-    def _root_fields(self, selected: SelectionSetNode, spread: set[str]) -> int:
-        count = 0
-        for node in selected.selections:
-            if isinstance(node, FieldNode):
-                count += 1
-            elif not isinstance(node, FragmentSpreadNode):
-                count += self._root_fields(_below(node) or SelectionSetNode(selections=()), spread)
-            elif node.name.value in self._fragments and node.name.value not in spread:
-                spread.add(node.name.value)
-                count += self._root_fields(self._fragments[node.name.value].selection_set, spread)
-        return count
 
 
 def _below(node: SelectionNode) -> SelectionSetNode | None:

@@ -19,6 +19,13 @@ def fields(number: int) -> str:
     return " ".join(f"f{index}: __typename" for index in range(number))
 
 
+def components(number: int, selection: str) -> str:
+    """Return a document that so many components ask for the same of a product."""
+    names = [f"C{index}" for index in range(number)]
+    fragments = " ".join(f"fragment {name} on Product {{ {selection} }}" for name in names)
+    return f"{{ products {{ nodes {{ ...{' ...'.join(names)} }} }} }} {fragments}"
+
+
 EXCEEDING = {
     "DEPTH": ("depth_limit", 6, "{ viewer { stores { nodes { owner { stores { totalCount } } } } } }", 6),
     "DEPTH by fragments": (
@@ -134,6 +141,15 @@ async def test_as_many_errors_are_told_as_may_be(limited: Limited) -> None:
         + " ".join(f"fragment F{number} on Query {{ ...F{number + 1} }}" for number in range(230))
         + " fragment F230 on Query { __typename }",
         "{ ..." * 150 + "{ __typename }" + " }" * 150,
+        "{ products { nodes { " + ("... { " + "store { id } " * 18 + "} ") * 20 + "} } }",
+        components(30, "store { id } " * 12),
+        "{ products { ...F0 } } "
+        + " ".join(
+            f"fragment F{number} on ProductConnection {{ nodes {{ store {{ products {{ ...F{number + 1} }} }} }} "
+            f"edges {{ node {{ store {{ products {{ ...F{number + 1} }} }} }} }} }}"
+            for number in range(20)
+        )
+        + " fragment F20 on ProductConnection { totalCount }",
     ],
 )
 async def test_what_would_take_long_to_validate_or_to_run_is_refused(limited: Limited, query: str) -> None:
@@ -146,6 +162,10 @@ async def test_what_would_take_long_to_validate_or_to_run_is_refused(limited: Li
         "DEPTH_LIMIT_EXCEEDED",
         "GRAPHQL_VALIDATION_FAILED",
     }
+
+
+async def test_many_components_may_ask_for_the_same(limited: Limited) -> None:
+    assert "errors" not in await limited.result(components(60, "id __typename name store { id }"))
 
 
 async def test_tools_can_still_ask_for_the_schema(limited: Limited) -> None:
