@@ -17,6 +17,7 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     ListTypeNode,
+    ListValueNode,
     NamedTypeNode,
     NonNullTypeNode,
     OperationDefinitionNode,
@@ -25,6 +26,7 @@ from graphql import (
     TypeNode,
     ValueNode,
     VariableDefinitionNode,
+    VariableNode,
     get_named_type,
     get_nullable_type,
     is_abstract_type,
@@ -178,10 +180,10 @@ class _Meter:
         return next((min(max(size, 0), MAX_PAGE_SIZE) for size in given if isinstance(size, int)), DEFAULT_PAGE_SIZE)
 
     def _number_of_ids(self, node: FieldNode) -> int:
-        ids = self._argument(node, "ids")
-        if isinstance(ids, int):
-            return ids  # of a variable its length is known
-        return len(ids) if isinstance(ids, list) else 1
+        given = next((each.value for each in node.arguments or () if each.name.value == "ids"), None)
+        if isinstance(given, VariableNode):  # of which the length is known
+            return self._variables.get(given.name.value) or 1
+        return len(given.values) if isinstance(given, ListValueNode) else 1
 
     def _argument(self, node: FieldNode, name: str) -> Any:
         return next((self._value(given.value) for given in node.arguments or () if given.name.value == name), None)
@@ -199,8 +201,7 @@ def cost_exceeded(cost: int, limit: int) -> GraphQLError:
 
 def _counts(type_: TypeNode) -> bool:
     """Tell whether variables of this type can change what an operation costs: sizes, conditions and lists can."""
-    while isinstance(type_, NonNullTypeNode):
-        type_ = type_.type
+    type_ = _nullable(type_)
     return isinstance(type_, ListTypeNode) or (isinstance(type_, NamedTypeNode) and type_.name.value in _COUNTING)
 
 
@@ -209,8 +210,12 @@ def _counted(node: VariableDefinitionNode, variables: Variables) -> int | None:
     name = node.variable.name.value
     default = None if node.default_value is None else value_from_ast_untyped(node.default_value)
     value = variables.get(name, default)
-    if isinstance(value, list):
-        return len(value)
+    if isinstance(_nullable(node.type), ListTypeNode):
+        return len(value) if isinstance(value, list) else 1  # any other value stands for a list of it
     if isinstance(value, float) and value.is_integer():
         return int(value)  # 100.0 is an Int, too
     return value if isinstance(value, int) else None
+
+
+def _nullable(type_: TypeNode) -> TypeNode:
+    return type_.type if isinstance(type_, NonNullTypeNode) else type_

@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytest
+from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 
-from app.graphql.cost import MOST
-from app.graphql.documents import Documents
-from app.graphql.limits import Limits
+from app.graphql.cost import MOST, Cost
 from app.graphql.schema import schema
 from tests.api import Api
 from tests.market import Market
@@ -65,6 +64,12 @@ COSTS: dict[str, tuple[str, Any, int]] = {
         '{ nodes(ids: ["Product_a", "Product_b", "Product_c"]) { ... on Product { store { id } } } }',
         None,
         3 + 3,
+    ),
+    "a number, which is one id": ("{ nodes(ids: -90) { id } products(first: 7) { nodes { id } } }", None, 1 + 7),
+    "a number in a variable, which is one id": (
+        "query ($ids: [ID!]!) { nodes(ids: $ids) { id } products(first: 7) { nodes { id } } }",
+        {"ids": -90},
+        1 + 7,
     ),
     "as many nodes as a variable has": (
         "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Product { store { id } } } }",
@@ -140,10 +145,11 @@ def doubling(levels: int) -> str:
 
 
 def cost_of(query: str) -> int:
-    document = Documents(schema._schema, Limits(2000, 100, 100, 100, 100, 100, 5, 5000)).read(query)
-    operation = document.operation(None)
-    assert operation is not None, document.errors
-    return operation.cost({"id": "Store_x"})
+    """Return what an operation costs, however large its document is."""
+    operation, *fragments = parse(query).definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    named = {node.name.value: node for node in fragments if isinstance(node, FragmentDefinitionNode)}
+    return Cost(schema._schema, operation, named).of({"id": "Store_x"})
 
 
 def test_what_fragments_multiply_is_counted() -> None:
