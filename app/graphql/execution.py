@@ -34,6 +34,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 from strawberry.utils.await_maybe import await_maybe
 
+from app.database import raise_fault
 from app.graphql.columns import Column, assembled, attribute, constant, leaf, objects, over_present
 from app.graphql.compiled.compiler import Operation
 from app.graphql.ids import parse_global_id
@@ -113,8 +114,10 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
     async def _complete_level(self, level: Level, *as_usual: Any) -> Any:
         """Return the items of a list, level by level; completed as usual where that cannot be done."""
         result = as_usual[4]
-        with suppress(Exception):  # whatever is wrong, graphql-core finds it again, and says where
+        try:
             return await self._shown(level, result)
+        except Exception as failure:  # whatever else is wrong, graphql-core finds it again, and says where
+            raise_fault(failure)  # Postgres would be asked again in vain
         return await await_maybe(super().complete_list_value(*as_usual))
 
     async def _shown(self, level: Level, objects: Sequence[Any]) -> list[dict[str, Any]]:

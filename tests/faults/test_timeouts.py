@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.faults.conftest import LANES, OpenShop, fault, kind
 from tests.live.clients import until
@@ -85,3 +85,15 @@ async def test_a_transaction_in_which_nothing_happens_is_ended_by_postgres(open_
             shown = [await connection.scalar(text(f"SHOW {name}")) for name in names]
         assert shown == ["14s", "7s"]
         await until(lambda: shop.taken == 0)
+
+
+async def test_what_took_too_long_is_not_asked_again(open_shop: OpenShop) -> None:
+    async with open_shop(compiled_lane=False, statement_timeout_seconds=0.1) as shop:
+        sent: list[str] = []
+        engine = shop.database.engine.sync_engine
+        event.listen(engine, "before_cursor_execute", lambda _, __, statement, *___: sent.append(statement))
+        async with shop.engine.begin() as connection:
+            await connection.execute(text("LOCK TABLE stores IN ACCESS EXCLUSIVE MODE"))
+            response = await shop.api.send("{ products { nodes { store { name } } } }")
+        assert fault(response) == "TIMEOUT"
+        assert sum("FROM stores" in statement for statement in sent) == 1
