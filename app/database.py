@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
@@ -32,6 +32,7 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.util.concurrency import in_greenlet
 
 from app.errors import DatabaseUnavailable, Overloaded, RequestError, TimedOut, TransactionConflict
+from app.line import Line
 from app.monitoring.reports import noted
 from app.settings import Settings
 
@@ -64,21 +65,18 @@ class Database:
         """Take an engine whose isolation level is AUTOCOMMIT: reads need no BEGIN and ROLLBACK, two round trips saved
         on every query, and UnitOfWork begins what mutations need. So many may wait so long for a connection."""
         self.engine = engine
-        self._wait_seconds = wait_seconds
-        self._queue = queue
-        self._waiting = 0
-        self._first_in_line = asyncio.Lock()
+        self._line = Line(cast(QueuePool, engine.pool), wait_seconds, queue)
+        event.listen(engine.sync_engine, "checkin", self._line.proceed_soon)
         event.listen(engine.sync_engine, "checkout", _require_open)
         event.listen(engine.sync_engine, "do_connect", _require_greenlet)
 
     @property
     def waiting(self) -> int:
         """How many wait for a connection now."""
-        return self._waiting
+        return len(self._line)
 
     async def connect(self) -> AsyncConnection:
-        """Return a connection on which every statement stands for itself. Overloaded where too many want one,
-        DatabaseUnavailable where there is none to be had."""
+        """Return a connection on which every statement stands for itself."""
         return self.over(await self.take())
 
     def over(self, pooled: PoolProxiedConnection) -> AsyncConnection:
@@ -112,38 +110,20 @@ class Database:
             connection.close()
 
     async def take(self) -> PoolProxiedConnection:
-        """Return a connection of the pool, without the greenlet that it only needs to wait or to connect."""
-        if not self._waiting and cast(QueuePool, self.engine.pool).checkedin():
+        """Return a connection of the pool in one's turn, without the greenlet that it only needs to connect.
+        Overloaded where too many want one, DatabaseUnavailable where there is none to be had."""
+        if self._line.must_wait:
+            await self._line.wait()
+        if cast(QueuePool, self.engine.pool).checkedin():
             with suppress(MissingGreenlet):  # what was idle is broken, and must be connected anew
                 return self.engine.pool.connect()
-        return await self._taken(self.engine.raw_connection)
-
-    async def _taken(self, take: Callable[[], Awaitable[T]]) -> T:
-        """Take a connection out of the pool; behind those that wait for one already, if they do."""
-        pool = cast(QueuePool, self.engine.pool)
         try:
-            if self._waiting or (not pool.checkedin() and pool.checkedout() >= pool.size()):
-                return await self._waited_for(take)
-            return await take()
+            return await self.engine.raw_connection()
         except (OSError, DBAPIError, EmulatedDBAPIException, PoolTimeoutError) as failure:
+            self._line.proceed()  # as nothing is given back
             # whatever it is: Postgres that refuses the password is no better than none
             log.warning("no connection to the database", reason=str(failure) or type(failure).__name__)
             raise (Overloaded if isinstance(_cause(failure), _TOO_MANY) else DatabaseUnavailable) from failure
-
-    async def _waited_for(self, take: Callable[[], Awaitable[T]]) -> T:
-        """Take a connection in one's turn. The pool itself serves whoever comes at the right moment."""
-        if self._waiting >= self._queue:
-            raise Overloaded
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self._wait_seconds) as patience, self._first_in_line:
-                return await take()
-        except TimeoutError:
-            if patience.expired():
-                raise Overloaded from None
-            raise
-        finally:
-            self._waiting -= 1
 
     async def close(self) -> None:
         """Close every connection of the pool, though the database may not say goodbye."""

@@ -86,9 +86,9 @@ async def test_a_query_that_waits_for_a_connection_is_given_up_as_well(open_shop
             first = asyncio.create_task(shop.read())
             await shop.until_waiting(1)
             client = await sent(shop, READ)
-            await until(lambda: shop.database._waiting == 1)
+            await until(lambda: shop.database.waiting == 1)
             client.transport.abort()
-            await until(lambda: shop.database._waiting == 0)
+            await until(lambda: shop.database.waiting == 0)
         assert (await first).json()["data"]
 
 

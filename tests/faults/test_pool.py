@@ -17,7 +17,7 @@ async def test_requests_over_the_queue_are_refused_at_once(open_shop: OpenShop, 
     async with open_shop(compiled_lane=LANES[lane], database_pool_size=1, database_pool_queue=2) as shop:
         async with shop.unreadable():
             served = [asyncio.create_task(shop.read()) for _ in range(3)]
-            await until(lambda: shop.database._waiting == 2)
+            await until(lambda: shop.database.waiting == 2)
             for refused in (await shop.read(), await shop.order()):
                 assert fault(refused) == "OVERLOADED"
                 assert refused.status_code == 503
@@ -60,7 +60,7 @@ async def test_those_who_wait_are_served_in_their_turn(open_shop: OpenShop) -> N
 
         first = await database.connect()
         waiting = [asyncio.create_task(take(number)) for number in range(3)]
-        await until(lambda: database._waiting == 3)
+        await until(lambda: database.waiting == 3)
         await first.close()
         await take(3)  # comes when there is a connection, but others have waited for it
         await asyncio.gather(*waiting)
