@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from starlette.types import Receive
 
@@ -10,7 +10,9 @@ from app.errors import TimedOut
 
 _LOOK_EVERY_SECONDS = 0.05
 
-_undisturbed: set[asyncio.Task[None]] = set()  # the event loop alone would let them be collected
+T = TypeVar("T")
+
+_undisturbed: set[asyncio.Task[Any]] = set()  # the event loop alone would let them be collected
 
 
 class HungUp(Exception):
@@ -20,12 +22,18 @@ class HungUp(Exception):
 Reason = TimedOut | HungUp
 
 
-async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for this, which goes on where whoever waits is cancelled."""
+async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for this, and return what it does; it goes on where whoever waits is cancelled."""
     task = asyncio.create_task(work)
     _undisturbed.add(task)
-    task.add_done_callback(_undisturbed.discard)
-    await asyncio.shield(task)
+    task.add_done_callback(_forget)
+    return await asyncio.shield(task)
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    _undisturbed.discard(task)
+    if not task.cancelled():
+        task.exception()  # which nobody may wait for any more
 
 
 class Watch:

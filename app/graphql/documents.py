@@ -51,6 +51,7 @@ class ParsedOperation:
         self.weight = weight
         """What its document weighs."""
         self.is_query = definition.operation is OperationType.QUERY
+        self.is_mutation = definition.operation is OperationType.MUTATION
         self.is_subscription = definition.operation is OperationType.SUBSCRIPTION
         self._cost = Cost(schema, definition, fragments)
 

@@ -161,7 +161,10 @@ class Schema(strawberry.Schema):
         except RateLimited as refusal:
             return _refusal(refusal)
         if operation is None or not operation.is_subscription:
-            return context.monitor.told(_single_result(self._traced(report, query, kwargs)), report)
+            executed = self._traced(report, query, kwargs)
+            if operation is not None and operation.is_mutation:  # one that has begun is done, whoever still listens
+                executed = undisturbed(executed)
+            return context.monitor.told(_single_result(executed), report)
         again = rereading(document.ast, operation.definition, _read_by(operation.definition))
 
         async def execute() -> ExecutionResult:

@@ -92,10 +92,11 @@ async def test_a_query_that_waits_for_a_connection_is_given_up_as_well(open_shop
         assert (await first).json()["data"]
 
 
-async def test_a_mutation_that_has_begun_is_done_though_its_client_hangs_up(open_shop: OpenShop) -> None:
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
+async def test_a_mutation_that_has_begun_is_done_though_its_client_hangs_up(open_shop: OpenShop, accept: str) -> None:
     async with open_shop() as shop:
         async with held(shop.engine, shop.product):
-            client = await sent(shop, PLACE, {"items": [item(shop.product)]})
+            client = await sent(shop, PLACE, {"items": [item(shop.product)]}, accept)
             await shop.until_waiting(1)
             client.transport.abort()
             beside = await sent(shop, READ)  # when this one is given up, the other would have been
