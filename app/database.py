@@ -56,6 +56,8 @@ _DISCONNECTIONS = (
 _OUT_OF_TIME = (QueryCanceledError, LockNotAvailableError, IdleInTransactionSessionTimeoutError)
 _TOO_MANY = (TooManyConnectionsError, PoolTimeoutError)
 _CLOSE_SECONDS = 3.0
+PAUSE_AFTER_BREAK = 0.02
+"""Seconds in which the driver hears of the other connections that broke with one, so that none of them is taken."""
 
 
 class Database:
@@ -95,6 +97,7 @@ class Database:
         except Exception as failure:
             if not is_broken(failure):
                 raise
+        await asyncio.sleep(PAUSE_AFTER_BREAK)
         return await self._driver_row(sql, parameters)
 
     async def _driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:

@@ -12,7 +12,7 @@ from asyncpg.transaction import Transaction
 from sqlalchemy import Executable, PoolProxiedConnection, Row, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from app.database import Database, driver_of, is_broken, is_disconnection
+from app.database import PAUSE_AFTER_BREAK, Database, driver_of, is_broken, is_disconnection
 from app.errors import DatabaseUnavailable, OutcomeUnknown
 from app.monitoring.reports import noted
 from app.sql import Prepared, Record
@@ -227,6 +227,7 @@ class UnitOfWork:
                     raise
             self._has_reconnected = True
             await self._give_up_connection()
+            await asyncio.sleep(PAUSE_AFTER_BREAK)
             return await send()
 
     async def _give_up_connection(self) -> None:

@@ -87,7 +87,7 @@ def is_stock(stock: int) -> Callable[[Told], bool]:
 
 
 def two_workers(database_url: str, port: int) -> AbstractContextManager[tuple[subprocess.Popen[str], str]]:
-    return served("--workers", "2", port=port, DATABASE_URL=database_url, SECRET_KEY=SECRET)
+    return served("--workers", "2", port=port, DATABASE_URL=database_url, SECRET_KEY=SECRET, LOG_LEVEL="warning")
 
 
 @pytest.fixture
