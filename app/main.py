@@ -16,14 +16,17 @@ from app.database import Database, open_database
 from app.events import Events
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
+from app.graphql.contexts import Contexts
 from app.graphql.documents import Documents
-from app.graphql.http import GraphQLEndpoint, GraphQLView
+from app.graphql.executor import Executor
+from app.graphql.http import GraphQLEndpoint
 from app.graphql.limits import Limits
 from app.graphql.live import Live
 from app.graphql.rates import RateLimits
-from app.graphql.requests import Contexts
 from app.graphql.schema import schema
+from app.graphql.streaming import Streams
 from app.graphql.trusted import TrustedDocuments
+from app.graphql.view import GraphQLView
 from app.logs import configure_logging
 from app.monitoring.monitor import Monitor
 from app.processes import end_with_parent, on_termination, settle
@@ -86,7 +89,8 @@ def create_app(configuration: Settings | None = None, database: Database | None 
     rates = RateLimits(configuration)
     monitor = Monitor.of(configuration, opened, live)
     contexts = Contexts(opened, configuration, documents, rates, monitor, lane, live)
-    view = GraphQLView(schema, contexts, live, configuration)
+    executor = Executor(schema._schema)
+    view = GraphQLView(schema, Streams(executor), contexts, live, configuration)
     app = FastAPI(
         title="Orders API",
         lifespan=lifespan,
@@ -104,7 +108,7 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         ],
     )
     app.state.live = live
-    endpoint = GraphQLEndpoint(app, GRAPHQL_PATH, schema, contexts, view, configuration, lane)
+    endpoint = GraphQLEndpoint(app, GRAPHQL_PATH, executor, contexts, view, configuration, lane)
     traced = monitor.traced(endpoint)
     return _shared(traced, configuration.cors_origins) if configuration.cors_origins else traced
 

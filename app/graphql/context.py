@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from app.graphql.rates import RateLimits
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Context:
     """One operation: who asks, and what it works with."""
 
@@ -41,21 +41,21 @@ class Context:
     access_tokens: AccessTokens
     password_turns: Turns
     watch: Watch
-    request_id: str
     documents: Documents
     rates: RateLimits
+    monitor: Monitor
+    lane: CompiledLane | None
+    """Reads what a mutation returns."""
+    live: Live | None
+    """The subscriptions of this process."""
+    request_id: str
     address: str
     """Where the request comes from."""
-    monitor: Monitor
-    token_viewer: Viewer | None = None
-    refused_token: Unauthenticated | None = None
+    token_viewer: Viewer | None
+    refused_token: Unauthenticated | None
+    token_expires_at: float | None
+    explanation: Explanation | None
     idempotent_request: IdempotentRequest | None = None
-    explanation: Explanation | None = None
-    lane: CompiledLane | None = None
-    """Reads what a mutation returns."""
-    live: Live | None = None
-    """The subscriptions of this process, where the operation may be one."""
-    token_expires_at: float | None = None
     cost: int | None = None
     """What the operation costs, in points, once that is known."""
     following: Following | None = None

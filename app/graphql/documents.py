@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     DocumentNode,
@@ -24,7 +24,6 @@ from app.graphql.compiled.cache import Cache
 from app.graphql.cost import Cost, cost_exceeded
 from app.graphql.introspection import NoIntrospection
 from app.graphql.limits import Limits, exceeded, limit_exceeded
-from app.graphql.rates import COST_OF_NOTHING
 from app.graphql.trusted import TrustedDocuments
 from app.settings import Trust
 
@@ -34,6 +33,17 @@ _CHARACTERS_KEPT = 2_000_000
 _WEIGHT_OF_TOKEN = 10  # in characters: what is parsed of a token takes much more memory than its text
 _TOO_MANY_DIGITS = "integer string conversion"
 
+COST_OF_NOTHING = 10
+"""Points for what cannot be executed, or must not; to find out costs as much as a small operation."""
+
+
+class GraphQLRequest(NamedTuple):
+    """What a client sends: a document, which operation of it is meant, and the values of its variables."""
+
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
 
 class ParsedOperation:
     """An operation of a valid document, and the fragments that it may use. It is itself and no other: what is made of
@@ -42,10 +52,12 @@ class ParsedOperation:
     def __init__(
         self,
         schema: GraphQLSchema,
+        document: DocumentNode,
         definition: OperationDefinitionNode,
         fragments: Mapping[str, FragmentDefinitionNode],
         weight: int,
     ) -> None:
+        self.document = document
         self.definition = definition
         self.fragments = fragments
         self.weight = weight
@@ -64,7 +76,6 @@ class ParsedOperation:
 class Document:
     """A document: its operations by their names, or what is wrong with it."""
 
-    ast: DocumentNode | None = None
     errors: Sequence[GraphQLError] = ()
     operations: Mapping[str | None, ParsedOperation] = field(default_factory=dict)
     weight: int = 0
@@ -77,6 +88,44 @@ class Document:
         return self.operations.get(name) if name else None
 
 
+class RequestedOperation(NamedTuple):
+    """What a request asks for: an operation and what it costs, in points; or why it must not be executed."""
+
+    request: GraphQLRequest
+    parsed: ParsedOperation | None = None
+    cost: int | None = None
+    errors: Sequence[GraphQLError] = ()
+
+    @property
+    def definition(self) -> OperationDefinitionNode | None:
+        """The operation as its document has it."""
+        return None if self.parsed is None else self.parsed.definition
+
+    @property
+    def is_query(self) -> bool:
+        """Whether it only reads."""
+        return self.parsed is not None and self.parsed.is_query
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether it writes."""
+        return self.parsed is not None and self.parsed.is_mutation
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether its results are a stream."""
+        return self.parsed is not None and self.parsed.is_subscription
+
+    @property
+    def points(self) -> int:
+        """What is taken of who asks for it: its cost, or a little where it must not be executed."""
+        return COST_OF_NOTHING if self.cost is None or self.errors else self.cost
+
+
+_NO_OPERATION = GraphQLError(
+    "There is no such operation in the document. Of several, `operationName` chooses one.",
+    extensions={"code": "BAD_USER_INPUT"},
+)
 _NOT_TRUSTED = Document(
     errors=[
         GraphQLError(
@@ -114,18 +163,19 @@ class Documents:
         self._documents.weigh(text, document.weight)
         return document
 
-    def told(self, cost: int) -> dict[str, int]:
+    def requested(self, request: GraphQLRequest) -> RequestedOperation:
+        """Return what a request asks for."""
+        document = self.read(request.query)
+        parsed = document.operation(request.operation_name)
+        if parsed is None:
+            return RequestedOperation(request, errors=document.errors or (_NO_OPERATION,))
+        cost = parsed.cost(request.variables)
+        errors = (cost_exceeded(cost, self.limits.cost),) if cost > self.limits.cost else ()
+        return RequestedOperation(request, parsed, cost, errors)
+
+    def told(self, cost: int | None) -> dict[str, int | None]:
         """Return the cost of an operation as `extensions.cost` tells it, in points."""
         return {"requested": cost, "limit": self.limits.cost}
-
-    def refusal(self, cost: int) -> GraphQLError | None:
-        """Return why an operation of this cost must not run, None where it may."""
-        return cost_exceeded(cost, self.limits.cost) if cost > self.limits.cost else None
-
-    def points(self, operation: ParsedOperation | None, variables: Mapping[str, Any] | None) -> int:
-        """Return what is taken of who asks for an operation: its cost, or a little where it must not run."""
-        cost = None if operation is None else operation.cost(variables)
-        return COST_OF_NOTHING if cost is None or cost > self.limits.cost else cost
 
     def _read(self, text: str) -> Document:
         try:
@@ -138,11 +188,11 @@ class Documents:
         fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
         weight = len(text) + _WEIGHT_OF_TOKEN * _number_of_tokens(ast)
         operations = {
-            node.name.value if node.name else None: ParsedOperation(self._schema, node, fragments, weight)
+            node.name.value if node.name else None: ParsedOperation(self._schema, ast, node, fragments, weight)
             for node in ast.definitions
             if isinstance(node, OperationDefinitionNode)
         }
-        return Document(ast, operations=operations, weight=weight)
+        return Document(operations=operations, weight=weight)
 
     def _unparsed(self, error: GraphQLSyntaxError) -> GraphQLError:
         if "contains more than" in error.message:

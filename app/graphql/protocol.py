@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 from uuid_utils import uuid7
 
-from app.graphql.requests import Operation
+from app.graphql.documents import GraphQLRequest, RequestedOperation
 from app.graphql.trusted import TrustedDocuments, hash_in
 
 JSON = "application/json"
@@ -63,10 +63,16 @@ def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else uuid7().hex
 
 
+def address_of(scope: Scope) -> str:
+    """Return where a request comes from: the client, or whom a trusted proxy names."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
 def accepted(method: str, accept: bytes, *, page: bool) -> Accepted:
     """Return what an Accept header names; Refusal where that, or the method, is nothing that is spoken here."""
     if method not in ("GET", "POST"):
-        raise method_not_allowed("GET", "POST")
+        raise _method_not_allowed("GET", "POST")
     read = _read_accept if len(accept) <= _LONGEST_KEPT else _read_accept.__wrapped__
     found = read(accept, page and method == "GET")
     if not (found.media_type or found.events or found.page):
@@ -80,7 +86,13 @@ def require_events(accepts: Accepted) -> None:
         raise Refusal(406, "NOT_ACCEPTABLE", f"A subscription is told as {EVENT_STREAM}, or over a websocket.")
 
 
-def method_not_allowed(*allowed: str) -> Refusal:
+def require_method(method: str, operation: RequestedOperation) -> None:
+    """Raise Refusal where an operation that changes something is sent as what changes nothing."""
+    if method == "GET" and operation.is_mutation:
+        raise _method_not_allowed("POST")
+
+
+def _method_not_allowed(*allowed: str) -> Refusal:
     """Return the refusal of what is not sent by this method."""
     names = ", ".join(allowed)
     return Refusal(405, "METHOD_NOT_ALLOWED", f"This is sent by {' or '.join(allowed)}.", [(b"allow", names.encode())])
@@ -106,36 +118,36 @@ def _read_accept(accept: bytes, has_page: bool) -> Accepted:
     )
 
 
-async def read_request(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> dict[str, Any]:
+async def read_parameters(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> dict[str, Any]:
     """Return the parameters of a request; Refusal where it has none."""
     if scope["method"] == "GET":
         return _request_in_url(scope["query_string"], limit)
     if not _is_json(headers.get(b"content-type", b"")):
         raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {JSON}, in UTF-8.")
     body = await _read_body(headers, receive, limit)
-    request = _json("The body", body)
-    if isinstance(request, list):
+    parameters = _json("The body", body)
+    if isinstance(parameters, list):
         raise Refusal(400, "BATCHING_NOT_SUPPORTED", "A request holds one operation; send several requests instead.")
-    if not isinstance(request, dict):
-        raise malformed("The request must be an object.")
-    return request
+    if not isinstance(parameters, dict):
+        raise _malformed("The request must be an object.")
+    return parameters
 
 
-def operation_in(request: Mapping[str, Any], trusted: TrustedDocuments) -> Operation:
+def graphql_request(parameters: Mapping[str, Any], trusted: TrustedDocuments) -> GraphQLRequest:
     """Return what the parameters of a request say, each of the type it must have; its document may be named by a
     hash."""
-    query, variables, name = request.get("query"), request.get("variables"), request.get("operationName")
-    if (hash_ := hash_in(request)) is not None and isinstance(query, str | None):
+    query, variables, name = parameters.get("query"), parameters.get("variables"), parameters.get("operationName")
+    if (hash_ := hash_in(parameters)) is not None and isinstance(query, str | None):
         query = trusted.text(query or None, hash_)
     if not (isinstance(query, str) and query):
-        raise malformed("`query` must be a document of GraphQL, as a string.")
+        raise _malformed("`query` must be a document of GraphQL, as a string.")
     if not (variables is None or isinstance(variables, dict)):
-        raise malformed("`variables` must be an object.")
+        raise _malformed("`variables` must be an object.")
     if not (name is None or isinstance(name, str)):
-        raise malformed("`operationName` must be a string.")
-    if not isinstance(request.get("extensions"), dict | None):
-        raise malformed("`extensions` must be an object.")
-    return Operation(query, variables, name)
+        raise _malformed("`operationName` must be a string.")
+    if not isinstance(parameters.get("extensions"), dict | None):
+        raise _malformed("`extensions` must be an object.")
+    return GraphQLRequest(query, variables, name)
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
@@ -181,7 +193,7 @@ def _request_in_url(query_string: bytes, limit: int) -> dict[str, Any]:
     try:
         given: dict[str, Any] = dict(parse_qsl(query_string.decode(), errors="strict"))
     except ValueError:
-        raise malformed("The query string must be URL-encoded, in UTF-8.") from None
+        raise _malformed("The query string must be URL-encoded, in UTF-8.") from None
     for name in ("variables", "extensions"):
         if name in given:
             given[name] = _json(f"`{name}`", given[name])
@@ -192,10 +204,10 @@ def _json(what: str, text: str | bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise malformed(f"{what} must be JSON, in UTF-8.") from None
+        raise _malformed(f"{what} must be JSON, in UTF-8.") from None
 
 
-def malformed(message: str) -> Refusal:
+def _malformed(message: str) -> Refusal:
     """Return the refusal of a request that is not as it must be."""
     return Refusal(400, "BAD_USER_INPUT", message)
 

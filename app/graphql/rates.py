@@ -26,9 +26,6 @@ _COUNTS_KEPT = 100_000
 _IMPATIENT: Any = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
 _RESPITE_SECONDS = 1.0  # in which one who did not answer is not asked again
 
-COST_OF_NOTHING = 10
-"""Points for what cannot be executed, or must not; to find out costs as much as a small operation."""
-
 log = structlog.get_logger(__name__)
 
 

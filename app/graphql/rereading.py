@@ -1,23 +1,25 @@
 """Reads what a subscription tells in the compiled lane: as the query for the same thing, which costs half as much."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from graphql import (
     ArgumentNode,
     DocumentNode,
     FieldNode,
+    GraphQLSchema,
     NameNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
     print_ast,
 )
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from app.database import is_disconnection
 from app.graphql.context import Context
-from app.graphql.live import Unreachable
+from app.graphql.documents import GraphQLRequest, ParsedOperation, RequestedOperation
+from app.graphql.live import READ_BY, Unreachable
 from app.graphql.responses import EncodedResult
 
 log = structlog.get_logger(__name__)
@@ -31,7 +33,7 @@ class Rereading:
     nothing: bytes
     """What is answered where there is no such thing, or the viewer may not see it."""
 
-    async def read(self, context: Context, variables: dict[str, Any] | None, name: str | None) -> EncodedResult | None:
+    async def read(self, context: Context, request: GraphQLRequest) -> EncodedResult | None:
         """Return what is so now, for who the viewer is now; None where the ordinary lane must say it."""
         if context.lane is None:
             return None
@@ -40,10 +42,10 @@ class Rereading:
                 await context.begin_field()
             finally:
                 await context.work.close()
-            operation = context.documents.read_own(self.query).operation(name)
+            operation = context.documents.read_own(self.query).operation(request.operation_name)
             if operation is None:  # what could be subscribed to cannot be a query, too
                 return None
-            body = await context.lane.execute(context.viewer, operation, variables)
+            body = await context.lane.execute(context.viewer, RequestedOperation(request, operation))
         except Exception as failure:
             if is_disconnection(failure):
                 raise Unreachable from failure
@@ -52,10 +54,15 @@ class Rereading:
         return None if body is None or body == self.nothing else EncodedResult(data={}, errors=None, body=body)
 
 
-def rereading(document: DocumentNode, operation: OperationDefinitionNode, field: str | None) -> Rereading | None:
-    """Return how to read again what a subscription tells, by this field of Query; None where it is no plain field."""
+def rereading(subscription: ParsedOperation, schema: GraphQLSchema) -> Rereading | None:
+    """Return how to read again what a subscription tells; None where it is no plain field that a field of Query
+    reads, too."""
+    operation = subscription.definition
     (selected, *others) = operation.selection_set.selections
-    if field is None or others or not isinstance(selected, FieldNode) or operation.directives or selected.directives:
+    if others or not isinstance(selected, FieldNode) or operation.directives or selected.directives:
+        return None
+    field = _read_by(selected, schema)
+    if field is None:
         return None
     key = selected.alias or selected.name
     same = FieldNode(
@@ -74,5 +81,14 @@ def rereading(document: DocumentNode, operation: OperationDefinitionNode, field:
         directives=(),
         selection_set=SelectionSetNode(selections=(same,)),
     )
-    definitions = tuple(query if node is operation else node for node in document.definitions)
+    definitions = tuple(query if node is operation else node for node in subscription.document.definitions)
     return Rereading(print_ast(DocumentNode(definitions=definitions)), b'{"data":{"%b":null}}' % key.value.encode())
+
+
+def _read_by(selected: FieldNode, schema: GraphQLSchema) -> str | None:
+    """Return the field of Query that reads what a field of Subscription tells, if there is one."""
+    assert schema.subscription_type is not None, "there are subscriptions"
+    field = schema.subscription_type.fields.get(selected.name.value)  # `__typename` is none of them
+    defined = field and field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+    reads: str | None = defined.metadata.get(READ_BY) if defined else None
+    return reads

@@ -1,12 +1,16 @@
-"""Responses that are bytes already, and are passed on as they are."""
+"""Results of operations: those without data, and those that are bytes already, which are passed on as they are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from graphql import GraphQLError
 from strawberry.http import GraphQLHTTPResponse, process_result
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
+
+from app.errors import RequestError
 
 
 @dataclass
@@ -15,6 +19,20 @@ class EncodedResult(ExecutionResult):
 
     body: bytes = b""
     replayed: bool = False
+
+
+def refused(failure: RequestError) -> PreExecutionError:
+    """Return the result of what was not executed."""
+    return PreExecutionError(data=None, errors=[_error(failure)])
+
+
+def given_up(failure: RequestError, extensions: Mapping[str, Any] | None) -> ExecutionResult:
+    """Return the result of what was being executed, and was not done."""
+    return ExecutionResult(data=None, errors=[_error(failure)], extensions=dict(extensions or {}))
+
+
+def _error(failure: RequestError) -> GraphQLError:
+    return GraphQLError(str(failure), original_error=failure, extensions=failure.extensions)
 
 
 def extended(body: bytes, **extensions: Any) -> bytes:

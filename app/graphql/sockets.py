@@ -1,7 +1,7 @@
 """Websockets, over which `graphql-transport-ws` is spoken: each operation on one has a context of its own."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 from uuid import uuid4
@@ -17,18 +17,21 @@ from strawberry.http import process_result
 from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message, SubscribeMessage
-from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
 from app.errors import RequestError, Restarting, TooManySubscriptions
 from app.graphql.context import Context
+from app.graphql.contexts import Contexts
+from app.graphql.documents import GraphQLRequest
 from app.graphql.live import Live
 from app.graphql.responses import EncodedResult
+from app.graphql.streaming import Streams
 from app.graphql.trusted import TrustedDocuments, hash_in
 from app.settings import Settings
 
 RESTART = 1012
 IDLE = 1000
+UNAUTHORIZED = 4401
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +39,7 @@ log = structlog.get_logger(__name__)
 class Handshake:
     """What a client said when it connected: headers, and what `connection_init` brought."""
 
-    def __init__(self, headers: Headers, address: str, contexts: Callable[[Headers, str, str], Context]) -> None:
+    def __init__(self, headers: Headers, address: str, contexts: Contexts) -> None:
         self.headers = headers
         self.address = address
         self.connection_params: Mapping[str, Any] | None = None
@@ -48,7 +51,8 @@ class Handshake:
         token = given.get("authorization")
         # A header holds Latin-1 only; a token that does not is no good, and refused where a login is needed.
         own = {"authorization": token.encode("latin-1", "replace").decode("latin-1")} if isinstance(token, str) else {}
-        return self._contexts(Headers({**self.headers, **own}), uuid4().hex, self.address)
+        login = self._contexts.login(Headers({**self.headers, **own}))
+        return self._contexts.context(login, uuid4().hex, self.address)
 
 
 class Socket(ASGIWebSocketAdapter):
@@ -80,6 +84,7 @@ class Socket(ASGIWebSocketAdapter):
 class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
     """One client: its operations, as many as it may have, until it has none for a while."""
 
+    streams: Streams
     live: Live
     settings: Settings
     trusted: TrustedDocuments
@@ -103,7 +108,10 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
         try:
             message = _with_document(message, self.trusted)
         except RequestError as refusal:
-            await self._refuse(cast(SubscribeMessage, message)["id"], refusal)
+            if self.connection_acknowledged:
+                await self._refuse(cast(SubscribeMessage, message)["id"], refusal)
+            else:
+                await self.websocket.close(UNAUTHORIZED, "Unauthorized")
             return
         if _is_proper(message):
             await super().handle_message(message)
@@ -142,13 +150,8 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
         self._rest()
 
     async def _send_results(self, operation: Operation[Handshake, None]) -> None:
-        results = await self.schema.stream(
-            operation.query,
-            variable_values=operation.variables,
-            operation_name=operation.operation_name,
-            context_value=self.context.context(),
-        )
-        async with aclosing(cast(AsyncGenerator[ExecutionResult], results)) as each:
+        request = GraphQLRequest(operation.query, operation.variables, operation.operation_name)
+        async with aclosing(await self.streams.results(self.context.context(), request)) as each:
             async for result in each:
                 if isinstance(result, PreExecutionError):
                     return await operation.send_initial_errors(result.errors or [])
@@ -178,9 +181,10 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
         self._closing = asyncio.create_task(self.websocket.close(IDLE, "Nothing is asked for"))
 
 
-def connection_class(live: Live, settings: Settings, trusted: TrustedDocuments) -> type[Connection]:
+def connection_class(streams: Streams, live: Live, settings: Settings, trusted: TrustedDocuments) -> type[Connection]:
     """Return what handles connections, as Strawberry wants it: a class."""
-    return type("Connection", (Connection,), {"live": live, "settings": settings, "trusted": trusted})
+    parts = {"streams": streams, "live": live, "settings": settings, "trusted": trusted}
+    return type("Connection", (Connection,), parts)
 
 
 def _with_document(message: Message, trusted: TrustedDocuments) -> Message:

@@ -12,6 +12,7 @@ from app.security.viewer import Viewer
 
 SUBSCRIPTION = "subscription"
 ORDINARY = "ordinary"
+COMPILED = "compiled"
 
 _STATEMENTS_KEPT = 100  # of one operation; a subscription may send any number
 
@@ -76,8 +77,10 @@ class Report:
         """Note who asked."""
         self.viewer_id = None if viewer is None else viewer.id
 
-    def describe(self, operation: Definition, cost: int) -> None:
-        """Note what a valid document says of the operation."""
+    def describe(self, operation: Definition | None, cost: int | None) -> None:
+        """Note what a valid document says of the operation; nothing where there is none."""
+        if operation is None:
+            return
         self.is_described, self.cost = True, cost
         self.type = operation.operation.value
         self.name = "" if operation.name is None else operation.name.value
@@ -99,13 +102,6 @@ def begin(request_id: str, name: object = None) -> Report:
 def current() -> Report | None:
     """Return the report of the operation that runs in this task, if one does."""
     return _current.get()
-
-
-def describe(operation: Definition, cost: int) -> None:
-    """Note what a valid document says of the operation that runs in this task."""
-    report = _current.get()
-    if report is not None:
-        report.describe(operation, cost)
 
 
 class noted:  # noqa: N801  # contextlib's takes three times as long

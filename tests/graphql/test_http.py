@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import Message
 
 from app.graphql.documents import Documents
-from app.graphql.schema import Schema
+from app.graphql.executor import Executor
 from app.main import create_app
 from app.models import Store
 from app.settings import Settings
@@ -471,7 +471,7 @@ async def test_no_response_is_kept_or_taken_for_something_else(api: Api) -> None
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Schema, "execute"), (Documents, "read")])
+@pytest.mark.parametrize(("owner", "name"), [(Executor, "execute"), (Documents, "read")])
 async def test_what_fails_beside_the_execution_is_told_as_the_id_of_the_request(
     api: Api, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.graphql import http
+from app.graphql.answers import Answer
 from app.models import AuditEntry, Order, Product, Session, User
 from tests.api import Api
 from tests.idempotency.requests import is_replay, kept, keyed, order, send
@@ -160,12 +160,12 @@ async def test_an_answer_that_was_never_sent_is_given_when_the_request_comes_aga
     customer, product = await market.user(), await market.product(stock=5)
     lost: list[bytes] = []
 
-    async def die(_: Any, answer: Any, *__: Any) -> None:
+    async def die(answer: Answer, *_: Any) -> None:
         lost.append(answer.body)
         raise ServerDied
 
     with monkeypatch.context() as patch:
-        patch.setattr(http, "_send_json", die)
+        patch.setattr(Answer, "send", die)
         with pytest.raises(ServerDied):
             await order(api, customer, product)
     again = await order(api, customer, product)

@@ -81,6 +81,15 @@ async def test_what_is_malformed_is_no_stream(shop: Shop, body: bytes) -> None:
     assert response.json().keys() == {"errors"}
 
 
+async def test_what_changes_something_is_not_got(shop: Shop) -> None:
+    mutation = 'mutation { logOut(refreshToken: "x") }'
+    response = await shop.api.client.get(
+        "/graphql", params={"query": mutation}, headers={"Accept": "text/event-stream"}
+    )
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert response.json()["errors"][0]["extensions"]["code"] == "METHOD_NOT_ALLOWED"
+
+
 async def test_a_stream_that_may_not_be_ends_with_its_reason(shop: Shop) -> None:
     order = await shop.market.order(shop.customer, shop.product)
     async with stream(shop, ORDER, {"id": gid(order)}, await shop.market.user()) as events:

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from tests.live.clients import connected
 from tests.live.conftest import Shop
@@ -30,10 +31,13 @@ async def test_a_websocket_has_no_share_of_its_own(shop: Shop) -> None:
 
 async def test_neither_has_a_stream_of_events(shop: Shop) -> None:
     headers = {"Accept": "text/event-stream"}
-    async with httpx2.AsyncClient(base_url=f"http://{shop.address}", headers=headers) as client:
-        answers = [(await client.post("/graphql", json={"query": QUERY})).text for _ in range(2)]
+    with capture_logs() as entries:
+        async with httpx2.AsyncClient(base_url=f"http://{shop.address}", headers=headers) as client:
+            answers = [(await client.post("/graphql", json={"query": QUERY})).text for _ in range(2)]
 
     assert ["RATE_LIMIT_EXCEEDED" in answer for answer in answers] == [False, True]
+    told = [entry for entry in entries if entry["event"] == "operation"]
+    assert [[*entry["codes"]] for entry in told] == [[], ["RATE_LIMIT_EXCEEDED"]]
 
 
 async def test_a_subscription_is_counted_once_whatever_else_its_client_takes(shop: Shop) -> None:

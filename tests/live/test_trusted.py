@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
 from app.settings import Trust
-from tests.live.clients import Client, connected
+from tests.live.clients import PROTOCOL, Client, connected
 from tests.live.conftest import Shop
 from tests.live.operations import ORDER, PRODUCT
 from tests.market import gid
@@ -49,3 +50,10 @@ async def test_what_is_not_known_does_not_begin(shop: Shop, changed_settings: di
         await name(client, shop, hash_, query=ORDER, variables={"id": gid(shop.product)})
         required = changed_settings["trusted_documents"] is Trust.REQUIRE
         assert await client.refusal() == ("DOCUMENT_NOT_TRUSTED" if required else "BAD_USER_INPUT")
+
+
+async def test_nothing_is_told_of_hashes_before_the_client_has_said_who_it_is(shop: Shop) -> None:
+    async with connect(f"ws://{shop.address}/graphql", subprotocols=[PROTOCOL]) as websocket:
+        client = Client(websocket)
+        await name(client, shop, "unknown")
+        assert await client.close_code() == 4401

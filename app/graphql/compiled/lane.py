@@ -1,6 +1,5 @@
 """The compiled lane itself: it answers the queries that it understands, and leaves the others to the ordinary lane."""
 
-from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -21,7 +20,7 @@ from app.graphql.compiled.cache import Cache
 from app.graphql.compiled.compiler import Operation, compile_node, compile_plan
 from app.graphql.compiled.meaning import Nodes, meaning_of
 from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans
-from app.graphql.documents import ParsedOperation
+from app.graphql.documents import ParsedOperation, RequestedOperation
 from app.graphql.explain import Explanation
 from app.security.viewer import Viewer
 from app.unit_of_work import UnitOfWork
@@ -52,13 +51,12 @@ class CompiledLane:
     async def execute(
         self,
         viewer: Viewer | None,
-        operation: ParsedOperation,
-        variables: Mapping[str, Any] | None,
+        operation: RequestedOperation,
         explanation: Explanation | None = None,
     ) -> bytes | None:
         """Return the response to a query; None, before anything ran, where the ordinary lane must answer."""
         try:
-            plan, parameters = self._prepared(viewer, operation, variables)
+            plan, parameters = self._prepared(viewer, operation)
         except Declined as reason:
             if explanation is not None:
                 explanation.declined = str(reason)
@@ -96,20 +94,19 @@ class CompiledLane:
         text = plan.rendered(await work.driver_row(plan.sql, parameters))
         return None if text == b"null" else text
 
-    def _prepared(
-        self, viewer: Viewer | None, operation: ParsedOperation, variables: Mapping[str, Any] | None
-    ) -> tuple[Plan, list[Any]]:
+    def _prepared(self, viewer: Viewer | None, operation: RequestedOperation) -> tuple[Plan, list[Any]]:
         """Return the plan for a request, and its parameters; Declined where there is none."""
-        if not operation.is_query or operation.definition.directives:
+        query = operation.parsed
+        if query is None or not query.is_query or query.definition.directives:
             raise Declined("the operation is not a query, or not a plain one")
-        plans = self._queries.get(operation, lambda: self._query(operation))
+        plans = self._queries.get(query, lambda: self._query(query))
         values = get_variable_values(
-            self._schema._schema, operation.definition.variable_definitions or (), dict(variables or {})
+            self._schema._schema, query.definition.variable_definitions or (), dict(operation.request.variables or {})
         )
         if not isinstance(values, VariableValues):
             raise Declined("the variables are not valid")
         found = plans.find(values, viewer)
-        self._queries.weigh(operation, _WEIGHT_OF_QUERY * operation.weight + plans.weight)
+        self._queries.weigh(query, _WEIGHT_OF_QUERY * query.weight + plans.weight)
         return found
 
     def _query(self, operation: ParsedOperation) -> Plans:

@@ -1,0 +1,116 @@
+"""What an operation finds in `info.context`, made out of the headers that came with it."""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from starlette.datastructures import Headers
+
+from app.database import Database
+from app.errors import Unauthenticated
+from app.graphql.cancellation import Watch
+from app.graphql.compiled.lane import CompiledLane
+from app.graphql.context import Context
+from app.graphql.documents import Documents, GraphQLRequest
+from app.graphql.explain import HEADER, Explanation
+from app.graphql.live import Live
+from app.graphql.rates import RateLimits
+from app.idempotency import service as idempotency
+from app.monitoring.monitor import Monitor
+from app.security.passwords import Turns
+from app.security.tokens import AccessTokens
+from app.security.viewer import Viewer
+from app.settings import Environment, Settings
+
+
+class Login(NamedTuple):
+    """Who sends a request, as its access token tells: nobody without one, and where it is refused."""
+
+    viewer: Viewer | None = None
+    refusal: Unauthenticated | None = None
+    expires_at: float | None = None
+    """In seconds since 1970."""
+
+
+_NOBODY = Login()
+
+
+class Contexts:
+    """Makes the context of an operation out of a request's headers."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        documents: Documents,
+        rates: RateLimits,
+        monitor: Monitor,
+        lane: CompiledLane | None = None,
+        live: Live | None = None,
+    ) -> None:
+        self.documents = documents
+        self.rates = rates
+        self.monitor = monitor
+        secret_key = settings.secret_key.get_secret_value()
+        self._password_turns = Turns(settings.database_pool_size)
+        self.watch = Watch(settings.operation_timeout_seconds)
+        self._database = database
+        self._settings = settings
+        self._lane = lane
+        self._live = live
+        self._access_tokens = AccessTokens(secret_key, timedelta(minutes=settings.access_token_minutes))
+        self._idempotency_secrets = idempotency.Secrets.of(secret_key)
+
+    def login(self, headers: Headers) -> Login:
+        """Return who sends the request."""
+        header = headers.get("authorization")
+        if header is None:
+            return _NOBODY
+        try:
+            token = _bearer_token(header)
+            return Login(self._access_tokens.read(token), expires_at=self._access_tokens.expires_at(token))
+        except Unauthenticated as refusal:
+            return Login(refusal=refusal)
+
+    def explanation(self, headers: Headers, login: Login) -> Explanation | None:
+        """Return what is to explain the operation: to superusers, and to anyone in development, if they ask."""
+        if HEADER not in headers or login.refusal is not None:
+            return None
+        is_superuser = login.viewer is not None and login.viewer.is_superuser
+        return Explanation() if is_superuser or self._settings.app_env is Environment.DEVELOPMENT else None
+
+    def context(self, login: Login, request_id: str, address: str, explanation: Explanation | None = None) -> Context:
+        """Return what an operation works with; a token that is no good is refused where a login is needed."""
+        return Context(
+            database=self._database,
+            settings=self._settings,
+            access_tokens=self._access_tokens,
+            password_turns=self._password_turns,
+            watch=self.watch,
+            documents=self.documents,
+            rates=self.rates,
+            monitor=self.monitor,
+            lane=self._lane,
+            live=self._live,
+            request_id=request_id,
+            address=address,
+            token_viewer=login.viewer,
+            refused_token=login.refusal,
+            token_expires_at=login.expires_at,
+            explanation=explanation,
+        )
+
+    def make_idempotent(self, context: Context, headers: Headers, request: GraphQLRequest) -> None:
+        """Let the operation happen once, where the request has an idempotency key."""
+        key = headers.get(idempotency.HEADER)
+        if key is not None:
+            viewer_id = context.token_viewer.id if context.token_viewer else None
+            context.idempotent_request = idempotency.IdempotentRequest(
+                key, viewer_id, tuple(request), self._idempotency_secrets
+            )
+
+
+def _bearer_token(header: str) -> str:
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated("The Authorization header must be `Bearer` and an access token.")
+    return token.strip()
