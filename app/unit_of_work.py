@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from time import perf_counter
 from typing import Any, TypeVar
 
 from asyncpg import Connection as DriverConnection
-from asyncpg.connection import LoggedQuery
 from asyncpg.transaction import Transaction
-from sqlalchemy import Executable, PoolProxiedConnection, Row, event
+from sqlalchemy import Executable, PoolProxiedConnection, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.database import PAUSE_AFTER_BREAK, Database, driver_of, is_broken, is_disconnection
@@ -17,41 +15,9 @@ from app.errors import DatabaseUnavailable, OutcomeUnknown
 from app.monitoring.reports import noted
 from app.sql import Prepared, Record
 
-Observe = Callable[[str, float], None]
-"""Is told of each statement, and how many seconds it took."""
-
 T = TypeVar("T")
 _COMMIT_SECONDS = 10.0
 _ROLLBACK_SECONDS = 2.0
-
-
-class Observation:
-    """Tells of the statements on a connection: of SQLAlchemy's, and of those that the driver runs without it."""
-
-    def __init__(self, observe: Observe, connection: AsyncConnection, driver: "DriverConnection[Any]") -> None:
-        self._observe = observe
-        self._connection = connection.sync_connection
-        self._driver = driver
-        self._begun = 0.0
-        event.listen(self._connection, "before_cursor_execute", self._begin)
-        event.listen(self._connection, "after_cursor_execute", self._tell)
-        driver.add_query_logger(self._tell_of_driver)
-
-    async def end(self) -> None:
-        """Tell of no more."""
-        await asyncio.sleep(0)  # the driver tells of a statement a moment after it
-        event.remove(self._connection, "before_cursor_execute", self._begin)
-        event.remove(self._connection, "after_cursor_execute", self._tell)
-        self._driver.remove_query_logger(self._tell_of_driver)
-
-    def _begin(self, *_: Any) -> None:
-        self._begun = perf_counter()
-
-    def _tell(self, _: Any, __: Any, statement: str, *___: Any) -> None:
-        self._observe(statement, perf_counter() - self._begun)
-
-    def _tell_of_driver(self, query: LoggedQuery) -> None:
-        self._observe(query.query, query.elapsed)
 
 
 class Turn:
@@ -80,7 +46,7 @@ class UnitOfWork:
     The transaction is begun and ended here, with the driver: what SQLAlchemy runs on its connection is a part of it,
     and so is what the driver runs without it."""
 
-    def __init__(self, database: Database, observe: Observe | None = None) -> None:
+    def __init__(self, database: Database) -> None:
         self.writes = False
         """Whether this is a mutation."""
         self.is_settled = False
@@ -88,8 +54,6 @@ class UnitOfWork:
         self.info: dict[str, Any] = {}
         """What parts of the application note about this operation, as in a session of SQLAlchemy."""
         self._database = database
-        self._observe = observe
-        self._observation: Observation | None = None
         self._pooled: PoolProxiedConnection | None = None
         self._connection: AsyncConnection | None = None
         """SQLAlchemy's, over the pool's; made where something needs it."""
@@ -172,12 +136,14 @@ class UnitOfWork:
             await self.end_session(commit=True)
         except Exception:
             await self.end_session(commit=False)
-            await savepoint.rollback()
+            with noted("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT"):
+                await savepoint.rollback()
             self._turn.failure = None
             self._transaction = None if alone else self._transaction
             raise
         if not alone:
-            await savepoint.commit()
+            with noted("RELEASE SAVEPOINT"):
+                await savepoint.commit()
 
     async def end_session(self, *, commit: bool) -> None:
         """Send what the session has not sent yet, or drop it; the next one begins with nothing read."""
@@ -201,10 +167,7 @@ class UnitOfWork:
             try:
                 await self._conclude(commit=commit)
             finally:
-                try:
-                    await self._end_observation()
-                finally:
-                    await self._give_back()
+                await self._give_back()
 
     async def close(self) -> None:
         """Give the connection back; what was not committed is undone."""
@@ -233,7 +196,6 @@ class UnitOfWork:
     async def _give_up_connection(self) -> None:
         self._is_doubtful = False
         if self._pooled is not None:
-            await self._end_observation()
             await self._invalidate()
             await self._give_back()
 
@@ -252,11 +214,6 @@ class UnitOfWork:
             await connection.close()
         elif pooled is not None:
             pooled.close()
-
-    async def _end_observation(self) -> None:
-        observation, self._observation = self._observation, None
-        if observation is not None:
-            await observation.end()
 
     async def _conclude(self, *, commit: bool) -> None:
         """Commit or undo; where it is not sure what became of it, the connection is given up, and all with it."""
@@ -280,14 +237,16 @@ class UnitOfWork:
         if transaction is None:
             return None
         if not commit:
-            async with asyncio.timeout(_ROLLBACK_SECONDS):
-                return await transaction.rollback()
+            with noted("ROLLBACK"):
+                async with asyncio.timeout(_ROLLBACK_SECONDS):
+                    return await transaction.rollback()
         if self._driver is None or self._driver.is_closed():
             raise DatabaseUnavailable
         self.is_settled = True
         try:
-            async with asyncio.timeout(_COMMIT_SECONDS):
-                await transaction.commit()
+            with noted("COMMIT"):
+                async with asyncio.timeout(_COMMIT_SECONDS):
+                    await transaction.commit()
         except Exception as failure:
             if is_disconnection(failure):
                 raise OutcomeUnknown from failure
@@ -299,7 +258,8 @@ class UnitOfWork:
         async def send() -> Transaction:
             transaction = (await self._driven()).transaction()
             try:
-                await transaction.start()
+                with noted("BEGIN" if self._transaction is None else "SAVEPOINT"):
+                    await transaction.start()
             except BaseException:
                 self._is_doubtful = self._transaction is None
                 raise
@@ -314,8 +274,6 @@ class UnitOfWork:
         if self._driver is None:
             self._pooled = await self._database.take()
             self._driver = driver_of(self._pooled)
-            if self._observe is not None:
-                self._observation = Observation(self._observe, self._sqlalchemy, self._driver)
         return self._driver
 
     @property

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, PoolProxiedConnection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from app.database import Database, driver_of
+from app.monitoring.reports import noted
 
 T = TypeVar("T")
 
@@ -38,7 +39,9 @@ class SingleConnection(Database):
         return cast(AsyncConnection, _KeptOpen(self._connection))
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
-        return await driver_of(await self._connection.get_raw_connection()).fetchrow(sql, *parameters)
+        driver = driver_of(await self._connection.get_raw_connection())
+        with noted(sql):
+            return await driver.fetchrow(sql, *parameters)
 
     def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:
         mode: Any = "create_savepoint"

@@ -15,9 +15,9 @@ from app.database import Database
 from app.errors import NO_ACCOUNT, Unauthenticated
 from app.events import Topic
 from app.graphql.cancellation import Watch
-from app.graphql.explain import Explanation
 from app.idempotency.service import IdempotentRequest, Replay
 from app.monitoring.monitor import Monitor
+from app.monitoring.reports import Report
 from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer, logged_in
@@ -54,7 +54,8 @@ class Context:
     token_viewer: Viewer | None
     refused_token: Unauthenticated | None
     token_expires_at: float | None
-    explanation: Explanation | None
+    explained: Report | None
+    """What the response is to explain, if it is."""
     idempotent_request: IdempotentRequest | None = None
     cost: int | None = None
     """What the operation costs, in points, once that is known."""
@@ -68,7 +69,7 @@ class Context:
 
     def begin(self) -> None:
         """Begin the operation, or begin it anew."""
-        self.work = UnitOfWork(self.database, self.explanation.add if self.explanation else None)
+        self.work = UnitOfWork(self.database)
         self.act_as(self.token_viewer)
 
     @cached_property

@@ -11,11 +11,12 @@ from app.graphql.cancellation import Watch
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
 from app.graphql.documents import Documents, GraphQLRequest
-from app.graphql.explain import HEADER, Explanation
+from app.graphql.explain import HEADER
 from app.graphql.live import Live
 from app.graphql.rates import RateLimits
 from app.idempotency import service as idempotency
 from app.monitoring.monitor import Monitor
+from app.monitoring.reports import Report
 from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
@@ -71,14 +72,14 @@ class Contexts:
         except Unauthenticated as refusal:
             return Login(refusal=refusal)
 
-    def explanation(self, headers: Headers, login: Login) -> Explanation | None:
-        """Return what is to explain the operation: to superusers, and to anyone in development, if they ask."""
+    def explains(self, headers: Headers, login: Login) -> bool:
+        """Tell whether the response explains itself: to superusers, and to anyone in development, if they ask."""
         if HEADER not in headers or login.refusal is not None:
-            return None
+            return False
         is_superuser = login.viewer is not None and login.viewer.is_superuser
-        return Explanation() if is_superuser or self._settings.app_env is Environment.DEVELOPMENT else None
+        return is_superuser or self._settings.app_env is Environment.DEVELOPMENT
 
-    def context(self, login: Login, request_id: str, address: str, explanation: Explanation | None = None) -> Context:
+    def context(self, login: Login, request_id: str, address: str, explained: Report | None = None) -> Context:
         """Return what an operation works with; a token that is no good is refused where a login is needed."""
         return Context(
             database=self._database,
@@ -96,7 +97,7 @@ class Contexts:
             token_viewer=login.viewer,
             refused_token=login.refusal,
             token_expires_at=login.expires_at,
-            explanation=explanation,
+            explained=explained,
         )
 
     def make_idempotent(self, context: Context, headers: Headers, request: GraphQLRequest) -> None:

@@ -20,8 +20,10 @@ from app.graphql.context import Context
 from app.graphql.documents import ParsedOperation, RequestedOperation
 from app.graphql.errors import is_internal, presentable
 from app.graphql.execution import Execution
+from app.graphql.explain import explained
 from app.graphql.responses import EncodedResult, encode, given_up
 from app.idempotency.service import Replay
+from app.monitoring.reports import ORDINARY
 from app.unit_of_work import UnitOfWork
 
 _FAULTS = (TransactionConflict, TimedOut, Overloaded, DatabaseUnavailable, OutcomeUnknown)
@@ -130,8 +132,8 @@ async def _finish(context: Context, result: ExecutionResult) -> ExecutionResult:
             result = encode(result)
             await context.idempotent_request.keep(work.session, result.body)
         await work.finish(commit=result.data is not None)
-        if context.explanation is not None:
-            result.extensions = {**(result.extensions or {}), "explain": context.explanation.shown()}
+        if context.explained is not None:
+            result.extensions = {**(result.extensions or {}), "explain": explained(context.explained, ORDINARY)}
     except OutcomeUnknown:
         raise
     except Exception as failure:

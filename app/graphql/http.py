@@ -19,7 +19,7 @@ from app.graphql.compiled.lane import CompiledLane
 from app.graphql.contexts import Contexts, Login
 from app.graphql.documents import GraphQLRequest, RequestedOperation
 from app.graphql.executor import Executor
-from app.graphql.explain import Explanation
+from app.graphql.explain import explained
 from app.graphql.protocol import (
     JSON,
     Refusal,
@@ -140,10 +140,10 @@ class GraphQLEndpoint:
             login = self._contexts.login(exchange.headers)
             report.act_for(login.viewer)
             quota = await self._contexts.rates.take(operation.points, login.viewer, exchange.address)
-            explanation = self._contexts.explanation(exchange.headers, login)
-            answer = await self._answer_compiled(exchange, operation, login, explanation)
+            to_explain = report if self._contexts.explains(exchange.headers, login) else None
+            answer = await self._answer_compiled(exchange, operation, login, to_explain)
             if answer is None:
-                answer = await self._answer_ordinary(exchange, operation, login, explanation)
+                answer = await self._answer_ordinary(exchange, operation, login, to_explain)
         except HungUp:
             answer = Answer(b"", "given up", [_HUNG_UP])  # nobody receives it
         except Exception as failure:
@@ -151,7 +151,7 @@ class GraphQLEndpoint:
         return answer if quota is None else answer._replace(headers=[*answer.headers, *quota.headers()])
 
     async def _answer_compiled(
-        self, exchange: _Exchange, operation: RequestedOperation, login: Login, explanation: Explanation | None
+        self, exchange: _Exchange, operation: RequestedOperation, login: Login, to_explain: Report | None
     ) -> Answer | None:
         """Return the answer to a query, None where the ordinary lane must answer."""
         if self._lane is None or not operation.is_query or operation.errors or login.refusal is not None:
@@ -159,7 +159,7 @@ class GraphQLEndpoint:
         cost = {"cost": self._contexts.documents.told(operation.cost)}
         try:
             with self._contexts.watch.over(exchange.receive):
-                body = await self._lane.execute(login.viewer, operation, explanation)
+                body = await self._lane.execute(login.viewer, operation)
         except HungUp:
             raise
         except (CancelledError, Exception) as failure:
@@ -170,14 +170,14 @@ class GraphQLEndpoint:
             return None
         if body is None:
             return None
-        explained = {} if explanation is None else {"explain": explanation.shown()}
-        return Answer(extended(body, **cost, **explained), COMPILED)
+        explain = {} if to_explain is None else {"explain": explained(to_explain, COMPILED)}
+        return Answer(extended(body, **cost, **explain), COMPILED)
 
     async def _answer_ordinary(
-        self, exchange: _Exchange, operation: RequestedOperation, login: Login, explanation: Explanation | None
+        self, exchange: _Exchange, operation: RequestedOperation, login: Login, to_explain: Report | None
     ) -> Answer:
         """Return the answer of the ordinary lane."""
-        context = self._contexts.context(login, exchange.request_id, exchange.address, explanation)
+        context = self._contexts.context(login, exchange.request_id, exchange.address, to_explain)
         context.receive = exchange.receive
         self._contexts.make_idempotent(context, exchange.headers, operation.request)
         try:

@@ -62,7 +62,7 @@ class Monitor:
         if seconds < self._slow_seconds or report.type == SUBSCRIPTION:
             self._log.info("operation", **_told(report, seconds))
         else:
-            self._log.warning("operation", **_told(report, seconds), sql=_statements(report))
+            self._log.warning("operation", **_told(report, seconds), sql=statements_of(report, _LONGEST_STATEMENT))
 
     def span(self, report: Report) -> AbstractContextManager[None]:
         """Return what traces the operation while it runs."""
@@ -125,7 +125,7 @@ def _told(report: Report, seconds: float) -> dict[str, Any]:
         "lane": report.lane,
         "cost": report.cost,
         "statements": report.statements,
-        "milliseconds": round(seconds * 1000, 2),
+        "milliseconds": milliseconds(seconds),
         "codes": report.codes,
         "status": report.status,
     }
@@ -141,8 +141,14 @@ def _harmless(name: str) -> str:
     return re.sub(r"[^_0-9A-Za-z]", "?", name[:_LONGEST_NAME])
 
 
-def _statements(report: Report) -> list[dict[str, Any]]:
+def statements_of(report: Report, longest: int | None = None) -> list[dict[str, Any]]:
+    """Return the statements of an operation, each as far as so many characters, without the values it was sent with."""
     return [
-        {"sql": sql.replace(QUOTE, '"')[:_LONGEST_STATEMENT], "milliseconds": round(seconds * 1000, 2)}
+        {"sql": sql.replace(QUOTE, '"')[:longest], "milliseconds": milliseconds(seconds)}
         for sql, seconds in report.statements_kept
     ]
+
+
+def milliseconds(seconds: float) -> float:
+    """Return a duration as it is told."""
+    return round(seconds * 1000, 3)

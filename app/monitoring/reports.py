@@ -34,12 +34,13 @@ class Definition(Protocol):
 
 
 class Report:
-    """What is told of one operation. Of what a client sent it holds the operation's name and nothing else."""
+    """What is told of one operation. The log tells no more of what a client sent than the operation's name."""
 
     __slots__ = (
         "begun",
         "codes",
         "cost",
+        "declined",
         "is_described",
         "lane",
         "name",
@@ -61,6 +62,8 @@ class Report:
         """query, mutation or subscription; nothing where the document is not valid."""
         self.is_described = False
         self.lane = ORDINARY
+        self.declined: str | None = None
+        """Why the compiled lane left it to the ordinary one; may quote what the client sent."""
         self.viewer_id: UUID | None = None
         self.cost: int | None = None
         self.status: int | None = None

@@ -143,7 +143,8 @@ async def test_a_statement_that_fails_is_told(
             await connection.execute(text("ALTER TABLE renamed RENAME TO refresh_tokens"))
 
     assert list(entry["codes"]) == ["INTERNAL_SERVER_ERROR"]
-    assert "FROM refresh_tokens" in entry["sql"][-1]["sql"]
+    assert "FROM refresh_tokens" in entry["sql"][-2]["sql"]
+    assert entry["sql"][-1]["sql"] == "ROLLBACK"
 
 
 Write = Callable[..., StringIO]

@@ -1,6 +1,5 @@
 """The compiled lane itself: it answers the queries that it understands, and leaves the others to the ordinary lane."""
 
-from time import perf_counter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from app.graphql.compiled.compiler import Operation, compile_node, compile_plan
 from app.graphql.compiled.meaning import Nodes, meaning_of
 from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans
 from app.graphql.documents import ParsedOperation, RequestedOperation
-from app.graphql.explain import Explanation
+from app.monitoring import reports
 from app.security.viewer import Viewer
 from app.unit_of_work import UnitOfWork
 
@@ -52,21 +51,15 @@ class CompiledLane:
         self,
         viewer: Viewer | None,
         operation: RequestedOperation,
-        explanation: Explanation | None = None,
     ) -> bytes | None:
         """Return the response to a query; None, before anything ran, where the ordinary lane must answer."""
         try:
             plan, parameters = self._prepared(viewer, operation)
         except Declined as reason:
-            if explanation is not None:
-                explanation.declined = str(reason)
+            if (report := reports.current()) is not None:
+                report.declined = str(reason)
             return None
-        begun = perf_counter()
-        row = await self._database.driver_row(plan.sql, parameters)
-        if explanation is not None:
-            explanation.lane = "compiled"
-            explanation.add(plan.sql, perf_counter() - begun)
-        return plan.rendered(row)
+        return plan.rendered(await self._database.driver_row(plan.sql, parameters))
 
     def reads(self, type_: GraphQLObjectType) -> bool:
         """Tell whether objects of this type can be read by their keys."""
