@@ -1,16 +1,34 @@
-"""How HTTP is received: by uvicorn, within a limit of which it knows nothing."""
+"""How HTTP is received: by uvicorn, within limits of which it knows nothing."""
+
+import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 64 * 1024
 """Bytes of a request before its body, beside the first that arrive."""
+ARRIVAL_SECONDS = 30.0
+"""How long a client may take to send a request, and to begin after it has connected."""
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection, on which no request has a head without end: uvicorn would keep all of it."""
+    """One connection. No request on it has a head without end, which uvicorn would keep, or takes for ever to come."""
 
     _head: int | None = None
     """How much has come of a head that is not complete."""
+    _is_arriving = True
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._watch_arrival()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._is_arriving = False
+        self._watch_arrival()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends."""
@@ -20,13 +38,28 @@ class Protocol(HttpToolsProtocol):
         if self._head is not None and self._head > MAX_HEAD:
             self._head = None
             self.send_400_response("The URL or the headers are too long.")
+        self._watch_arrival()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         self._head = 0
+        self._is_arriving = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Begin its body."""
         self._head = None
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End it."""
+        self._is_arriving = False
+        super().on_message_complete()
+
+    def _watch_arrival(self) -> None:
+        """Keep a deadline while a request arrives; most come at once, and need none."""
+        if self._is_arriving and self._deadline is None:
+            self._deadline = self.loop.call_later(ARRIVAL_SECONDS, self.transport.close)
+        elif not self._is_arriving and self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

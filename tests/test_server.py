@@ -1,12 +1,17 @@
 """What arrives at a server, byte by byte."""
 
+import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx2
 import pytest
+from websockets.asyncio.client import connect
 
-from app.server import MAX_HEAD
+from app import server
+from app.server import MAX_HEAD, Protocol
+from tests.live.clients import PATIENCE, serving
 from tests.servers import served
 
 PIECE = b"x" * 65_536
@@ -68,3 +73,46 @@ def test_a_body_without_end_is_refused_before_it_has_come(url: str, header: byte
         for _ in range(8):
             connection.sendall(b"10000\r\n" + PIECE + b"\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+async def answer(scope: Any, receive: Any, send: Any) -> None:
+    """An application that reads a request to its end."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": (await receive())["text"]})
+    else:
+        while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+
+@pytest.fixture
+async def impatient(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """The address of a server that waits half a second for a request."""
+    monkeypatch.setattr(server, "ARRIVAL_SECONDS", 0.5)
+    async with serving(answer, http=Protocol, lifespan="off") as address:
+        yield address
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HT", HEAD, HEAD + b"Content-Length: 10\r\n\r\n12345", b"GET / HTTP/1.1\r\n\r\nGET / HT"]
+)
+async def test_a_request_that_never_ends_ends_its_connection(impatient: str, sent: bytes) -> None:
+    host, port = impatient.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    async with asyncio.timeout(PATIENCE):
+        assert (await reader.read()).count(b"HTTP/1.1 200") == sent.count(b"GET / HTTP/1.1\r\n\r\n")
+    writer.close()
+
+
+async def test_what_has_arrived_may_take_its_time(impatient: str) -> None:
+    """A websocket, and a request on a connection that has been used."""
+    async with connect(f"ws://{impatient}") as websocket, httpx2.AsyncClient(base_url=f"http://{impatient}") as client:
+        await client.post("/", content=b"12345")
+        await asyncio.sleep(2 * server.ARRIVAL_SECONDS)
+        await websocket.send("still here")
+        assert await websocket.recv() == "still here"
+        assert (await client.post("/", content=b"12345")).status_code == 200
