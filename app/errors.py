@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 NO_ACCOUNT = "The account no longer exists."
+INTERNAL = "INTERNAL_SERVER_ERROR"  # the code of whatever was not foreseen
 EXPIRED = "The access token has expired; use refreshSession to get another."
 
 

@@ -60,6 +60,11 @@ def test_the_spine_knows_no_domain(path: Path) -> None:
     assert not [name for name in imports(path) if starts_with(name, *(f"app.{domain}" for domain in DOMAINS))]
 
 
+@pytest.mark.parametrize("path", modules("monitoring/*.py"), ids=name_of)
+def test_monitoring_knows_no_graphql(path: Path) -> None:
+    assert not [name for name in imports(path) if starts_with(name, "graphql", "app.graphql")]
+
+
 @pytest.mark.parametrize("path", modules("*/service.py"), ids=name_of)
 def test_services_send_no_sql_of_their_own(path: Path) -> None:
     building = {f"sqlalchemy.{name}" for name in ("select", "insert", "update", "delete", "text", "exists")}

@@ -15,8 +15,6 @@ from app.graphql.context import Info
 from app.graphql.enums import OrderStatus
 from app.graphql.ids import global_id
 
-INTERNAL = "INTERNAL_SERVER_ERROR"
-
 log = structlog.get_logger(__name__)
 
 
@@ -142,7 +140,7 @@ HANDLERS = (
 
 def is_internal(error: GraphQLError) -> bool:
     """Tell whether a presentable error is of something that was not foreseen."""
-    return error.extensions is not None and error.extensions.get("code") == INTERNAL
+    return error.extensions is not None and error.extensions.get("code") == errors.INTERNAL
 
 
 def presentable(error: GraphQLError, request_id: str) -> GraphQLError:
@@ -163,6 +161,6 @@ def presentable(error: GraphQLError, request_id: str) -> GraphQLError:
             f"Something went wrong on our side. Tell us the request id {request_id}.",
             nodes=error.nodes,
             path=error.path,
-            extensions={"code": INTERNAL, "requestId": request_id},
+            extensions={"code": errors.INTERNAL, "requestId": request_id},
         )
     return error

@@ -24,7 +24,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from sqlalchemy.pool import QueuePool
 
 from app.database import Database
-from app.graphql.errors import INTERNAL
+from app.errors import INTERNAL
 from app.monitoring.reports import SUBSCRIPTION, Report
 from app.monitoring.workers import DIRECTORY
 

@@ -16,9 +16,9 @@ from starlette.types import ASGIApp
 from strawberry.types import ExecutionResult
 
 from app.database import Database
-from app.graphql.compiled.text import QUOTE
 from app.monitoring.reports import SUBSCRIPTION, Report
 from app.settings import Environment, Settings
+from app.sql import readable
 
 if TYPE_CHECKING:
     from app.monitoring.metrics import Metrics, Subscribers
@@ -144,7 +144,7 @@ def _harmless(name: str) -> str:
 def statements_of(report: Report, longest: int | None = None) -> list[dict[str, Any]]:
     """Return the statements of an operation, each as far as so many characters, without the values it was sent with."""
     return [
-        {"sql": sql.replace(QUOTE, '"')[:longest], "milliseconds": milliseconds(seconds)}
+        {"sql": readable(sql)[:longest], "milliseconds": milliseconds(seconds)}
         for sql, seconds in report.statements_kept
     ]
 

@@ -24,9 +24,9 @@ from opentelemetry.trace import TracerProvider as AnyTracerProvider
 from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
-from app.graphql.compiled.text import QUOTE
-from app.graphql.errors import INTERNAL
+from app.errors import INTERNAL
 from app.monitoring.reports import Report
+from app.sql import readable
 
 _NOT_TRACED = (r"/livez$", r"/readyz$", r"/metrics$")
 _WITHOUT_EXCEPTIONS = {"record_exception": False, "set_status_on_exception": False}
@@ -115,5 +115,5 @@ def _discreet(options: Mapping[str, Any]) -> dict[str, Any]:
     attributes.pop("url.query", None)
     for name in ("db.query.text", "db.statement"):
         if name in attributes:
-            attributes[name] = attributes[name].replace(QUOTE, '"')
+            attributes[name] = readable(attributes[name])
     return {**options, **_WITHOUT_EXCEPTIONS, "attributes": attributes}

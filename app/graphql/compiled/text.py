@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import orjson
 
-QUOTE = "\x7f"
+from app.sql import QUOTE
+
 _TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in range(256))
 
 
