@@ -4,10 +4,10 @@ RUN := .venv/bin/python
 LOCKED := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format schema migration bench lock graphiql install
+.PHONY: help run test check lint types format schema schema-diff release migration bench lock graphiql install
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: install ## Serve the API with a demo shop, on an embedded Postgres or DATABASE_URL
 	@$(RUN) -m app serve --migrate --demo --end-with-parent
@@ -30,6 +30,12 @@ format: install ## Mend style
 
 schema: install ## Export schema.graphql
 	@$(RUN) -m app schema --output schema.graphql
+
+schema-diff: install ## Tell what has changed in the schema since the last release
+	@$(RUN) -m app.dev.releases diff
+
+release: install ## Make what is unreleased a release: make release v=1.2.0
+	@$(RUN) -m app.dev.releases release "$(v)"
 
 migration: install ## Write a migration for what changed in app/models.py: make migration m="add colours"
 	@$(RUN) -m app migration "$(m)"

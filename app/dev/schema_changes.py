@@ -1,0 +1,185 @@
+"""What has changed in the schema since a release, and what its clients must be told of that."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from enum import Enum
+from typing import Any, NamedTuple
+
+from graphql import (
+    BreakingChangeType,
+    DangerousChangeType,
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    SafeChangeType,
+    SchemaChange,
+    find_schema_changes,
+    resolve_schema_coordinate,
+)
+from graphql.error import GraphQLError
+
+DEPRECATION = re.compile(
+    r"(?:Use .+ instead|Nothing replaces it)\. Since (\d+\.\d+\.\d+); goes after (?P<day>\d{4}-\d\d-\d\d)\."
+)
+DEPRECATION_FORM = "Use `…` instead. Since 1.2.0; goes after 2027-06-30."
+
+_COORDINATE = re.compile(r"@?\b[_A-Za-z]\w*(?:\.\w+)?(?:\(\w+:\))?")
+_REMOVALS = (
+    BreakingChangeType.FIELD_REMOVED,
+    BreakingChangeType.ARG_REMOVED,
+    BreakingChangeType.VALUE_REMOVED_FROM_ENUM,
+)
+# What a client has left out so far it may leave out for ever.
+_HARMLESS = (DangerousChangeType.OPTIONAL_ARG_ADDED, DangerousChangeType.OPTIONAL_INPUT_FIELD_ADDED)
+_MEMBERS = {
+    BreakingChangeType.TYPE_REMOVED_FROM_UNION: r"(?P<member>\w+) was removed from union type (?P<type>\w+)",
+    DangerousChangeType.TYPE_ADDED_TO_UNION: r"(?P<member>\w+) was added to union type (?P<type>\w+)",
+    BreakingChangeType.IMPLEMENTED_INTERFACE_REMOVED: r"(?P<type>\w+) no longer implements interface (?P<member>\w+)",
+    DangerousChangeType.IMPLEMENTED_INTERFACE_ADDED: r"(?P<member>\w+) added to .+ implemented by (?P<type>\w+)",
+}
+
+
+class Effect(Enum):
+    """What a change may do to clients that were written before it. The value is the heading in the changelog."""
+
+    BREAKING = "Breaking"
+    """Operations that were valid are not any more."""
+    CHECK = "Check"
+    """Operations stay valid, but what they are answered may be new to the client: another type, value or default."""
+    NONE = "Added"
+    """Nothing, until they make use of it."""
+
+
+class Change(NamedTuple):
+    """A difference between two schemas, and where it is."""
+
+    effect: Effect
+    coordinate: str
+    """As in `Order.items(first:)`; a member of a union, and an interface of a type, as in `PlaceOrderResult.Order`."""
+    description: str
+    is_removal: bool = False
+    """Whether it must have been deprecated before."""
+
+
+def changes(old: GraphQLSchema, new: GraphQLSchema) -> list[Change]:
+    """Return what has changed but for descriptions, the worst first."""
+    found = [
+        Change(_effect(change), _coordinate(change, old, new), change.description, change.type in _REMOVALS)
+        for change in find_schema_changes(old, new)
+        if change.type is not SafeChangeType.DESCRIPTION_CHANGED
+    ]
+    found += [*_changed_meanings(old, new), *_changed_deprecations(old, new)]
+    return sorted(found, key=lambda change: ([*Effect].index(change.effect), change.coordinate))
+
+
+def objections(found: Sequence[Change], told: Mapping[str, set[str]], old: GraphQLSchema, today: date) -> Iterator[str]:
+    """Yield what must not be released like this. `told` are the coordinates that the changelog has below its
+    headings."""
+    deprecations = {coordinate: reason for coordinate, reason in _deprecations(old) if reason}
+    for change in found:
+        heading = change.effect.value
+        if change.effect is not Effect.NONE and change.coordinate not in told.get(heading, ()):
+            yield (
+                f"{change.description} CHANGELOG.md must tell clients what to do: under `### {heading}`, in an item "
+                f"that begins with `{change.coordinate}`."
+            )
+        if change.is_removal:
+            reason = DEPRECATION.fullmatch(deprecations.get(change.coordinate, ""))
+            if reason is None:
+                yield f"{change.description} The last release did not deprecate it."
+            elif today <= date.fromisoformat(reason["day"]):
+                yield f"{change.description} The last release promised it until {reason['day']}."
+
+
+def malformed_deprecations(schema: GraphQLSchema) -> Iterator[str]:
+    """Yield which deprecations do not say what to use instead, since when, and until when the old is kept."""
+    for coordinate, reason in _deprecations(schema):
+        if reason is None:
+            continue
+        form = DEPRECATION.fullmatch(reason)
+        if form is None or not _is_day(form["day"]):
+            yield f"{coordinate} is deprecated with {reason!r}, which is not like {DEPRECATION_FORM!r}."
+
+
+def told_in(section: str) -> dict[str, set[str]]:
+    """Return the coordinates that items of a section of the changelog begin with and tell of, by their headings."""
+    told: dict[str, set[str]] = {}
+    for part in re.split(r"^### ", section, flags=re.MULTILINE)[1:]:
+        heading, _, items = part.partition("\n")
+        told[heading.strip()] = {*re.findall(r"^- `([^`]+)`:? +\w", items, re.MULTILINE)}
+    return told
+
+
+def _effect(change: SchemaChange) -> Effect:
+    if isinstance(change.type, BreakingChangeType):
+        return Effect.BREAKING
+    is_harmless = isinstance(change.type, SafeChangeType) or change.type in _HARMLESS
+    return Effect.NONE if is_harmless else Effect.CHECK
+
+
+def _coordinate(change: SchemaChange, *schemas: GraphQLSchema) -> str:
+    """Return where the change is, which graphql-core tells in its sentence only."""
+    if change.type in _MEMBERS and (found := re.match(_MEMBERS[change.type], change.description)):
+        return f"{found['type']}.{found['member']}"
+    # A name of two parts is a coordinate for sure; another may be a word of the sentence.
+    names: list[str] = sorted(_COORDINATE.findall(change.description), key=lambda name: "." not in name)
+    return next(name for name in names if any(_is_in(schema, name) for schema in schemas))
+
+
+def _is_in(schema: GraphQLSchema, coordinate: str) -> bool:
+    try:
+        return resolve_schema_coordinate(schema, coordinate) is not None
+    except (GraphQLError, ValueError):
+        return False
+
+
+def _changed_meanings(old: GraphQLSchema, new: GraphQLSchema) -> Iterator[Change]:
+    """Yield what graphql-core does not compare: which specification a scalar follows, and whether of an input's fields
+    only one may be given."""
+    for name, before in old.type_map.items():
+        after = new.type_map.get(name)
+        if isinstance(before, GraphQLScalarType) and isinstance(after, GraphQLScalarType):
+            if before.specified_by_url != after.specified_by_url:
+                yield Change(Effect.CHECK, name, f"{name} follows {after.specified_by_url} now.")
+        elif isinstance(before, GraphQLInputObjectType) and isinstance(after, GraphQLInputObjectType):
+            if after.is_one_of and not before.is_one_of:
+                yield Change(Effect.BREAKING, name, f"{name} takes exactly one field now.")
+            elif before.is_one_of and not after.is_one_of:
+                yield Change(Effect.NONE, name, f"{name} takes any of its fields now.")
+
+
+def _changed_deprecations(old: GraphQLSchema, new: GraphQLSchema) -> Iterator[Change]:
+    before = dict(_deprecations(old))
+    for coordinate, reason in _deprecations(new):
+        if reason and reason != before.get(coordinate):
+            yield Change(Effect.NONE, coordinate, f"{coordinate} is deprecated: {reason}")
+        elif not reason and before.get(coordinate):
+            yield Change(Effect.NONE, coordinate, f"{coordinate} is no longer deprecated.")
+
+
+def _deprecations(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
+    """Yield the coordinate of whatever can be deprecated, and the reason if it is."""
+    for name, type_ in schema.type_map.items():
+        if name.startswith("__"):
+            continue
+        children: Mapping[str, Any] = {}
+        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
+            children = type_.fields
+        elif isinstance(type_, GraphQLEnumType):
+            children = type_.values
+        for child, definition in children.items():
+            yield f"{name}.{child}", definition.deprecation_reason
+            for argument, given in getattr(definition, "args", {}).items():
+                yield f"{name}.{child}({argument}:)", given.deprecation_reason
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
