@@ -4,7 +4,7 @@ RUN := .venv/bin/python
 LOCKED := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format schema schema-diff release migration bench lock graphiql install
+.PHONY: help run test check lint types format schema schema-diff release migration bench lock graphiql storefront install
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,10 @@ lock: ## Pin the newest packages that pyproject.toml allows (needs uv)
 
 graphiql: install ## Install GraphiQL's files (needs npm)
 	@$(RUN) -m app.graphql.graphiql.fetch
+
+storefront: ## Serve the example storefront, beside `make run` (needs npm)
+	@npm install --prefix examples --workspace storefront --no-package-lock --no-audit --no-fund --loglevel error
+	@npm run dev --prefix examples/storefront
 
 install: # What all of the above need
 	@$(PYTHON) scripts/install.py

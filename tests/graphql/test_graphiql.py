@@ -1,7 +1,6 @@
 """GraphiQL: complete without another host, installed as pinned or not at all, usable in a real browser."""
 
 import re
-import shutil
 import socket
 import tarfile
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -36,23 +35,14 @@ from app.main import create_app
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import Settings
+from tests.browser import chromium, watch
 from tests.market import Market, gid
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Page
+    from playwright.sync_api import Page
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 DEBOUNCE = 700  # milliseconds; GraphiQL takes note of what is typed, and stores it, after 500
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @strawberry.type
@@ -364,38 +354,13 @@ def subscription_server() -> Iterator[str]:
 @pytest.fixture
 def browser_page() -> Iterator["Page"]:
     """A page of a real browser; it fails the test if it meets an error or asks another host for anything."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    chromium = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if chromium is None:
-        pytest.skip("no Chromium on the PATH")
     if not all(asset.location.is_file() for asset in manifest.assets()):
         pytest.skip("GraphiQL is not installed: make graphiql")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         complaints = watch(page)
         yield page
-        browser.close()
     assert complaints == []
-
-
-def watch(page: "Page") -> list[str]:
-    """What goes wrong on the page, from now on: a list that grows."""
-    complaints: list[str] = []
-
-    def check_host(url: str) -> None:
-        if not re.match(r"(https?|wss?)://127\.0\.0\.1:|data:", url):
-            complaints.append(f"request to another host: {url}")
-
-    def check_console(message: "ConsoleMessage") -> None:
-        if message.type == "error":
-            complaints.append(message.text)
-
-    page.on("request", lambda request: check_host(request.url))
-    page.on("websocket", lambda websocket: check_host(websocket.url))
-    page.on("pageerror", lambda error: complaints.append(f"uncaught: {error}"))
-    page.on("console", check_console)
-    return complaints
 
 
 def write_headers(page: "Page", headers: str) -> None:

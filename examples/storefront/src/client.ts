@@ -1,0 +1,100 @@
+import { authExchange } from "@urql/exchange-auth";
+import { cacheExchange, type Cache, type Entity } from "@urql/exchange-graphcache";
+import { relayPagination } from "@urql/exchange-graphcache/extras";
+import { createClient as createSockets } from "graphql-ws";
+import { Client, fetchExchange, subscriptionExchange } from "urql";
+import schema from "./gql/introspection";
+import { login, renew, timeLeft } from "./login";
+import { isCode } from "./results";
+
+/** A client for one login: its cache and its websocket hold nothing of anyone else's. */
+export function shopClient(): Client {
+  return new Client({
+    url: "/graphql",
+    preferGetMethod: false, // variables are nobody's business who reads a proxy's log
+    requestPolicy: "cache-and-network",
+    exchanges: [cache(), live(), auth(), fetchExchange],
+  });
+}
+
+/** Everything by its global id: what a mutation or an event brings is shown wherever it is on a page. */
+function cache() {
+  const withoutId = ["InsufficientStock", "InvalidInput", "InvalidTransition", "InputIssue", "Money", "StockShortage"];
+  return cacheExchange({
+    schema,
+    keys: Object.fromEntries(withoutId.map((type) => [type, () => null])),
+    resolvers: {
+      Query: { products: relayPagination() },
+      User: { orders: relayPagination() },
+    },
+    updates: {
+      Mutation: {
+        placeOrder: (_result, _args, cache) => forget(cache, `User:${login.get()?.user.id}`, "orders"),
+      },
+      Subscription: {
+        storeOrderPlaced: (result, args, cache) =>
+          prepend(cache, `Store:${args.storeId}`, "orders", result.storeOrderPlaced as Entity),
+      },
+    },
+  });
+}
+
+/** Read a list again when it is next wanted. */
+function forget(cache: Cache, owner: Entity, list: string) {
+  for (const field of cache.inspectFields(owner)) if (field.fieldName === list) cache.invalidate(owner, field.fieldKey);
+}
+
+/** Put something in front of a list, which may have it already. */
+function prepend(cache: Cache, owner: Entity, list: string, node: Entity) {
+  for (const field of cache.inspectFields(owner)) {
+    if (field.fieldName !== list) continue;
+    const connection = cache.resolve(owner, field.fieldKey) as Entity;
+    const nodes = (cache.resolve(connection, "nodes") ?? []) as Entity[];
+    const key = cache.keyOfEntity(node);
+    cache.link(connection, "nodes", [node, ...nodes.filter((other) => cache.keyOfEntity(other) !== key)]);
+  }
+}
+
+/** Requests carry the token; one that is answered UNAUTHENTICATED is sent again with a new one. */
+function auth() {
+  return authExchange(async ({ appendHeaders }) => ({
+    addAuthToOperation: (operation) => {
+      const token = login.get()?.accessToken;
+      return token ? appendHeaders(operation, { Authorization: `Bearer ${token}` }) : operation;
+    },
+    willAuthError: () => timeLeft() <= 0,
+    didAuthError: (error) => isCode(error, "UNAUTHENTICATED"),
+    refreshAuth: renew,
+  }));
+}
+
+/** Sent on `window` when the websocket is back; what has no state to be told anew may have been missed. */
+export const RECONNECTED = "reconnected";
+
+/** All subscriptions over one websocket, which connects again with a new token before the old one expires. */
+function live() {
+  let expiry: ReturnType<typeof setTimeout>;
+  const sockets = createSockets({
+    url: "/graphql",
+    retryAttempts: Infinity,
+    shouldRetry: () => true,
+    connectionParams: async () => {
+      if (timeLeft() <= 0) await renew();
+      const token = login.get()?.accessToken;
+      return token ? { Authorization: `Bearer ${token}` } : {};
+    },
+    on: {
+      connected: (_socket, _payload, again) => {
+        clearTimeout(expiry);
+        if (login.get()) expiry = setTimeout(sockets.terminate, Math.max(timeLeft(), 1_000));
+        if (again) window.dispatchEvent(new Event(RECONNECTED));
+      },
+      closed: () => clearTimeout(expiry),
+    },
+  });
+  return subscriptionExchange({
+    forwardSubscription: ({ query = "", variables }) => ({
+      subscribe: (sink) => ({ unsubscribe: sockets.subscribe({ query, variables }, sink) }),
+    }),
+  });
+}

@@ -1,0 +1,58 @@
+import { useEffect, useState } from "react";
+import { useQuery } from "urql";
+import { useSearchParams } from "wouter";
+import { graphql } from "../gql";
+import { Page, Problem } from "../parts/basics";
+import { ProductCard } from "../parts/ProductCard";
+import { told } from "../results";
+
+const Catalogue = graphql(`
+  query Catalogue($search: String, $after: String) {
+    products(first: 12, after: $after, filter: { search: $search }) {
+      totalCount
+      nodes { id ...ProductCard }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+`);
+
+export function CataloguePage() {
+  const [parameters, setParameters] = useSearchParams();
+  const typed = parameters.get("search") ?? "";
+  const search = useSettled(typed);
+  const [page, setPage] = useState<{ of: string; after?: string | null }>({ of: search });
+  const after = page.of === search ? page.after : null;
+  const [{ data, error, fetching }] = useQuery({ query: Catalogue, variables: { search: search || null, after } });
+  const products = data?.products;
+  const more = () => setPage({ of: search, after: products?.pageInfo.endCursor });
+
+  return (
+    <Page title="Catalogue">
+      <form role="search" onSubmit={(event) => event.preventDefault()}>
+        <input
+          type="search"
+          aria-label="Search the catalogue"
+          placeholder="Search: tea, lamp, creme …"
+          value={typed}
+          onChange={({ target: { value } }) => setParameters(value ? { search: value } : {}, { replace: true })}
+        />
+        <p role="status" className="quiet">{products && `${products.totalCount} products`}</p>
+      </form>
+      {error && <Problem>{told(error)}</Problem>}
+      <ul className="cards">
+        {products?.nodes.map((product) => <ProductCard key={product.id} product={product} />)}
+      </ul>
+      {products?.pageInfo.hasNextPage && <button className="more" disabled={fetching} onClick={more}>More</button>}
+    </Page>
+  );
+}
+
+/** What was typed, once typing has paused. */
+function useSettled(typed: string) {
+  const [settled, settle] = useState(typed);
+  useEffect(() => {
+    const timer = setTimeout(() => settle(typed), 200);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  return settled;
+}

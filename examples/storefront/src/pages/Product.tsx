@@ -1,0 +1,45 @@
+import { useSubscription } from "urql";
+import { graphql } from "../gql";
+import { Page, Price, Problem, Tile } from "../parts/basics";
+import { AddToBasket } from "../parts/ProductCard";
+import { told } from "../results";
+
+/** The first event is the product as it is now, so the page needs no query. */
+const ProductUpdated = graphql(`
+  subscription ProductUpdated($id: ID!) {
+    productUpdated(productId: $id) {
+      id name description stock price { ...Money }
+      store { id name street zipcode city country }
+    }
+  }
+`);
+
+export function ProductPage({ id }: { id: string }) {
+  const [{ data, error }] = useSubscription({ query: ProductUpdated, variables: { id } });
+  const product = data?.productUpdated;
+  return (
+    <Page title={product?.name ?? "Product"}>
+      {error && <Problem>{told(error)}</Problem>}
+      {product && (
+        <article className="product">
+          <Tile name={product.name} />
+          <div>
+            <p className="lead">{product.description}</p>
+            <p><Price of={product.price} /></p>
+            <p role="status" className="quiet">{inStock(product.stock)}</p>
+            <AddToBasket id={id} name={product.name} stock={product.stock} />
+            <address>
+              Sold by <strong>{product.store.name}</strong><br />
+              {product.store.street}, {product.store.zipcode} {product.store.city}, {product.store.country}
+            </address>
+          </div>
+        </article>
+      )}
+    </Page>
+  );
+}
+
+function inStock(stock: number | null | undefined) {
+  if (stock === 0) return "Sold out";
+  return stock == null ? "Always in stock" : `${stock} in stock`;
+}

@@ -1,0 +1,28 @@
+import type { OrderStatus } from "../gql/graphql";
+
+export const IN_WORDS: Record<OrderStatus, string> = {
+  PLACED: "Placed",
+  PARTIALLY_FULFILLED: "Partly fulfilled",
+  FULFILLED: "Fulfilled",
+  CANCELLED: "Cancelled",
+};
+const STEPS: OrderStatus[] = ["PLACED", "PARTIALLY_FULFILLED", "FULFILLED"];
+
+export function Badge({ status }: { status: OrderStatus }) {
+  return <span className={`badge ${status.toLowerCase()}`}>{IN_WORDS[status]}</span>;
+}
+
+/** How far an order has come; each change is read out. */
+export function Track({ status }: { status: OrderStatus }) {
+  const reached = STEPS.indexOf(status);
+  return (
+    <>
+      <p role="status">This order is <Badge status={status} /></p>
+      {reached >= 0 && (
+        <ol className="track" aria-hidden="true">
+          {STEPS.map((step, at) => <li key={step} className={at <= reached ? "reached" : ""}>{IN_WORDS[step]}</li>)}
+        </ol>
+      )}
+    </>
+  );
+}

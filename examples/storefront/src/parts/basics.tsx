@@ -1,0 +1,41 @@
+import { useEffect, useRef, type CSSProperties, type ReactNode } from "react";
+import { graphql, unmask, type FragmentType } from "../gql";
+
+/** A page and its heading, which is focused when the page is turned, so that screen readers read it. */
+export function Page({ title, children }: { title: string; children: ReactNode }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => heading.current?.focus(), [title]);
+  return (
+    <main>
+      <title>{`${title} · Marketplace`}</title>
+      <h1 ref={heading} tabIndex={-1}>{title}</h1>
+      {children}
+    </main>
+  );
+}
+
+/** What went wrong, read out at once. */
+export function Problem({ children }: { children: ReactNode }) {
+  return <div role="alert" className="problem">{children}</div>;
+}
+
+const Money = graphql(`
+  fragment Money on Money { amount currency }
+`);
+
+export function Price({ of }: { of: FragmentType<typeof Money> }) {
+  const { amount, currency } = unmask(Money, of);
+  return <span className="price">{new Intl.NumberFormat("en", { style: "currency", currency }).format(amount)}</span>;
+}
+
+const AT = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+
+export function Moment({ at }: { at: string }) {
+  return <time dateTime={at}>{AT.format(new Date(at))}</time>;
+}
+
+/** Stands for a picture, which the API has none of: the first letter, on a colour of the name's own. */
+export function Tile({ name }: { name: string }) {
+  const hue = [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 0);
+  return <div className="tile" style={{ "--hue": hue } as CSSProperties} aria-hidden="true">{name.charAt(0)}</div>;
+}
