@@ -3,6 +3,7 @@ for tests of concurrency, commit for real and empty the tables afterwards."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 
 import httpx2
 import pytest
@@ -17,6 +18,7 @@ from app.models import Base
 from app.settings import ROOT, Settings
 from tests.api import Api
 from tests.databases import SingleConnection, committing, create_database, drop_database, rolled_back
+from tests.graphql.compiled.lanes import Lanes, Watch
 from tests.market import Market
 from tests.statements import Statements
 
@@ -73,6 +75,14 @@ async def api(connection: AsyncConnection, settings: Settings) -> AsyncIterator[
     app = create_app(settings, SingleConnection(connection))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
         yield Api(client, settings)
+
+
+@pytest.fixture
+async def lanes(connection: AsyncConnection, settings: Settings) -> AsyncIterator[Lanes]:
+    """The application with the compiled lane and without it, in the transaction of the test."""
+    async with AsyncExitStack() as stack:
+        with Watch.started() as watch:
+            yield await Lanes.open(stack, SingleConnection(connection), settings, watch)
 
 
 @pytest.fixture

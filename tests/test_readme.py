@@ -29,12 +29,6 @@ def test_every_target_it_names_is_in_the_makefile() -> None:
     assert set(re.findall(r"make (\w+)", README)) - {"and"} <= targets
 
 
-def test_every_module_of_the_map_exists() -> None:
-    (house,) = re.findall(r"## The house\n\n```\n(.*?)```", README, re.DOTALL)
-    for name in re.findall(r"^  (\w+(?:\.py|/))", house, re.MULTILINE):
-        assert (ROOT / "app" / name).exists(), name
-
-
 async def test_every_request_is_answered_as_written(committed_engine: AsyncEngine, database_url: str) -> None:
     await seed_demo(committed_engine)
     async with committed_engine.connect() as connection:

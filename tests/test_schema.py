@@ -14,6 +14,8 @@ from graphql import (
     is_specified_scalar_type,
 )
 
+from app.errors import DomainError
+from app.graphql.errors import HANDLERS
 from app.graphql.mutations import Savepoint
 from app.graphql.schema import Mutation, schema_sdl
 from app.settings import ROOT
@@ -58,16 +60,9 @@ def test_every_mutation_runs_in_a_savepoint_and_says_who_may_call_it() -> None:
         assert [type(extension) for extension in field.extensions] == [Savepoint], field.name
 
 
-def test_every_failure_of_a_result_is_an_error_with_a_message(exported: GraphQLSchema) -> None:
+def test_every_failure_of_the_domain_has_a_member_and_every_member_is_an_error(exported: GraphQLSchema) -> None:
     error = exported.type_map["Error"]
     assert isinstance(error, GraphQLInterfaceType)
-    failures = {type_.name for type_ in exported.get_implementations(error).objects}
-    assert failures == {
-        "Conflict",
-        "IncorrectCredentials",
-        "InsufficientStock",
-        "InvalidInput",
-        "InvalidTransition",
-        "NotFound",
-        "StaleVersion",
-    }
+    assert {handler.exception_type for handler in HANDLERS} == set(DomainError.__subclasses__())
+    members = {handler.error_type.__name__ for handler in HANDLERS}
+    assert {type_.name for type_ in exported.get_implementations(error).objects} == members

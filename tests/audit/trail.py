@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.graphql.errors import HANDLERS
 from app.graphql.ids import global_id
 from app.models import AuditEntry, Order, Product, RefreshToken, Session, Store, User
 from app.security.tokens import refresh_token_hash
@@ -14,15 +15,7 @@ from tests.api import Api
 from tests.market import Market
 
 REFRESH_TOKEN = "the refresh token of the customer"
-FAILURES = {
-    "NotFound",
-    "Conflict",
-    "InvalidInput",
-    "StaleVersion",
-    "InsufficientStock",
-    "InvalidTransition",
-    "IncorrectCredentials",
-}
+FAILURES = {handler.error_type.__name__ for handler in HANDLERS}
 
 
 class Line(NamedTuple):

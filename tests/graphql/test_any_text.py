@@ -47,7 +47,7 @@ EXAMPLES = {
     "Int": 1,
     "Boolean": True,
 }
-PARENTS = {"Query": "", "Mutation": "", "Store": 'store(id: "{Store}")', "User": "viewer"}
+PARENTS = {"Query": "", "Mutation": "", "User": "viewer"}
 Path = tuple[str, ...]
 SCHEMA = build_schema(schema_sdl())
 
@@ -135,9 +135,14 @@ def document(place: Place, arguments: list[str], ids: dict[str, str]) -> str:
     passed = ", ".join(f"{name}: ${name}" for name in arguments)
     declared = ", ".join(f"${name}: {field.args[name].type}" for name in arguments)
     call = f"{place.field}({passed}) {selection}"
-    if parent := PARENTS[place.parent].format(**ids):
+    if parent := _parent(place.parent, ids):
         call = f"{parent} {{ {call} }}"
     return f"{'mutation' if place.parent == 'Mutation' else 'query'} ({declared}) {{ {call} }}"
+
+
+def _parent(type_: str, ids: dict[str, str]) -> str:
+    """Return the field that an object of this type is read by, nothing at the root."""
+    return PARENTS[type_] if type_ in PARENTS else f'{type_.lower()}(id: "{ids[type_]}")'
 
 
 @pytest.fixture(autouse=True)

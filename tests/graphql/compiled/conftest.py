@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from app.models import Base
 from app.settings import Settings
+from tests.databases import committing
 from tests.graphql.compiled.lanes import Lanes, Watch
 from tests.graphql.compiled.world import Population, populate
 from tests.market import Market
@@ -45,7 +46,7 @@ def watch() -> Iterator[Watch]:
 async def lanes(pooled: AsyncEngine, population: Population, settings: Settings, watch: Watch) -> AsyncIterator[Lanes]:
     """Both lanes over the market, with empty caches."""
     async with AsyncExitStack() as stack:
-        yield await Lanes.open(stack, pooled, settings, watch)
+        yield await Lanes.open(stack, committing(pooled), settings, watch)
 
 
 @pytest.fixture

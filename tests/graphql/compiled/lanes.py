@@ -8,7 +8,6 @@ from unittest.mock import patch
 
 import httpx2
 import orjson
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.database import Database
 from app.graphql.compiled.lane import CompiledLane
@@ -17,7 +16,6 @@ from app.main import create_app
 from app.models import User
 from app.settings import Settings
 from tests.api import Api
-from tests.databases import committing
 
 # What is refused for its size is refused by neither lane.
 UNLIMITED = {
@@ -44,6 +42,13 @@ class Answers:
     def has_errors(self) -> bool:
         return "errors" in orjson.loads(self.ordinary)
 
+    @property
+    def data(self) -> Any:
+        """What both lanes answered alike, each by itself."""
+        assert self.was_compiled, "the compiled lane left it to the ordinary one"
+        assert self.compiled == self.ordinary
+        return orjson.loads(self.ordinary)["data"]
+
 
 class Lanes:
     """The application with the compiled lane, and without it."""
@@ -54,12 +59,10 @@ class Lanes:
         self.watch = watch
 
     @classmethod
-    async def open(cls, stack: AsyncExitStack, engine: AsyncEngine, settings: Settings, watch: "Watch") -> "Lanes":
+    async def open(cls, stack: AsyncExitStack, database: Database, settings: Settings, watch: "Watch") -> "Lanes":
         apis = []
         for compiled_lane in (False, True):
-            app = create_app(
-                settings.model_copy(update={**UNLIMITED, "compiled_lane": compiled_lane}), committing(engine)
-            )
+            app = create_app(settings.model_copy(update={**UNLIMITED, "compiled_lane": compiled_lane}), database)
             transport = httpx2.ASGITransport(app=app)
             client = httpx2.AsyncClient(transport=transport, base_url="http://test")
             apis.append(Api(await stack.enter_async_context(client), settings))
