@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx2
@@ -16,9 +16,18 @@ from app.settings import ROOT
 @contextmanager
 def served(*arguments: str, port: int | None = None, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Serve on this port or a free one; yield the process and the URL once it answers."""
+    with started([sys.executable, "-m", "app", "serve", *arguments], port, **environment) as server:
+        yield server
+
+
+@contextmanager
+def started(
+    command: Sequence[str], port: int | None = None, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a command that serves on this port or a free one; yield the process and the URL once it answers."""
     port = port or free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve", *arguments],
+        command,
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "PORT": str(port), **environment},
         stderr=subprocess.PIPE,

@@ -24,11 +24,6 @@ def test_the_demo_accounts_are_named() -> None:
         assert f"`{account.email}`" in README
 
 
-def test_every_target_it_names_is_in_the_makefile() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make (\w+)", README)) - {"and"} <= targets
-
-
 async def test_every_request_is_answered_as_written(committed_engine: AsyncEngine, database_url: str) -> None:
     await seed_demo(committed_engine)
     async with committed_engine.connect() as connection:
