@@ -1,7 +1,8 @@
 """The layers: which module may know which."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -9,18 +10,52 @@ import pytest
 from app.settings import ROOT
 
 APP = ROOT / "app"
-DOMAINS = ("users", "stores", "products", "orders")
+FRAMEWORKS = ("strawberry", "graphql", "fastapi", "starlette", "aiodataloader", "app.graphql")
+DOMAINS = sorted({path.parent.name for path in APP.glob("*/types.py")} - {"audit"})
 KNOWS_DOMAINS = {"schema", "loaders", "lazy"}
+# What stands at the bottom, and all of the application that it may know.
+FOUNDATIONS = {
+    "errors": (),
+    "settings": (),
+    "models": (),
+    "processes": (),
+    "server": (),
+    "security": ("errors",),
+    "line": ("errors",),
+    "validation": ("errors",),
+    "sql": ("errors", "models"),
+    "pagination": ("errors", "sql"),
+    "migrations": ("settings",),
+    "database": ("errors", "line", "monitoring.reports", "settings"),
+    "unit_of_work": ("database", "errors", "monitoring.reports", "sql"),
+    "events": ("database", "errors", "unit_of_work"),
+    "readiness": ("database", "migrations"),
+    "idempotency": ("errors", "models"),
+    "monitoring": ("database", "errors", "security", "settings", "sql"),
+    "logs": ("monitoring", "settings"),
+}
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the full name of every module and name that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path: Path, *, deferred: bool = True) -> Iterator[str]:
+    """Yield the full name of every module and name that a file imports; without those that it imports only for types
+    or in a function if they are not to be told."""
+    nodes: list[ast.AST] = [ast.parse(path.read_text())]
+    while nodes:
+        node = nodes.pop()
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif deferred or not _defers(node):
+            nodes += ast.iter_child_nodes(node)
+        elif isinstance(node, ast.If):
+            nodes += node.orelse
+
+
+def _defers(node: ast.AST) -> bool:
+    is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return is_for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
 def modules(pattern: str) -> list[Path]:
@@ -37,22 +72,47 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(APP))
 
 
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def circle_in(needs: dict[str, set[str]]) -> list[str]:
+    """Return those that need each other in a circle, if any do."""
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return []
+
+
+def files_of(names: Iterable[str]) -> list[Path]:
+    return [
+        path for name in names for path in modules(f"{name}.py" if (APP / f"{name}.py").exists() else f"{name}/*.py")
+    ]
+
+
 CORE = [
     *modules("*/repository.py"),
     *modules("*/service.py"),
-    *modules("security/*.py"),
-    *(
-        APP / f"{name}.py"
-        for name in ("models", "errors", "pagination", "database", "unit_of_work", "sql", "validation")
-    ),
+    *files_of(FOUNDATIONS.keys() - {"monitoring"}),
+    APP / "monitoring" / "reports.py",
+    APP / "audit" / "recording.py",
 ]
 SPINE = [path for path in modules("graphql/**/*.py") if path.stem not in KNOWS_DOMAINS]
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
 def test_the_core_knows_no_graphql_and_no_http(path: Path) -> None:
-    frameworks = ("strawberry", "graphql", "fastapi", "starlette", "aiodataloader", "app.graphql")
-    assert not [name for name in imports(path) if starts_with(name, *frameworks)]
+    assert not [name for name in imports(path) if starts_with(name, *FRAMEWORKS)]
+
+
+@pytest.mark.parametrize("foundation", FOUNDATIONS)
+def test_what_stands_at_the_bottom_knows_only_what_stands_below(foundation: str) -> None:
+    known = tuple(f"app.{name}" for name in (foundation, *FOUNDATIONS[foundation]))
+    for path in files_of([foundation]):
+        # `from app import migrations` imports what it names
+        assert not [name for name in imports(path) if starts_with(name, "app") and not starts_with(name, *known)], path
 
 
 @pytest.mark.parametrize("path", SPINE, ids=name_of)
@@ -60,9 +120,32 @@ def test_the_spine_knows_no_domain(path: Path) -> None:
     assert not [name for name in imports(path) if starts_with(name, *(f"app.{domain}" for domain in DOMAINS))]
 
 
-@pytest.mark.parametrize("path", modules("monitoring/*.py"), ids=name_of)
-def test_monitoring_knows_no_graphql(path: Path) -> None:
-    assert not [name for name in imports(path) if starts_with(name, "graphql", "app.graphql")]
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_domain_knows_the_rules_and_the_sql_of_others_but_not_their_graphql(domain: str) -> None:
+    others = [f"app.{other}.{module}" for other in DOMAINS for module in ("types", "resolvers", "loaders")]
+    foreign = [name for name in others if not starts_with(name, f"app.{domain}")]
+    for path in modules(f"{domain}/*.py"):
+        assert not [name for name in imports(path) if starts_with(name, *foreign)], path
+
+
+def test_the_rules_of_domains_do_not_need_each_other_in_a_circle() -> None:
+    needs: dict[str, set[str]] = {}
+    for path in CORE:
+        if (domain := path.parent.name) in DOMAINS:
+            known = {other for other in DOMAINS for name in imports(path) if starts_with(name, f"app.{other}")}
+            needs.setdefault(domain, set()).update(known - {domain})
+    assert any(needs.values())
+    assert not circle_in(needs)
+
+
+def test_no_modules_need_each_other_in_a_circle_to_be_imported() -> None:
+    known = {module_of(path): path for path in modules("**/*.py")}
+    needs = {}
+    for module, path in known.items():
+        names = {name if name in known else name.rpartition(".")[0] for name in imports(path, deferred=False)}
+        needs[module] = (names & known.keys()) - {"app", module}
+    assert sum(map(len, needs.values())) > len(known)
+    assert not circle_in(needs)
 
 
 @pytest.mark.parametrize("path", modules("*/service.py"), ids=name_of)
@@ -80,3 +163,11 @@ def test_resolvers_know_neither_sql_nor_tables(path: Path) -> None:
 def test_nothing_but_the_command_line_knows_what_is_for_development(path: Path) -> None:
     if path.parent.name != "dev" and path.name != "__main__.py":
         assert not [name for name in imports(path) if starts_with(name, "app.dev", "tests")]
+
+
+@pytest.mark.parametrize("path", modules("**/*.py"), ids=name_of)
+def test_a_module_says_what_it_is_for(path: Path) -> None:
+    """In its first lines, as a sentence or more, before anything else is said of it."""
+    first, *_ = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")
+    assert first.endswith((".", ":"))
+    assert first[0].isupper() or first[0] in "`."
