@@ -38,7 +38,8 @@ class Copy:
 
     def __init__(self, root: Path, database_url: str) -> None:
         self.root = root
-        self._environment = {**os.environ, "DATABASE_URL": database_url, "PYTHONDONTWRITEBYTECODE": "1"}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        self._environment = {**inherited, "DATABASE_URL": database_url, "PYTHONDONTWRITEBYTECODE": "1"}
         shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*NOT_COPIED))
         self.tests = [f"tests/{name}" for name in TESTS]
 
