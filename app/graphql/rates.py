@@ -88,11 +88,6 @@ class RateLimits:
         self._points = RateLimit("points", settings.rate_limit, storage) if settings.rate_limit else None
         self._attempts = RateLimit("attempts", settings.attempt_limit, storage) if settings.attempt_limit else None
 
-    @property
-    def limit_points(self) -> bool:
-        """Whether points are counted."""
-        return self._points is not None
-
     async def take(self, points: int, viewer: Viewer | None, address: str) -> Quota | None:
         """Take the cost of an operation from the user, without one from the address; None where nothing limits it."""
         if self._points is None:

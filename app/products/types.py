@@ -125,17 +125,6 @@ class ProductFilter:
         )
 
 
-@strawberry.input(description="A new product of a store.")
-class CreateProductInput:
-    store_id: strawberry.ID = strawberry.field(description="The store, which must be yours.")
-    name: str = strawberry.field(description="What it is called; unique in its store.")
-    price: Decimal = strawberry.field(description="What one costs, in the currency of the store; two decimals.")
-    description: str | None = strawberry.field(default=UNSET, description="What there is to say about it.")
-    stock: int | None = strawberry.field(
-        default=UNSET, description="How many there are; left out or null: not tracked, never runs out."
-    )
-
-
 @strawberry.input(description="A new product among others.")
 class NewProductInput:
     name: str = strawberry.field(description="What it is called; unique in its store.")
@@ -144,6 +133,11 @@ class NewProductInput:
     stock: int | None = strawberry.field(
         default=UNSET, description="How many there are; left out or null: not tracked, never runs out."
     )
+
+
+@strawberry.input(description="A new product of a store.")
+class CreateProductInput(NewProductInput):
+    store_id: strawberry.ID = strawberry.field(description="The store, which must be yours.")
 
 
 @strawberry.input(description="Many new products of one store, of which all are added or none.")
