@@ -113,6 +113,13 @@ def run_on(url: str, work: Callable[[Connection], T]) -> T:
     return asyncio.run(run())
 
 
+async def committed(engine: AsyncEngine, statement: str, **parameters: Any) -> Any:
+    """Run a statement and commit it; return its rows, if it has any."""
+    async with engine.begin() as connection:
+        result = await connection.execute(text(statement), parameters)
+        return result.all() if result.returns_rows else None
+
+
 def _administer(url: str, *commands: str) -> None:
     async def run() -> None:
         engine = create_async_engine(make_url(url).set(database="postgres"), isolation_level="AUTOCOMMIT")

@@ -17,6 +17,7 @@ from app.main import create_app
 from app.models import Order, Product, User
 from app.settings import Settings
 from tests.api import Api
+from tests.databases import committed
 from tests.live.clients import PATIENCE, serving
 from tests.market import Market
 from tests.orders.operations import PLACE, item, number_of
@@ -58,9 +59,7 @@ class Shop:
 
     async def sql(self, statement: str) -> Any:
         """Run a statement and commit it; return its rows, if it has any."""
-        async with self.engine.begin() as connection:
-            result = await connection.execute(text(statement))
-            return result.all() if result.returns_rows else None
+        return await committed(self.engine, statement)
 
     @asynccontextmanager
     async def at_commit(self, call: str) -> AsyncIterator[None]:

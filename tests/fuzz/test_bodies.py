@@ -1,6 +1,7 @@
 """Whatever bytes, headers and methods a client sends to /graphql."""
 
 import gzip
+from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -156,19 +157,10 @@ async def test_what_was_once_too_much(fuzzed: Fuzzed, quiet: Quiet, sent: Sent) 
     await send(fuzzed, sent, quiet)
 
 
-@tries(600)
-@given(sent=RANDOMS.map(of_body))
-async def test_any_body_is_answered(fuzzed: Fuzzed, quiet: Quiet, sent: Sent) -> None:
-    await send(fuzzed, sent, quiet)
-
-
-@tries(500)
-@given(sent=RANDOMS.map(of_headers))
-async def test_any_headers_are_answered(fuzzed: Fuzzed, quiet: Quiet, sent: Sent) -> None:
-    await send(fuzzed, sent, quiet)
-
-
-@tries(500)
-@given(sent=RANDOMS.map(of_url))
-async def test_any_url_is_answered(fuzzed: Fuzzed, quiet: Quiet, sent: Sent) -> None:
-    await send(fuzzed, sent, quiet)
+@pytest.mark.parametrize("made", [of_body, of_headers, of_url])
+@tries(550)
+@given(random=RANDOMS)
+async def test_anything_is_answered(
+    fuzzed: Fuzzed, quiet: Quiet, made: Callable[[Random], Sent], random: Random
+) -> None:
+    await send(fuzzed, made(random), quiet)

@@ -7,67 +7,33 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import timedelta
-from decimal import Decimal
 from random import Random
 from subprocess import Popen
 from typing import Any
 
 import httpx2
 import pytest
-from alembic import command
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
 
-from app.migrations import alembic_config
-from app.models import AuditEntry, IdempotencyKey, Order, Product, Store, User
-from app.security.tokens import AccessTokens
-from app.security.viewer import Viewer
-from tests.databases import create_database, drop_database, run_on
+from app.models import AuditEntry, IdempotencyKey, Order, Product
+from tests.databases import run_on
+from tests.faults.stores import SECRET, STOCK, Shop, opened
 from tests.idempotency.requests import is_replay
 from tests.market import gid
 from tests.orders.operations import PLACE
 from tests.servers import served
 
-SECRET = "a-secret-of-more-than-32-characters-for-tests"
-STOCK = 1_000
 # Each order has a key and a quantity of its own.
 QUANTITIES = {f"order-{number:02}": 1 + number % 5 for number in range(40)}
 IN_FLIGHT = 4
 KILLS = 3
 
 
-@dataclass
-class Shop:
-    """A database with one product, and a customer of it."""
-
-    url: str
-    product: str
-    token: str
-
-
 @pytest.fixture
 def shop(server_url: str) -> Iterator[Shop]:
-    url = create_database(server_url, f"orders_test_{os.getpid()}_killed_server")
-    command.upgrade(alembic_config(url), "head")
-
-    def fill(connection: Connection) -> Shop:
-        with Session(connection, expire_on_commit=False) as session:
-            customer = User(email="ada@example.com", full_name="Ada", password_hash="")
-            session.add(customer)
-            session.flush()
-            place = {"street": "Main Street 1", "zipcode": "10115", "city": "Berlin", "country": "DE"}
-            store = Store(owner_id=customer.id, name="Store", currency="EUR", **place)
-            session.add(store)
-            session.flush()
-            product = Product(store_id=store.id, currency="EUR", name="Bread", price=Decimal(2), stock=STOCK)
-            session.add(product)
-            session.commit()
-        token, _ = AccessTokens(SECRET, timedelta(minutes=5)).issue(Viewer(id=customer.id))
-        return Shop(url, gid(product), token)
-
-    yield run_on(url, fill)
-    drop_database(url)
+    with opened(server_url, f"orders_test_{os.getpid()}_killed_server") as shop:
+        yield shop
 
 
 @dataclass

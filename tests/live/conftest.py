@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.graphql.live import Live
@@ -14,7 +13,7 @@ from app.main import create_app
 from app.models import Product, Store, User
 from app.settings import Settings
 from tests.api import Api
-from tests.databases import committing
+from tests.databases import committed, committing
 from tests.live.clients import serving, until
 from tests.market import Market
 
@@ -42,9 +41,7 @@ class Shop:
 
     async def sql(self, statement: str, **parameters: Any) -> Any:
         """Run a statement and commit it; return its rows, if it has any."""
-        async with self.engine.begin() as connection:
-            result = await connection.execute(text(statement), parameters)
-            return result.all() if result.returns_rows else None
+        return await committed(self.engine, statement, **parameters)
 
 
 @pytest.fixture
