@@ -18,7 +18,7 @@ from app.models import Base
 from app.settings import ROOT, Settings
 from tests.api import Api
 from tests.databases import SingleConnection, committing, create_database, drop_database, rolled_back
-from tests.graphql.compiled.lanes import Lanes, Watch
+from tests.lanes import Lanes, Watch
 from tests.market import Market
 from tests.statements import Statements
 

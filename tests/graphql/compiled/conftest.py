@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from app.models import Base
 from app.settings import Settings
 from tests.databases import committing
-from tests.graphql.compiled.lanes import Lanes, Watch
 from tests.graphql.compiled.world import Population, populate
+from tests.lanes import Lanes, Watch
 from tests.market import Market
 from tests.statements import Statements
 

@@ -11,8 +11,8 @@ from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import Settings
 from tests.api import Api
-from tests.graphql.compiled.lanes import Lanes
 from tests.graphql.compiled.world import Population
+from tests.lanes import Lanes
 from tests.statements import Statements
 
 PRODUCTS = "products(first: 50) { nodes { id name price { amount currency } store { id name city currency } } }"

@@ -11,8 +11,8 @@ from app.main import create_app
 from app.settings import Settings
 from tests.api import Api
 from tests.databases import SingleConnection
-from tests.graphql.compiled.lanes import Lanes, Watch
 from tests.graphql.compiled.world import QUOTE, Population
+from tests.lanes import Lanes, Watch
 from tests.market import Market, gid
 
 INJECTIONS = [

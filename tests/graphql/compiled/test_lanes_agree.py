@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.graphql.compiled.lanes import Lanes
 from tests.graphql.compiled.operations import Generator, Operation, Samples
 from tests.graphql.compiled.samples import samples_of
 from tests.graphql.compiled.world import Population
+from tests.lanes import Lanes
 
 MORE = "GENERATED_OPERATIONS" in os.environ  # so many, others each time, and the smallest that fails is looked for
 EXAMPLES = int(os.environ.get("GENERATED_OPERATIONS", "1000")) // 2

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from app.graphql.compiled import plans
-from tests.graphql.compiled.lanes import Lanes
 from tests.graphql.compiled.operations import NODES as TYPES
 from tests.graphql.compiled.world import Population
+from tests.lanes import Lanes
 from tests.statements import Statements
 
 KEY = "01970000-0000-7000-8000-000000000abc"

@@ -7,8 +7,8 @@ import pytest
 from graphql import FieldNode
 
 from app.graphql.compiled import lane, plans
-from tests.graphql.compiled.lanes import Lanes
 from tests.graphql.compiled.world import Population
+from tests.lanes import Lanes
 
 MINE = """{
   viewer { id email orders { totalCount nodes { id } } }
