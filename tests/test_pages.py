@@ -80,8 +80,9 @@ def commands_in(page: str) -> Iterator[str]:
     block = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
     for language, text in block.findall(page):
         if language in ("sh", "bash", "console"):
-            lines = re.sub(r"\\\n\s*", "", text).splitlines()
-            yield from (command for line in lines if (command := re.sub(r"(^|\s+)# .*$", "", line).strip()))
+            lines = re.sub(r"(^|[ \t]+)# .*$", "", re.sub(r"\\\n\s*", "", text), flags=re.MULTILINE)
+            typed = (command.strip() for command in re.split(r"\n| && ", lines))
+            yield from (command for command in typed if command and not command.startswith("cd "))
     for text in re.findall(r"`([^`\n]+)`", block.sub("", page)):
         if COMMAND.fullmatch(text):
             yield text
