@@ -50,6 +50,8 @@ RUN = {
     "make check": Place(".ci/run", "make lint types"),
     "make format": Place("tests/test_contributing.py", "make format"),
     "make schema": Place("tests/test_contributing.py", ".follow(recipe)"),
+    "make schema-diff": Place("tests/dev/test_releases.py", ".objections("),
+    "make release v=*": Place("tests/dev/test_releases.py", 'run("release", '),
     "make migration*": Place("tests/test_contributing.py", ".follow(recipe)"),
     "python -m app": Place("tests/test_command_line.py", '"-m", "app", *arguments'),
     "python -m app migrate": Place("tests/test_migrations.py", '"-m", "app", "migrate"'),
