@@ -77,10 +77,6 @@ class Database:
         """How many wait for a connection now."""
         return len(self._line)
 
-    async def connect(self) -> AsyncConnection:
-        """Return a connection on which every statement stands for itself."""
-        return self.over(await self.take())
-
     def over(self, pooled: PoolProxiedConnection) -> AsyncConnection:
         """Return SQLAlchemy's connection over one of the pool; to close it gives that back."""
         return AsyncConnection(self.engine, Connection(self.engine.sync_engine, connection=pooled))

@@ -20,7 +20,7 @@ from graphql.validation import MaxIntrospectionDepthRule
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from app.graphql.compiled.cache import Cache
+from app.graphql.cache import Cache
 from app.graphql.cost import Cost, cost_exceeded
 from app.graphql.introspection import NoIntrospection
 from app.graphql.limits import Limits, exceeded, limit_exceeded

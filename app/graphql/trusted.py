@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from app.errors import DocumentNotFound, DocumentsNotNamed, HashMismatch
-from app.graphql.compiled.cache import Cache
+from app.graphql.cache import Cache
 from app.settings import Trust
 
 _DOCUMENTS_KEPT = 1_000

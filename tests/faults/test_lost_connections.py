@@ -13,8 +13,8 @@ OURS = "FROM pg_stat_activity WHERE application_name = 'orders-api' AND datname 
 
 async def filled(shop: Shop, number: int) -> None:
     """Have so many idle connections in the pool."""
-    for connection in [await shop.database.connect() for _ in range(number)]:
-        await connection.close()
+    for connection in [await shop.database.take() for _ in range(number)]:
+        connection.close()
 
 
 async def end_connections(shop: Shop) -> None:

@@ -54,14 +54,14 @@ async def test_those_who_wait_are_served_in_their_turn(open_shop: OpenShop) -> N
         database, order = shop.database, list[int]()
 
         async def take(number: int) -> None:
-            connection = await database.connect()
+            connection = await database.take()
             order.append(number)
-            await connection.close()
+            connection.close()
 
-        first = await database.connect()
+        first = await database.take()
         waiting = [asyncio.create_task(take(number)) for number in range(3)]
         await until(lambda: database.waiting == 3)
-        await first.close()
+        first.close()
         await take(3)  # comes when there is a connection, but others have waited for it
         await asyncio.gather(*waiting)
         assert order == [0, 1, 2, 3]

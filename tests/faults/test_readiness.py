@@ -62,7 +62,7 @@ async def test_however_many_ask_one_looks(monkeypatch: pytest.MonkeyPatch) -> No
 
 async def test_a_process_whose_pool_is_busy_is_ready(open_shop: OpenShop) -> None:
     async with open_shop(database_pool_size=1, database_pool_queue=0) as shop:
-        connection = await shop.database.connect()
+        connection = await shop.database.take()
         ready = await shop.api.client.get("/readyz")
-        await connection.close()
+        connection.close()
     assert (ready.status_code, ready.text) == (200, "ready")

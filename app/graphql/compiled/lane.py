@@ -15,7 +15,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from app.database import Database
-from app.graphql.compiled.cache import Cache
+from app.graphql.cache import Cache
 from app.graphql.compiled.compiler import Operation, compile_node, compile_plan
 from app.graphql.compiled.meaning import Nodes, meaning_of
 from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans

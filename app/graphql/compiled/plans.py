@@ -10,7 +10,7 @@ from typing import Any
 from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
 from graphql.execution.values import VariableValues
 
-from app.graphql.compiled.cache import Cache
+from app.graphql.cache import Cache
 from app.graphql.compiled.text import Template
 from app.security.viewer import Viewer
 

@@ -1,6 +1,6 @@
 """What is kept is what was used last, and no more of it than may be."""
 
-from app.graphql.compiled.cache import Cache
+from app.graphql.cache import Cache
 
 
 def test_an_entry_is_made_once() -> None:
