@@ -8,7 +8,7 @@ from multiprocessing import parent_process
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
@@ -33,6 +33,7 @@ from app.processes import end_with_parent, on_termination, settle
 from app.readiness import Readiness
 from app.security import passwords
 from app.settings import Settings, settings
+from app.welcome import site as welcome
 
 GRAPHQL_PATH = "/graphql"
 # Those that pages of other origins may send and read.
@@ -99,7 +100,7 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         openapi_url=None,
         redirect_slashes=False,  # the redirection fails where the query is not UTF-8
         routes=[
-            Route("/", lambda _: RedirectResponse(GRAPHQL_PATH)),
+            *welcome.routes(opened, configuration, GRAPHQL_PATH),
             Route("/livez", lambda _: PlainTextResponse("alive")),
             Route("/readyz", ready),
             *monitor.routes,

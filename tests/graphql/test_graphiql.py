@@ -30,8 +30,9 @@ from typer.testing import CliRunner, Result
 from app import models
 from app.graphql import graphiql
 from app.graphql.graphiql import fetch, manifest
-from app.graphql.graphiql.manifest import Asset, integrity
+from app.graphql.graphiql.manifest import Asset
 from app.main import create_app
+from app.pages import integrity
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import Settings

@@ -30,10 +30,10 @@ query Catalogue {
 }
 `;
 
-  const LOG_IN = `# Write the accessToken into the Headers tab:
+  const LOG_IN = `# Then write this into a tab's headers, as it is:
 #   {"Authorization": "Bearer <accessToken>"}
-# Each tab has its own. A reload forgets them,
-# unless the settings say "Persist headers".
+# The token of the last login takes its place, until
+# the page is loaded again.
 
 mutation LogIn {
   logIn(
@@ -55,9 +55,14 @@ mutation LogIn {
 }
 `;
 
+  /** Stands in the headers for the token of the last login, which this page knows as long as it is open. */
+  const TOKEN = "<accessToken>";
   const HISTORY_KEYS = ["graphiql:queries", "graphiql:favorites"];
 
-  /** The operation of the page's URL, if any. Headers are not taken from a link: it may come from anyone. */
+  /**
+   * The operation of the page's URL, if any. Headers are not taken from a link: it may come from anyone. It can say
+   * that the operation needs a login.
+   */
   function linkedOperation() {
     const parameters = new URLSearchParams(location.search);
     if (!parameters.get("query")) return null;
@@ -65,6 +70,7 @@ mutation LogIn {
       query: parameters.get("query"),
       variables: parameters.get("variables") ?? "",
       operationName: parameters.get("operationName") || undefined,
+      headers: parameters.has("login") ? JSON.stringify({ Authorization: `Bearer ${TOKEN}` }, null, 2) : "",
     };
   }
 
@@ -88,7 +94,39 @@ mutation LogIn {
   /** Queries go by HTTP, subscriptions by a websocket; the headers tab becomes its connection_init payload. */
   function createFetcher(endpoint) {
     const url = new URL(endpoint, location.href).href;
-    return GraphiQL.createFetcher({ url, subscriptionUrl: url.replace(/^http/, "ws") });
+    const send = GraphiQL.createFetcher({ url, subscriptionUrl: url.replace(/^http/, "ws") });
+    let token;
+
+    /** The headers with the token in its place; without a login there is none to send. */
+    function filled(headers = {}) {
+      const needed = Object.entries(headers).filter(([, value]) => token || !`${value}`.includes(TOKEN));
+      return Object.fromEntries(needed.map(([name, value]) => [name, `${value}`.replace(TOKEN, () => token)]));
+    }
+
+    function note(result) {
+      token = accessTokenIn(result) ?? token;
+      return result;
+    }
+
+    /** Results that come one after the other: still the same object, whose own `return` ends a subscription. */
+    function noting(results) {
+      const next = results.next.bind(results);
+      results.next = async () => {
+        const step = await next();
+        note(step.value);
+        return step;
+      };
+      return results;
+    }
+
+    return async (parameters, options) => {
+      const results = await send(parameters, { ...options, headers: filled(options?.headers) });
+      return results[Symbol.asyncIterator] ? noting(results) : note(results);
+    };
+  }
+
+  function accessTokenIn(result) {
+    return Object.values(result?.data ?? {}).find((field) => field?.accessToken)?.accessToken;
   }
 
   const root = document.getElementById("graphiql");
@@ -103,7 +141,7 @@ mutation LogIn {
     defaultTabs: [...(link ? [link] : []), { query: CATALOGUE }, { query: LOG_IN }],
     defaultQuery: "",
     inputValueDeprecation: true,
-    ...(link && { query: link.query, variables: link.variables }),
+    ...(link && { query: link.query, variables: link.variables, headers: link.headers }),
   };
 
   /** The link's operationName rules as long as the tab in front shows the link's document. */

@@ -1,12 +1,12 @@
 """The third-party files of the page: which packages they come from, what they hold, where they are kept."""
 
-import hashlib
 import json
-from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from app.pages import integrity
 
 FOLDER = Path(__file__).parent
 ASSETS = FOLDER / "assets"
@@ -45,11 +45,6 @@ class Asset:
 def assets() -> tuple[Asset, ...]:
     """Every pinned file, in the order the page loads them."""
     return tuple(_read_packages())
-
-
-def integrity(content: bytes) -> str:
-    """The value of an `integrity` attribute that admits `content` only."""
-    return "sha384-" + b64encode(hashlib.sha384(content).digest()).decode()
 
 
 def _read_packages() -> Iterator[Asset]:
