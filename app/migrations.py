@@ -57,3 +57,8 @@ def is_behind(revision: str | None) -> bool:
     version, which is being rolled out: it must be able to live with the code before it."""
     head, known = _revisions()
     return revision is None or (revision != head and revision in known)
+
+
+def is_known(revision: str | None) -> bool:
+    """Tell whether this code knows the revision."""
+    return revision in _revisions()[1]

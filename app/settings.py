@@ -4,10 +4,13 @@ import os
 import re
 from enum import StrEnum
 from functools import cache
+from inspect import signature
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import orjson
+from asyncpg import connect
 from dotenv import dotenv_values
 from limits import parse as parse_rate
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
@@ -16,6 +19,10 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED_POSTGRES = ROOT / ".data" / "postgres"
+"""Where the data of `make run` are, without a DATABASE_URL."""
+_LAST_PORT = 65535
+_PARAMETERS = {"sslmode", "prepared_statement_cache_size", *signature(connect).parameters}
 DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
 
 
@@ -43,10 +50,13 @@ def asyncpg_url(text: str) -> str:
     """Return the URL as SQLAlchemy and asyncpg take it; providers hand out `postgres://…?sslmode=require`."""
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter of a port that is no number
         url = None
-    if url is None or url.drivername not in ("postgres", "postgresql", "postgresql+asyncpg"):
+    drivers = ("postgres", "postgresql", "postgresql+asyncpg")
+    if url is None or url.drivername not in drivers or (url.port or 0) > _LAST_PORT:
         raise ValueError("not a URL such as postgresql://user:password@host:5432/database")
+    if unknown := url.query.keys() - _PARAMETERS:
+        raise ValueError(f"the driver knows no parameter {', '.join(sorted(unknown))}: leave it out")
     query = {"ssl" if key == "sslmode" else key: value for key, value in url.query.items()}
     return url.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
 
@@ -89,6 +99,17 @@ def web_url(text: str | None) -> str | None:
     if text is not None and not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", text):
         raise ValueError("not a URL such as http://collector:4318")
     return text
+
+
+def manifest(file: Path) -> Path:
+    """Return the file as it was given, if it can be read and is a manifest."""
+    try:
+        documents = orjson.loads(file.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as failure:
+        raise ValueError(f"{file} cannot be read ({failure})") from None
+    if not (isinstance(documents, dict) and all(isinstance(text, str) for text in documents.values())):
+        raise ValueError(f"{file} is not a JSON object of documents by their hashes")
+    return file
 
 
 class Settings(BaseSettings):
@@ -159,7 +180,7 @@ class Settings(BaseSettings):
     trusted_documents: Trust = Field(
         default=Trust.ALLOW, description="off, allow or require: which documents may be named by a hash, or must be"
     )
-    trusted_documents_file: FilePath | None = Field(
+    trusted_documents_file: Annotated[FilePath, AfterValidator(manifest)] | None = Field(
         default=None, description="the manifest of trusted documents: a JSON object of documents by their hashes"
     )
     rate_limit: Annotated[str, AfterValidator(rate)] = Field(
@@ -217,10 +238,14 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the settings; raise InvalidSettings with a line for each wrong variable."""
     dotenv = ROOT / ".env"
-    environment = os.environ.get("APP_ENV") or dotenv_values(dotenv).get("APP_ENV") or Environment.DEVELOPMENT
-    files = (ROOT / "config" / f"{environment}.env", dotenv)
     try:
+        environment = os.environ.get("APP_ENV") or dotenv_values(dotenv).get("APP_ENV") or Environment.DEVELOPMENT
+        files = (ROOT / "config" / f"{environment}.env", dotenv)
         return Settings(_env_file=files)  # type: ignore[call-arg]  # BaseSettings takes it
+    except (OSError, UnicodeDecodeError) as failure:
+        raise InvalidSettings(
+            f"{dotenv} cannot be read ({failure}): it must be a text in UTF-8, for this user"
+        ) from None
     except ValidationError as error:
         raise InvalidSettings("\n".join(_describe(problem) for problem in error.errors())) from None
 
@@ -229,7 +254,8 @@ def _describe(problem: Any) -> str:
     if not problem["loc"]:
         return str(problem["ctx"]["error"])
     name = str(problem["loc"][0])
-    return f"{name.upper()}: {problem['msg']} (expected: {Settings.model_fields[name].description})"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name.upper()}: {message} (expected: {Settings.model_fields[name].description})"
 
 
 @cache

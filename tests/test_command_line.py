@@ -19,7 +19,7 @@ from tests.databases import create_database, drop_database, run_on
 from tests.servers import served
 
 SECRET = "a-secret-of-more-than-32-characters-for-tests"
-COMMANDS = ("serve", "migrate", "migration", "seed", "schema", "create-superuser", "settings")
+COMMANDS = ("serve", "migrate", "migration", "seed", "schema", "create-superuser", "settings", "doctor")
 
 
 @pytest.fixture
@@ -120,6 +120,14 @@ def test_serve_migrates_fills_greets_serves_and_ends_with_a_signal(empty_databas
     for account in DEMO_ACCOUNTS:
         assert account.email in told
     assert "Traceback" not in told
+
+
+def test_whoever_serves_without_migrations_is_told(empty_database: str) -> None:
+    with served(DATABASE_URL=empty_database) as (process, url):
+        assert httpx2.get(url).status_code == 503
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=20)
+    assert "the database lacks migrations. `python -m app migrate`" in told
 
 
 def test_workers_end_with_a_supervisor_that_is_killed(empty_database: str) -> None:

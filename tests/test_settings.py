@@ -59,6 +59,11 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
         ("APP_ENV", "prod", "development, qa or production"),
         ("DATABASE_URL", "mysql://root@localhost/orders", "postgresql://"),
         ("DATABASE_URL", "nonsense", "postgresql://"),
+        ("DATABASE_URL", "postgresql://db:port/orders", "postgresql://"),
+        ("DATABASE_URL", "postgresql://db:70000/orders", "postgresql://"),
+        ("DATABASE_URL", "postgresql://db/orders?channel_binding=require", "channel_binding: leave it out"),
+        ("TRUSTED_DOCUMENTS_FILE", __file__, "cannot be read"),
+        ("TRUSTED_DOCUMENTS_FILE", "/dev/null/none", "manifest"),
         ("SECRET_KEY", "short", "32 characters"),
         ("GRAPHIQL", "maybe", "GraphiQL"),
         ("CORS_ORIGINS", "shop.example.com", "other origins"),
@@ -78,6 +83,23 @@ def test_a_wrong_value_is_one_line_that_names_the_variable_and_what_it_expects(
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"{name}: ")
     assert expected in line
+
+
+@pytest.mark.parametrize("content", ["[]", '{"hash": 1}'])
+def test_a_manifest_must_be_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "manifest.json"
+    file.write_text(content)
+    monkeypatch.setenv("TRUSTED_DOCUMENTS_FILE", str(file))
+    with pytest.raises(InvalidSettings, match=r"^TRUSTED_DOCUMENTS_FILE: .* is not a JSON object of documents"):
+        load_settings()
+
+
+def test_a_dotenv_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"LOG_LEVEL=\xff")
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings()
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{tmp_path / '.env'} cannot be read")
 
 
 @pytest.mark.parametrize("name", ["METRICS_TOKEN", "OTEL_EXPORTER_OTLP_ENDPOINT"])

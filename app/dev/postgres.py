@@ -51,6 +51,18 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
         yield _url(home)
 
 
+def running_url(directory: Path) -> str | None:
+    """Return the URL of the Postgres of `directory` where one runs already; nothing is started or written."""
+    home = home_of(directory)
+    return _url(home) if home.exists() and keeper.is_ready(home) else None
+
+
+def version_to_start() -> int:
+    """Return the version of the Postgres that would be started, 0 where there is none; nothing is written."""
+    versions = (keeper.major_version(binaries) for binaries in _candidates(publish=False))
+    return next((found for found in versions if found >= OLDEST_VERSION), 0)
+
+
 def home_of(directory: Path) -> Path:
     """Where the data and locks of `directory` really are: elsewhere for root."""
     return ROOTS_DIRECTORY / _digest(directory) if keeper.server_account() else directory.resolve()
@@ -112,11 +124,11 @@ def _find_binaries() -> Path:
     )
 
 
-def _candidates() -> Iterator[Path]:
+def _candidates(*, publish: bool = True) -> Iterator[Path]:
     wheel = find_spec(WHEEL)
     if wheel and wheel.origin:
         site = Path(wheel.origin).parents[1]
-        yield (_published(site) if keeper.server_account() else site) / WHEEL / "pginstall" / "bin"
+        yield (_published(site) if publish and keeper.server_account() else site) / WHEEL / "pginstall" / "bin"
     if on_path := shutil.which("initdb"):
         yield Path(on_path).resolve().parent
     packaged = Path("/usr/lib/postgresql").glob("[0-9]*/bin")

@@ -364,3 +364,18 @@ def python_for(account: dict[str, Any]) -> str:
         except OSError:
             continue
     pytest.skip("no Python >= 3.11 here that an ordinary user may run")
+
+
+def test_it_is_told_whether_it_runs(directory: Path, new_user: Callable[[Path], User]) -> None:
+    assert postgres.running_url(directory) is None
+    url = new_user(directory).url
+    assert postgres.running_url(directory) == url
+
+
+def test_it_is_told_what_would_be_started(monkeypatch: pytest.MonkeyPatch, fresh_directory: Path) -> None:
+    monkeypatch.setattr(postgres, "_published", lambda _: pytest.fail("nothing must be written"))
+    assert postgres.version_to_start() >= postgres.OLDEST_VERSION
+    assert postgres.running_url(fresh_directory) is None
+    assert not home_of(fresh_directory).exists()
+    monkeypatch.setattr(postgres, "_candidates", lambda **_: iter(()))
+    assert postgres.version_to_start() == 0

@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typer.testing import CliRunner
 
-from app import __main__ as command_line
-from app import processes
+from app import command_line, processes
 from app.main import create_app
 from app.settings import Settings
 from tests.databases import SingleConnection
@@ -115,6 +114,7 @@ def served_by(application: ASGIApp, monkeypatch: pytest.MonkeyPatch, **environme
     monkeypatch.setattr(processes, "serve", lambda _: None)
     monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
     monkeypatch.setattr(command_line, "_database", lambda settings, _: nullcontext(settings.database_url))
+    monkeypatch.setattr(command_line, "_tell_what_is_lacking", lambda _: None)
     monkeypatch.setattr(processes, "collect_seldom", lambda: None)
     monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere/orders")
     with monkeypatch.context() as patch:
