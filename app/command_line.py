@@ -331,7 +331,9 @@ def _require_free_port(host: str, port: int) -> None:
 
 
 def _greet(settings: Settings, host: str, port: int, *, demo: bool) -> None:
-    _say(f"\nThe Orders API: http://{host}:{port}/graphql" + (" (GraphiQL in a browser)" if settings.graphiql else ""))
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    _say(f"\nThe Orders API: {address}")
+    _say(f"{'GraphiQL' if settings.graphiql else 'Its endpoint'}: {address}/graphql")
     if demo:
         from app.dev.demo import DEMO_ACCOUNTS, DEMO_PASSWORD
 
