@@ -88,9 +88,11 @@ def answering(*answers: bytes) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def refusal(code: str, message: str) -> bytes:

@@ -20,8 +20,11 @@ from app.settings import Environment, Settings
 from app.welcome import window
 from tests.api import Api
 from tests.databases import SingleConnection
+from tests.faults.conftest import OpenShop, open_shop
 from tests.market import Market
 from tests.statements import Statements
+
+__all__ = ["open_shop"]  # a fixture
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
@@ -244,3 +247,16 @@ async def test_a_fault_that_nobody_foresaw_is_logged_and_not_shown(
     assert "Traceback" not in response.text
     (entry,) = [entry for entry in logs if entry["event"] == "the front page cannot show the shop"]
     assert entry["log_level"] == "error"
+
+
+async def test_nobody_waits_long_for_a_shop_that_cannot_be_read(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "_PATIENCE_SECONDS", 0.1)
+    async with open_shop() as shop:
+        async with shop.unreadable():
+            assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 503
+            assert await shop.statements() == []
+        assert shop.taken == 0
+        monkeypatch.setattr(window, "monotonic", lambda: 2**40)
+        assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 200
