@@ -45,10 +45,10 @@ def install() -> None:
 
 
 def run(*arguments: str) -> None:
-    """Run the environment's interpreter; end with its exit code where it fails."""
+    """Run the environment's interpreter; end where it fails, which it has said."""
     done = subprocess.run([PYTHON, *arguments], cwd=ROOT, check=False)
     if done.returncode:
-        sys.exit(done.returncode)
+        sys.exit("The installation did not succeed, for the reason above. The same command tries again.")
 
 
 def say(message: str) -> None:
@@ -68,4 +68,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. The same command begins anew.")
