@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import parent_process
 
 from fastapi import FastAPI
@@ -49,60 +50,60 @@ RESPONSE_HEADERS = (
 _LAST_ANSWERS_SECONDS = 1.0
 
 
-def create_app(configuration: Settings | None = None, database: Database | None = None) -> ASGIApp:
-    """Return the application; without arguments, as the settings of the process say."""
-    configuration = configuration or settings()
-    configure_logging(configuration)
-    if database is None:
-        assert configuration.database_url is not None, "the command line provides a database"
-        database = open_database(configuration.database_url, configuration)
-    opened = database
+@dataclass(frozen=True)
+class Process:
+    """What serves requests as long as the process lives."""
+
+    database: Database
+    events: Events
+    live: Live
+    monitor: Monitor
+    contexts: Contexts
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def running(self, _: FastAPI) -> AsyncIterator[None]:
+        """Get ready, serve, and end what is still running."""
         if (supervisor := parent_process()) is not None and supervisor.pid is not None:
             end_with_parent(supervisor.pid)  # a worker would serve on, unseen
         await passwords.prepare()
         settle()
-        events.start()
-        async with monitor.running():
-            with on_termination(live.end):
+        self.events.start()
+        async with self.monitor.running():
+            with on_termination(self.live.end):
                 yield
-        await live.end()
+        await self.live.end()
         with suppress(TimeoutError):  # what had to be given up is answered before its connections are closed
             async with asyncio.timeout(_LAST_ANSWERS_SECONDS):
-                await contexts.watch.drained()
-        await events.stop()
-        await rates.close()
-        await opened.close()
+                await self.contexts.watch.drained()
+        await self.events.stop()
+        await self.contexts.rates.close()
+        await self.database.close()
 
-    async def ready(_: Request) -> Response:
-        reason = await readiness.why_not()
-        return PlainTextResponse(reason or "ready", 503 if reason else 200)
 
-    lane = CompiledLane(schema, opened) if configuration.compiled_lane else None
-    readiness = Readiness(opened.engine.url)
-    events = Events(opened.engine.url)
+def create_app(configuration: Settings | None = None, database: Database | None = None) -> ASGIApp:
+    """Return the application; without arguments, as the settings of the process say."""
+    configuration = configuration or settings()
+    configure_logging(configuration)
+    database = database or _database(configuration)
+    lane = CompiledLane(schema, database) if configuration.compiled_lane else None
+    events = Events(database.engine.url)
     live = Live(events, configuration)
-    trusted = TrustedDocuments.of(configuration.trusted_documents, configuration.trusted_documents_file)
-    limits = Limits.of(configuration)
-    documents = Documents(schema._schema, limits, trusted, introspection=configuration.introspection)
-    rates = RateLimits(configuration)
-    monitor = Monitor.of(configuration, opened, live)
-    contexts = Contexts(opened, configuration, documents, rates, monitor, lane, live)
+    monitor = Monitor.of(configuration, database, live)
+    contexts = Contexts(
+        database, configuration, _documents(configuration), RateLimits(configuration), monitor, lane, live
+    )
     executor = Executor(schema._schema)
     view = GraphQLView(schema, Streams(executor), contexts, live, configuration)
     app = FastAPI(
         title="Orders API",
-        lifespan=lifespan,
+        lifespan=Process(database, events, live, monitor, contexts).running,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,  # the redirection fails where the query is not UTF-8
         routes=[
-            *welcome.routes(opened, configuration, GRAPHQL_PATH),
-            Route("/livez", lambda _: PlainTextResponse("alive")),
-            Route("/readyz", ready),
+            *welcome.routes(database, configuration, GRAPHQL_PATH),
+            *_probes(Readiness(database.engine.url)),
             *monitor.routes,
             *graphiql.routes(GRAPHQL_PATH),
             WebSocketRoute(GRAPHQL_PATH, view),
@@ -112,6 +113,27 @@ def create_app(configuration: Settings | None = None, database: Database | None 
     endpoint = GraphQLEndpoint(app, GRAPHQL_PATH, executor, contexts, view, configuration, lane)
     traced = monitor.traced(endpoint)
     return _shared(traced, configuration.cors_origins) if configuration.cors_origins else traced
+
+
+def _probes(readiness: Readiness) -> list[Route]:
+    """Return where an orchestrator asks: whether the process lives, and whether it can serve."""
+
+    async def ready(_: Request) -> Response:
+        reason = await readiness.why_not()
+        return PlainTextResponse(reason or "ready", 503 if reason else 200)
+
+    return [Route("/livez", lambda _: PlainTextResponse("alive")), Route("/readyz", ready)]
+
+
+def _database(configuration: Settings) -> Database:
+    assert configuration.database_url is not None, "the command line provides a database"
+    return open_database(configuration.database_url, configuration)
+
+
+def _documents(configuration: Settings) -> Documents:
+    trusted = TrustedDocuments.of(configuration.trusted_documents, configuration.trusted_documents_file)
+    limits = Limits.of(configuration)
+    return Documents(schema._schema, limits, trusted, introspection=configuration.introspection)
 
 
 def _shared(app: ASGIApp, origins: str) -> ASGIApp:
