@@ -193,7 +193,7 @@ def _with_document(message: Message, trusted: TrustedDocuments) -> Message:
         case {"type": "subscribe", "id": str(), "payload": {**payload}}:
             query, hash_ = payload.get("query"), hash_in(cast(Mapping[str, Any], payload))
             if hash_ is not None and isinstance(query, str | None):
-                named = {**message, "payload": {**payload, "query": trusted.text(query, hash_)}}
+                named = {**message, "payload": {**payload, "query": trusted.text(query or None, hash_)}}
                 return cast(Message, named)
     return message
 

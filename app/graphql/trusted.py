@@ -33,7 +33,7 @@ class TrustedDocuments:
 
     def __init__(self, trust: Trust, manifest: Mapping[str, str] | None = None) -> None:
         self._trust = trust
-        self._manifest = dict(manifest or {})
+        self._manifest = {hash_.removeprefix(_PREFIX): text for hash_, text in (manifest or {}).items()}
         self._texts = {*self._manifest.values()}
         self._sent: Cache[str, str] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
 

@@ -19,14 +19,16 @@ from tests.databases import SingleConnection
 from tests.market import Market, gid
 from tests.statements import Statements
 
-PRODUCT = "query ($id: ID!) { product(id: $id) { name } }"
-ORDER = "mutation ($id: ID!) { placeOrder(input: {items: [{productId: $id, quantity: 1}]}) { __typename } }"
-MANIFEST = {"of-the-product": PRODUCT, "9d2f0c": ORDER}
-Serve = Callable[[Trust], Awaitable[Api]]
-
 
 def hash_of(document: str) -> str:
     return sha256(document.encode()).hexdigest()
+
+
+PRODUCT = "query ($id: ID!) { product(id: $id) { name } }"
+NAME = "query ($id: ID!) { product(id: $id) { id name } }"
+ORDER = "mutation ($id: ID!) { placeOrder(input: {items: [{productId: $id, quantity: 1}]}) { __typename } }"
+MANIFEST = {"of-the-product": PRODUCT, "9d2f0c": ORDER, f"sha256:{hash_of(NAME)}": NAME}
+Serve = Callable[[Trust], Awaitable[Api]]
 
 
 def persisted(document: str) -> Any:
@@ -90,6 +92,14 @@ async def test_a_document_of_the_manifest_is_named_by_its_hash(serve: Serve, mar
     ]
 
     assert [result["data"] for result in results] == [{"product": {"name": "Bread"}}] * 6
+
+
+async def test_a_manifest_may_say_of_a_hash_which_one_it_is(serve: Serve, market: Market) -> None:
+    api, product = await serve(Trust.REQUIRE), await market.product(name="Bread")
+
+    for hash_ in (hash_of(NAME), f"sha256:{hash_of(NAME)}"):
+        result = await post(api, documentId=hash_, variables={"id": gid(product)})
+        assert result["data"] == {"product": {"id": gid(product), "name": "Bread"}}
 
 
 async def test_it_may_be_named_in_an_url(serve: Serve, market: Market) -> None:

@@ -31,9 +31,10 @@ async def name(client: Client, shop: Shop, hash_: str, **payload: Any) -> None:
     await client.send({"type": "subscribe", "id": "1", "payload": payload})
 
 
-async def test_a_subscription_is_named_by_its_hash_and_goes_on(shop: Shop) -> None:
+@pytest.mark.parametrize("payload", [{}, {"query": None}, {"query": ""}], ids=str)
+async def test_a_subscription_is_named_by_its_hash_and_goes_on(shop: Shop, payload: dict[str, Any]) -> None:
     async with connected(shop.address) as client:
-        await name(client, shop, "stock")
+        await name(client, shop, "stock", **payload)
         assert (await client.next())["productUpdated"]["stock"] == 100
         await place(shop.api, shop.customer, item(shop.product, 3))
         assert (await client.next())["productUpdated"]["stock"] == 97
