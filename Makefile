@@ -47,6 +47,7 @@ bench: install ## Compare the API with a tutorial's server and with plain SQL; t
 lock: ## Pin the newest packages that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml $(LOCKED) -o requirements.lock
 	uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements-dev.lock
+	uv pip compile examples/python/pyproject.toml $(LOCKED) -o examples/python/requirements.lock
 
 graphiql: install ## Install GraphiQL's files (needs npm)
 	@$(RUN) -m app.graphql.graphiql.fetch

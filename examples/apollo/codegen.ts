@@ -1,0 +1,25 @@
+import type { CodegenConfig } from "@graphql-codegen/cli";
+
+const config: CodegenConfig = {
+  schema: "../../schema.graphql",
+  documents: "src/**/*.ts",
+  importExtension: ".js",
+  generates: {
+    "src/gql/": {
+      preset: "client",
+      presetConfig: { fragmentMasking: false },
+      config: {
+        useTypeImports: true,
+        strictScalars: true,
+        scalars: { ID: "string", DateTime: "string", Decimal: "string" },
+      },
+    },
+    // Which types a fragment such as `... on Error` holds for, so that the cache knows.
+    "src/gql/possible-types.ts": {
+      plugins: ["fragment-matcher"],
+      config: { apolloClientVersion: 3, useExplicitTyping: true },
+    },
+  },
+};
+
+export default config;

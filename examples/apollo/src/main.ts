@@ -1,0 +1,245 @@
+/** Browses, orders, handles whatever may come of it, and follows the order until it is fulfilled. */
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+
+import { concatMap, filter, firstValueFrom, lastValueFrom, map, take, tap } from "rxjs";
+
+import { Login, unreachable } from "./client.js";
+import { graphql } from "./gql/gql.js";
+import type { BrowseQuery, OrderItemInput, PlaceOrderMutation } from "./gql/graphql.js";
+
+const { ORDERS_URL = "http://127.0.0.1:8000/graphql", PASSWORD = "open-sesame" } = process.env;
+const { CUSTOMER = "customer@example.com", OWNER = "owner@example.com" } = process.env;
+const UNKNOWN = "Product_00000000-0000-7000-8000-000000000000";
+
+const LogIn = graphql(`
+  mutation LogIn($input: LogInInput!) {
+    logIn(input: $input) {
+      __typename
+      ... on Session { accessToken refreshToken user { id fullName } }
+      ... on Error { message }
+    }
+  }
+`);
+
+const Browse = graphql(`
+  query Browse($search: String!, $first: Int!, $after: String) {
+    products(first: $first, after: $after, filter: { search: $search }) {
+      edges { cursor node { id name price { amount currency } } }
+      pageInfo { startCursor endCursor hasPreviousPage hasNextPage }
+    }
+  }
+`);
+
+const ProductName = graphql(`
+  query ProductName($id: ID!) { product(id: $id) { id name } }
+`);
+
+const PlaceOrder = graphql(`
+  mutation PlaceOrder($items: [OrderItemInput!]!) {
+    placeOrder(input: { items: $items }) {
+      __typename
+      ... on Order { id status totals { amount currency } }
+      ... on InsufficientStock { shortages { requested available product { id name stock } } }
+      ... on InvalidInput { issues { path message } }
+      ... on NotFound { id }
+    }
+  }
+`);
+
+const FollowOrder = graphql(`
+  subscription FollowOrder($id: ID!) {
+    orderUpdated(orderId: $id) { id status items { id fulfilledAt product { id } } }
+  }
+`);
+
+const OrderStatus = graphql(`
+  query OrderStatus($id: ID!) { order(id: $id) { id status } }
+`);
+
+const Fulfill = graphql(`
+  mutation Fulfill($orderId: ID!, $productIds: [ID!]!) {
+    fulfillOrderItems(input: { orderId: $orderId, productIds: $productIds }) {
+      __typename
+      ... on Error { message }
+    }
+  }
+`);
+
+const Cancel = graphql(`
+  mutation Cancel($id: ID!) {
+    cancelOrder(id: $id) {
+      __typename
+      ... on InvalidTransition { status }
+      ... on NotFound { id }
+    }
+  }
+`);
+
+const MyOrders = graphql(`
+  query MyOrders($first: Int!) { orders(first: $first) { edges { cursor node { id } } } }
+`);
+
+async function logIn(email: string, password: string): Promise<Login> {
+  const login = new Login(ORDERS_URL);
+  const { data } = await login.client.mutate({
+    mutation: LogIn,
+    variables: { input: { email, password } },
+    fetchPolicy: "no-cache",
+  });
+  const result = data!.logIn;
+  switch (result.__typename) {
+    case "Session":
+      login.use(result);
+      console.log(`Logged in: ${result.user.fullName}`);
+      break;
+    case "IncorrectCredentials":
+      console.log(`IncorrectCredentials: ${result.message}`);
+      break;
+    default:
+      unreachable(result);
+  }
+  return login;
+}
+
+/** Reads two pages: what was read before stays, so the list grows. */
+async function browse({ client }: Login, search: string) {
+  const list = client.watchQuery({ query: Browse, variables: { search, first: 2 } });
+  const pages = list.pipe(
+    filter(({ dataState, loading }) => dataState === "complete" && !loading),
+    map(({ data }) => (data as BrowseQuery).products),
+    take(2),
+    tap(show),
+    tap(({ edges, pageInfo }) => edges.length === 2 && list.fetchMore({ variables: { after: pageInfo.endCursor } })),
+  );
+  const { edges } = await lastValueFrom(pages);
+  return edges.map(({ node }) => node);
+}
+
+function show({ edges }: BrowseQuery["products"]) {
+  const described = edges.map(({ node: { name, price } }) => `${name} (${price.amount} ${price.currency})`);
+  console.log(`List: ${described.join(", ")}`);
+}
+
+async function order({ client }: Login, items: OrderItemInput[], key: string = randomUUID()) {
+  const { data } = await client.mutate({
+    mutation: PlaceOrder,
+    variables: { items },
+    context: { headers: { "Idempotency-Key": key } },
+  });
+  console.log(told(data!.placeOrder));
+  return data!.placeOrder;
+}
+
+/** Says what has become of an order, whatever that is. */
+function told(result: PlaceOrderMutation["placeOrder"]): string {
+  switch (result.__typename) {
+    case "Order":
+      return `Order: ${result.status}, ${result.totals.map(({ amount, currency }) => `${amount} ${currency}`)}`;
+    case "InsufficientStock":
+      return `InsufficientStock: ${result.shortages.map(
+        ({ product, available, requested }) => `${available} of ${requested} ${product.name}`,
+      )}`;
+    case "InvalidInput":
+      return `InvalidInput: ${result.issues.map(({ path, message }) => `${path.join(".")}: ${message}`)}`;
+    case "NotFound":
+      return `NotFound: ${result.id}`;
+    default:
+      return unreachable(result);
+  }
+}
+
+/** Tells the customer of each step of the order, which the owner of the store takes: one item after the other. */
+async function followUntilFulfilled(customer: Login, owner: Login, id: string) {
+  const updates = customer.client.subscribe({ query: FollowOrder, variables: { id } });
+  const steps = updates.pipe(
+    concatMap(async ({ data, error }) => {
+      if (error) {
+        throw error;
+      }
+      // The event is in the cache, where whatever shows this order sees it.
+      const cached = await customer.client.query({
+        query: OrderStatus,
+        variables: { id },
+        fetchPolicy: "cache-only",
+      });
+      const waiting = data!.orderUpdated.items.filter((item) => item.fulfilledAt === null);
+      console.log(`Followed: ${cached.data?.order?.status}, ${waiting.length} to come`);
+      const [next] = waiting;
+      await (next && fulfill(owner, id, next.product.id));
+      return waiting.length === 0;
+    }),
+  );
+  await firstValueFrom(steps.pipe(filter((fulfilled) => fulfilled)));
+}
+
+async function fulfill({ client }: Login, orderId: string, productId: string) {
+  const { data } = await client.mutate({ mutation: Fulfill, variables: { orderId, productIds: [productId] } });
+  const result = data!.fulfillOrderItems;
+  switch (result.__typename) {
+    case "Order":
+      return;
+    case "InvalidInput":
+    case "InvalidTransition":
+    case "NotFound":
+      throw new Error(`${result.__typename}: ${result.message}`);
+    default:
+      unreachable(result);
+  }
+}
+
+async function cancel({ client }: Login, id: string) {
+  const { data } = await client.mutate({ mutation: Cancel, variables: { id } });
+  const result = data!.cancelOrder;
+  switch (result.__typename) {
+    case "Order":
+      console.log("Order: cancelled");
+      break;
+    case "InvalidTransition":
+      console.log(`InvalidTransition: ${result.status}`);
+      break;
+    case "NotFound":
+      console.log(`NotFound: ${result.id}`);
+      break;
+    default:
+      unreachable(result);
+  }
+}
+
+await logIn(CUSTOMER, "not the password");
+const customer = await logIn(CUSTOMER, PASSWORD);
+const owner = await logIn(OWNER, PASSWORD);
+
+const [product, other] = await browse(customer, "te");
+assert(product && other);
+const known = await customer.client.query({
+  query: ProductName,
+  variables: { id: product.id },
+  fetchPolicy: "cache-only",
+});
+console.log(`In the cache: ${known.data?.product?.name}`);
+
+const items = [product, other].map(({ id }) => ({ productId: id, quantity: 1 }));
+const key = randomUUID();
+const placed = await order(customer, items, key);
+assert(placed.__typename === "Order");
+assert.deepEqual(await order(customer, items, key), placed);
+
+assert.equal((await order(customer, [{ productId: product.id, quantity: 10_000 }])).__typename, "InsufficientStock");
+assert.equal((await order(customer, [{ productId: product.id, quantity: 0 }])).__typename, "InvalidInput");
+assert.equal((await order(customer, [{ productId: UNKNOWN, quantity: 1 }])).__typename, "NotFound");
+
+customer.expire();
+await followUntilFulfilled(customer, owner, placed.id);
+await cancel(customer, placed.id);
+
+customer.expire();
+const lists = [1, 2].map((first) =>
+  customer.client.query({ query: MyOrders, variables: { first }, fetchPolicy: "network-only" }),
+);
+for (const { data } of await Promise.all(lists)) {
+  assert.equal(data?.orders.edges[0]?.node.id, placed.id);
+}
+console.log("Renewed: the order is still the latest");
+await Promise.all([customer.close(), owner.close()]);

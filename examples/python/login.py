@@ -1,0 +1,96 @@
+"""One login to the Orders API: sends its token, renews it, follows an order."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, Protocol, assert_never
+
+import httpx
+from orders_api import (
+    Client,
+    FollowOrderOrderUpdated,
+    GraphQLClientGraphQLMultiError,
+    RefreshSessionRefreshSessionIncorrectCredentials,
+    RefreshSessionRefreshSessionSession,
+)
+from websockets import ConnectionClosed
+
+
+class Tokens(Protocol):
+    """What a session has, however it was selected."""
+
+    access_token: str
+    refresh_token: str
+
+
+class Login(httpx.Auth):
+    """Who is logged in; `api` sends the token with each request, and renews it where it has expired."""
+
+    def __init__(self, url: str) -> None:
+        http: Any = httpx.AsyncClient(auth=self)  # `HttpClient` asks for fewer keywords than it has
+        self.api = Client(url, http_client=http, ws_url=url.replace("http", "ws", 1))
+        self._access_token: str | None = None
+        self._refresh_token = ""
+        self._renewing = asyncio.Lock()
+
+    def use(self, tokens: Tokens) -> None:
+        """Send this token from now on."""
+        self._access_token, self._refresh_token = tokens.access_token, tokens.refresh_token
+        self._tell_websockets()
+
+    def expire(self) -> None:
+        """Pretend that the quarter of an hour is over for which an access token is good."""
+        self._access_token = "expired"
+        self._tell_websockets()
+
+    async def aclose(self) -> None:
+        """Give the connections back."""
+        await self.api.http_client.aclose()
+
+    async def follow(self, order_id: str) -> AsyncIterator[FollowOrderOrderUpdated]:
+        """Follow an order, also beyond the time of a token or a server: the first event tells what is so then."""
+        while True:
+            token = self._access_token
+            try:
+                async for order in self.api.follow_order(order_id):
+                    yield order
+            except ConnectionClosed:
+                await asyncio.sleep(1)
+            except GraphQLClientGraphQLMultiError as error:
+                if token is None or not _is_unauthenticated([each.original for each in error.errors]):
+                    raise
+                await self._renew(token)
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Send the token with a request; renew it and send the request again, where it has expired."""
+        token = self._authorize(request)
+        response = yield request
+        await response.aread()
+        if token is not None and _is_unauthenticated(response.json().get("errors", [])):
+            await self._renew(token)
+            self._authorize(request)
+            yield request
+
+    def _authorize(self, request: httpx.Request) -> str | None:
+        if self._access_token is not None:
+            request.headers["Authorization"] = f"Bearer {self._access_token}"
+        return self._access_token
+
+    async def _renew(self, failed: str) -> None:
+        """Renew the tokens once, however many requests wait for it: one that is used twice ends the login."""
+        async with self._renewing:
+            if self._access_token != failed:
+                return
+            match await self.api.refresh_session(self._refresh_token, auth=None):
+                case RefreshSessionRefreshSessionSession() as session:
+                    self.use(session)
+                case RefreshSessionRefreshSessionIncorrectCredentials(message=message):
+                    raise PermissionError(message)  # log in again
+                case never:
+                    assert_never(never)
+
+    def _tell_websockets(self) -> None:
+        self.api.ws_connection_init_payload = {"Authorization": f"Bearer {self._access_token}"}
+
+
+def _is_unauthenticated(errors: list[Any]) -> bool:
+    return any(error["extensions"]["code"] == "UNAUTHENTICATED" for error in errors)

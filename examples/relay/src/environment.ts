@@ -1,0 +1,203 @@
+/** Relay's environment for the Orders API: one for each login. */
+
+import { createClient, type Client } from "graphql-ws";
+import {
+  Environment,
+  Network,
+  Observable,
+  RecordSource,
+  ROOT_TYPE,
+  Store,
+  commitMutation,
+  graphql,
+  type GraphQLResponse,
+  type GraphQLTaggedNode,
+  type MutationParameters,
+  type RequestParameters,
+  type Variables,
+} from "relay-runtime";
+import { WebSocket } from "ws";
+
+import type { environmentRefreshSessionMutation } from "./__generated__/environmentRefreshSessionMutation.graphql";
+
+const ABSENT = ["NotFound", "OrderDeleted", "UserDeleted"];
+
+export interface Tokens {
+  readonly accessToken: string;
+  readonly refreshToken: string;
+}
+
+/** Fails to compile where a member of a union that was selected is not handled. */
+export function unreachable(value: never): never {
+  throw new Error(`UNKNOWN_RESULT: ${JSON.stringify(value)}`);
+}
+
+/** A login, and the environment that sends its token. */
+export class Login {
+  readonly environment: Environment;
+  readonly #url: string;
+  readonly #sockets: Client;
+  #tokens: Tokens | undefined;
+  #renewal: Promise<void> | undefined;
+
+  constructor(url: string) {
+    this.#url = url;
+    this.#sockets = createClient({
+      url: url.replace(/^http/, "ws"),
+      webSocketImpl: WebSocket,
+      connectionParams: () => this.#authorization(),
+      retryAttempts: 10,
+    });
+    this.environment = new Environment({
+      network: Network.create(
+        (request, variables, { metadata }) => this.#fetch(request, variables, metadata?.["idempotencyKey"] as string),
+        (request, variables) => this.#follow(request, variables),
+      ),
+      store: new Store(new RecordSource()),
+      // What tells of something that is not there has its id, but must not take its place in the store.
+      getDataID: ({ id }, typename) => (ABSENT.includes(typename) ? undefined : id),
+      // What a list brought is there already when it is asked for by its id.
+      missingFieldHandlers: [
+        {
+          kind: "linked",
+          handle: (field, record, { id }) =>
+            record?.getType() === ROOT_TYPE && ["node", "order", "product"].includes(field.name) ? id : undefined,
+        },
+      ],
+    });
+  }
+
+  /** Sends this token from now on. */
+  use({ accessToken, refreshToken }: Tokens) {
+    this.#tokens = { accessToken, refreshToken };
+  }
+
+  /** Pretends that the quarter of an hour is over for which an access token is good. */
+  expire() {
+    this.#tokens = this.#tokens && { ...this.#tokens, accessToken: "expired" };
+  }
+
+  async close() {
+    await this.#sockets.dispose();
+  }
+
+  /** Sends a mutation; with an Idempotency-Key, the same mutation happens no second time. */
+  mutate<Operation extends MutationParameters>(
+    mutation: GraphQLTaggedNode,
+    variables: Operation["variables"],
+    idempotencyKey?: string,
+  ): Promise<Operation["response"]> {
+    return new Promise((resolve, reject) => {
+      commitMutation<Operation>(this.environment, {
+        mutation,
+        variables,
+        cacheConfig: { metadata: { idempotencyKey } },
+        onCompleted: resolve,
+        onError: reject,
+      });
+    });
+  }
+
+  #authorization() {
+    return this.#tokens && { Authorization: `Bearer ${this.#tokens.accessToken}` };
+  }
+
+  async #fetch(request: RequestParameters, variables: Variables, key?: string): Promise<GraphQLResponse> {
+    const token = this.#tokens?.accessToken;
+    const response = await this.#post(request, variables, key);
+    if (token !== undefined && isUnauthenticated(response.errors)) {
+      await this.#renewed(token);
+      return await this.#post(request, variables, key);
+    }
+    return response;
+  }
+
+  async #post({ text, name }: RequestParameters, variables: Variables, key?: string) {
+    const response = await fetch(this.#url, {
+      method: "POST",
+      headers: {
+        Accept: "application/graphql-response+json",
+        "Content-Type": "application/json",
+        ...this.#authorization(),
+        ...(key && { "Idempotency-Key": key }),
+      },
+      body: JSON.stringify({ query: text, operationName: name, variables }),
+    });
+    return await response.json();
+  }
+
+  /** Follows a subscription, also beyond the time of a token. The first event after a break tells what is so then. */
+  #follow(request: RequestParameters, variables: Variables): Observable<GraphQLResponse> {
+    const token = this.#tokens?.accessToken;
+    return this.#events(request, variables).catch((error) => {
+      if (token === undefined || !(error instanceof Unauthenticated)) {
+        throw error;
+      }
+      return Observable.from(this.#renewed(token)).mergeMap(() => this.#follow(request, variables));
+    });
+  }
+
+  #events({ text, name }: RequestParameters, variables: Variables): Observable<GraphQLResponse> {
+    return Observable.create((sink) => {
+      const fail = (errors: unknown) => sink.error(isUnauthenticated(errors) ? new Unauthenticated() : failure(errors));
+      return this.#sockets.subscribe(
+        { query: text!, operationName: name, variables },
+        {
+          next: (result) => (isUnauthenticated(result.errors) ? fail(result.errors) : sink.next(result as GraphQLResponse)),
+          error: fail,
+          complete: () => sink.complete(),
+        },
+      );
+    });
+  }
+
+  /** Renews the tokens once, however many requests wait for it: a refresh token that is used twice ends the login. */
+  async #renewed(failed: string) {
+    if (this.#tokens?.accessToken === failed) {
+      this.#renewal ??= this.#renew(this.#tokens.refreshToken).finally(() => (this.#renewal = undefined));
+      await this.#renewal;
+    }
+  }
+
+  async #renew(refreshToken: string) {
+    const { refreshSession } = await this.mutate<environmentRefreshSessionMutation>(
+      graphql`
+        mutation environmentRefreshSessionMutation($refreshToken: String!) {
+          refreshSession(refreshToken: $refreshToken) {
+            __typename
+            ... on Session {
+              accessToken
+              refreshToken
+            }
+            ... on IncorrectCredentials {
+              message
+            }
+          }
+        }
+      `,
+      { refreshToken },
+    );
+    switch (refreshSession.__typename) {
+      case "Session":
+        this.use(refreshSession);
+        return this.#sockets.terminate(); // they connect again, with the new token
+      case "IncorrectCredentials":
+        this.#tokens = undefined;
+        throw new Error(refreshSession.message); // log in again
+      case "%other":
+        throw new Error("The server knows more results than this client.");
+      default:
+        return unreachable(refreshSession);
+    }
+  }
+}
+
+class Unauthenticated extends Error {}
+
+function isUnauthenticated(errors: unknown): boolean {
+  return Array.isArray(errors) && errors.some(({ extensions }) => extensions?.code === "UNAUTHENTICATED");
+}
+
+function failure(errors: unknown): Error {
+  return errors instanceof Error ? errors : new Error(JSON.stringify(errors));
+}

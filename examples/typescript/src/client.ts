@@ -1,0 +1,198 @@
+/** One login to the Orders API: sends documents by their hashes, renews its token, follows what changes. */
+
+import type { FormattedExecutionResult, GraphQLFormattedError } from "graphql";
+import { createClient, type Client } from "graphql-ws";
+import { WebSocket } from "ws";
+
+import { graphql } from "./gql/gql.js";
+import type { LogInInput, TypedDocumentString } from "./gql/graphql.js";
+
+const LogIn = graphql(`
+  mutation LogIn($input: LogInInput!) {
+    logIn(input: $input) {
+      __typename
+      ... on Session { accessToken refreshToken user { fullName } }
+      ... on Error { message }
+    }
+  }
+`);
+
+const RefreshSession = graphql(`
+  mutation RefreshSession($refreshToken: String!) {
+    refreshSession(refreshToken: $refreshToken) {
+      __typename
+      ... on Session { accessToken refreshToken }
+      ... on Error { message }
+    }
+  }
+`);
+
+/** What nobody is meant to handle by a type: a code of `extensions.code`. */
+export class Failure extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+  ) {
+    super(`${code}: ${message}`);
+  }
+}
+
+/** Fails to compile where a member of a union is not handled. */
+export function unreachable(value: never): never {
+  throw new Failure("UNKNOWN_RESULT", JSON.stringify(value));
+}
+
+interface Tokens {
+  accessToken: string;
+  refreshToken: string;
+}
+
+interface Answer<Result> {
+  data: Result;
+  /** Whether the server had answered this Idempotency-Key before. */
+  replayed: boolean;
+}
+
+export class ApiClient {
+  #tokens: Tokens | undefined;
+  #renewing: Promise<void> | undefined;
+  #socket: Client | undefined;
+
+  constructor(readonly url: string) {}
+
+  /** Logs in; answers with the failure if the credentials are not right. */
+  async logIn(input: LogInInput) {
+    const { logIn } = await this.request(LogIn, { input });
+    if (logIn.__typename === "Session") {
+      this.#tokens = logIn;
+    }
+    return logIn;
+  }
+
+  /** Sends an operation; where the token has expired, renews it and sends the operation again. */
+  async request<Result, Variables>(document: TypedDocumentString<Result, Variables>, variables: Variables) {
+    return (await this.send(document, variables)).data;
+  }
+
+  /** The same, with an Idempotency-Key: sent again with this key, a mutation happens no second time. */
+  async send<Result, Variables>(
+    document: TypedDocumentString<Result, Variables>,
+    variables: Variables,
+    idempotencyKey?: string,
+  ): Promise<Answer<Result>> {
+    const token = this.#tokens?.accessToken;
+    try {
+      return await this.#post(document, variables, idempotencyKey);
+    } catch (error) {
+      await this.#renewOrThrow(error, token);
+      return await this.#post(document, variables, idempotencyKey);
+    }
+  }
+
+  /** Follows a subscription, also beyond the time of a token. The first event after a break tells what is so then. */
+  async *follow<Result, Variables>(
+    document: TypedDocumentString<Result, Variables>,
+    variables: Variables & Record<string, unknown>,
+  ): AsyncGenerator<Result> {
+    for (;;) {
+      const token = this.#tokens?.accessToken;
+      try {
+        for await (const result of this.#connected().iterate({ ...named(document), variables })) {
+          yield dataOf(result as FormattedExecutionResult<Result>);
+        }
+        return;
+      } catch (error) {
+        await this.#renewOrThrow(Array.isArray(error) ? failureOf(error[0]) : error, token);
+      }
+    }
+  }
+
+  async close() {
+    await this.#socket?.dispose();
+  }
+
+  /** Pretends that the quarter of an hour is over for which an access token is good. */
+  expire() {
+    this.#tokens = this.#tokens && { ...this.#tokens, accessToken: "expired" };
+  }
+
+  #connected(): Client {
+    this.#socket ??= createClient({
+      url: this.url.replace(/^http/, "ws"),
+      webSocketImpl: WebSocket,
+      connectionParams: () => this.#authorization(),
+      retryAttempts: 10,
+    });
+    return this.#socket;
+  }
+
+  #authorization() {
+    return this.#tokens && { Authorization: `Bearer ${this.#tokens.accessToken}` };
+  }
+
+  /** Renews the tokens once, however many requests wait for it: a refresh token that is used twice ends the login. */
+  async #renewOrThrow(error: unknown, token: string | undefined) {
+    if (!(error instanceof Failure && error.code === "UNAUTHENTICATED" && token !== undefined)) {
+      throw error;
+    }
+    if (this.#tokens?.accessToken === token) {
+      this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
+      await this.#renewing;
+    }
+  }
+
+  async #renew() {
+    const refreshToken = this.#tokens?.refreshToken ?? "";
+    const { refreshSession } = (await this.#post(RefreshSession, { refreshToken })).data;
+    switch (refreshSession.__typename) {
+      case "Session":
+        this.#tokens = refreshSession;
+        this.#socket?.terminate(); // it connects again, with the new token
+        return;
+      case "IncorrectCredentials":
+        this.#tokens = undefined;
+        throw new Failure("UNAUTHENTICATED", refreshSession.message); // log in again
+      default:
+        unreachable(refreshSession);
+    }
+  }
+
+  async #post<Result, Variables>(
+    document: TypedDocumentString<Result, Variables>,
+    variables: Variables,
+    idempotencyKey?: string,
+  ): Promise<Answer<Result>> {
+    const response = await fetch(this.url, {
+      method: "POST",
+      headers: {
+        Accept: "application/graphql-response+json",
+        "Content-Type": "application/json",
+        ...this.#authorization(),
+        ...(idempotencyKey && { "Idempotency-Key": idempotencyKey }),
+      },
+      body: JSON.stringify({ documentId: hashOf(document), variables }),
+    });
+    const replayed = response.headers.get("Idempotency-Replayed") === "true";
+    return { data: dataOf((await response.json()) as FormattedExecutionResult<Result>), replayed };
+  }
+}
+
+function hashOf(document: TypedDocumentString<any, any>): string {
+  return document.__meta__?.["hash"];
+}
+
+/** Names a document as clients of graphql-ws can: `query` must be there, and `extensions` say which one it is. */
+function named(document: TypedDocumentString<any, any>) {
+  return { query: "", extensions: { persistedQuery: { version: 1, sha256Hash: hashOf(document) } } };
+}
+
+function dataOf<Result>({ data, errors }: FormattedExecutionResult<Result>): Result {
+  if (errors?.[0] || !data) {
+    throw failureOf(errors?.[0]);
+  }
+  return data;
+}
+
+function failureOf(error?: GraphQLFormattedError): Failure {
+  return new Failure(String(error?.extensions?.["code"]), error?.message ?? "There is no data.");
+}
