@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -20,7 +20,7 @@ from app.monitoring.monitor import Monitor
 from app.monitoring.reports import Report
 from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
-from app.security.viewer import Viewer, logged_in
+from app.security.viewer import Viewer, is_self_or_superuser, logged_in
 from app.settings import Settings
 from app.unit_of_work import UnitOfWork
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from app.graphql.live import Following, Live
     from app.graphql.loaders import Loaders
     from app.graphql.rates import RateLimits
+
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -147,9 +149,25 @@ class Context:
 
     def known_viewer(self) -> Viewer:
         """Return the viewer; Unauthenticated, with the token's fault if it had one, where there is none."""
+        self.refuse_token()
+        return logged_in(self.viewer)
+
+    def shows(self, owner_id: UUID) -> bool:
+        """Tell whether the viewer may see what only this user and superusers may; Unauthenticated, rather than not,
+        where the token is no good."""
+        self.refuse_token()
+        return is_self_or_superuser(self.viewer, owner_id)
+
+    def seen(self, found: T | None) -> T | None:
+        """Return what was found; Unauthenticated, rather than nothing, where the token is no good."""
+        if found is None:
+            self.refuse_token()
+        return found
+
+    def refuse_token(self) -> None:
+        """Raise Unauthenticated where there is a token that is no good: with a good one there may be more to see."""
         if self.viewer is None and self.refused_token is not None:
             raise self.refused_token
-        return logged_in(self.viewer)
 
 
 Info = strawberry.Info[Context, None]

@@ -49,7 +49,7 @@ class NodeQueries:
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="The global id.")],
     ) -> Node | None:
-        return await _load(info.context, *_node_key("id", id))
+        return info.context.seen(await _load(info.context, *_node_key("id", id)))
 
     @strawberry.field(
         description="Many things by their ids, up to 100, each in its place; null where there is none.",
@@ -60,4 +60,5 @@ class NodeQueries:
         info: Info,
         ids: Annotated[list[strawberry.ID], strawberry.argument(description="The global ids.")],
     ) -> list[Node | None]:
-        return await gather(*(_load(info.context, *key) for key in _node_keys(ids)))
+        found = await gather(*(_load(info.context, *key) for key in _node_keys(ids)))
+        return [info.context.seen(node) for node in found]

@@ -45,6 +45,8 @@ class Rereading:
             operation = context.documents.read_own(self.query).operation(request.operation_name)
             if operation is None:  # what could be subscribed to cannot be a query, too
                 return None
+            if context.viewer is None and context.refused_token is not None:  # of which the compiled lane knows nothing
+                return None
             body = await context.lane.execute(context.viewer, RequestedOperation(request, operation))
         except Exception as failure:
             if is_disconnection(failure):

@@ -38,7 +38,7 @@ class OrderQueries:
         metadata=in_sql(Lookup(repository.visible_by_key, lambda _, id: key_of("Order", "id", id))),
     )
     async def order(self, info: Info, id: OrderId) -> Order | None:
-        return await info.context.loaders.visible_order.load(key_of("Order", "id", id))
+        return info.context.seen(await info.context.loaders.visible_order.load(key_of("Order", "id", id)))
 
     @strawberry.field(
         description="Your own orders, or all if you are a superuser, the latest first unless told otherwise.",

@@ -39,7 +39,7 @@ class ProductQueries:
         metadata=in_sql(Lookup(repository.visible_by_key, lambda _, id: key_of("Product", "id", id))),
     )
     async def product(self, info: Info, id: ProductId) -> Product | None:
-        return await info.context.loaders.visible_product.load(key_of("Product", "id", id))
+        return info.context.seen(await info.context.loaders.visible_product.load(key_of("Product", "id", id)))
 
     @strawberry.field(
         description="All products, the oldest first unless told otherwise; without deleted ones.",

@@ -34,7 +34,7 @@ class StoreQueries:
         metadata=in_sql(Lookup(repository.visible_by_key, lambda _, id: key_of("Store", "id", id))),
     )
     async def store(self, info: Info, id: StoreId) -> Store | None:
-        return await info.context.loaders.visible_store.load(key_of("Store", "id", id))
+        return info.context.seen(await info.context.loaders.visible_store.load(key_of("Store", "id", id)))
 
     @strawberry.field(
         description="All stores, the oldest first unless told otherwise; without deleted ones.",

@@ -103,7 +103,7 @@ class Store(Node):
     ) -> Connection[lazy.Order]:
         criteria, ordering = orders.choose(filter)
         page = requested_page(ordering(criteria), first, after, last, before)
-        if not is_self_or_superuser(info.context.viewer, self.owner_key):
+        if not info.context.shows(self.owner_key):
             return empty_connection(page)
         return info.context.loaders.orders_of_store.connection(self.key, page, criteria)
 

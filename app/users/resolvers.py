@@ -41,9 +41,7 @@ class UserQueries:
     async def viewer(self, info: Info) -> User | None:
         context = info.context
         if context.viewer is None:
-            if context.refused_token is not None:
-                raise context.refused_token
-            return None
+            return context.seen(None)
         return await context.loaders.account.load(context.viewer.id)
 
     @strawberry.field(
@@ -51,7 +49,7 @@ class UserQueries:
         metadata=in_sql(Lookup(repository.visible_by_key, lambda _, id: key_of("User", "id", id))),
     )
     async def user(self, info: Info, id: UserId) -> User | None:
-        return await info.context.loaders.visible_user.load(key_of("User", "id", id))
+        return info.context.seen(await info.context.loaders.visible_user.load(key_of("User", "id", id)))
 
     @strawberry.field(
         description="All users, the oldest first: for superusers; FORBIDDEN for anyone else.",

@@ -45,7 +45,7 @@ class User(Node):
         ),
     )
     def email(self, info: Info) -> str | None:
-        return self.known_email if is_self_or_superuser(info.context.viewer, self.key) else None
+        return self.known_email if info.context.shows(self.key) else None
 
     @strawberry.field(
         description="The stores that this user owns, the oldest first.",
@@ -85,7 +85,7 @@ class User(Node):
     ) -> Connection[lazy.Order]:
         criteria, ordering = orders.choose(filter)
         page = requested_page(ordering(criteria), first, after, last, before)
-        if not is_self_or_superuser(info.context.viewer, self.key):
+        if not info.context.shows(self.key):
             return empty_connection(page)
         return info.context.loaders.orders_of_user.connection(self.key, page, criteria)
 

@@ -48,6 +48,18 @@ async def test_who_is_not_logged_in_follows_products_only(shop: Shop, query: str
         await client.next()
 
 
+async def test_what_a_bad_token_might_have_shown_is_refused(shop: Shop) -> None:
+    query = "subscription ($id: ID!) { productUpdated(productId: $id) { store { owner { fullName email } } } }"
+    async with connected(shop.address, "bad") as client:
+        await client.subscribe(query, {"id": gid(shop.product)})
+        for stock in (1, 2):
+            payload = (await client.receive())["payload"]
+            owner = {"fullName": shop.owner.full_name, "email": None}
+            assert payload["data"] == {"productUpdated": {"store": {"owner": owner}}}
+            assert [error["extensions"]["code"] for error in payload["errors"]] == ["UNAUTHENTICATED"]
+            await update(shop.api, shop.owner, id=gid(shop.product), stock=stock)
+
+
 async def test_an_id_of_something_else_is_refused(shop: Shop) -> None:
     async with connected(shop.address) as client:
         await client.subscribe(PRODUCT, {"id": gid(shop.store)})

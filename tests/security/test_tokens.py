@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from string import Template
 from typing import Any
 from uuid import uuid4
 
@@ -109,6 +110,22 @@ FAULTS = [
 every_fault = pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=[fault for fault, _ in FAULTS])
 
 
+async def read_with_an_expired_token(api: Api, market: Market, settings: Settings, query: str) -> Any:
+    """Return the result of a query; `$order` and so on are ids of what the user of the token may see."""
+    user, now = await market.user(full_name="Ada"), datetime.now(UTC)
+    store = await market.store(user)
+    things = {
+        "user": user,
+        "store": store,
+        "order": await market.order(user, await market.product(store)),
+        "deletedStore": await market.store(user, deleted_at=now),
+        "deletedProduct": await market.product(store, deleted_at=now),
+    }
+    ids = {name: f'"{gid(thing)}"' for name, thing in things.items()} | {"stranger": f'"User_{uuid4()}"'}
+    headers = {"Authorization": bad_authorization("expired", settings, user)}
+    return (await api.send(f"{{ {Template(query).substitute(ids)} }}", headers=headers)).json()
+
+
 @every_fault
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 async def test_with_a_bad_token_reading_goes_on_as_nobody(
@@ -154,6 +171,57 @@ async def test_with_a_bad_token_a_list_that_needs_a_login_says_why_not(
 
     assert error["extensions"]["code"] == "UNAUTHENTICATED"
     assert error["message"] == EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("query", "data"),
+    [
+        ("order(id: $order) { id }", None),
+        ("store(id: $deletedStore) { id }", None),
+        ("product(id: $deletedProduct) { id }", None),
+        ("user(id: $stranger) { id }", None),
+        ("node(id: $order) { id }", None),
+        ("user(id: $user) { fullName email }", {"fullName": "Ada", "email": None}),
+    ],
+)
+async def test_with_a_bad_token_what_it_might_have_shown_is_refused_not_denied(
+    api: Api, market: Market, settings: Settings, query: str, data: Any
+) -> None:
+    result = await read_with_an_expired_token(api, market, settings, query)
+
+    assert [*result["data"].values()] == [data]
+    (error,) = result["errors"]
+    assert error["extensions"]["code"] == "UNAUTHENTICATED"
+    assert error["message"] == EXPIRED
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "nodes(ids: [$user, $order]) { id }",
+        "user(id: $user) { orders { totalCount } }",
+        "store(id: $store) { orders { totalCount } }",
+    ],
+)
+async def test_with_a_bad_token_lists_are_refused_not_empty(
+    api: Api, market: Market, settings: Settings, query: str
+) -> None:
+    result = await read_with_an_expired_token(api, market, settings, query)
+
+    assert not result["data"] or [*result["data"].values()] == [None]
+    assert {error["extensions"]["code"] for error in result["errors"]} == {"UNAUTHENTICATED"}
+
+
+async def test_with_a_bad_token_what_everyone_sees_is_shown(api: Api, market: Market, settings: Settings) -> None:
+    query = "user(id: $user) { fullName stores { totalCount } } node(id: $store) { __typename }"
+
+    result = await read_with_an_expired_token(api, market, settings, query)
+
+    assert "errors" not in result
+    assert result["data"] == {
+        "user": {"fullName": "Ada", "stores": {"totalCount": 1}},
+        "node": {"__typename": "Store"},
+    }
 
 
 async def test_with_a_bad_token_a_failed_login_is_still_only_that(api: Api, market: Market, settings: Settings) -> None:
