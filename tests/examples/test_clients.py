@@ -35,7 +35,7 @@ FOLLOWED = [
     "Followed: FULFILLED, 0 to come",
     "InvalidTransition: FULFILLED",
 ]
-RENEWED = "Renewed: the order is still the latest"
+RENEWED = "Renewed: the order is FULFILLED"
 
 
 BOUGHT = text(

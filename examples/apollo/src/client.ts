@@ -1,6 +1,13 @@
 /** Apollo Client for the Orders API: one for each login. */
 
-import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache } from "@apollo/client";
+import {
+  ApolloClient,
+  ApolloLink,
+  CombinedGraphQLErrors,
+  HttpLink,
+  InMemoryCache,
+  type FieldFunctionOptions,
+} from "@apollo/client";
 import { SetContextLink } from "@apollo/client/link/context";
 import { ErrorLink } from "@apollo/client/link/error";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
@@ -19,8 +26,13 @@ const RefreshSession = graphql(`
   mutation RefreshSession($refreshToken: String!) {
     refreshSession(refreshToken: $refreshToken) {
       __typename
-      ... on Session { accessToken refreshToken }
-      ... on Error { message }
+      ... on Session {
+        accessToken
+        refreshToken
+      }
+      ... on Error {
+        message
+      }
     }
   }
 `);
@@ -45,12 +57,16 @@ function cache() {
           products: relayStylePagination(["filter", "orderBy"]),
           orders: relayStylePagination(["filter", "orderBy"]),
           // What a list brought is there already when it is asked for by its id.
-          product: { read: (_, { args, toReference }) => toReference({ __typename: "Product", id: args?.["id"] }) },
-          order: { read: (_, { args, toReference }) => toReference({ __typename: "Order", id: args?.["id"] }) },
+          product: { read: (known, options) => (known === undefined ? byId("Product", options) : known) },
+          order: { read: (known, options) => (known === undefined ? byId("Order", options) : known) },
         },
       },
     },
   });
+}
+
+function byId(__typename: string, { args, toReference }: FieldFunctionOptions) {
+  return toReference({ __typename, id: args?.["id"] });
 }
 
 /** A login, and the client that sends its token. */
@@ -101,15 +117,16 @@ export class Login {
     }));
   }
 
-  /** Renews a token that is no good any more, and sends what failed again. */
+  /** Renews a token that is no good any more, and sends what failed again; what lasts may fail again. */
   #renewing() {
-    return new ErrorLink(({ error, operation, forward }) => {
+    const link: ErrorLink = new ErrorLink(({ error, operation, forward }) => {
       const { token } = operation.getContext();
       if (token !== undefined && CombinedGraphQLErrors.is(error) && isUnauthenticated(error)) {
-        return from(this.#renewed(token)).pipe(switchMap(() => forward(operation)));
+        return from(this.#renewed(token)).pipe(switchMap(() => link.request(operation, forward)));
       }
       return undefined;
     });
+    return link;
   }
 
   /** Renews the tokens once, however many requests wait for it: a refresh token that is used twice ends the login. */

@@ -143,7 +143,8 @@ export class Login {
       return this.#sockets.subscribe(
         { query: text!, operationName: name, variables },
         {
-          next: (result) => (isUnauthenticated(result.errors) ? fail(result.errors) : sink.next(result as GraphQLResponse)),
+          next: (result) =>
+            isUnauthenticated(result.errors) ? fail(result.errors) : sink.next(result as GraphQLResponse),
           error: fail,
           complete: () => sink.complete(),
         },

@@ -7,10 +7,13 @@ import { fetchQuery, graphql, requestSubscription } from "relay-runtime";
 import { waitForFragmentData } from "relay-runtime/experimental";
 
 import type { mainCancelMutation } from "./__generated__/mainCancelMutation.graphql";
-import type { mainFollowSubscription, mainFollowSubscription$data } from "./__generated__/mainFollowSubscription.graphql";
+import type {
+  mainFollowSubscription,
+  mainFollowSubscription$data,
+} from "./__generated__/mainFollowSubscription.graphql";
 import type { mainFulfillMutation } from "./__generated__/mainFulfillMutation.graphql";
 import type { mainLogInMutation } from "./__generated__/mainLogInMutation.graphql";
-import type { mainOrdersQuery } from "./__generated__/mainOrdersQuery.graphql";
+import type { mainOrderQuery } from "./__generated__/mainOrderQuery.graphql";
 import type { mainPlaceOrderMutation, OrderItemInput } from "./__generated__/mainPlaceOrderMutation.graphql";
 import shelfPagination, { type mainShelfPaginationQuery } from "./__generated__/mainShelfPaginationQuery.graphql";
 import type { mainShelfQuery } from "./__generated__/mainShelfQuery.graphql";
@@ -164,13 +167,13 @@ async function order(login: Login, items: OrderItemInput[], key: string = random
 function told(result: mainPlaceOrderMutation["response"]["placeOrder"]): string {
   switch (result.__typename) {
     case "Order":
-      return `Order: ${result.status}, ${result.totals.map(({ amount, currency }) => `${amount} ${currency}`)}`;
+      return `Order: ${result.status}, ${result.totals.map(({ amount, currency }) => `${amount} ${currency}`).join(", ")}`;
     case "InsufficientStock":
-      return `InsufficientStock: ${result.shortages.map(
-        ({ product, available, requested }) => `${available} of ${requested} ${product.name}`,
-      )}`;
+      return `InsufficientStock: ${result.shortages
+        .map(({ product, available, requested }) => `${available} of ${requested} ${product.name}`)
+        .join(", ")}`;
     case "InvalidInput":
-      return `InvalidInput: ${result.issues.map(({ path, message }) => `${path.join(".")}: ${message}`)}`;
+      return `InvalidInput: ${result.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join(", ")}`;
     case "NotFound":
       return `NotFound: ${result.id}`;
     case "%other":
@@ -203,7 +206,12 @@ async function followUntilFulfilled(customer: Login, owner: Login, id: string) {
     }
   `;
   await new Promise<void>((resolve, reject) => {
+    let known: string | undefined;
     const step = async ({ orderUpdated }: mainFollowSubscription$data) => {
+      if (orderUpdated.status === known) {
+        return; // the first event after a break tells what is so, also where nothing has changed
+      }
+      known = orderUpdated.status;
       const waiting = orderUpdated.items.filter((item) => !item.fulfilledAt);
       console.log(`Followed: ${orderUpdated.status}, ${waiting.length} to come`);
       const [next] = waiting;
@@ -298,18 +306,16 @@ async function cancel(login: Login, id: string) {
   }
 }
 
-async function latestOrder({ environment }: Login) {
+async function statusOf({ environment }: Login, id: string) {
   const query = graphql`
-    query mainOrdersQuery {
-      orders(first: 1) {
-        nodes {
-          id
-        }
+    query mainOrderQuery($id: ID!) {
+      order(id: $id) {
+        status
       }
     }
   `;
-  const answer = await fetchQuery<mainOrdersQuery>(environment, query, {}).toPromise();
-  return answer?.orders.nodes[0]?.id;
+  const answer = await fetchQuery<mainOrderQuery>(environment, query, { id }).toPromise();
+  return answer?.order?.status;
 }
 
 async function main() {
@@ -335,8 +341,8 @@ async function main() {
   await cancel(customer, placed.id);
 
   customer.expire();
-  assert.deepEqual(await Promise.all([latestOrder(customer), refetch(customer, other)]), [placed.id, undefined]);
-  console.log("Renewed: the order is still the latest");
+  const [status] = await Promise.all([statusOf(customer, placed.id), refetch(customer, other)]);
+  console.log(`Renewed: the order is ${status}`);
   await Promise.all([customer.close(), owner.close()]);
 }
 

@@ -11,8 +11,16 @@ const LogIn = graphql(`
   mutation LogIn($input: LogInInput!) {
     logIn(input: $input) {
       __typename
-      ... on Session { accessToken refreshToken user { fullName } }
-      ... on Error { message }
+      ... on Session {
+        accessToken
+        refreshToken
+        user {
+          fullName
+        }
+      }
+      ... on Error {
+        message
+      }
     }
   }
 `);
@@ -21,8 +29,13 @@ const RefreshSession = graphql(`
   mutation RefreshSession($refreshToken: String!) {
     refreshSession(refreshToken: $refreshToken) {
       __typename
-      ... on Session { accessToken refreshToken }
-      ... on Error { message }
+      ... on Session {
+        accessToken
+        refreshToken
+      }
+      ... on Error {
+        message
+      }
     }
   }
 `);
