@@ -338,10 +338,9 @@ async function main() {
 
   customer.expire();
   await followUntilFulfilled(customer, owner, placed.id);
-  await cancel(customer, placed.id);
 
   customer.expire();
-  const [status] = await Promise.all([statusOf(customer, placed.id), refetch(customer, other)]);
+  const [status] = await Promise.all([statusOf(customer, placed.id), cancel(customer, placed.id)]);
   console.log(`Renewed: the order is ${status}`);
   await Promise.all([customer.close(), owner.close()]);
 }
