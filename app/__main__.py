@@ -11,7 +11,7 @@ def run() -> None:
     if sys.version_info < OLDEST:
         sys.exit(f"Python 3.11 or newer is needed, not {sys.version.split()[0]}: PYTHON=… chooses one.")
     try:
-        from app.command_line import main
+        from app.cli.commands import main
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.startswith("app"):
             raise

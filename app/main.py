@@ -17,17 +17,17 @@ from app.database import Database, open_database
 from app.events import Events
 from app.graphql import graphiql
 from app.graphql.compiled.lane import CompiledLane
-from app.graphql.contexts import Contexts
-from app.graphql.documents import Documents
-from app.graphql.executor import Executor
-from app.graphql.http import GraphQLEndpoint
-from app.graphql.limits import Limits
-from app.graphql.live import Live
+from app.graphql.documents.limits import Limits
+from app.graphql.documents.reading import Documents
+from app.graphql.documents.trusted import TrustedDocuments
+from app.graphql.http.contexts import Contexts
+from app.graphql.http.endpoint import GraphQLEndpoint
+from app.graphql.http.view import GraphQLView
+from app.graphql.live.streaming import Streams
+from app.graphql.live.subscriptions import Live
+from app.graphql.ordinary.executor import Executor
 from app.graphql.rates import RateLimits
 from app.graphql.schema import schema
-from app.graphql.streaming import Streams
-from app.graphql.trusted import TrustedDocuments
-from app.graphql.view import GraphQLView
 from app.logs import configure_logging
 from app.monitoring.monitor import Monitor
 from app.processes import end_with_parent, on_termination, settle

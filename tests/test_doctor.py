@@ -16,9 +16,10 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, make_url, text
 
-from app import doctor, migrations
+from app import migrations
+from app.cli import doctor
+from app.cli.doctor import Facts, Finding, Mark
 from app.dev import postgres
-from app.doctor import Facts, Finding, Mark
 from app.graphql.graphiql import manifest
 from app.migrations import alembic_config
 from app.pages import integrity

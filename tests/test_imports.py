@@ -99,6 +99,15 @@ CORE = [
     APP / "monitoring" / "reports.py",
     APP / "audit" / "recording.py",
 ]
+# The rooms of the spine, each with those that it may look into.
+ROOMS = {
+    "documents": (),
+    "graphiql": (),
+    "compiled": ("documents",),
+    "ordinary": ("documents", "compiled"),
+    "live": ("documents", "ordinary"),
+    "http": ("documents", "compiled", "ordinary", "live", "graphiql"),
+}
 SPINE = [path for path in modules("graphql/**/*.py") if path.stem not in KNOWS_DOMAINS]
 
 
@@ -118,6 +127,14 @@ def test_what_stands_at_the_bottom_knows_only_what_stands_below(foundation: str)
 @pytest.mark.parametrize("path", SPINE, ids=name_of)
 def test_the_spine_knows_no_domain(path: Path) -> None:
     assert not [name for name in imports(path) if starts_with(name, *(f"app.{domain}" for domain in DOMAINS))]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_of_the_spine_looks_only_into_those_below(room: str) -> None:
+    assert {path.parent.name for path in modules("graphql/*/__init__.py")} == ROOMS.keys()
+    closed = [f"app.graphql.{other}" for other in ROOMS if other not in (room, *ROOMS[room])]
+    for path in modules(f"graphql/{room}/*.py"):
+        assert not [name for name in imports(path) if starts_with(name, *closed)], path
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -161,7 +178,7 @@ def test_resolvers_know_neither_sql_nor_tables(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*modules("**/*.py")], ids=name_of)
 def test_nothing_but_the_command_line_knows_what_is_for_development(path: Path) -> None:
-    if path.parent.name != "dev" and path.name not in ("command_line.py", "doctor.py"):
+    if path.parent.name not in ("cli", "dev"):
         assert not [name for name in imports(path) if starts_with(name, "app.dev", "tests")]
 
 

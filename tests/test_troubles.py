@@ -18,11 +18,12 @@ from alembic import command
 from sqlalchemy import Connection, make_url, text
 
 from app import __main__ as start
-from app import command_line, processes
+from app import processes
+from app.cli import commands
+from app.cli.troubles import trouble_of
 from app.dev import postgres
 from app.migrations import alembic_config
 from app.settings import ROOT, Settings
-from app.troubles import trouble_of
 from tests.databases import create_database, drop_database, run_on
 
 
@@ -53,7 +54,7 @@ Told = Callable[..., Ended]
 def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
     """Runs a command that must fail, in this process."""
     monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
-    monkeypatch.setattr(command_line, "configure_logging", lambda _: None)
+    monkeypatch.setattr(commands, "configure_logging", lambda _: None)
     monkeypatch.setenv("DATABASE_START_WAIT_SECONDS", "0")
 
     def run(*arguments: str, **environment: str) -> Ended:
@@ -243,7 +244,7 @@ def test_an_embedded_postgres_without_a_place(tmp_path: Path, monkeypatch: pytes
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     monkeypatch.setattr(postgres, "home_of", lambda _: in_the_way / "postgres")
-    with pytest.raises(OSError, match="Not a directory") as caught, command_line._database(Settings(database_url=None)):
+    with pytest.raises(OSError, match="Not a directory") as caught, commands._database(Settings(database_url=None)):
         pass
     trouble = trouble_of(caught.value, None)
     assert trouble is not None

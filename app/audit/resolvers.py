@@ -7,9 +7,9 @@ from strawberry import UNSET
 
 from app.audit import repository
 from app.audit.types import AuditEntry, AuditFilter
-from app.graphql.compiled.meaning import Pages, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
+from app.graphql.meaning import Pages, in_sql
 from app.security.viewer import Access, require
 
 

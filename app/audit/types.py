@@ -12,9 +12,9 @@ from app import models
 from app.audit import repository
 from app.graphql import lazy
 from app.graphql.arguments import or_none, text
-from app.graphql.compiled.meaning import Reference, Scalar, in_sql
+from app.graphql.fields import loaded
 from app.graphql.ids import global_id, global_id_in_sql, optional_key_of, parse_global_id
-from app.graphql.loading import loaded
+from app.graphql.meaning import Reference, Scalar, in_sql
 from app.graphql.node import Node
 
 

@@ -8,7 +8,7 @@ import strawberry
 from sqlalchemy import Row
 
 from app.graphql.arguments import or_none
-from app.graphql.cost import costs
+from app.graphql.documents.cost import costs
 from app.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request
 from app.unit_of_work import UnitOfWork
 

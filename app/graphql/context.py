@@ -26,8 +26,8 @@ from app.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from app.graphql.compiled.lane import CompiledLane
-    from app.graphql.documents import Documents
-    from app.graphql.live import Following, Live
+    from app.graphql.documents.reading import Documents
+    from app.graphql.live.subscriptions import Following, Live
     from app.graphql.loaders import Loaders
     from app.graphql.rates import RateLimits
 

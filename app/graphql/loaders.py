@@ -8,7 +8,7 @@ from uuid import UUID
 from aiodataloader import DataLoader
 
 from app.audit import loaders as audit
-from app.graphql.dataloaders import ConnectionLoader, Visible, row_loader
+from app.graphql.ordinary.dataloaders import ConnectionLoader, Visible, row_loader
 from app.orders import loaders as orders
 from app.orders.repository import OrderCriteria
 from app.orders.types import Order, OrderItem

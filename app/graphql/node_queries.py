@@ -8,10 +8,10 @@ from uuid import UUID
 import strawberry
 
 from app.errors import BadUserInput
-from app.graphql.compiled.meaning import Nodes, in_sql
 from app.graphql.context import Context, Info
 from app.graphql.ids import parse_global_id
 from app.graphql.loaders import NODES
+from app.graphql.meaning import Nodes, in_sql
 from app.graphql.node import Node
 from app.pagination import MAX_PAGE_SIZE
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
-from app.graphql.dataloaders import ConnectionLoader, Visible, rows_loader
+from app.graphql.ordinary.dataloaders import ConnectionLoader, Visible, rows_loader
 from app.orders import repository
 from app.orders.types import Order, OrderItem
 from app.security.viewer import Viewer

@@ -6,11 +6,11 @@ import strawberry
 from strawberry import UNSET
 
 from app.events import Topic
-from app.graphql.compiled.meaning import Lookup, Pages, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
 from app.graphql.ids import key_of
-from app.graphql.live import NothingToTell, found, subscription
+from app.graphql.live.subscriptions import NothingToTell, found, subscription
+from app.graphql.meaning import Lookup, Pages, in_sql
 from app.graphql.mutations import given, mutation
 from app.orders import repository, service
 from app.orders.types import (

@@ -14,12 +14,12 @@ from strawberry import UNSET
 from app import models
 from app.graphql import lazy
 from app.graphql.arguments import or_none
-from app.graphql.compiled.meaning import Embedded, Reference, Rows, in_sql
 from app.graphql.context import Info
 from app.graphql.enums import Direction, OrderStatus, describe_enum
 from app.graphql.errors import InsufficientStock, InvalidInput, InvalidTransition, NotFound
+from app.graphql.fields import loaded
 from app.graphql.ids import global_id, optional_key_of
-from app.graphql.loading import loaded
+from app.graphql.meaning import Embedded, Reference, Rows, in_sql
 from app.graphql.money import Money
 from app.graphql.node import Node
 from app.orders import repository

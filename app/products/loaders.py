@@ -4,7 +4,7 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
-from app.graphql.dataloaders import ConnectionLoader, Visible, reference_loader
+from app.graphql.ordinary.dataloaders import ConnectionLoader, Visible, reference_loader
 from app.products import repository
 from app.products.types import Product
 from app.unit_of_work import UnitOfWork

@@ -13,11 +13,11 @@ from strawberry import UNSET
 from app import models
 from app.graphql import lazy
 from app.graphql.arguments import or_none, text
-from app.graphql.compiled.meaning import Embedded, Reference, in_sql
 from app.graphql.enums import Direction, describe_enum
 from app.graphql.errors import Conflict, InvalidInput, NotFound, StaleVersion
+from app.graphql.fields import loaded
 from app.graphql.ids import global_id, optional_key_of
-from app.graphql.loading import loaded
+from app.graphql.meaning import Embedded, Reference, in_sql
 from app.graphql.money import Money
 from app.graphql.node import Node
 from app.pagination import Ordering

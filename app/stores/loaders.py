@@ -4,7 +4,7 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
-from app.graphql.dataloaders import ConnectionLoader, Visible, reference_loader
+from app.graphql.ordinary.dataloaders import ConnectionLoader, Visible, reference_loader
 from app.stores import repository
 from app.stores.types import Store
 from app.unit_of_work import UnitOfWork

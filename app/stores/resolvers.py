@@ -5,10 +5,10 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import UNSET
 
-from app.graphql.compiled.meaning import Lookup, Pages, in_sql
 from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
 from app.graphql.context import Info
 from app.graphql.ids import key_of
+from app.graphql.meaning import Lookup, Pages, in_sql
 from app.graphql.mutations import given, mutation
 from app.security.viewer import Access
 from app.stores import repository, service

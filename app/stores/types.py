@@ -12,7 +12,6 @@ from strawberry import UNSET
 from app import models
 from app.graphql import lazy
 from app.graphql.arguments import code, text
-from app.graphql.compiled.meaning import Pages, Reference, in_sql
 from app.graphql.connections import (
     After,
     Before,
@@ -25,8 +24,9 @@ from app.graphql.connections import (
 from app.graphql.context import Info
 from app.graphql.enums import Direction, describe_enum
 from app.graphql.errors import Conflict, InvalidInput, NotFound, StaleVersion
+from app.graphql.fields import loaded
 from app.graphql.ids import global_id
-from app.graphql.loading import loaded
+from app.graphql.meaning import Pages, Reference, in_sql
 from app.graphql.node import Node
 from app.orders import repository as orders
 from app.pagination import Ordering

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
-from app.graphql.dataloaders import Visible, reference_loader, row_loader
+from app.graphql.ordinary.dataloaders import Visible, reference_loader, row_loader
 from app.security.viewer import Viewer
 from app.unit_of_work import UnitOfWork
 from app.users import repository

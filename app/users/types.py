@@ -10,7 +10,6 @@ from strawberry import UNSET
 
 from app import models
 from app.graphql import lazy
-from app.graphql.compiled.meaning import Pages, Scalar, in_sql
 from app.graphql.connections import (
     After,
     Before,
@@ -23,6 +22,7 @@ from app.graphql.connections import (
 from app.graphql.context import Info
 from app.graphql.errors import Conflict, IncorrectCredentials, InvalidInput, NotFound
 from app.graphql.ids import global_id
+from app.graphql.meaning import Pages, Scalar, in_sql
 from app.graphql.node import Node
 from app.orders import repository as orders
 from app.security.viewer import is_self_or_superuser

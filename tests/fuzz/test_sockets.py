@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.graphql.live import Live
+from app.graphql.live.subscriptions import Live
 from app.main import create_app
 from app.settings import Settings
 from tests.databases import committing

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 
-from app.graphql.cost import MOST, Cost
+from app.graphql.documents.cost import MOST, Cost
 from app.graphql.schema import schema
 from tests.api import Api
 from tests.market import Market

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 import strawberry
 
-from app.graphql.compiled.meaning import Scalar
-from app.graphql.execution import Execution
-from app.graphql.loading import Load, loaded
+from app.graphql.fields import Load, loaded
+from app.graphql.meaning import Scalar
+from app.graphql.ordinary.execution import Execution
 
 NO_MEANING = Scalar(lambda columns: columns.none)
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import Message
 
-from app.graphql.documents import Documents
-from app.graphql.executor import Executor
+from app.graphql.documents.reading import Documents
+from app.graphql.ordinary.executor import Executor
 from app.main import create_app
 from app.models import Store
 from app.settings import Settings

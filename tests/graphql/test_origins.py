@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typer.testing import CliRunner
 
-from app import command_line, processes
+from app import processes
+from app.cli import commands
 from app.main import create_app
 from app.settings import Settings
 from tests.databases import SingleConnection
@@ -113,13 +114,13 @@ def served_by(application: ASGIApp, monkeypatch: pytest.MonkeyPatch, **environme
     options: dict[str, Any] = {}
     monkeypatch.setattr(processes, "serve", lambda _: None)
     monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
-    monkeypatch.setattr(command_line, "_database", lambda settings, _: nullcontext(settings.database_url))
-    monkeypatch.setattr(command_line, "_tell_what_is_lacking", lambda _: None)
+    monkeypatch.setattr(commands, "_database", lambda settings, _: nullcontext(settings.database_url))
+    monkeypatch.setattr(commands, "_tell_what_is_lacking", lambda _: None)
     monkeypatch.setattr(processes, "collect_seldom", lambda: None)
     monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere/orders")
     with monkeypatch.context() as patch:
         patch.setattr(uvicorn, "Config", lambda _, **given: options.update(given))
-        result = CliRunner().invoke(command_line.cli, ["serve", "--port", "0"], env=environment)
+        result = CliRunner().invoke(commands.cli, ["serve", "--port", "0"], env=environment)
     assert result.exit_code == 0, result.output
     config = uvicorn.Config(application, **{**options, "factory": False, "log_config": None})
     config.load()

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.graphql.trusted import TrustedDocuments
+from app.graphql.documents.trusted import TrustedDocuments
 from app.main import create_app
 from app.settings import Settings, Trust
 from tests.api import Api

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.graphql.answers import Answer
+from app.graphql.http.answers import Answer
 from app.models import AuditEntry, Order, Product, Session, User
 from tests.api import Api
 from tests.idempotency.requests import is_replay, kept, keyed, order, send

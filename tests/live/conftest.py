@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.graphql.live import Live
+from app.graphql.live.subscriptions import Live
 from app.main import create_app
 from app.models import Product, Store, User
 from app.settings import Settings

@@ -18,7 +18,7 @@ from app import events
 from app.database import Database, driver_arguments, open_database
 from app.dev.postgres import embedded_postgres, home_of
 from app.events import Event, Topic
-from app.graphql import live
+from app.graphql.live import subscriptions
 from app.main import create_app
 from app.migrations import alembic_config
 from app.settings import Settings
@@ -215,7 +215,7 @@ async def test_who_never_gets_a_connection_is_told_so(shop: Shop, monkeypatch: p
     async def refuse(_: Database) -> None:
         raise ConnectionError("a secret of the network")
 
-    monkeypatch.setattr(live, "_ATTEMPTS", 2)
+    monkeypatch.setattr(subscriptions, "_ATTEMPTS", 2)
     monkeypatch.setattr(Database, "take", refuse)
     async with connected(shop.address) as client:
         await client.subscribe(PRODUCT, {"id": gid(shop.product)})

@@ -7,8 +7,8 @@ from strawberry.types import ExecutionResult
 
 from app import events
 from app.events import Event, Topic
-from app.graphql.live import Execute, Live
-from app.graphql.rereading import Rereading
+from app.graphql.live.rereading import Rereading
+from app.graphql.live.subscriptions import Execute, Live
 from app.graphql.responses import EncodedResult
 from app.products import service
 from tests.live.clients import connected

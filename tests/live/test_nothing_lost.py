@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from app.database import Database, open_database
-from app.graphql.live import Live
+from app.graphql.live.subscriptions import Live
 from app.main import create_app
 from app.models import Product, User
 from app.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from strawberry.types import ExecutionResult
 
 from app.events import Event, Topic
-from app.graphql.live import Execute, Live
+from app.graphql.live.subscriptions import Execute, Live
 from app.models import User
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer

@@ -20,7 +20,12 @@ from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case, func, s
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from app.graphql.compiled.binding import Arguments, Asked, Selection
-from app.graphql.compiled.meaning import (
+from app.graphql.compiled.page import pages
+from app.graphql.compiled.plans import NODE_KEY, ROOT, VIEWER, Declined, NoPlan, Plan, Refused, Site, object_type
+from app.graphql.compiled.rows import lookup, nodes, reference, rows, with_the_key
+from app.graphql.compiled.statements import Json, Part, Scope, Writer, json_object, shown_as
+from app.graphql.compiled.text import Template
+from app.graphql.meaning import (
     Columns,
     Embedded,
     Lookup,
@@ -31,11 +36,6 @@ from app.graphql.compiled.meaning import (
     Scalar,
     meaning_of,
 )
-from app.graphql.compiled.page import pages
-from app.graphql.compiled.plans import NODE_KEY, ROOT, VIEWER, Declined, NoPlan, Plan, Refused, Site, object_type
-from app.graphql.compiled.rows import lookup, nodes, reference, rows, with_the_key
-from app.graphql.compiled.statements import Json, Part, Scope, Writer, json_object, shown_as
-from app.graphql.compiled.text import Template
 from app.security.viewer import Viewer
 from app.sql import Prepared
 
@@ -48,7 +48,7 @@ _COST_OF_SOURCE = 15
 _MAX_DEPTH = 30
 
 
-class Operation(NamedTuple):
+class BoundOperation(NamedTuple):
     """What is to be compiled, with the values of its variables now."""
 
     definition: OperationDefinitionNode
@@ -56,7 +56,7 @@ class Operation(NamedTuple):
     variables: VariableValues
 
 
-def compile_plan(schema: Any, operation: Operation, viewer: Viewer | None) -> Plan | NoPlan:
+def compile_plan(schema: Any, operation: BoundOperation, viewer: Viewer | None) -> Plan | NoPlan:
     """Return the plan of an operation for viewers like this one; Refused where there may be one for other values."""
     compiler = Compiler(schema, operation, viewer)
     return _attempted(compiler, compiler.plan)
@@ -64,7 +64,7 @@ def compile_plan(schema: Any, operation: Operation, viewer: Viewer | None) -> Pl
 
 def compile_node(
     schema: Any,
-    operation: Operation,
+    operation: BoundOperation,
     viewer: Viewer | None,
     type_: GraphQLObjectType,
     statement: Callable[[Viewer | None], Any],
@@ -87,7 +87,7 @@ def _attempted(compiler: "Compiler", plan: Callable[[], Plan]) -> Plan | NoPlan:
 class Compiler:
     """Compiles one operation for one kind of viewer."""
 
-    def __init__(self, schema: Any, operation: Operation, viewer: Viewer | None) -> None:
+    def __init__(self, schema: Any, operation: BoundOperation, viewer: Viewer | None) -> None:
         self.writer = Writer()
         self.variables = operation.variables
         self.sites: list[Site] = []

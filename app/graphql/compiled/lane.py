@@ -16,10 +16,10 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from app.database import Database
 from app.graphql.cache import Cache
-from app.graphql.compiled.compiler import Operation, compile_node, compile_plan
-from app.graphql.compiled.meaning import Nodes, meaning_of
+from app.graphql.compiled.compiler import BoundOperation, compile_node, compile_plan
 from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans
-from app.graphql.documents import ParsedOperation, RequestedOperation
+from app.graphql.documents.reading import ParsedOperation, RequestedOperation
+from app.graphql.meaning import Nodes, meaning_of
 from app.monitoring import reports
 from app.security.viewer import Viewer
 from app.unit_of_work import UnitOfWork
@@ -69,7 +69,7 @@ class CompiledLane:
         self,
         work: UnitOfWork,
         viewer: Viewer | None,
-        operation: Operation,
+        operation: BoundOperation,
         type_: GraphQLObjectType,
         details: list[FieldDetails],
         key: UUID,
@@ -106,18 +106,20 @@ class CompiledLane:
         """Return what will be the plans of a query."""
 
         def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
-            return compile_plan(self._schema, Operation(operation.definition, operation.fragments, variables), viewer)
+            return compile_plan(
+                self._schema, BoundOperation(operation.definition, operation.fragments, variables), viewer
+            )
 
         return Plans(compiled)
 
-    def _payload(self, operation: Operation, type_: GraphQLObjectType, details: list[FieldDetails]) -> _Payload:
+    def _payload(self, operation: BoundOperation, type_: GraphQLObjectType, details: list[FieldDetails]) -> _Payload:
         """Return what will be the plans of what a root field of a mutation selects of a type."""
         node, definition, fragments = self._node, operation.definition, operation.fragments
         assert node is not None, "the type can be read"
 
         def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
             # Not with the operation's own variables, which would be kept: they may hold a password.
-            now = Operation(definition, fragments, variables)
+            now = BoundOperation(definition, fragments, variables)
             return compile_node(self._schema, now, viewer, type_, node.statements[type_.name], details)
 
         return _Payload(definition, Plans(compiled, used=_variables_within(operation, details)))
@@ -130,7 +132,7 @@ def _meaning_of_node(query: GraphQLObjectType) -> Nodes | None:
     return meaning if isinstance(meaning, Nodes) else None
 
 
-def _variables_within(operation: Operation, details: list[FieldDetails]) -> set[str]:
+def _variables_within(operation: BoundOperation, details: list[FieldDetails]) -> set[str]:
     """Return the names of the variables that a selection uses, or its fragments may use."""
     used: set[str] = set()
 

@@ -21,10 +21,10 @@ from app.graphql.compiled.binding import (
     understood,
     values_of,
 )
-from app.graphql.compiled.meaning import Columns, Pages
 from app.graphql.compiled.plans import Declined, object_type
 from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as
 from app.graphql.connections import requested_page
+from app.graphql.meaning import Columns, Pages
 from app.pagination import CURSOR_VALUE, Listing, PageRequest, constant, paginate
 from app.security.viewer import Viewer, require
 

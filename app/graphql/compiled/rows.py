@@ -14,9 +14,9 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import CollectionAggregate
 
 from app.graphql.compiled.binding import Asked, understood
-from app.graphql.compiled.meaning import Columns, Lookup, Nodes, Reference, Rows
 from app.graphql.compiled.plans import object_type
 from app.graphql.compiled.statements import EMPTY, NULL, Json, Part, Scope
+from app.graphql.meaning import Columns, Lookup, Nodes, Reference, Rows
 from app.pagination import constant
 from app.security.viewer import Viewer
 from app.sql import KEYS, select_all, table_of

@@ -21,12 +21,12 @@ from strawberry.types.execution import PreExecutionError
 
 from app.errors import RequestError, Restarting, TooManySubscriptions
 from app.graphql.context import Context
-from app.graphql.contexts import Contexts
-from app.graphql.documents import GraphQLRequest
-from app.graphql.live import Live
+from app.graphql.documents.reading import GraphQLRequest
+from app.graphql.documents.trusted import TrustedDocuments, hash_in
+from app.graphql.http.contexts import Contexts
+from app.graphql.live.streaming import Streams
+from app.graphql.live.subscriptions import Live
 from app.graphql.responses import EncodedResult
-from app.graphql.streaming import Streams
-from app.graphql.trusted import TrustedDocuments, hash_in
 from app.settings import Settings
 
 RESTART = 1012

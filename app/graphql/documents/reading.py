@@ -21,10 +21,10 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.graphql.cache import Cache
-from app.graphql.cost import Cost, cost_exceeded
-from app.graphql.introspection import NoIntrospection
-from app.graphql.limits import Limits, exceeded, limit_exceeded
-from app.graphql.trusted import TrustedDocuments
+from app.graphql.documents.cost import Cost, cost_exceeded
+from app.graphql.documents.introspection import NoIntrospection
+from app.graphql.documents.limits import Limits, exceeded, limit_exceeded
+from app.graphql.documents.trusted import TrustedDocuments
 from app.settings import Trust
 
 _RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)

@@ -10,9 +10,9 @@ from app.errors import Unauthenticated
 from app.graphql.cancellation import Watch
 from app.graphql.compiled.lane import CompiledLane
 from app.graphql.context import Context
-from app.graphql.documents import Documents, GraphQLRequest
+from app.graphql.documents.reading import Documents, GraphQLRequest
 from app.graphql.explain import HEADER
-from app.graphql.live import Live
+from app.graphql.live.subscriptions import Live
 from app.graphql.rates import RateLimits
 from app.idempotency import service as idempotency
 from app.monitoring.monitor import Monitor

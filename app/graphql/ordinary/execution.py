@@ -35,11 +35,11 @@ from strawberry.types.field import StrawberryField
 from strawberry.utils.await_maybe import await_maybe
 
 from app.database import raise_fault
-from app.graphql.columns import Column, assembled, attribute, constant, leaf, objects, over_present
-from app.graphql.compiled.compiler import Operation
+from app.graphql.compiled.compiler import BoundOperation
+from app.graphql.fields import Load, load_of
 from app.graphql.ids import parse_global_id
-from app.graphql.loading import Load, load_of
 from app.graphql.node import Node
+from app.graphql.ordinary.columns import Column, assembled, attribute, constant, leaf, objects, over_present
 
 Selection = dict[str, list[FieldDetails]]
 """The fields selected of an object, by the keys of the response."""
@@ -178,7 +178,7 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         """Return the JSON of what a mutation returns, read in the compiled lane; completed as usual where it cannot."""
         context = self.context_value
-        operation = Operation(self.operation, self.fragment_definitions, self.variable_values)
+        operation = BoundOperation(self.operation, self.fragment_definitions, self.variable_values)
         _, key = parse_global_id("id", node.id)
         json = await context.lane.node(context.work, context.viewer, operation, type_, details, key)
         if json is not None:

@@ -37,7 +37,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
 from app.graphql.cache import Cache
-from app.graphql.compiled.meaning import Nodes, Pages, Rows, meaning_of
+from app.graphql.meaning import Nodes, Pages, Rows, meaning_of
 from app.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 _KEY = "cost"

@@ -14,13 +14,12 @@ from strawberry.utils.await_maybe import await_maybe
 
 from app.database import raise_fault
 from app.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded, TimedOut, TransactionConflict
-from app.graphql import live
 from app.graphql.cancellation import HungUp, undisturbed
 from app.graphql.context import Context
-from app.graphql.documents import ParsedOperation, RequestedOperation
+from app.graphql.documents.reading import ParsedOperation, RequestedOperation
 from app.graphql.errors import is_internal, presentable
-from app.graphql.execution import Execution
 from app.graphql.explain import explained
+from app.graphql.ordinary.execution import Execution
 from app.graphql.responses import EncodedResult, encode, given_up
 from app.idempotency.service import Replay
 from app.monitoring.reports import ORDINARY
@@ -112,7 +111,7 @@ def _replayed(context: Context, result: ExecutionResult) -> EncodedResult | None
     of the operation as a whole: faults of the database, and that a subscription has nothing to tell."""
     for error in result.errors or ():
         if context.following is not None:
-            live.raise_not_now(error.original_error)
+            context.following.raise_not_now(error.original_error)
         if isinstance(error.original_error, Replay):
             return EncodedResult(data=None, errors=None, body=error.original_error.response, replayed=True)
         raise_fault(error.original_error)

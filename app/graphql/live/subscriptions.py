@@ -47,14 +47,6 @@ class Unreachable(NotNow):
     """The database does not answer; it will be asked again."""
 
 
-def raise_not_now(failure: BaseException | None) -> None:
-    """Raise NotNow where a subscription goes on all the same."""
-    if isinstance(failure, NothingToTell):
-        raise failure
-    if is_disconnection(failure):
-        raise Unreachable from failure
-
-
 class Live:
     """The subscriptions of this process: how many there are, and when each reads."""
 
@@ -170,6 +162,14 @@ class Following:
     def has_begun(self) -> bool:
         """Whether it follows something."""
         return self._subscription is not None
+
+    @staticmethod
+    def raise_not_now(failure: BaseException | None) -> None:
+        """Raise NotNow where a field has failed but the subscription goes on all the same."""
+        if isinstance(failure, NothingToTell):
+            raise failure
+        if is_disconnection(failure):
+            raise Unreachable from failure
 
     def end(self) -> None:
         """Follow no more."""

@@ -7,12 +7,12 @@ import orjson
 from strawberry.types import ExecutionResult
 
 from app.errors import BadUserInput, RateLimited
-from app.graphql import live
 from app.graphql.cancellation import undisturbed
 from app.graphql.context import Context
-from app.graphql.documents import GraphQLRequest, RequestedOperation
-from app.graphql.executor import Executor
-from app.graphql.rereading import rereading
+from app.graphql.documents.reading import GraphQLRequest, RequestedOperation
+from app.graphql.live import subscriptions
+from app.graphql.live.rereading import rereading
+from app.graphql.ordinary.executor import Executor
 from app.graphql.responses import encode, refused
 from app.monitoring import reports
 from app.monitoring.reports import Report
@@ -45,7 +45,7 @@ class Streams:
             key = _key(request)
         except BadUserInput as refusal:
             return _only(refused(refusal))
-        return live.results(context, key, self._reader(context, operation, report))
+        return subscriptions.results(context, key, self._reader(context, operation, report))
 
     async def _execute(self, context: Context, operation: RequestedOperation, report: Report) -> ExecutionResult:
         async def execute() -> ExecutionResult:

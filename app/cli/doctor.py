@@ -20,10 +20,10 @@ from packaging.requirements import Requirement
 from sqlalchemy import make_url
 
 from app import migrations
+from app.cli.troubles import NEWER_DATABASE, OLDEST_POSTGRES, USE_THAT_VERSION, place_of, trouble_of
 from app.database import driver_arguments
 from app.graphql.graphiql.manifest import assets
 from app.settings import EMBEDDED_POSTGRES, ROOT, Environment, InvalidSettings, Settings, Trust, load_settings
-from app.troubles import NEWER_DATABASE, OLDEST_POSTGRES, USE_THAT_VERSION, place_of, trouble_of
 
 LOCK = ROOT / "requirements.lock"
 OLDEST_PYTHON = (3, 11)

@@ -10,7 +10,7 @@ from strawberry.types.execution import PreExecutionError
 
 from app.errors import RateLimited, RequestError
 from app.graphql.errors import is_internal, presentable
-from app.graphql.protocol import JSON, RESPONSE_JSON, RawHeaders, Refusal
+from app.graphql.http.protocol import JSON, RESPONSE_JSON, RawHeaders, Refusal
 from app.graphql.rates import Quota
 from app.graphql.responses import EncodedResult, encode, refused
 from app.monitoring.monitor import codes_of

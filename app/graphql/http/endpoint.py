@@ -13,14 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.database import raise_fault
 from app.errors import OutcomeUnknown, RequestError, Restarting
 from app.graphql import graphiql
-from app.graphql.answers import PRIVATE, Answer, answer_of, answer_to
 from app.graphql.cancellation import HungUp
 from app.graphql.compiled.lane import CompiledLane
-from app.graphql.contexts import Contexts, Login
-from app.graphql.documents import GraphQLRequest, RequestedOperation
-from app.graphql.executor import Executor
+from app.graphql.documents.reading import GraphQLRequest, RequestedOperation
 from app.graphql.explain import explained
-from app.graphql.protocol import (
+from app.graphql.http.answers import PRIVATE, Answer, answer_of, answer_to
+from app.graphql.http.contexts import Contexts, Login
+from app.graphql.http.protocol import (
     JSON,
     Refusal,
     accepted,
@@ -31,6 +30,7 @@ from app.graphql.protocol import (
     require_events,
     require_method,
 )
+from app.graphql.ordinary.executor import Executor
 from app.graphql.rates import Quota
 from app.graphql.responses import extended, given_up
 from app.monitoring import reports

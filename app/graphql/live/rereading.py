@@ -18,8 +18,8 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from app.database import is_disconnection
 from app.graphql.context import Context
-from app.graphql.documents import GraphQLRequest, ParsedOperation, RequestedOperation
-from app.graphql.live import READ_BY, Unreachable
+from app.graphql.documents.reading import GraphQLRequest, ParsedOperation, RequestedOperation
+from app.graphql.live.subscriptions import READ_BY, Unreachable
 from app.graphql.responses import EncodedResult
 
 log = structlog.get_logger(__name__)

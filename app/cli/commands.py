@@ -210,7 +210,7 @@ def settings(context: typer.Context) -> None:
 @cli.command()
 def doctor() -> None:
     """Check all that the API needs, change nothing, and say how to mend what is wrong."""
-    from app.doctor import Finding, Mark, examine
+    from app.cli.doctor import Finding, Mark, examine
 
     colours = {Mark.FINE: "green", Mark.MIND: "yellow", Mark.MEND: "red", Mark.SKIPPED: None}
     is_unicode = (sys.stdout.encoding or "").lower() in ("utf-8", "utf8")
@@ -348,7 +348,7 @@ def main() -> None:
     try:
         cli(prog_name="python -m app")
     except Exception as failure:
-        from app.troubles import trouble_of  # knows of failures that few commands meet
+        from app.cli.troubles import trouble_of  # knows of failures that few commands meet
 
         trouble = trouble_of(failure, load_settings().database_url)
         if trouble is None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import strawberry
 from strawberry.types.field import StrawberryField
 
-from app.graphql.compiled.meaning import Meaning, in_sql
 from app.graphql.context import Info
+from app.graphql.meaning import Meaning, in_sql
 
 if TYPE_CHECKING:
     from app.graphql.loaders import Loaders

@@ -1,0 +1,1 @@
+"""Subscriptions: what is followed, and how each event is told."""

@@ -1,0 +1,1 @@
+"""The ordinary lane: resolvers and dataloaders answer, and everything can be answered."""
