@@ -87,7 +87,8 @@ async def opened_catalogue(engine: AsyncEngine, settings: Settings) -> AsyncIter
         connection, market = world.connection, world.market
         for rows in (USERS, STORES, PRODUCTS, ORDERS, ITEMS):
             await connection.execute(text(rows))
-        await connection.execute(text("ANALYZE users, stores, products, orders, order_items"))
+            # What is planned as for the empty tables before may join each row with each.
+            await connection.execute(text("ANALYZE users, stores, products, orders, order_items"))
         store, owner = (await connection.execute(text(STORE))).one()
         customer = await connection.scalar(text("SELECT customer_id FROM orders LIMIT 1"))
         session = market.session

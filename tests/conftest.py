@@ -1,26 +1,35 @@
-"""One migrated database for the run. Each test works in a transaction that is rolled back; `committed_*` fixtures,
-for tests of concurrency, commit for real and empty the tables afterwards."""
+"""One migrated database for each process of the run. Each test works in a transaction that is rolled back;
+`committed_*` fixtures, for tests of concurrency, commit for real and empty the tables afterwards."""
 
 import os
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from functools import cache
 
 import httpx2
 import pytest
 from alembic import command
-from sqlalchemy import NullPool, make_url, text
+from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from app.dev.postgres import embedded_postgres
 from app.main import create_app
 from app.migrations import alembic_config
-from app.models import Base
 from app.settings import ROOT, Settings
 from tests.api import Api
-from tests.databases import SingleConnection, committing, create_database, drop_database, rolled_back
+from tests.databases import SingleConnection, committing, create_database, drop_database, empty, rolled_back
 from tests.lanes import Lanes, Watch
 from tests.market import Market
 from tests.statements import Statements
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_tls_context() -> Iterator[None]:
+    """Read the authorities' certificates once, and not for each client: it takes longer than most of what is asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +44,7 @@ def server_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def database_url(server_url: str) -> Iterator[str]:
-    """A migrated database of this run's own."""
+    """A migrated database of this process's own."""
     url = create_database(server_url, f"orders_test_{os.getpid()}")
     command.upgrade(alembic_config(url), "head")
     yield url
@@ -50,7 +59,7 @@ def settings(database_url: str) -> Settings:
 
 @pytest.fixture(scope="session")
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database_url, poolclass=NullPool)
+    engine = create_async_engine(database_url, pool_pre_ping=True)
     yield engine
     await engine.dispose()
 
@@ -98,9 +107,7 @@ async def committed_engine(engine: AsyncEngine, database_url: str) -> AsyncItera
     pooled = create_async_engine(database_url, pool_size=20, max_overflow=0)
     yield pooled
     await pooled.dispose()
-    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
-    async with engine.begin() as connection:
-        await connection.execute(text(f"TRUNCATE {tables} CASCADE"))
+    await empty(engine)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, PoolProxiedConnection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from app.database import Database, driver_of
+from app.models import Base
 from app.monitoring.reports import noted
 
 T = TypeVar("T")
@@ -87,6 +88,15 @@ class _KeptOpen:
 
     async def close(self) -> None:
         pass
+
+
+async def empty(engine: AsyncEngine) -> None:
+    """Delete all rows once nobody uses the tables any more. TRUNCATE takes a hundred times as long for so few."""
+    tables = [table.name for table in reversed(Base.metadata.sorted_tables)]
+    async with engine.begin() as connection:
+        await connection.execute(text(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE"))
+        for table in tables:
+            await connection.execute(text(f"DELETE FROM {table}"))
 
 
 def create_database(server_url: str, name: str) -> str:

@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from app.models import Base
 from app.settings import Settings
-from tests.databases import committing
+from tests.databases import committing, empty
 from tests.graphql.compiled.world import Population, populate
 from tests.lanes import Lanes, Watch
 from tests.market import Market
@@ -30,9 +28,7 @@ async def population(pooled: AsyncEngine) -> AsyncIterator[Population]:
     """The market; the tables are emptied afterwards."""
     async with AsyncSession(pooled, expire_on_commit=False) as session:
         yield await populate(Market(session))
-    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
-    async with pooled.begin() as connection:
-        await connection.execute(text(f"TRUNCATE {tables} CASCADE"))
+    await empty(pooled)
 
 
 @pytest.fixture

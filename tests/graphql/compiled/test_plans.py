@@ -108,21 +108,28 @@ async def test_another_page_size_is_another_plan(lanes: Lanes) -> None:
     assert len(lanes.plans()) == 2
 
 
-async def test_documents_are_forgotten(lanes: Lanes) -> None:
-    for number in range(2000):
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many operations lanes keep that are opened from now on: fewer than otherwise."""
+    monkeypatch.setattr(lane, "_OPERATIONS_KEPT", 50)
+    return 50
+
+
+async def test_documents_are_forgotten(kept: int, lanes: Lanes) -> None:
+    for number in range(4 * kept):
         await lanes.compiled.data(f"{{ n{number}: __typename }}")
 
-    assert len(lanes.lane()._queries) == lane._OPERATIONS_KEPT
-    assert len(lanes.watch.statements) == 2000
+    assert len(lanes.lane()._queries) == kept
+    assert len(lanes.watch.statements) == 4 * kept
 
 
-async def test_the_document_that_is_asked_for_is_kept(lanes: Lanes) -> None:
-    for number in range(lane._OPERATIONS_KEPT + 5):
+async def test_the_document_that_is_asked_for_is_kept(kept: int, lanes: Lanes) -> None:
+    for number in range(kept + 5):
         await lanes.compiled.data(f"{{ n{number}: __typename }}")
         await lanes.compiled.data("{ kept: __typename }")
 
-    kept = [operation.definition.selection_set.selections[0] for operation in lanes.lane()._queries._entries]
-    keys = [field.alias.value for field in kept if isinstance(field, FieldNode) and field.alias]
+    found = [operation.definition.selection_set.selections[0] for operation in lanes.lane()._queries._entries]
+    keys = [field.alias.value for field in found if isinstance(field, FieldNode) and field.alias]
     assert ("kept" in keys, "n0" in keys) == (True, False)
 
 
