@@ -12,8 +12,9 @@ help: ## Show what there is
 run: install ## Serve the API with a demo shop, on an embedded Postgres or DATABASE_URL
 	@$(RUN) -m app serve --migrate --demo --end-with-parent
 
+# Three processes keep two cores busy: much of the time is waiting.
 test: install ## Run the tests
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest --numprocesses=3 --dist=worksteal
 
 check: lint types test ## Lint, types and tests
 

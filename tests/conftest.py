@@ -3,13 +3,15 @@
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import AsyncExitStack
 from functools import cache
+from typing import Any
 
 import httpx2
 import pytest
 from alembic import command
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
@@ -22,6 +24,27 @@ from tests.databases import SingleConnection, committing, create_database, drop_
 from tests.lanes import Lanes, Watch
 from tests.market import Market
 from tests.statements import Statements
+
+# How long an example takes says how busy the machine is.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Escape what is not Unicode in the report of a test, as a worker cannot send it."""
+    return _escaped((yield))
+
+
+def _escaped(report: Any) -> Any:
+    match report:
+        case str():
+            return report.encode(errors="backslashreplace").decode()
+        case list() | tuple():
+            return type(report)(map(_escaped, report))
+        case dict():
+            return {key: _escaped(value) for key, value in report.items()}
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.models import Base
 
 SECONDS = 10
-_WAITING = text(
+WAITING = text(
     """
     SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid IN (
       SELECT pid FROM pg_locks JOIN pg_database ON oid = database WHERE datname = current_database()
@@ -30,7 +30,7 @@ class Gate:
     async def until_waiting(self, number: int) -> None:
         """Return once so many transactions wait: for these rows, or for who waits for them."""
         async with asyncio.timeout(SECONDS):
-            while await self.connection.scalar(_WAITING) != number:
+            while await self.connection.scalar(WAITING) != number:
                 pass
 
 

@@ -16,7 +16,9 @@ from app.settings import ROOT
 @contextmanager
 def served(*arguments: str, port: int | None = None, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Serve on this port or a free one; yield the process and the URL once it answers."""
-    with started([sys.executable, "-m", "app", "serve", *arguments], port, **environment) as server:
+    with started(
+        [sys.executable, "-m", "app", "serve", "--end-with-parent", *arguments], port, **environment
+    ) as server:
         yield server
 
 

@@ -88,7 +88,9 @@ def circle_in(needs: dict[str, set[str]]) -> list[str]:
 
 def files_of(names: Iterable[str]) -> list[Path]:
     return [
-        path for name in names for path in modules(f"{name}.py" if (APP / f"{name}.py").exists() else f"{name}/*.py")
+        path
+        for name in sorted(names)
+        for path in modules(f"{name}.py" if (APP / f"{name}.py").exists() else f"{name}/*.py")
     ]
 
 

@@ -75,4 +75,4 @@ def _of_python(example: Path) -> Example:
         pytest.skip("the packages of the example are not installed: see examples/README.md")
     cache = EXAMPLES / "python" / ".mypy_cache"
     compiling = [[str(PYTHON / "ariadne-codegen")], [str(PYTHON / "mypy"), "--cache-dir", str(cache)]]
-    return Example(example, compiling, [str(PYTHON / "python"), "-X", "dev", "main.py"])
+    return Example(example, compiling, [str(PYTHON / "python"), "-W", "default", "main.py"])

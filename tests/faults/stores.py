@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 from alembic import command
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
 
 from app.migrations import alembic_config
@@ -21,6 +21,7 @@ from app.models import Order, Product, Store, User
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from tests.databases import create_database, drop_database, run_on
+from tests.locks import WAITING
 from tests.market import gid
 from tests.orders.operations import PLACE, item
 
@@ -38,9 +39,8 @@ class Lock:
     url: str
 
     def until_waited_for(self) -> None:
-        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('tuple', 'transactionid')")
         deadline = time.monotonic() + 10
-        while not run_on(self.url, lambda connection: connection.scalar(waiting)):
+        while not run_on(self.url, lambda connection: connection.scalar(WAITING)):
             assert time.monotonic() < deadline, "nobody waits"
 
 

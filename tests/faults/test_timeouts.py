@@ -9,10 +9,13 @@ from tests.faults.conftest import LANES, OpenShop, fault, kind
 from tests.live.clients import until
 from tests.locks import held
 
+# What waits for ever takes longer than these, and what waits for nothing does not, on a machine that is busy.
+STATEMENT, OPERATION = 0.5, 1.0
+
 
 @pytest.mark.parametrize("lane", LANES)
 async def test_a_query_whose_statement_takes_too_long_is_a_timeout(open_shop: OpenShop, lane: str) -> None:
-    async with open_shop(statement_timeout_seconds=0.05, compiled_lane=LANES[lane]) as shop:
+    async with open_shop(statement_timeout_seconds=STATEMENT, compiled_lane=LANES[lane]) as shop:
         async with shop.unreadable():
             response = await shop.read()
         assert fault(response) == "TIMEOUT"
@@ -22,7 +25,7 @@ async def test_a_query_whose_statement_takes_too_long_is_a_timeout(open_shop: Op
 
 
 async def test_a_mutation_whose_statement_takes_too_long_is_undone(open_shop: OpenShop) -> None:
-    async with open_shop(statement_timeout_seconds=0.05) as shop:
+    async with open_shop(statement_timeout_seconds=STATEMENT) as shop:
         async with held(shop.engine, shop.product):
             assert fault(await shop.order()) == "TIMEOUT"
         assert await shop.state() == (0, 100)
@@ -35,7 +38,7 @@ async def test_a_query_that_takes_too_long_as_a_whole_is_a_timeout_and_ends_in_p
     open_shop: OpenShop, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.database._server_settings", lambda _: {"application_name": "orders-api"})
-    async with open_shop(operation_timeout_seconds=0.1, compiled_lane=LANES[lane]) as shop:
+    async with open_shop(operation_timeout_seconds=OPERATION, compiled_lane=LANES[lane]) as shop:
         async with shop.unreadable():
             assert fault(await shop.read()) == "TIMEOUT"
             assert shop.taken == 0
@@ -50,7 +53,7 @@ async def test_a_mutation_that_takes_too_long_as_a_whole_is_undone_and_its_key_i
 ) -> None:
     monkeypatch.setattr("app.database._server_settings", lambda _: {"application_name": "orders-api"})
     key = {"Idempotency-Key": "12345678"}
-    async with open_shop(operation_timeout_seconds=0.1) as shop:
+    async with open_shop(operation_timeout_seconds=OPERATION) as shop:
         async with held(shop.engine, shop.product):
             assert fault(await shop.order(**key)) == "TIMEOUT"
             assert shop.taken == 0
@@ -61,8 +64,8 @@ async def test_a_mutation_that_takes_too_long_as_a_whole_is_undone_and_its_key_i
 
 async def test_what_is_being_committed_is_not_given_up(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.database._server_settings", lambda _: {"application_name": "orders-api"})
-    async with open_shop(operation_timeout_seconds=0.1) as shop:
-        async with shop.at_commit("pg_sleep(0.4)"):
+    async with open_shop(operation_timeout_seconds=OPERATION) as shop:
+        async with shop.at_commit(f"pg_sleep({1.2 * OPERATION})"):
             assert kind(await shop.order()) == "Order"
         assert await shop.state() == (1, 99)
 
@@ -70,10 +73,13 @@ async def test_what_is_being_committed_is_not_given_up(open_shop: OpenShop, monk
 async def test_a_commit_that_is_never_answered_has_an_unknown_outcome(
     open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.unit_of_work._COMMIT_SECONDS", 0.1)
+    lock = "pg_advisory_xact_lock(1)"
     async with open_shop() as shop:
-        async with shop.at_commit("pg_sleep(10)"):
-            assert fault(await shop.order()) == "OUTCOME_UNKNOWN"
+        async with shop.at_commit(lock), shop.engine.begin() as other:
+            await other.execute(text(f"SELECT {lock}"))
+            with monkeypatch.context() as patch:
+                patch.setattr("app.unit_of_work._COMMIT_SECONDS", 0.1)
+                assert fault(await shop.order()) == "OUTCOME_UNKNOWN"
             assert shop.taken == 0
         assert kind(await shop.order()) == "Order"
 
@@ -88,7 +94,7 @@ async def test_a_transaction_in_which_nothing_happens_is_ended_by_postgres(open_
 
 
 async def test_what_took_too_long_is_not_asked_again(open_shop: OpenShop) -> None:
-    async with open_shop(compiled_lane=False, statement_timeout_seconds=0.1) as shop:
+    async with open_shop(compiled_lane=False, statement_timeout_seconds=STATEMENT) as shop:
         sent: list[str] = []
         engine = shop.database.engine.sync_engine
         event.listen(engine, "before_cursor_execute", lambda _, __, statement, *___: sent.append(statement))

@@ -9,6 +9,7 @@ import pytest
 from app.models import Store
 from tests.api import Api
 from tests.market import Market, gid
+from tests.orders.operations import NOBODY_ID
 
 BY_ID = "query ($id: ID!) { product(id: $id) { id } }"
 
@@ -60,7 +61,9 @@ async def test_a_product_that_is_not_there_is_null(api: Api) -> None:
     assert await api.data(BY_ID, {"id": f"Product_{uuid4()}"}) == {"product": None}
 
 
-@pytest.mark.parametrize("id", ["", "Product_", "Lamp", "Product_1", f"Store_{uuid4()}", f"product_{uuid4()}", "\0"])
+@pytest.mark.parametrize(
+    "id", ["", "Product_", "Lamp", "Product_1", f"Store_{NOBODY_ID}", f"product_{NOBODY_ID}", "\0"]
+)
 async def test_what_is_no_id_of_a_product_is_refused(api: Api, id: str) -> None:
     error = await api.error(BY_ID, {"id": id})
 

@@ -7,7 +7,7 @@ const [, , packages, number, productId, ...urls] = process.argv;
 const packaged = createRequire(`${packages}/`);
 
 const query = "subscription ($id: ID!) { productUpdated(productId: $id) { stock } }";
-const RETRIES = { retryAttempts: 100, retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)) };
+const RETRIES = { retryAttempts: Infinity, retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)) };
 
 function print(client, what) {
   process.stdout.write(JSON.stringify({ client, ...what }) + "\n");
@@ -43,7 +43,7 @@ for (const [place, url] of urls.entries()) {
       packaged("graphql-sse").createClient({
         url,
         headers: { Authorization: `Bearer ${process.env.TOKEN}` },
-        retryAttempts: 100,
+        retryAttempts: RETRIES.retryAttempts,
         retry: RETRIES.retryWait,
       }),
     );
