@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from graphql import GraphQLSchema, build_schema
 
-from app.dev.schema_changes import Change, Effect, changes, malformed_deprecations, objections, told_in
+from app.dev.schema_changes import Change, Effect, changes, malformed_deprecations, objections, short_notices, told_in
 from app.settings import ROOT
 
 UNRELEASED = "Unreleased"
@@ -48,7 +48,11 @@ class Releases:
         """Return what must not be released like this, with this schema."""
         found = changes(self.schema, schema)
         told = told_in(self.unreleased)
-        return [*objections(found, told, self.schema, today), *malformed_deprecations(schema)]
+        return [
+            *objections(found, told, self.schema, today),
+            *short_notices(self.schema, schema, today),
+            *malformed_deprecations(schema),
+        ]
 
     def make(self, version: str, sdl: str, today: date) -> None:
         """Make what is unreleased the release of this version."""

@@ -15,12 +15,21 @@ from graphql import (
     GraphQLObjectType,
     GraphQLScalarType,
     GraphQLSchema,
+    OperationType,
     SafeChangeType,
     SchemaChange,
     find_schema_changes,
+    is_required_argument,
+    is_required_input_field,
     resolve_schema_coordinate,
 )
 from graphql.error import GraphQLError
+from graphql.utilities.resolve_schema_coordinate import (
+    ResolvedDirectiveArgument,
+    ResolvedFieldArgument,
+    ResolvedInputField,
+    ResolvedSchemaElement,
+)
 
 DEPRECATION = re.compile(
     r"(?:Use .+ instead|Nothing replaces it)\. Since (\d+\.\d+\.\d+); goes after (?P<day>\d{4}-\d\d-\d\d)\."
@@ -35,6 +44,14 @@ _REMOVALS = (
 )
 # What a client has left out so far it may leave out for ever.
 _HARMLESS = (DangerousChangeType.OPTIONAL_ARG_ADDED, DangerousChangeType.OPTIONAL_INPUT_FIELD_ADDED)
+# What a client has left out so far means something else now, or nothing at all.
+_NEW_DEFAULTS = (SafeChangeType.ARG_DEFAULT_VALUE_ADDED, SafeChangeType.INPUT_FIELD_DEFAULT_VALUE_ADDED)
+_OTHER_DEFAULTS = (
+    DangerousChangeType.ARG_DEFAULT_VALUE_CHANGE,
+    DangerousChangeType.INPUT_FIELD_DEFAULT_VALUE_CHANGE,
+)
+# Comments and code, in which the changelog tells nobody anything.
+_NOT_READ = re.compile(r"<!--.*?(?:-->|\Z)|^ *(```+|~~~+).*?(?:^ *\1|\Z)", re.MULTILINE | re.DOTALL)
 _MEMBERS = {
     BreakingChangeType.TYPE_REMOVED_FROM_UNION: r"(?P<member>\w+) was removed from union type (?P<type>\w+)",
     DangerousChangeType.TYPE_ADDED_TO_UNION: r"(?P<member>\w+) was added to union type (?P<type>\w+)",
@@ -68,7 +85,7 @@ class Change(NamedTuple):
 def changes(old: GraphQLSchema, new: GraphQLSchema) -> list[Change]:
     """Return what has changed but for descriptions, the worst first."""
     found = [
-        Change(_effect(change), _coordinate(change, old, new), change.description, change.type in _REMOVALS)
+        _told(change, _coordinate(change, old, new), new)
         for change in find_schema_changes(old, new)
         if change.type is not SafeChangeType.DESCRIPTION_CHANGED
     ]
@@ -95,28 +112,59 @@ def objections(found: Sequence[Change], told: Mapping[str, set[str]], old: Graph
                 yield f"{change.description} The last release promised it until {reason['day']}."
 
 
+def short_notices(old: GraphQLSchema, new: GraphQLSchema, today: date) -> Iterator[str]:
+    """Yield which deprecations, since the old schema, leave no time, or less than was promised before."""
+    before = dict(_deprecations(old))
+    for coordinate, reason in _deprecations(new):
+        day = _day(reason)
+        if day is None or reason == before.get(coordinate):
+            continue
+        promised = _day(before.get(coordinate))
+        if promised is not None and day < promised:
+            yield f"{coordinate} goes after {day}, and the last release promised it until {promised}."
+        elif day <= today:
+            yield f"{coordinate} goes after {day}: clients are given no time."
+
+
 def malformed_deprecations(schema: GraphQLSchema) -> Iterator[str]:
     """Yield which deprecations do not say what to use instead, since when, and until when the old is kept."""
     for coordinate, reason in _deprecations(schema):
         if reason is None:
             continue
-        form = DEPRECATION.fullmatch(reason)
-        if form is None or not _is_day(form["day"]):
+        if _day(reason) is None:
             yield f"{coordinate} is deprecated with {reason!r}, which is not like {DEPRECATION_FORM!r}."
 
 
 def told_in(section: str) -> dict[str, set[str]]:
     """Return the coordinates that items of a section of the changelog begin with and tell of, by their headings."""
     told: dict[str, set[str]] = {}
-    for part in re.split(r"^### ", section, flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^### ", _NOT_READ.sub("", section), flags=re.MULTILINE)[1:]:
         heading, _, items = part.partition("\n")
-        told[heading.strip()] = {*re.findall(r"^- `([^`]+)`:? +\w", items, re.MULTILINE)}
+        told.setdefault(heading.strip(), set()).update(re.findall(r"^- `([^`]+)`:? +\w", items, re.MULTILINE))
     return told
+
+
+def _told(change: SchemaChange, coordinate: str, new: GraphQLSchema) -> Change:
+    effect = _effect(change)
+    if change.type in _OTHER_DEFAULTS and _is_required(resolve_schema_coordinate(new, coordinate)):
+        effect = Effect.BREAKING
+    return Change(effect, coordinate, change.description, change.type in _REMOVALS)
+
+
+def _is_required(element: ResolvedSchemaElement | None) -> bool:
+    match element:
+        case ResolvedFieldArgument(field_argument=argument) | ResolvedDirectiveArgument(directive_argument=argument):
+            return is_required_argument(argument)
+        case ResolvedInputField(input_field=field):
+            return is_required_input_field(field)
+    return False
 
 
 def _effect(change: SchemaChange) -> Effect:
     if isinstance(change.type, BreakingChangeType):
         return Effect.BREAKING
+    if change.type in _NEW_DEFAULTS:
+        return Effect.CHECK
     is_harmless = isinstance(change.type, SafeChangeType) or change.type in _HARMLESS
     return Effect.NONE if is_harmless else Effect.CHECK
 
@@ -138,8 +186,12 @@ def _is_in(schema: GraphQLSchema, coordinate: str) -> bool:
 
 
 def _changed_meanings(old: GraphQLSchema, new: GraphQLSchema) -> Iterator[Change]:
-    """Yield what graphql-core does not compare: which specification a scalar follows, and whether of an input's fields
-    only one may be given."""
+    """Yield what graphql-core does not compare: the types that operations begin with, which specification a scalar
+    follows, and whether of an input's fields only one may be given."""
+    for operation in OperationType:
+        root = old.get_root_type(operation)
+        if root is not None and new.get_root_type(operation) != new.type_map.get(root.name, root):
+            yield Change(Effect.BREAKING, root.name, f"A {operation.value} no longer begins with {root.name}.")
     for name, before in old.type_map.items():
         after = new.type_map.get(name)
         if isinstance(before, GraphQLScalarType) and isinstance(after, GraphQLScalarType):
@@ -177,9 +229,10 @@ def _deprecations(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
                 yield f"{name}.{child}({argument}:)", given.deprecation_reason
 
 
-def _is_day(text: str) -> bool:
+def _day(reason: str | None) -> date | None:
+    """Return the day after which it goes, if the reason has the form that tells it."""
+    form = DEPRECATION.fullmatch(reason or "")
     try:
-        date.fromisoformat(text)
+        return date.fromisoformat(form["day"]) if form else None
     except ValueError:
-        return False
-    return True
+        return None

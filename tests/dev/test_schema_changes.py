@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from graphql import GraphQLSchema, build_schema
 
-from app.dev.schema_changes import Effect, changes, malformed_deprecations, objections, told_in
+from app.dev.schema_changes import Effect, changes, malformed_deprecations, objections, short_notices, told_in
 
 TODAY = date(2027, 6, 30)
 SCHEMA = '''
@@ -33,6 +33,7 @@ type Query {
   short: Short
   status: Status
 }
+type Mutation { cancel(id: ID!): Order }
 '''
 KINDS = {
     # what is written otherwise: (old text, new text): effect, coordinate
@@ -55,12 +56,18 @@ KINDS = {
     ("@shout(loud: Boolean)", "@shout(loud: Boolean, how: Int!)"): ("Breaking", "@shout(how:)"),
     ("QUERY | FIELD", "QUERY"): ("Breaking", "@shout"),
     (" repeatable", ""): ("Breaking", "@shout"),
+    ("size: Int! = 20", "size: Int!"): ("Breaking", "Filter.size"),
+    ('after: String = ""', "after: String!"): ("Breaking", "Order.items(after:)"),
+    ("type Short {", "schema { query: Short mutation: Mutation } type Short {"): ("Breaking", "Query"),
+    ("type Mutation", "schema { query: Query } type Mutation"): ("Breaking", "Mutation"),
     ("= Order | NotFound", "= Order | NotFound | Short"): ("Check", "Placed.Short"),
     ("OPEN DONE", "OPEN LATE DONE"): ("Check", "Status.LATE"),
     ("type Short {", "type Short implements Error {"): ("Check", "Short.Error"),
     ('after: String = ""', 'after: String = "x.y"'): ("Check", "Order.items(after:)"),
     ('after: String = ""', "after: String"): ("Check", "Order.items(after:)"),
     ("size: Int! = 20", "size: Int! = 30"): ("Check", "Filter.size"),
+    ("city: String", 'city: String = "Lyon"'): ("Check", "Filter.city"),
+    ("first: Int", "first: Int = 20"): ("Check", "Order.items(first:)"),
     ("rfc3339", "rfc9999"): ("Check", "DateTime"),
     ("at: DateTime)", "at: DateTime, by: ID)"): ("Added", "Query.order(by:)"),
     ("city: String", "city: String zip: ID"): ("Added", "Filter.zip"),
@@ -125,9 +132,14 @@ def test_what_may_break_a_client_must_be_told_where_it_looks(
         f"### {heading}\n\n- Look at `{coordinate}`.\n",
         f"### {heading}\n\n- `{coordinate}s`: look at it.\n",
         f"- `{coordinate}`: look at it.\n",
+        f"### {heading}\n\n<!--\n- `{coordinate}`: look at it.\n-->\n",
+        f"### {heading}\n\n```\n- `{coordinate}`: look at it.\n```\n",
+        f"~~~md\n### {heading}\n\n- `{coordinate}`: look at it.\n~~~\n",
     ):
         assert objected(new, not_told) == [objection]
-    assert objected(new, f"- Something.\n\n### {heading}\n\n- `{coordinate}`: look at it.\n") == []
+    item = f"### {heading}\n\n- `{coordinate}`: look at it.\n"
+    assert objected(new, f"- Something.\n\n```\nan example\n```\n\n{item}") == []
+    assert objected(new, f"{item}\n### {heading}\n\n- `Query`: look at it.\n") == []
 
 
 def test_what_breaks_nothing_need_not_be_told() -> None:
@@ -193,3 +205,39 @@ def test_a_deprecation_says_what_to_use_and_until_when_it_stays(reason: str, pla
 
 def test_a_deprecation_in_that_form_is_good() -> None:
     assert [*malformed_deprecations(schema())] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("goes after 2027-06-30", "goes after 2027-06-29"), "Query.older goes after 2027-06-29, and"),
+        (
+            (
+                "  short: Short",
+                '  short: Short @deprecated(reason: "Nothing replaces it. Since 1.1.0; goes after DAY.")',
+            ),
+            "Query.short goes after 2027-06-30: clients are given no time.",
+        ),
+    ],
+    ids=["shortened", "at once"],
+)
+def test_a_deprecation_gives_time_and_is_not_shortened(change: tuple[str, str], complaint: str) -> None:
+    old, new = change
+    (objection,) = short_notices(schema(), schema(old, new.replace("DAY", "2027-06-30")), TODAY)
+    assert objection.startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("goes after 2027-06-30", "goes after 2027-12-31"),
+        (' @deprecated(reason: "Use `order` instead. Since 1.0.0; goes after 2027-06-30.")', ""),
+        (
+            "  short: Short",
+            '  short: Short @deprecated(reason: "Nothing replaces it. Since 1.1.0; goes after 2027-07-01.")',
+        ),
+    ],
+    ids=["prolonged", "taken back", "in time"],
+)
+def test_what_stays_as_long_as_promised_may_be_deprecated(change: tuple[str, str]) -> None:
+    assert [*short_notices(schema(), schema(*change), TODAY)] == []
