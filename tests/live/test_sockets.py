@@ -69,6 +69,13 @@ async def test_what_is_no_message_closes_the_websocket(shop: Shop, text: str) ->
         assert await Client(websocket).close_code() == 4400
 
 
+async def test_who_has_nothing_to_say_of_themselves_may_say_null(shop: Shop) -> None:
+    async with connect(f"ws://{shop.address}/graphql", subprotocols=[PROTOCOL]) as websocket:
+        client = Client(websocket)
+        await client.send({"type": "connection_init", "payload": None})
+        assert await client.receive() == {"type": "connection_ack"}
+
+
 async def test_bytes_are_no_message(shop: Shop) -> None:
     async with connected(shop.address) as client:
         await client.websocket.send(b"{}")

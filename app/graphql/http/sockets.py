@@ -16,7 +16,11 @@ from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http import process_result
 from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message, SubscribeMessage
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
+    ConnectionInitMessage,
+    Message,
+    SubscribeMessage,
+)
 from strawberry.types.execution import PreExecutionError
 
 from app.errors import RequestError, Restarting, TooManySubscriptions
@@ -117,6 +121,11 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
             await super().handle_message(message)
         else:
             await self.handle_invalid_message("The message is not one of graphql-transport-ws")
+
+    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
+        """Greet the client. A payload that is null is none, as the protocol has it."""
+        said: ConnectionInitMessage = message if message.get("payload") is not None else {"type": "connection_init"}
+        await super().handle_connection_init(said)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation, unless there are too many."""
