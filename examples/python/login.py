@@ -1,6 +1,7 @@
 """One login to the Orders API: sends its token, renews it, follows an order."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Protocol, assert_never
 
@@ -53,7 +54,7 @@ class Login(httpx.Auth):
             try:
                 async for order in self.api.follow_order(order_id):
                     yield order
-            except ConnectionClosed:
+            except (ConnectionClosed, OSError):  # a server that restarts may not take connections for a while
                 await asyncio.sleep(1)
             except GraphQLClientGraphQLMultiError as error:
                 if token is None or not _is_unauthenticated([each.original for each in error.errors]):
@@ -80,7 +81,9 @@ class Login(httpx.Auth):
         async with self._renewing:
             if self._access_token != failed:
                 return
-            match await self.api.refresh_session(self._refresh_token, auth=None):
+            # The same key makes it the same renewal, should the answer be lost.
+            headers = {"Idempotency-Key": hashlib.sha256(self._refresh_token.encode()).hexdigest()}
+            match await self.api.refresh_session(self._refresh_token, auth=None, headers=headers):
                 case RefreshSessionRefreshSessionSession() as session:
                     self.use(session)
                 case RefreshSessionRefreshSessionIncorrectCredentials(message=message):

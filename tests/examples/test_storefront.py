@@ -244,6 +244,35 @@ def test_those_who_need_new_tokens_at_once_share_them(visit: Visit) -> None:
     assert len(renewals) == 1
 
 
+def test_a_copy_of_a_tab_shares_its_tokens(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
+    first = visit("/orders")
+    log_in(first, "Cosmo, a customer")
+    change_login(first, expiresAt="2020-01-01T00:00:00Z")
+    kept = first.evaluate("sessionStorage.getItem('login')")
+    copy = visit("/")
+    copy.evaluate("login => sessionStorage.setItem('login', login)", kept)
+
+    for tab in (first, copy):
+        tab.goto(first.url)
+        expect(tab.get_by_role("main").get_by_role("listitem").first).to_be_visible()
+    assert refresh_token(first) == refresh_token(copy) not in kept
+
+
+def test_what_could_not_be_read_can_be_tried_again(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
+    page = visit("/log-in")
+    page.route("**/graphql", lambda route: route.fulfill(status=200, content_type="text/plain", body=""))
+    page.get_by_role("link", name="Catalogue").click()
+    expect(page.get_by_role("alert")).to_contain_text("The shop does not answer")
+    page.unroute("**/graphql")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("listitem")).to_have_count(12)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_wrong_password_is_told(visit: Visit) -> None:
     from playwright.sync_api import expect
 

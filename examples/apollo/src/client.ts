@@ -1,5 +1,7 @@
 /** Apollo Client for the Orders API: one for each login. */
 
+import { createHash } from "node:crypto";
+
 import {
   ApolloClient,
   ApolloLink,
@@ -138,9 +140,11 @@ export class Login {
   }
 
   async #renew(refreshToken: string) {
+    const key = createHash("sha256").update(refreshToken).digest("hex"); // so that it can be sent again if the answer is lost
     const { data } = await this.client.mutate({
       mutation: RefreshSession,
       variables: { refreshToken },
+      context: { headers: { "Idempotency-Key": key } },
       fetchPolicy: "no-cache",
     });
     const result = data!.refreshSession;

@@ -1,5 +1,7 @@
 /** Relay's environment for the Orders API: one for each login. */
 
+import { createHash } from "node:crypto";
+
 import { createClient, type Client } from "graphql-ws";
 import {
   Environment,
@@ -177,6 +179,7 @@ export class Login {
         }
       `,
       { refreshToken },
+      createHash("sha256").update(refreshToken).digest("hex"), // so that it can be sent again if the answer is lost
     );
     switch (refreshSession.__typename) {
       case "Session":

@@ -34,7 +34,7 @@ const LogOut = graphql(`
   mutation LogOut($refreshToken: String!) { logOut(refreshToken: $refreshToken) }
 `);
 
-/** Who is logged in, in this tab: two that shared a refresh token, which is good for one renewal, would end the login. */
+/** Who is logged in, in this tab; a copy of the tab begins with the same tokens. */
 export const login = kept<LoginFragment | null>("login", null);
 
 /** Needs no token, and so works while there is no good one. */
@@ -67,9 +67,20 @@ export function renew(): Promise<void> {
 async function exchangeTokens() {
   const old = login.get();
   if (!old) return;
-  const { data } = await tokenless.mutation(RefreshSession, { refreshToken: old.refreshToken });
+  const { refreshToken } = old;
+  const headers = { "Idempotency-Key": await keyOf(refreshToken) };
+  const { data } = await tokenless.mutation(RefreshSession, { refreshToken }, { fetchOptions: { headers } });
   if (!data || login.get() !== old) return; // not reached: whoever needs the tokens will ask again
   login.set(data.refreshSession.__typename === "Session" ? unmask(Login, data.refreshSession) : null);
+}
+
+/**
+ * A refresh token is good for one renewal, and used twice it ends the login. Under the same key it is the same renewal: when the
+ * answer was lost, and in a copy of this tab.
+ */
+async function keyOf(refreshToken: string) {
+  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(refreshToken));
+  return btoa(String.fromCharCode(...new Uint8Array(hash)));
 }
 
 const AHEAD = 10_000;

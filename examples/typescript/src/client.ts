@@ -1,5 +1,7 @@
 /** One login to the Orders API: sends documents by their hashes, renews its token, follows what changes. */
 
+import { createHash } from "node:crypto";
+
 import type { FormattedExecutionResult, GraphQLFormattedError } from "graphql";
 import { createClient, type Client } from "graphql-ws";
 import { WebSocket } from "ws";
@@ -156,7 +158,8 @@ export class ApiClient {
 
   async #renew() {
     const refreshToken = this.#tokens?.refreshToken ?? "";
-    const { refreshSession } = (await this.#post(RefreshSession, { refreshToken })).data;
+    const key = createHash("sha256").update(refreshToken).digest("hex"); // so that it can be sent again if the answer is lost
+    const { refreshSession } = (await this.#post(RefreshSession, { refreshToken }, key)).data;
     switch (refreshSession.__typename) {
       case "Session":
         this.#tokens = refreshSession;

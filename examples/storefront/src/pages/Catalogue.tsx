@@ -22,7 +22,7 @@ export function CataloguePage() {
   const search = useSettled(typed);
   const [page, setPage] = useState<{ of: string; after?: string | null }>({ of: search });
   const after = page.of === search ? page.after : null;
-  const [{ data, error, fetching }] = useQuery({ query: Catalogue, variables: { search: search || null, after } });
+  const [{ data, error, fetching }, read] = useQuery({ query: Catalogue, variables: { search: search || null, after } });
   const products = data?.products;
   const more = () => setPage({ of: search, after: products?.pageInfo.endCursor });
 
@@ -38,7 +38,7 @@ export function CataloguePage() {
         />
         <p role="status" className="quiet">{products && `${products.totalCount} products`}</p>
       </form>
-      {error && <Problem>{told(error)}</Problem>}
+      {error && <Problem retry={read}>{told(error)}</Problem>}
       <ul className="cards">
         {products?.nodes.map((product) => <ProductCard key={product.id} product={product} />)}
       </ul>

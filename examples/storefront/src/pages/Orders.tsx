@@ -27,11 +27,11 @@ const Orders = graphql(`
 
 export function OrdersPage() {
   const [after, setAfter] = useState<string | null>();
-  const [{ data, error, fetching }] = useQuery({ query: Orders, variables: { after } });
+  const [{ data, error, fetching }, read] = useQuery({ query: Orders, variables: { after } });
   const orders = data?.viewer?.orders;
   return (
     <Page title="My orders">
-      {error && <Problem>{told(error)}</Problem>}
+      {error && <Problem retry={read}>{told(error)}</Problem>}
       {orders?.nodes.length === 0 && <p>There are none yet. <Link href="/">Find something</Link></p>}
       <ul className="lines">
         {orders?.nodes.map((order) => <OrderSummary key={order.id} order={order} />)}

@@ -55,7 +55,7 @@ export function StoresPage() {
   }, [readAgain]);
   return (
     <Page title="Your stores">
-      {error && <Problem>{told(error)}</Problem>}
+      {error && <Problem retry={readAgain}>{told(error)}</Problem>}
       {data?.viewer?.stores.nodes.map((store) => <Counter key={store.id} store={store} onMissed={readAgain} />)}
     </Page>
   );

@@ -15,8 +15,12 @@ export function Page({ title, children }: { title: string; children: ReactNode }
 }
 
 /** What went wrong, read out at once. */
-export function Problem({ children }: { children: ReactNode }) {
-  return <div role="alert" className="problem">{children}</div>;
+export function Problem({ children, retry }: { children: ReactNode; retry?: () => void }) {
+  return (
+    <div role="alert" className="problem">
+      {children} {retry && <button onClick={() => retry()}>Try again</button>}
+    </div>
+  );
 }
 
 const Money = graphql(`
