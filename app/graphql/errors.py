@@ -30,7 +30,9 @@ class NotFound(Error):
 
 @strawberry.type(description="Another one has this value already, and it must be unique.")
 class Conflict(Error):
-    field: str = strawberry.field(description="The field of the input whose value is taken.")
+    field: str = strawberry.field(
+        description="The field of the input whose value is taken; in a list, as `products.1.name`."
+    )
 
 
 @strawberry.type(description="One wrong field of an input.")

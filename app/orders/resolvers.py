@@ -41,7 +41,7 @@ class OrderQueries:
         return info.context.seen(await info.context.loaders.visible_order.load(key_of("Order", "id", id)))
 
     @strawberry.field(
-        description="Your own orders, or all if you are a superuser, the latest first unless told otherwise.",
+        description="Your own orders, or all for superusers, the latest first unless told otherwise; needs a login.",
         metadata=in_sql(
             Pages(
                 repository.choose,
@@ -93,7 +93,7 @@ class OrderMutations:
         context, key = info.context, key_of("Order", "id", id)
         return Order.from_row(await service.cancel_order(context.session, context.known_viewer(), key))
 
-    @mutation(Access.LOGGED_IN, "Tell that items of your stores have been fulfilled.")
+    @mutation(Access.LOGGED_IN, "Tell that items of your stores, or any if you are a superuser, have been fulfilled.")
     async def fulfill_order_items(
         self,
         info: Info,

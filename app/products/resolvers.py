@@ -74,7 +74,10 @@ class ProductMutations:
         context, store_id = info.context, key_of("Store", "input.storeId", input.pop("storeId"))
         return Product.from_row(await service.create_product(context.session, context.known_viewer(), store_id, input))
 
-    @mutation(Access.LOGGED_IN, "Add up to 1,000 products to a store at once: all of them or none.")
+    @mutation(
+        Access.LOGGED_IN,
+        "Add up to 1,000 products to a store of yours, or to any if you are a superuser: all of them or none.",
+    )
     async def create_products(
         self,
         info: Info,
@@ -96,12 +99,19 @@ class ProductMutations:
             await service.update_product(context.session, context.known_viewer(), key, input, expected)
         )
 
-    @mutation(Access.LOGGED_IN, "Take a product out of the catalogue. Orders of it stay as they are.")
+    @mutation(
+        Access.LOGGED_IN,
+        "Take a product of a store of yours, or any if you are a superuser, out of the catalogue. Orders of it stay as"
+        " they are. `restoreProduct` brings it back.",
+    )
     async def delete_product(self, info: Info, id: ProductId) -> DeleteProductResult:
         context, key = info.context, key_of("Product", "id", id)
         return Product.from_row(await service.delete_product(context.session, context.known_viewer(), key))
 
-    @mutation(Access.LOGGED_IN, "Put a deleted product back into the catalogue.")
+    @mutation(
+        Access.LOGGED_IN,
+        "Put a deleted product of a store of yours, or any if you are a superuser, back into the catalogue.",
+    )
     async def restore_product(self, info: Info, id: ProductId) -> RestoreProductResult:
         context, key = info.context, key_of("Product", "id", id)
         return Product.from_row(await service.restore_product(context.session, context.known_viewer(), key))

@@ -127,11 +127,16 @@ class ProductFilter:
 
 @strawberry.input(description="A new product among others.")
 class NewProductInput:
-    name: str = strawberry.field(description="What it is called; unique in its store.")
-    price: Decimal = strawberry.field(description="What one costs, in the currency of the store; two decimals.")
-    description: str | None = strawberry.field(default=UNSET, description="What there is to say about it.")
+    name: str = strawberry.field(description="What it is called, in up to 200 characters; unique in its store.")
+    price: Decimal = strawberry.field(
+        description="What one costs, in the currency of the store: 0 or more, with two decimals at most."
+    )
+    description: str | None = strawberry.field(
+        default=UNSET, description="What there is to say about it, in up to 10,000 characters and any number of lines."
+    )
     stock: int | None = strawberry.field(
-        default=UNSET, description="How many there are; left out or null: not tracked, never runs out."
+        default=UNSET,
+        description="How many there are, 0 to 1,000,000,000; left out or null: not tracked, never runs out.",
     )
 
 
@@ -146,7 +151,9 @@ class CreateProductsInput:
     products: list[NewProductInput] = strawberry.field(description="1 to 1,000 products.")
 
 
-@strawberry.input(description="Changes to a product. A field that is left out stays as it is.")
+@strawberry.input(
+    description="Changes to a product. A field that is left out stays as it is; null is refused unless it is told of."
+)
 class UpdateProductInput:
     id: strawberry.ID = strawberry.field(description="The product to change.")
     name: str | None = strawberry.field(default=UNSET, description="The new name, unique in its store.")
@@ -156,7 +163,8 @@ class UpdateProductInput:
         default=UNSET, description="How many there are now; null: not tracked any more."
     )
     expected_version: int | None = strawberry.field(
-        default=UNSET, description="Change nothing and answer StaleVersion unless it still has this version."
+        default=UNSET,
+        description="Change nothing and answer StaleVersion unless it still has this version; null: whichever it has.",
     )
 
 

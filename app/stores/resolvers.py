@@ -79,12 +79,18 @@ class StoreMutations:
         expected = input.pop("expectedVersion", None)
         return Store.from_row(await service.update_store(context.session, context.known_viewer(), key, input, expected))
 
-    @mutation(Access.LOGGED_IN, "Delete a store, and its products with it. `restoreStore` brings them back.")
+    @mutation(
+        Access.LOGGED_IN,
+        "Delete a store of yours, or any if you are a superuser, and its products. `restoreStore` brings them back.",
+    )
     async def delete_store(self, info: Info, id: StoreId) -> DeleteStoreResult:
         context, key = info.context, key_of("Store", "id", id)
         return Store.from_row(await service.delete_store(context.session, context.known_viewer(), key))
 
-    @mutation(Access.LOGGED_IN, "Restore a deleted store, and the products that were deleted with it.")
+    @mutation(
+        Access.LOGGED_IN,
+        "Restore a deleted store of yours, or any if you are a superuser, and the products that were deleted with it.",
+    )
     async def restore_store(self, info: Info, id: StoreId) -> RestoreStoreResult:
         context, key = info.context, key_of("Store", "id", id)
         return Store.from_row(await service.restore_store(context.session, context.known_viewer(), key))

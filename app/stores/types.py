@@ -176,7 +176,7 @@ class StoreFilter:
 
 @strawberry.input(description="A new store, which will be yours.")
 class CreateStoreInput:
-    name: str = strawberry.field(description="The name of the shop, unique among your stores.")
+    name: str = strawberry.field(description="The name of the shop, in up to 200 characters; unique among your stores.")
     street: str = strawberry.field(description="Street and number.")
     zipcode: str = strawberry.field(description="The postal code.")
     city: str = strawberry.field(description="The town.")
@@ -186,7 +186,9 @@ class CreateStoreInput:
     phone: str | None = strawberry.field(default=UNSET, description="Its telephone number.")
 
 
-@strawberry.input(description="Changes to a store. A field that is left out stays as it is.")
+@strawberry.input(
+    description="Changes to a store. A field that is left out stays as it is; null is refused unless it is told of."
+)
 class UpdateStoreInput:
     id: strawberry.ID = strawberry.field(description="The store to change.")
     name: str | None = strawberry.field(default=UNSET, description="The new name, unique among the owner's stores.")
@@ -197,7 +199,8 @@ class UpdateStoreInput:
     domain: str | None = strawberry.field(default=UNSET, description="The new domain; null clears it.")
     phone: str | None = strawberry.field(default=UNSET, description="The new telephone number; null clears it.")
     expected_version: int | None = strawberry.field(
-        default=UNSET, description="Change nothing and answer StaleVersion unless it still has this version."
+        default=UNSET,
+        description="Change nothing and answer StaleVersion unless it still has this version; null: whichever it has.",
     )
 
 

@@ -133,7 +133,7 @@ class LogInInput:
     password: str = strawberry.field(description="Its password.")
 
 
-@strawberry.input(description="Changes to an account. A field that is left out stays as it is.")
+@strawberry.input(description="Changes to an account. A field that is left out stays as it is; null is refused.")
 class UpdateUserInput:
     id: strawberry.ID = strawberry.field(description="The user to change: yourself, or anyone if you are a superuser.")
     email: str | None = strawberry.field(default=UNSET, description="The new email address.")
