@@ -12,7 +12,7 @@ from app.dev.schema_changes import Change, Effect, changes, malformed_deprecatio
 from app.settings import ROOT
 
 UNRELEASED = "Unreleased"
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_VERSION = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)){2}")
 _PYPROJECT_VERSION = re.compile(r'^version = "(.+)"$', re.MULTILINE)
 
 cli = typer.Typer(help="Compare the schema with the last release's, and make releases.", add_completion=False)

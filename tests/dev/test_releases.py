@@ -137,6 +137,7 @@ ADDED = Change(Effect.NONE, "Query.new", "It was added.")
         ("1.8.9", [], False),
         ("1.9.0", [], False),
         ("2.0", [], False),
+        ("1.9.01", [], False),
         ("two", [], False),
     ],
 )

@@ -36,7 +36,7 @@ export function CataloguePage() {
           value={typed}
           onChange={({ target: { value } }) => setParameters(value ? { search: value } : {}, { replace: true })}
         />
-        <p role="status" className="quiet">{products && `${products.totalCount} products`}</p>
+        <p role="status" className="quiet">{fetching ? "Looking …" : products && `${products.totalCount} products`}</p>
       </form>
       {error && <Problem retry={read}>{told(error)}</Problem>}
       <ul className="cards">
