@@ -110,7 +110,8 @@ class ProductMutations:
 
     @mutation(
         Access.LOGGED_IN,
-        "Put a deleted product of a store of yours, or any if you are a superuser, back into the catalogue.",
+        "Put a deleted product of a store of yours, or any if you are a superuser, back into the catalogue. NotFound"
+        " while its store is deleted.",
     )
     async def restore_product(self, info: Info, id: ProductId) -> RestoreProductResult:
         context, key = info.context, key_of("Product", "id", id)
