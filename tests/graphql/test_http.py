@@ -1,5 +1,6 @@
 """GraphQL over HTTP: what a request must look like, and what a response tells beside its data."""
 
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator
@@ -171,6 +172,16 @@ async def test_variables_may_be_left_out(api: Api, variables: Any) -> None:
     response = await api.client.post("/graphql", json={"query": TYPENAME, "variables": variables})
 
     assert (response.status_code, response.json()["data"]) == (200, {"__typename": "Query"})
+
+
+async def test_what_is_compressed_is_refused_as_such(api: Api) -> None:
+    body, headers = json.dumps({"query": "{ __typename }"}).encode(), {"Content-Type": "application/json"}
+
+    response = await post(api, gzip.compress(body), {**headers, "Content-Encoding": "gzip"})
+
+    assert_refused(response, 415, "UNSUPPORTED_MEDIA_TYPE")
+    assert response.headers["Accept-Encoding"] == "identity"
+    assert (await post(api, body, {**headers, "Content-Encoding": "Identity"})).status_code == 200
 
 
 @pytest.mark.parametrize(

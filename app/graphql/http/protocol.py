@@ -124,6 +124,10 @@ async def read_parameters(scope: Scope, headers: Mapping[bytes, bytes], receive:
         return _request_in_url(scope["query_string"], limit)
     if not _is_json(headers.get(b"content-type", b"")):
         raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {JSON}, in UTF-8.")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Refusal(
+            415, "UNSUPPORTED_MEDIA_TYPE", "The body must not be compressed.", [(b"accept-encoding", b"identity")]
+        )
     body = await _read_body(headers, receive, limit)
     parameters = _json("The body", body)
     if isinstance(parameters, list):
