@@ -7,7 +7,7 @@ LOCKED := --upgrade --universal --python-version 3.11 --generate-hashes --no-emi
 .PHONY: help run test check lint types format schema schema-diff release migration bench lock graphiql storefront install
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: install ## Serve the API with a demo shop, on an embedded Postgres or DATABASE_URL
 	@$(RUN) -m app serve --migrate --demo --end-with-parent

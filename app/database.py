@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
 from asyncpg import (
@@ -56,6 +57,7 @@ _DISCONNECTIONS = (
 _OUT_OF_TIME = (QueryCanceledError, LockNotAvailableError, IdleInTransactionSessionTimeoutError)
 _TOO_MANY = (TooManyConnectionsError, PoolTimeoutError)
 _CLOSE_SECONDS = 3.0
+OLDEST_POSTGRES = 15
 PAUSE_AFTER_BREAK = 0.02
 """Seconds in which the driver hears of the other connections that broke with one, so that none of them is taken."""
 
@@ -209,15 +211,33 @@ def driver_arguments(url: URL, purpose: str) -> dict[str, Any]:
     return {**own, "server_settings": {"application_name": f"orders-api {purpose}"}}
 
 
+class Server(NamedTuple):
+    """What Postgres tells of itself to whoever connects."""
+
+    version: str
+    major: int
+    encoding: str
+
+
+class UnsuitableDatabase(Exception):
+    """The database answers, and this API cannot work with it: its server is too old, or it has not all letters."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(f"Postgres {server.version} in {server.encoding}")
+        self.server = server
+
+
 async def wait_for_database(url: str, seconds: float, announce: Callable[[str], None]) -> None:
-    """Return once the database answers; say what is waited for, and raise its last error after `seconds`."""
+    """Return once the database answers; say what is waited for, and raise its last error after `seconds`.
+    UnsuitableDatabase where it answers in vain."""
     engine = create_async_engine(url)
     deadline = asyncio.get_running_loop().time() + seconds
     announced = False
     try:
         while True:
             try:
-                async with engine.connect():
+                async with engine.connect() as connection:
+                    _require_suitable(await _server(connection))
                     return
             except (OSError, DBAPIError) as error:
                 if not _may_pass(error) or asyncio.get_running_loop().time() >= deadline:
@@ -231,11 +251,28 @@ async def wait_for_database(url: str, seconds: float, announce: Callable[[str], 
         await engine.dispose()
 
 
+async def _server(connection: AsyncConnection) -> Server:
+    """Return what the driver was told when it connected."""
+    driver = driver_of(await connection.get_raw_connection())
+    settings, version = driver.get_settings(), driver.get_server_version()
+    return Server(settings.server_version, version.major, settings.server_encoding)
+
+
+def _require_suitable(server: Server) -> None:
+    if server.major < OLDEST_POSTGRES or server.encoding != "UTF8":
+        raise UnsuitableDatabase(server)
+
+
+def is_about_tls(failure: BaseException) -> bool:
+    """Tell whether two who reached each other could not agree on TLS, which no waiting changes."""
+    return isinstance(failure, ssl.SSLError) or "rejected SSL upgrade" in str(failure)
+
+
 def _may_pass(error: OSError | DBAPIError) -> bool:
     """Tell a database that is coming up from one that will never let us in."""
-    return isinstance(error, OSError) or isinstance(
-        error.orig and error.orig.__cause__, (CannotConnectNowError, ConnectionDoesNotExistError)
-    )
+    if isinstance(error, OSError):
+        return not is_about_tls(error)
+    return isinstance(error.orig and error.orig.__cause__, (CannotConnectNowError, ConnectionDoesNotExistError))
 
 
 def raise_fault(failure: BaseException | None) -> None:

@@ -55,6 +55,8 @@ def asyncpg_url(text: str) -> str:
     drivers = ("postgres", "postgresql", "postgresql+asyncpg")
     if url is None or url.drivername not in drivers or (url.port or 0) > _LAST_PORT:
         raise ValueError("not a URL such as postgresql://user:password@host:5432/database")
+    if "@" in (url.host or ""):
+        raise ValueError("a password that holds @ is written with %40 in a URL")
     if unknown := url.query.keys() - _PARAMETERS:
         raise ValueError(f"the driver knows no parameter {', '.join(sorted(unknown))}: leave it out")
     query = {"ssl" if key == "sslmode" else key: value for key, value in url.query.items()}
@@ -118,7 +120,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     app_env: Environment = Field(default=Environment.DEVELOPMENT, description="development, qa or production")
-    database_url: Annotated[str, AfterValidator(asyncpg_url)] | None = Field(
+    database_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, BeforeValidator(none_if_empty)] = Field(
         default=None, description="Postgres 15 or newer; without it development starts an embedded one"
     )
     database_pool_size: int = Field(default=10, ge=1, le=500, description="connections each process keeps open")
@@ -180,9 +182,9 @@ class Settings(BaseSettings):
     trusted_documents: Trust = Field(
         default=Trust.ALLOW, description="off, allow or require: which documents may be named by a hash, or must be"
     )
-    trusted_documents_file: Annotated[FilePath, AfterValidator(manifest)] | None = Field(
-        default=None, description="the manifest of trusted documents: a JSON object of documents by their hashes"
-    )
+    trusted_documents_file: Annotated[
+        Annotated[FilePath, AfterValidator(manifest)] | None, BeforeValidator(none_if_empty)
+    ] = Field(default=None, description="the manifest of trusted documents: a JSON object of documents by their hashes")
     rate_limit: Annotated[str, AfterValidator(rate)] = Field(
         default="", description="points for each user or address, such as 60000/minute; none without it"
     )
@@ -222,10 +224,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _others_than_development_need_their_own(self) -> Self:
         if self.app_env is not Environment.DEVELOPMENT:
+            missing = []
             if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
-                raise ValueError(f"SECRET_KEY: {self.app_env} needs its own, a random text of 32 characters or more")
+                missing.append(f"SECRET_KEY: {self.app_env} needs its own, a random text of 32 characters or more")
             if self.database_url is None:
-                raise ValueError(f"DATABASE_URL: {self.app_env} needs the URL of a Postgres database")
+                missing.append(f"DATABASE_URL: {self.app_env} needs the URL of a Postgres database")
+            if missing:
+                raise ValueError("\n".join(missing))
         return self
 
     @model_validator(mode="after")

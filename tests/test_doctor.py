@@ -48,6 +48,7 @@ GOOD = Facts(
     now=NOW,
     asked=NOW,
     is_migrated=True,
+    tables=["alembic_version", "users"],
     forbidden=[],
     revision=migrations._revisions()[0],
 )
@@ -122,6 +123,8 @@ async def test_settings_that_are_wrong_are_all_told(monkeypatch: pytest.MonkeyPa
         ({"workers": 2, "rate_limit_storage": "redis://cache/0"}, None),
         ({"metrics_token": None}, "METRICS_TOKEN"),
         ({"log_level": "debug"}, "LOG_LEVEL"),
+        ({"rate_limit": "100/minute"}, "RATE_LIMIT=5000/minute"),
+        ({"rate_limit": "5000/minute"}, None),
     ],
 )
 def test_settings_that_do_not_suit_production(changed: dict[str, Any], expected: str | None) -> None:
@@ -224,7 +227,10 @@ BEHIND = sorted(migrations._revisions()[1] - {GOOD.revision})[0]
         (doctor.privileges, {"forbidden": ["users"]}, Mark.MEND, "may not read and write users"),
         (doctor.privileges, {"may_create": False}, Mark.MIND, "GRANT CREATE"),
         (doctor.privileges, {"may_create": False, "is_migrated": False}, Mark.MEND, "GRANT CREATE"),
-        (doctor.migrated, {"revision": None}, Mark.MEND, "python -m app migrate"),
+        (doctor.migrated, {"revision": None, "tables": []}, Mark.MEND, "python -m app migrate"),
+        (doctor.migrated, {"revision": None, "tables": ["alembic_version"]}, Mark.MEND, "python -m app migrate"),
+        (doctor.migrated, {"revision": None, "tables": ["users"]}, Mark.MEND, "Let DATABASE_URL name an empty one"),
+        (doctor.migrated, {"forbidden": ["alembic_version"]}, Mark.SKIPPED, "cannot be looked at"),
         (doctor.migrated, {"revision": BEHIND}, Mark.MEND, "python -m app migrate"),
         (doctor.migrated, {"revision": "of_another_version"}, Mark.MIND, "newer version"),
         (doctor.connections, {"connections": 11}, Mark.MEND, "is 12, of 11"),
@@ -272,6 +278,24 @@ def test_a_user_who_may_do_little(database: str) -> None:
         run_on(database, lambda connection: execute(connection, f"DROP ROLE {name}"))
     assert result.returncode == 1
     assert f"{name} may not read and write alembic_version, " in result.stdout
+    assert "lacks migrations" not in result.stdout
+
+
+async def test_tables_of_others(database: str) -> None:
+    """One of a name that this API does not use is nobody's business; one that it does is in the way."""
+
+    def make(connection: Connection, table: str) -> None:
+        connection.execute(text(f"CREATE TABLE {table} (id int)"))
+        connection.commit()
+
+    async def found() -> list[str]:
+        findings = await gathered(doctor.database(Settings(database_url=database)))
+        return [finding.what for finding in findings if finding.mark is Mark.MEND]
+
+    await asyncio.to_thread(run_on, database, lambda connection: make(connection, "spatial_ref_sys"))
+    assert await found() == ["the database lacks migrations"]
+    await asyncio.to_thread(run_on, database, lambda connection: make(connection, "users"))
+    assert await found() == ["the database has tables that no migration of this API made: users"]
 
 
 async def test_a_database_that_does_not_answer() -> None:

@@ -62,6 +62,7 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
         ("DATABASE_URL", "postgresql://db:port/orders", "postgresql://"),
         ("DATABASE_URL", "postgresql://db:70000/orders", "postgresql://"),
         ("DATABASE_URL", "postgresql://db/orders?channel_binding=require", "channel_binding: leave it out"),
+        ("DATABASE_URL", "postgresql://ann:hunt@er2@db/orders", "%40"),
         ("TRUSTED_DOCUMENTS_FILE", __file__, "cannot be read"),
         ("TRUSTED_DOCUMENTS_FILE", "/dev/null/none", "manifest"),
         ("SECRET_KEY", "short", "32 characters"),
@@ -83,6 +84,7 @@ def test_a_wrong_value_is_one_line_that_names_the_variable_and_what_it_expects(
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"{name}: ")
     assert expected in line
+    assert "er2" not in line
 
 
 @pytest.mark.parametrize("content", ["[]", '{"hash": 1}'])
@@ -102,7 +104,9 @@ def test_a_dotenv_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert line.startswith(f"{tmp_path / '.env'} cannot be read")
 
 
-@pytest.mark.parametrize("name", ["METRICS_TOKEN", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+@pytest.mark.parametrize(
+    "name", ["DATABASE_URL", "METRICS_TOKEN", "OTEL_EXPORTER_OTLP_ENDPOINT", "TRUSTED_DOCUMENTS_FILE"]
+)
 def test_what_a_composition_leaves_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "")
     assert getattr(load_settings(), name.lower()) is None
@@ -133,6 +137,22 @@ def test_production_needs_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_ENV", "production")
     monkeypatch.setenv("SECRET_KEY", GOOD_SECRET)
     with pytest.raises(InvalidSettings, match=r"^DATABASE_URL: "):
+        load_settings()
+
+
+@pytest.mark.parametrize("url", [None, ""])
+def test_all_that_production_lacks_is_told_at_once(monkeypatch: pytest.MonkeyPatch, url: str | None) -> None:
+    monkeypatch.setenv("APP_ENV", "production")
+    if url is not None:
+        monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings()
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["SECRET_KEY", "DATABASE_URL"]
+
+
+def test_an_empty_environment_is_not_taken_for_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_ENV", "")
+    with pytest.raises(InvalidSettings, match=r"^APP_ENV: "):
         load_settings()
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from alembic import command
 from sqlalchemy import Connection, make_url, text
 
 from app import __main__ as start
+from app import database as app_database
 from app import processes
-from app.cli import commands
+from app.cli import commands, troubles
 from app.cli.troubles import trouble_of
 from app.dev import postgres
 from app.migrations import alembic_config
@@ -128,6 +130,58 @@ def test_what_is_no_postgres(told: Told) -> None:
     assert "DATABASE_URL" in line
 
 
+def test_a_server_without_tls(told: Told) -> None:
+    with answering(b"N") as port:
+        ended = told(
+            "migrate",
+            DATABASE_URL=f"postgresql://ann@127.0.0.1:{port}/shop?sslmode=require",
+            DATABASE_START_WAIT_SECONDS="60",
+        )
+    assert ended.text.splitlines() == [ended.last_line], "there is nothing to wait for"
+    assert ended.last_line.startswith(f"No TLS with Postgres at 127.0.0.1:{port}: ")
+    assert "sslmode" in ended.last_line
+
+
+def test_a_server_whose_certificate_is_not_trusted() -> None:
+    trouble = trouble_of(ssl.SSLCertVerificationError(1, "self-signed certificate"), "postgresql://ann@db/shop")
+    assert trouble is not None
+    assert trouble.what.startswith("no TLS with Postgres at db:5432: ")
+    assert "self-signed certificate" in trouble.what
+
+
+@pytest.mark.parametrize("command", ["migrate", "serve", "seed"])
+def test_a_server_that_is_too_old(told: Told, database: str, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    for module in (app_database, troubles):
+        monkeypatch.setattr(module, "OLDEST_POSTGRES", 99)
+    line = told(command, DATABASE_URL=database, PORT="0").last_line
+    assert re.fullmatch(r"Postgres \d+\.\d+.* is too old\. Upgrade it to 99 or newer\.", line)
+
+
+def test_a_database_that_has_not_all_letters(told: Told, server_url: str) -> None:
+    name = f"orders_test_latin_{os.getpid()}"
+
+    def execute(connection: Connection, statement: str) -> None:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(statement))
+
+    run_on(server_url, lambda it: execute(it, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'"))
+    try:
+        url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
+        line = told("migrate", DATABASE_URL=url).last_line
+    finally:
+        run_on(server_url, lambda it: execute(it, f"DROP DATABASE {name}"))
+    assert line.startswith("The database is in LATIN1. Make it anew: ")
+
+
+def test_a_database_that_others_use(told: Told, database: str) -> None:
+    def be_taken(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE users (name text)"))
+        connection.commit()
+
+    run_on(database, be_taken)
+    line = told("migrate", DATABASE_URL=database).last_line
+    assert 'holds something that is not of this API: relation "users" already exists. Let DATABASE_URL' in line
+
+
 @pytest.mark.parametrize("command", ["migrate", "serve", "seed"])
 def test_a_database_that_nobody_serves(told: Told, command: str) -> None:
     line = told(command, DATABASE_URL="postgresql://ann@127.0.0.1:1/shop", PORT="0").last_line
@@ -189,6 +243,7 @@ def test_a_file_that_cannot_be_written(told: Told) -> None:
         (("seed", "--stores", "0"), "--stores"),
         (("seed", "--orders", "5"), "--products"),
         (("migration", " "), "make migration"),
+        (("migration", "''"), "make migration"),
         (("migration",), "message"),
         (("sevre",), "serve"),
         (("create-superuser", "--email"), "--email"),

@@ -36,6 +36,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -122,7 +123,7 @@ def migration(
     context: typer.Context, message: Annotated[str, typer.Argument(help="What it does, in a few words.")]
 ) -> None:
     """Write a migration for what changed in the models since the last one."""
-    if not message.strip():
+    if not any(character.isalnum() for character in message):
         _fail('Say what the migration does: make migration m="add colours"', code=2)
     from app import migrations
 

@@ -16,13 +16,15 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import asyncpg
+from limits import parse as parse_rate
 from packaging.requirements import Requirement
 from sqlalchemy import make_url
 
 from app import migrations
-from app.cli.troubles import NEWER_DATABASE, OLDEST_POSTGRES, USE_THAT_VERSION, place_of, trouble_of
-from app.database import driver_arguments
+from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
+from app.database import OLDEST_POSTGRES, Server, driver_arguments
 from app.graphql.graphiql.manifest import assets
+from app.models import Base
 from app.settings import EMBEDDED_POSTGRES, ROOT, Environment, InvalidSettings, Settings, Trust, load_settings
 
 LOCK = ROOT / "requirements.lock"
@@ -30,6 +32,7 @@ OLDEST_PYTHON = (3, 11)
 
 _PATIENCE_SECONDS = 5.0
 _FEW_CHARACTERS = 12
+_VERSION_TABLE = "alembic_version"
 _SKEW = timedelta(seconds=5)
 _BESIDE_THE_POOL = 2
 """Connections of a process that are not of its pool: one hears of events, one tells whether it is ready."""
@@ -46,12 +49,16 @@ SELECT current_setting('server_version') AS version,
     to_regclass('alembic_version') IS NOT NULL AS is_migrated,
     ARRAY(
         SELECT relname::text FROM pg_class
-        WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND NOT (
+        WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[]) AND NOT (
             has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
             AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
         )
         ORDER BY relname
-    ) AS forbidden
+    ) AS forbidden,
+    ARRAY(
+        SELECT relname::text FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[]) ORDER BY relname
+    ) AS tables
 """
 
 
@@ -89,6 +96,8 @@ class Facts(NamedTuple):
     asked: datetime
     """When it was asked, by the clock of this machine."""
     is_migrated: bool
+    tables: list[str]
+    """Those of this API's tables that are there, or whose names others have taken."""
     forbidden: list[str]
     """The tables that may not be read and written."""
     revision: str | None = None
@@ -192,6 +201,11 @@ def production(settings: Settings) -> Iterator[Finding]:
             "each worker counts its limits by itself",
             "RATE_LIMIT_STORAGE=redis://…, or lower the limits.",
         ),
+        (
+            bool(settings.rate_limit) and parse_rate(settings.rate_limit).amount < settings.cost_limit,
+            "RATE_LIMIT is below COST_LIMIT: what costs more is refused for ever",
+            f"RATE_LIMIT={settings.cost_limit}/minute or more, or lower COST_LIMIT.",
+        ),
         (settings.metrics_token is None, "nobody can read /metrics", "METRICS_TOKEN=…, 16 characters or more"),
         (settings.log_level == "debug", "LOG_LEVEL=debug tells too much to find anything", "LOG_LEVEL=info"),
     )
@@ -293,9 +307,9 @@ async def _facts(url: str) -> Facts:
     try:
         async with connection.transaction(readonly=True):
             asked = datetime.now(UTC)
-            row = await connection.fetchrow(_FACTS, timeout=_PATIENCE_SECONDS)
+            row = await connection.fetchrow(_FACTS, [*Base.metadata.tables, _VERSION_TABLE], timeout=_PATIENCE_SECONDS)
             facts = Facts(**row, asked=asked)
-            if facts.is_migrated and "alembic_version" not in facts.forbidden:
+            if facts.is_migrated and _VERSION_TABLE not in facts.forbidden:
                 revision = await connection.fetchval("SELECT version_num FROM alembic_version")
                 facts = facts._replace(revision=revision)
         return facts
@@ -305,10 +319,8 @@ async def _facts(url: str) -> Facts:
 
 def postgres_version(facts: Facts, _: Settings) -> Finding:
     """Look whether Postgres is new enough, and has all letters."""
-    if facts.major < OLDEST_POSTGRES:
-        return mend(f"Postgres {facts.version} is too old", f"Upgrade it to {OLDEST_POSTGRES} or newer.")
-    if facts.encoding != "UTF8":
-        return mend(f"the database is in {facts.encoding}", "Make it anew: createdb -T template0 -E UTF8 …")
+    if trouble := trouble_with(Server(facts.version, facts.major, facts.encoding)):
+        return mend(*trouble)
     return fine(f"Postgres is {OLDEST_POSTGRES} or newer, in UTF8")
 
 
@@ -332,6 +344,13 @@ def privileges(facts: Facts, _: Settings) -> Finding:
 
 def migrated(facts: Facts, _: Settings) -> Finding:
     """Look whether the database has the schema that this version expects."""
+    if _VERSION_TABLE in facts.forbidden:
+        return skipped("migrations cannot be looked at without that right")
+    if facts.revision is None and facts.tables not in ([], [_VERSION_TABLE]):
+        return mend(
+            f"the database has tables that no migration of this API made: {', '.join(facts.tables)}",
+            "Let DATABASE_URL name an empty one; createdb makes it.",
+        )
     if migrations.is_behind(facts.revision):
         return mend("the database lacks migrations", "python -m app migrate (make run does it by itself)")
     if not migrations.is_known(facts.revision):

@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Callable, Iterator
+from ssl import SSLError
 from typing import NamedTuple
 
 from alembic.util import CommandError
@@ -10,6 +11,8 @@ from asyncpg import (
     CannotConnectNowError,
     ConnectionDoesNotExistError,
     DiskFullError,
+    DuplicateObjectError,
+    DuplicateTableError,
     InsufficientPrivilegeError,
     InterfaceError,
     InternalClientError,
@@ -22,7 +25,8 @@ from asyncpg import (
 )
 from sqlalchemy import URL, make_url
 
-OLDEST_POSTGRES = 15
+from app.database import OLDEST_POSTGRES, Server, UnsuitableDatabase, is_about_tls
+
 NEWER_DATABASE = "the database has been migrated by a newer version of this API, which this one does not know"
 USE_THAT_VERSION = "Run that version, or restore a backup from before it (docs/operations.md)."
 
@@ -45,6 +49,15 @@ def trouble_of(failure: BaseException, database_url: str | None) -> Trouble | No
         trouble = _of_anything(cause) or (_of_database(cause, url) if url is not None else None)
         if trouble is not None:
             return trouble
+    return None
+
+
+def trouble_with(server: Server) -> Trouble | None:
+    """Return why a Postgres that answers cannot be worked with; None where it can."""
+    if server.major < OLDEST_POSTGRES:
+        return Trouble(f"Postgres {server.version} is too old", f"Upgrade it to {OLDEST_POSTGRES} or newer.")
+    if server.encoding != "UTF8":
+        return Trouble(f"the database is in {server.encoding}", "Make it anew: createdb -T template0 -E UTF8 …")
     return None
 
 
@@ -78,6 +91,8 @@ def _of_anything(failure: BaseException) -> Trouble | None:
         if "locate revision" in str(failure):
             return Trouble(NEWER_DATABASE, USE_THAT_VERSION)
         return Trouble(f"the migrations cannot be run: {failure}", "See alembic/versions.")
+    if isinstance(failure, UnsuitableDatabase):
+        return trouble_with(failure.server)
     if isinstance(failure, DiskFullError):
         return Trouble("the disk of the database is full", "Make room, and try again.")
     return None
@@ -120,7 +135,15 @@ def _coming_up(_: BaseException, url: URL) -> Trouble:
 def _no_rights(failure: BaseException, url: URL) -> Trouble:
     return Trouble(
         f"Postgres does not let {url.username!r} do this: {failure}",
-        f'Give it the right, such as: GRANT CREATE, USAGE ON SCHEMA public TO "{url.username}".',
+        f'Give it the right, such as: GRANT CREATE, USAGE ON SCHEMA public TO "{url.username}". '
+        "`python -m app doctor` knows all that it lacks.",
+    )
+
+
+def _of_others(failure: BaseException, url: URL) -> Trouble:
+    return Trouble(
+        f"the database {url.database!r} holds something that is not of this API: {failure}",
+        "Let DATABASE_URL name an empty one; createdb makes it.",
     )
 
 
@@ -135,6 +158,11 @@ def _unknown_host(_: BaseException, url: URL) -> Trouble:
 
 
 def _unreachable(failure: BaseException, url: URL) -> Trouble:
+    if is_about_tls(failure):
+        return Trouble(
+            f"no TLS with Postgres at {place_of(url)}: {failure}",
+            "Mend sslmode in DATABASE_URL, or the certificate of the server.",
+        )
     reason = "nobody listens" if _is_refused(failure) else str(failure) or "no answer in time"
     return Trouble(
         f"no Postgres answers at {place_of(url)}: {reason}",
@@ -162,8 +190,9 @@ _DATABASE: tuple[tuple[tuple[type[BaseException], ...], Callable[[BaseException,
     ((TooManyConnectionsError,), _too_many),
     ((CannotConnectNowError,), _coming_up),
     ((InsufficientPrivilegeError,), _no_rights),
+    ((DuplicateTableError, DuplicateObjectError), _of_others),
     ((ReadOnlySQLTransactionError,), _standby),
     ((socket.gaierror,), _unknown_host),
     ((ConnectionDoesNotExistError, InternalClientError, InterfaceError), _no_postgres),
-    ((PostgresConnectionError, ConnectionError, FileNotFoundError, TimeoutError), _unreachable),
+    ((PostgresConnectionError, SSLError, ConnectionError, FileNotFoundError, TimeoutError), _unreachable),
 )
