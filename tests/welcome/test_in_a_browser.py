@@ -1,5 +1,7 @@
 """The front page in a real browser."""
 
+import json
+import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +55,13 @@ def test_a_ready_query_is_answered_after_two_clicks(site: str, browser_page: "Pa
     graphiql.get_by_role("button", name="Execute query").click()
     expect(graphiql.locator(".graphiql-response .CodeMirror")).to_contain_text("Crème brûlée torch")
     assert complaints == []
+
+
+def test_the_command_can_be_copied_as_it_is(site: str, browser_page: "Page") -> None:
+    browser_page.goto(site)
+    shown = browser_page.get_by_label("With curl").inner_text()
+    answered = subprocess.run(["sh", "-c", f"{shown} --silent"], capture_output=True, text=True, check=True).stdout
+    assert len(json.loads(answered)["data"]["products"]["nodes"]) == 3
 
 
 def test_whoever_logs_in_orders_and_the_front_page_tells(site: str, browser_page: "Page") -> None:

@@ -42,6 +42,8 @@
     if (!document.hidden) timer = setTimeout(refresh, EVERY);
   }
 
+  // Only the browser knows under which name it came here; what is shown can be copied as it is.
+  for (const here of document.querySelectorAll(".here")) here.replaceWith(location.origin);
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : refresh()));
   plan();
 })();
