@@ -4,13 +4,11 @@ import os
 import re
 from enum import StrEnum
 from functools import cache
-from inspect import signature
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import orjson
-from asyncpg import connect
 from dotenv import dotenv_values
 from limits import parse as parse_rate
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
@@ -22,7 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED_POSTGRES = ROOT / ".data" / "postgres"
 """Where the data of `make run` are, without a DATABASE_URL."""
 _LAST_PORT = 65535
-_PARAMETERS = {"sslmode", "prepared_statement_cache_size", *signature(connect).parameters}
+_PARAMETERS = {
+    *("host", "port", "user", "password", "passfile", "service", "servicefile", "database"),
+    *("ssl", "sslmode", "direct_tls", "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size"),
+}
+"""Those of the driver that are texts; it takes times and sizes as numbers only."""
 DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
 
 
@@ -58,9 +60,14 @@ def asyncpg_url(text: str) -> str:
     if "@" in (url.host or ""):
         raise ValueError("a password that holds @ is written with %40 in a URL")
     if unknown := url.query.keys() - _PARAMETERS:
-        raise ValueError(f"the driver knows no parameter {', '.join(sorted(unknown))}: leave it out")
+        raise ValueError(f"the driver takes no parameter {', '.join(sorted(unknown))}: leave it out")
     query = {"ssl" if key == "sslmode" else key: value for key, value in url.query.items()}
-    return url.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
+    url = url.set(drivername="postgresql+asyncpg", query=query)
+    try:
+        url.get_dialect()().create_connect_args(url)
+    except (ArgumentError, ValueError) as failure:
+        raise ValueError(f"its parameters cannot be used: {failure}") from None
+    return url.render_as_string(hide_password=False)
 
 
 def origins(text: str) -> str:

@@ -142,6 +142,15 @@ def test_a_server_without_tls(told: Told) -> None:
     assert "sslmode" in ended.last_line
 
 
+@pytest.mark.parametrize("parameter", ["sslmode=maybe", "target_session_attrs=some", "sslmode=prefer&direct_tls=true"])
+def test_parameters_that_the_driver_does_not_like(told: Told, parameter: str) -> None:
+    ended = told("migrate", DATABASE_URL=f"postgresql://ann:hunter2@127.0.0.1:1/shop?{parameter}")
+    (line,) = ended.text.splitlines()
+    assert line.startswith("The driver cannot connect to 127.0.0.1:1: ")
+    assert line.endswith("Mend the parameters of DATABASE_URL.")
+    assert "hunter2" not in line
+
+
 def test_a_server_whose_certificate_is_not_trusted() -> None:
     trouble = trouble_of(ssl.SSLCertVerificationError(1, "self-signed certificate"), "postgresql://ann@db/shop")
     assert trouble is not None

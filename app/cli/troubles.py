@@ -9,6 +9,7 @@ from typing import NamedTuple
 from alembic.util import CommandError
 from asyncpg import (
     CannotConnectNowError,
+    ClientConfigurationError,
     ConnectionDoesNotExistError,
     DiskFullError,
     DuplicateObjectError,
@@ -177,6 +178,11 @@ def _no_postgres(failure: BaseException, url: URL) -> Trouble:
     )
 
 
+def _misconfigured(failure: BaseException, url: URL) -> Trouble:
+    reason = " ".join(str(failure).split()).rstrip(".")
+    return Trouble(f"the driver cannot connect to {place_of(url)}: {reason}", "Mend the parameters of DATABASE_URL.")
+
+
 def _is_refused(failure: BaseException) -> bool:
     """Tell whether nobody is there, at any of the addresses that the host has, or at the socket."""
     gone = (errno.ECONNREFUSED, errno.ENOENT)
@@ -193,6 +199,7 @@ _DATABASE: tuple[tuple[tuple[type[BaseException], ...], Callable[[BaseException,
     ((DuplicateTableError, DuplicateObjectError), _of_others),
     ((ReadOnlySQLTransactionError,), _standby),
     ((socket.gaierror,), _unknown_host),
+    ((ClientConfigurationError,), _misconfigured),
     ((ConnectionDoesNotExistError, InternalClientError, InterfaceError), _no_postgres),
     ((PostgresConnectionError, SSLError, ConnectionError, FileNotFoundError, TimeoutError), _unreachable),
 )
