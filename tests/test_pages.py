@@ -46,6 +46,7 @@ HERE = {
 
 RUN = {
     "make run": Place("tests/test_pages.py", "def test_make_run"),
+    "PORT=* make run": Place("tests/test_pages.py", "def test_make_run"),
     "make test": Place(".ci/run", "make test"),
     "make check": Place(".ci/run", "make lint types"),
     "make format": Place("tests/test_contributing.py", "make format"),
@@ -55,6 +56,8 @@ RUN = {
     "make storefront": Place("tests/examples/storefront.py", '"npm", "run", "dev"'),
     "make migration*": Place("tests/test_contributing.py", ".follow(recipe)"),
     "python -m app": Place("tests/test_command_line.py", '"-m", "app", *arguments'),
+    ".venv/bin/python -m app migrate": Place("tests/test_migrations.py", '"-m", "app", "migrate"'),
+    ".venv/bin/python -m app create-superuser": Place("tests/test_command_line.py", "create-superuser"),
     "python -m app migrate": Place("tests/test_migrations.py", '"-m", "app", "migrate"'),
     "python -m app seed *": Place("tests/test_command_line.py", '("seed", '),
     "*python -m app doctor": Place("tests/test_doctor.py", "doctor"),
@@ -79,6 +82,7 @@ RUN = {
 """Who runs the others, by patterns: a test, or CI."""
 
 NOT_RUN = {
+    "set -a; *": "reads the settings of a service that is not installed here; they are set by the tests themselves",
     "make bench": "it takes seven minutes; tests/test_benchmarks.py races for a second",
     "* -m benchmarks*": "they take minutes; tests/test_benchmarks.py runs their parts; below, their options are read",
     "*-m pytest *": "make test runs all tests; below what they name is looked for",
