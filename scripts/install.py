@@ -61,7 +61,13 @@ def main() -> None:
     if sys.version_info < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         sys.exit(f"Python {oldest} or newer is needed, not {platform.python_version()}: PYTHON=… chooses it.")
-    with (ROOT / ".install.lock").open("w") as lock:
+    if is_installed():
+        return  # also for a user who may not write here
+    try:
+        lock = (ROOT / ".install.lock").open("w")
+    except OSError as failure:
+        sys.exit(f"{failure.filename} cannot be written ({failure.strerror}): packages are installed into this folder.")
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_installed():
             install()
