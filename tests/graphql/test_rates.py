@@ -268,6 +268,16 @@ async def test_documents_that_cannot_be_executed_cost_something(limited: Api, do
     assert statuses == [200] * 10 + [429]
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_what_cannot_be_sent_like_this_costs_as_much_as_if_it_could(limited: Api, accept: str) -> None:
+    mutation = {"query": 'mutation { logOut(refreshToken: "x") }'}  # ten points
+
+    sent = [await limited.client.get("/graphql", params=mutation, headers={"Accept": accept}) for _ in range(11)]
+
+    assert [response.status_code for response in sent] == [405] * 10 + [429]
+    assert re.fullmatch(r'"points";r=90;t=3\d{3}', sent[0].headers["RateLimit"])
+
+
 async def test_what_costs_more_than_one_operation_may_does_not_use_everything_up(limited: Api) -> None:
     dear = "{ stores(first: 100) { nodes { products(first: 100) { nodes { id } } } } }"
 

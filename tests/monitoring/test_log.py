@@ -29,6 +29,8 @@ mutation LogIn ($email: String!, $password: String!) {
   logIn(input: { email: $email, password: $password }) { ... on Session { accessToken } }
 }
 """
+LOG_OUT = 'mutation { logOut(refreshToken: "x") }'
+FOLLOW = 'subscription { productUpdated(productId: "x") { id } }'
 HOSTILE = 'Evil\n{"event": "operation", "name": "Forged"}\x1b[2J' + "x" * 5_000
 
 
@@ -101,6 +103,29 @@ async def test_what_is_refused_is_told_with_its_status(serve: Serve) -> None:
             await api.client.get("/graphql", params=mutation)
 
     assert [(entry["name"], entry["status"]) for entry in entries] == [("Another", 400), ("LogIn", 405)]
+
+
+@pytest.mark.parametrize(
+    ("method", "accept", "document", "refused"),
+    [
+        ("GET", "application/json", LOG_OUT, (405, "METHOD_NOT_ALLOWED", "mutation")),
+        ("GET", "text/event-stream", LOG_OUT, (405, "METHOD_NOT_ALLOWED", "mutation")),
+        ("POST", "application/json", FOLLOW, (406, "NOT_ACCEPTABLE", "subscription")),
+    ],
+)
+async def test_what_cannot_be_sent_like_this_is_told_with_who_sent_it(
+    serve: Serve, committed_market: Market, method: str, accept: str, document: str, refused: tuple[int, str, str]
+) -> None:
+    user = await committed_market.user()
+    async with serve() as api:
+        sent = {"params" if method == "GET" else "json": {"query": document}}
+        with capture_logs() as entries:
+            headers = {"Accept": accept, "Authorization": f"Bearer {api.token(user)}"}
+            response = await api.client.request(method, "/graphql", headers=headers, **sent)  # type: ignore[arg-type]
+
+    (entry,) = entries
+    assert (response.status_code, entry["status"], *entry["codes"], entry["type"]) == (refused[0], *refused)
+    assert (entry["viewer"], entry["statements"]) == (user.id, 0)
 
 
 async def test_a_slow_operation_is_a_warning_with_its_statements_and_without_values(

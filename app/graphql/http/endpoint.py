@@ -21,14 +21,14 @@ from app.graphql.http.answers import PRIVATE, Answer, answer_of, answer_to
 from app.graphql.http.contexts import Contexts, Login
 from app.graphql.http.protocol import (
     JSON,
+    Accepted,
     Refusal,
     accepted,
     address_of,
     graphql_request,
     read_parameters,
+    refusal_of,
     request_id_of,
-    require_events,
-    require_method,
 )
 from app.graphql.ordinary.executor import Executor
 from app.graphql.rates import Quota
@@ -48,11 +48,16 @@ class _Exchange(NamedTuple):
     request_id: str
     method: str
     headers: Headers
+    accepts: Accepted
     media_type: str
     """Of the answer."""
     address: str
     receive: Receive
     """Tells where the client has hung up."""
+
+    def wants_stream(self, operation: RequestedOperation) -> bool:
+        """Tell whether the results of an operation that can be answered are to be streamed."""
+        return operation.is_subscription or self.accepts.events_first
 
 
 class GraphQLEndpoint:
@@ -104,11 +109,9 @@ class GraphQLEndpoint:
             parameters = await read_parameters(scope, headers, receive, self._limit)
             request = graphql_request(parameters, self._contexts.documents.trusted)
             exchange = _Exchange(
-                request_id, scope["method"], Headers(scope=scope), media_type, address_of(scope), receive
+                request_id, scope["method"], Headers(scope=scope), accepts, media_type, address_of(scope), receive
             )
-            if accepts.events_first or not await self._answer(exchange, request, send):
-                require_events(accepts)
-                require_method(exchange.method, self._contexts.documents.requested(request))
+            if not await self._answer(exchange, request, send):
                 scope.setdefault("state", {}).update(request_id=request_id, graphql_request=request)
                 await self._streams(scope, receive, _with_headers(send, request_id))
         except (Refusal, RequestError) as failure:
@@ -117,7 +120,7 @@ class GraphQLEndpoint:
             pass
 
     async def _answer(self, exchange: _Exchange, request: GraphQLRequest, send: Send) -> bool:
-        """Answer the operation in one of the lanes; False where it is a subscription, whose results are a stream."""
+        """Answer the operation in one of the lanes; False where its results are to be streamed."""
         report = reports.begin(exchange.request_id, request.operation_name)
         with self._monitor.span(report):
             answer = await self._answer_in_lanes(exchange, request, report)
@@ -129,17 +132,20 @@ class GraphQLEndpoint:
         return True
 
     async def _answer_in_lanes(self, exchange: _Exchange, request: GraphQLRequest, report: Report) -> Answer | None:
-        """Return the answer of one of the lanes, whatever goes wrong; None to a subscription."""
+        """Return the answer of one of the lanes, whatever goes wrong; None where the results are to be streamed, and
+        the points are taken there."""
         quota: Quota | None = None
         try:
             operation = self._contexts.documents.requested(request)
             report.describe(operation.definition, operation.cost)
-            if operation.is_subscription:
-                return None
-            require_method(exchange.method, operation)
             login = self._contexts.login(exchange.headers)
             report.act_for(login.viewer)
+            refusal = refusal_of(exchange.method, exchange.accepts, operation)
+            if refusal is None and exchange.wants_stream(operation):
+                return None
             quota = await self._contexts.rates.take(operation.points, login.viewer, exchange.address)
+            if refusal is not None:
+                raise refusal
             to_explain = report if self._contexts.explains(exchange.headers, login) else None
             answer = await self._answer_compiled(exchange, operation, login, to_explain)
             if answer is None:

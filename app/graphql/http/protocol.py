@@ -80,16 +80,14 @@ def accepted(method: str, accept: bytes, *, page: bool) -> Accepted:
     return found
 
 
-def require_events(accepts: Accepted) -> None:
-    """Raise Refusal where the client does not take a stream of events."""
-    if not accepts.events:
-        raise Refusal(406, "NOT_ACCEPTABLE", f"A subscription is told as {EVENT_STREAM}, or over a websocket.")
-
-
-def require_method(method: str, operation: RequestedOperation) -> None:
-    """Raise Refusal where an operation that changes something is sent as what changes nothing."""
+def refusal_of(method: str, accepts: Accepted, operation: RequestedOperation) -> Refusal | None:
+    """Return why an operation is not executed that is sent like this: by GET it changes something, or its results are
+    a stream that the client does not take. None where it is."""
     if method == "GET" and operation.is_mutation:
-        raise _method_not_allowed("POST")
+        return _method_not_allowed("POST")
+    if operation.is_subscription and not accepts.events:
+        return Refusal(406, "NOT_ACCEPTABLE", f"A subscription is told as {EVENT_STREAM}, or over a websocket.")
+    return None
 
 
 def _method_not_allowed(*allowed: str) -> Refusal:
