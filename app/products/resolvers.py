@@ -128,4 +128,4 @@ class ProductSubscriptions:
     async def product_updated(self, info: Info, product_id: ProductId) -> Product:
         context, key = info.context, key_of("Product", "productId", product_id)
         context.follow(Topic("Product", key), has_state=True)
-        return found("product", await context.loaders.visible_product.load(key))
+        return found("product", context.seen(await context.loaders.visible_product.load(key)))

@@ -1,7 +1,7 @@
 """Nobody is told of what they may not see, from the start and at each event."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -58,6 +58,17 @@ async def test_what_a_bad_token_might_have_shown_is_refused(shop: Shop) -> None:
             assert payload["data"] == {"productUpdated": {"store": {"owner": owner}}}
             assert [error["extensions"]["code"] for error in payload["errors"]] == ["UNAUTHENTICATED"]
             await update(shop.api, shop.owner, id=gid(shop.product), stock=stock)
+
+
+async def test_what_only_its_owner_sees_is_refused_not_denied_to_a_bad_token(shop: Shop) -> None:
+    deleted = gid(await shop.market.product(shop.store, deleted_at=datetime.now(UTC)))
+    async with connected(shop.address, shop.token(shop.owner)) as client:
+        await client.subscribe(PRODUCT, {"id": deleted})
+        await client.next()
+    for token, code in ((None, "NOT_FOUND"), ("bad", "UNAUTHENTICATED")):
+        async with connected(shop.address, token) as client:
+            await client.subscribe(PRODUCT, {"id": deleted})
+            assert await client.refusal() == code
 
 
 async def test_an_id_of_something_else_is_refused(shop: Shop) -> None:
