@@ -81,7 +81,8 @@ class Site:
             headers, status = {**_HEADERS, "Cache-Control": "no-store", "Retry-After": "5"}, 503
         else:
             headers = {**_HEADERS, "ETag": rendered.etag}
-            status = 304 if request.headers.get("if-none-match") == rendered.etag else 200
+            # Among others, or marked as weak by a proxy that compresses.
+            status = 304 if rendered.etag in request.headers.get("if-none-match", "") else 200
         media_type = "text/plain" if template == _TEXT else "text/html"
         return Response(b"" if status == 304 else rendered.body, status, headers, media_type)
 

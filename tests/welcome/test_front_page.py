@@ -169,10 +169,11 @@ async def test_what_takes_long_is_asked_seldom(
         assert len(statements) == 2
 
 
-async def test_what_has_not_changed_is_not_sent_again(open_site: OpenSite) -> None:
+@pytest.mark.parametrize("known", ["{}", "W/{}", '"another", {}'])
+async def test_what_has_not_changed_is_not_sent_again(open_site: OpenSite, known: str) -> None:
     async with open_site() as client:
         first = await client.get("/")
-        second = await client.get("/", headers={"If-None-Match": first.headers["etag"]})
+        second = await client.get("/", headers={"If-None-Match": known.format(first.headers["etag"])})
     assert (second.status_code, second.content) == (304, b"")
     assert second.headers["etag"] == first.headers["etag"]
 

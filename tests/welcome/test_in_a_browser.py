@@ -106,14 +106,15 @@ def test_a_page_that_nobody_sees_asks_for_nothing(site: str, browser_page: "Page
         browser_page.evaluate("window.isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
 
 
-def test_what_is_old_is_told_to_be_old(site: str, browser_page: "Page") -> None:
+@pytest.mark.parametrize("status", [502, 503])
+def test_what_is_old_is_told_to_be_old(site: str, browser_page: "Page", status: int) -> None:
     from playwright.sync_api import expect
 
     page = another_page(browser_page)  # as the browser itself complains of what is not answered
     page.clock.install()
     page.goto(site)
     state = page.locator("#shop .state")
-    page.route("**/welcome/shop", lambda route: route.fulfill(status=502, body="no gateway"))
+    page.route("**/welcome/shop", lambda route: route.fulfill(status=status, body="no gateway"))
     page.clock.run_for(STILL_FRESH)
     expect(state).to_have_text("a while ago")
     page.unroute("**/welcome/shop")

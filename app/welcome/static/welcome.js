@@ -7,24 +7,32 @@
   let timer;
 
   async function refresh() {
-    let text = null;
-    try {
-      const response = await fetch("/welcome/shop", { cache: "no-cache" });
-      if (response.ok || response.status === 503) text = await response.text();
-    } catch {
-      // No server, no network: what is shown is told to be old.
-    }
+    const text = await told();
+    const next = text === null ? null : shopIn(text);
     const shop = document.getElementById("shop");
-    shop.classList.toggle("stale", text === null);
-    shop.querySelector(".state").textContent = text === null ? "a while ago" : "now";
-    if (text !== null && text !== shown) replace(shop, text);
-    shown = text ?? "";
+    shop.classList.toggle("stale", next === null);
+    shop.querySelector(".state").textContent = next === null ? "a while ago" : "now";
+    if (next !== null && text !== shown) replace(shop, next);
+    shown = next === null ? "" : text;
     plan();
   }
 
+  /** What the server answers; null where there is none, and what is shown is old. */
+  async function told() {
+    try {
+      return await (await fetch("/welcome/shop", { cache: "no-cache" })).text();
+    } catch {
+      return null;
+    }
+  }
+
+  /** The shop in an answer; null where it is another's, such as of a proxy whose server is gone. */
+  function shopIn(text) {
+    return new DOMParser().parseFromString(text, "text/html").getElementById("shop");
+  }
+
   /** Show the new state, and for a moment what is different in it. */
-  function replace(shop, text) {
-    const next = new DOMParser().parseFromString(text, "text/html").getElementById("shop");
+  function replace(shop, next) {
     const before = figures(shop);
     shop.replaceWith(next);
     for (const [key, element] of figures(next)) {
