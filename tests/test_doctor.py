@@ -120,6 +120,7 @@ async def test_settings_that_are_wrong_are_all_told(monkeypatch: pytest.MonkeyPa
         ({"trusted_proxies": "*"}, "TRUSTED_PROXIES"),
         ({"attempt_limit": ""}, "ATTEMPT_LIMIT"),
         ({"workers": 2}, "RATE_LIMIT_STORAGE"),
+        ({"workers": 2, "attempt_limit": ""}, "ATTEMPT_LIMIT"),
         ({"workers": 2, "rate_limit_storage": "redis://cache/0"}, None),
         ({"metrics_token": None}, "METRICS_TOKEN"),
         ({"log_level": "debug"}, "LOG_LEVEL"),
@@ -154,12 +155,13 @@ def test_graphiqls_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "make graphiql" in missing.remedy
     assert [*doctor.graphiql(Settings(graphiql=False))] == []
 
-    asset = manifest.Asset("left", "1", "left.js", integrity(b"left"))
-    monkeypatch.setattr(doctor, "assets", lambda: (asset,))
-    asset.location.parent.mkdir()
-    asset.location.write_bytes(b"left")
+    pinned = [manifest.Asset(name, "1", f"{name}.js", integrity(name.encode())) for name in ("left", "right")]
+    monkeypatch.setattr(doctor, "assets", lambda: pinned)
+    for asset in pinned:
+        asset.location.parent.mkdir()
+        asset.location.write_bytes(asset.package.encode())
     assert marks([*doctor.graphiql(Settings())]) == [Mark.FINE]
-    asset.location.write_bytes(b"something else")
+    pinned[1].location.write_bytes(b"something else")
     assert marks([*doctor.graphiql(Settings())]) == [Mark.MEND]
 
 
@@ -346,8 +348,9 @@ def test_the_command_ends_well_where_nothing_must_be_mended(database_url: str) -
 
 
 def test_the_command_fails_where_something_must_and_needs_no_unicode() -> None:
-    result = run("doctor", DATABASE_URL="postgresql://ann@127.0.0.1:1/shop", PYTHONIOENCODING="ascii", PORT="0")
+    result = run("doctor", DATABASE_URL="postgresql://ann@/shop?host=/ström", PYTHONIOENCODING="ascii", PORT="0")
     assert result.returncode == 1
+    assert "no Postgres answers at the socket in /str?m" in result.stdout
     assert result.stderr == ""
     assert result.stdout.isascii()
     lines = result.stdout.splitlines()

@@ -155,9 +155,7 @@ def packages(lock: Path) -> Finding:
     """Compare what is installed with what is pinned."""
     if not lock.exists():
         return skipped(f"packages: there is no {lock.name} to compare them with")
-    pinned = [
-        requirement for requirement in _pinned(lock) if requirement.marker is None or requirement.marker.evaluate()
-    ]
+    pinned = [*_pinned(lock)]
     wrong = [told for requirement in pinned if (told := _difference(requirement))]
     if wrong:
         return mend(f"packages are not as in {lock.name}: {', '.join(wrong)}", "make install")

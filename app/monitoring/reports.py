@@ -54,9 +54,9 @@ class Report:
         "viewer_id",
     )
 
-    def __init__(self, request_id: str, name: object = None) -> None:
+    def __init__(self, request_id: str, name: str | None = None) -> None:
         self.request_id = request_id
-        self.name = name if isinstance(name, str) else ""
+        self.name = name or ""
         """As the client calls it; whether there is such an operation is known once it is described."""
         self.type = ""
         """query, mutation or subscription; nothing where the document is not valid."""
@@ -95,7 +95,7 @@ class Report:
             self.statements_kept.append((sql, seconds))
 
 
-def begin(request_id: str, name: object = None) -> Report:
+def begin(request_id: str, name: str | None = None) -> Report:
     """Return the report of an operation that begins in this task."""
     report = Report(request_id, name)
     _current.set(report)

@@ -47,11 +47,7 @@ class CompiledLane:
         self._payloads: Cache[tuple[Any, ...], _Payload] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
         self._node = _meaning_of_node(schema._schema.query_type)
 
-    async def execute(
-        self,
-        viewer: Viewer | None,
-        operation: RequestedOperation,
-    ) -> bytes | None:
+    async def execute(self, viewer: Viewer | None, operation: RequestedOperation) -> bytes | None:
         """Return the response to a query; None, before anything ran, where the ordinary lane must answer."""
         try:
             plan, parameters = self._prepared(viewer, operation)
