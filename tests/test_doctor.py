@@ -66,6 +66,12 @@ async def gathered(findings: AsyncIterator[Finding]) -> list[Finding]:
     return [finding async for finding in findings]
 
 
+def execute(connection: Connection, *statements: str) -> None:
+    for statement in statements:
+        connection.execute(text(statement))
+    connection.commit()
+
+
 def marks(findings: list[Finding]) -> list[Mark]:
     return [finding.mark for finding in findings]
 
@@ -268,11 +274,6 @@ def test_a_user_who_may_do_little(database: str) -> None:
     command.upgrade(alembic_config(database), "head")
     name = f"visitor_{os.getpid()}"
 
-    def execute(connection: Connection, *statements: str) -> None:
-        for statement in statements:
-            connection.execute(text(statement))
-        connection.commit()
-
     run_on(database, lambda connection: execute(connection, f"CREATE ROLE {name} LOGIN"))
     try:
         result = run("doctor", DATABASE_URL=make_url(database).set(username=name).render_as_string())
@@ -298,6 +299,21 @@ async def test_tables_of_others(database: str) -> None:
     assert await found() == ["the database lacks migrations"]
     await asyncio.to_thread(run_on, database, lambda connection: make(connection, "users"))
     assert await found() == ["the database has tables that no migration of this API made: users"]
+
+
+@pytest.mark.parametrize("lacking", ["SELECT", "INSERT", "UPDATE", "DELETE"])
+async def test_a_user_who_may_do_all_but_one_thing(database: str, lacking: str) -> None:
+    name = f"visitor_{os.getpid()}"
+    granted = ", ".join({"SELECT", "INSERT", "UPDATE", "DELETE"} - {lacking})
+
+    statements = ("CREATE TABLE stores ()", f"CREATE ROLE {name} LOGIN", f"GRANT {granted} ON stores TO {name}")
+    await asyncio.to_thread(run_on, database, lambda connection: execute(connection, *statements))
+    try:
+        facts = await doctor._facts(make_url(database).set(username=name).render_as_string())
+    finally:
+        gone = (f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+        await asyncio.to_thread(run_on, database, lambda connection: execute(connection, *gone))
+    assert facts.forbidden == ["stores"]
 
 
 async def test_a_database_that_does_not_answer() -> None:

@@ -113,6 +113,7 @@ def refusal(code: str, message: str) -> bytes:
         ("3D000", 'database "shop" does not exist', 'createdb "shop"'),
         ("53300", "sorry, too many clients already", "Lower DATABASE_POOL_SIZE"),
         ("57P03", "the database system is starting up", "Try again"),
+        ("25006", "cannot do this in a read-only transaction", "name the primary, not a standby"),
     ],
 )
 def test_whatever_postgres_refuses(told: Told, code: str, message: str, expected: str) -> None:
