@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 from alembic import command
+from asyncpg import DiskFullError
 from sqlalchemy import Connection, make_url, text
 
 from app import __main__ as start
@@ -267,6 +268,11 @@ def test_wrong_or_missing_input(told: Told, arguments: tuple[str, ...], expected
 def test_an_address_that_is_not_this_machines(told: Told, host: str) -> None:
     line = told("serve", "--host", host, PORT="0", DATABASE_URL="postgresql://ann@127.0.0.1:1/shop").last_line
     assert line.startswith("HOST: ")
+
+
+def test_a_disk_without_room() -> None:
+    trouble = trouble_of(DiskFullError("could not extend file"), "postgresql://ann@db/shop")
+    assert str(trouble) == "The disk of the database is full. Make room, and try again."
 
 
 def test_a_failure_of_ours_is_not_explained_away() -> None:

@@ -24,6 +24,7 @@ type Short { message: String! }
 union Placed = Order | NotFound
 enum Status { OPEN DONE @deprecated(reason: "Nothing replaces it. Since 1.0.0; goes after 2027-06-29.") }
 input Filter { status: Status city: String size: Int! = 20 }
+input Key @oneOf { id: ID name: String }
 type Query {
   order(id: ID!, at: DateTime): Order
   orders(filter: Filter): [Order!]!
@@ -76,6 +77,8 @@ KINDS = {
     ("  short: Short\n", "  short: Short\n  long: Int\n"): ("Added", "Query.long"),
     ("  short: Short\n", "  short: Short @deprecated\n"): ("Added", "Query.short"),
     ("goes after 2027-06-30", "goes after 2027-12-31"): ("Added", "Query.older"),
+    ("Error { message: String!", "Error { message: String! @deprecated"): ("Added", "Error.message"),
+    ("input Key @oneOf {", "input Key {"): ("Added", "Key"),
 }
 
 

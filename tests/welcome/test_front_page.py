@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
 from typing import Any
+from unittest.mock import Mock
 
 import httpx2
 import pytest
@@ -18,6 +19,7 @@ from app.main import create_app
 from app.pages import integrity
 from app.settings import Environment, Settings
 from app.welcome import window
+from app.welcome.ready import cards
 from tests.api import Api
 from tests.databases import SingleConnection
 from tests.faults.conftest import OpenShop, open_shop
@@ -82,7 +84,7 @@ async def test_what_is_deleted_is_not_shown(open_site: OpenSite, market: Market,
     async with open_site() as client:
         html = (await client.get("/")).text
     assert "Unwanted" not in html
-    assert figures(html)["Stores"] == figures(html)["Products"] == "0"
+    assert figures(html) == dict.fromkeys(("Stores", "Countries", "Products", "In stock", "Orders placed"), "0")
     assert "nothing for sale yet" in html
 
 
@@ -120,8 +122,10 @@ async def test_long_names_are_shown_and_long_descriptions_cut(open_site: OpenSit
 
 
 async def test_however_many_come_the_database_is_asked_once(
-    open_site: OpenSite, market: Market, statements: Statements
+    open_site: OpenSite, market: Market, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rendered = Mock(wraps=cards)
+    monkeypatch.setattr("app.welcome.site.cards", rendered)
     await market.product()
     async with open_site() as client:
         statements.clear()
@@ -129,6 +133,18 @@ async def test_however_many_come_the_database_is_asked_once(
         assert len(statements) == 2
         await client.get("/")
         assert len(statements) == 2
+    assert rendered.call_count == 2  # the page, and the part of it
+
+
+async def test_who_hangs_up_takes_nothing_from_others(open_site: OpenSite, statements: Statements) -> None:
+    async with open_site() as client:
+        statements.clear()
+        first, second = (asyncio.create_task(client.get("/")) for _ in range(2))
+        while not statements:  # noqa: ASYNC110  # which tell nobody that they have come
+            await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).status_code == 200
+    assert first.cancelled()
 
 
 async def test_it_is_looked_at_again_after_a_while(
@@ -191,7 +207,8 @@ async def test_the_page_is_confined_to_its_own_host(open_site: OpenSite) -> None
         for path in ("", "welcome.css", "../site.py", "%2e%2e/site.py", "page@0/welcome.css"):
             assert (await client.get(f"/welcome/assets/{path}")).status_code == 404
     policy = dict(rule.split(" ", 1) for rule in response.headers["content-security-policy"].split("; "))
-    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    nowhere = ("default-src", "base-uri", "form-action", "frame-ancestors")
+    assert [policy[name] for name in nowhere] == ["'none'"] * 4
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert response.headers["cache-control"] == "no-cache"
     assert response.headers["vary"] == "Accept"
@@ -253,11 +270,12 @@ async def test_a_fault_that_nobody_foresaw_is_logged_and_not_shown(
 async def test_nobody_waits_long_for_a_shop_that_cannot_be_read(
     open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "_PATIENCE_SECONDS", 0.1)
     async with open_shop() as shop:
         async with shop.unreadable():
+            monkeypatch.setattr(window, "_PATIENCE_SECONDS", 0.1)
             assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 503
             assert await shop.statements() == []
         assert shop.taken == 0
+        monkeypatch.setattr(window, "_PATIENCE_SECONDS", 60)
         monkeypatch.setattr(window, "monotonic", lambda: 2**40)
         assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 200
