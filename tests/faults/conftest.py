@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
+from starlette.types import ASGIApp
 
 from app.database import Database, open_database
 from app.main import create_app
@@ -30,6 +31,7 @@ LANES = {"compiled": True, "ordinary": False}
 class Shop:
     """A product, a customer of it, and where the API is served; `engine` is the test's own way to the database."""
 
+    app: ASGIApp
     address: str
     api: Api
     market: Market
@@ -83,6 +85,10 @@ class Shop:
             await connection.execute(text("LOCK TABLE products IN ACCESS EXCLUSIVE MODE"))
             yield
 
+    def in_process(self) -> httpx2.AsyncClient:
+        """Return a client whose task is the application's: to cancel it is what a server does that must end."""
+        return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self.app), base_url=f"http://{self.address}")
+
     async def until_waiting(self, number: int) -> None:
         """Return once so many of the application's connections wait for a lock."""
         waiting = (
@@ -121,7 +127,7 @@ def open_shop(
             serving(app) as address,
             httpx2.AsyncClient(base_url=f"http://{address}", timeout=30) as client,
         ):
-            yield Shop(address, Api(client, own), committed_market, committed_engine, database, customer, product)
+            yield Shop(app, address, Api(client, own), committed_market, committed_engine, database, customer, product)
 
     return opened
 

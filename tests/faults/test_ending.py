@@ -1,17 +1,23 @@
 """A server that is told to end finishes what it does, takes nothing new, and ends as a success."""
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from subprocess import Popen
 from typing import Any
 
 import httpx2
 import pytest
 
+from app.settings import Settings
+from tests.api import Api
+from tests.faults.conftest import LANES, READ, OpenShop, fault
 from tests.faults.stores import SECRET, Customers, Shop, kill, opened, worker_ids
+from tests.live.clients import PATIENCE
 from tests.servers import served
 
 
@@ -77,6 +83,28 @@ def test_what_takes_longer_than_the_grace_is_undone_and_says_so(shop: Shop, work
         assert process.returncode == 0
         assert "Traceback" not in told
     assert shop.state() == (0, 0)
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_query_that_takes_longer_than_the_grace_says_so(open_shop: OpenShop, lane: str) -> None:
+    async with open_shop(compiled_lane=LANES[lane]) as shop, shop.in_process() as client:
+        async with shop.unreadable():
+            reading = asyncio.create_task(client.post("/graphql", json={"query": READ}))
+            await shop.until_waiting(1)
+            reading.cancel()
+            assert fault(await reading) == "RESTARTING"
+            await shop.until_waiting(0)
+        assert shop.taken == 0
+
+
+async def test_of_what_was_being_committed_nobody_knows(open_shop: OpenShop, settings: Settings) -> None:
+    async with open_shop() as shop, shop.in_process() as client, shop.at_commit("pg_sleep(2)"):
+        ordering = asyncio.create_task(replace(shop, api=Api(client, settings)).order())
+        async with asyncio.timeout(PATIENCE):
+            while "COMMIT;" not in await shop.statements():
+                pass
+        ordering.cancel()
+        assert fault(await ordering) == "OUTCOME_UNKNOWN"
 
 
 def test_a_worker_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(shop: Shop) -> None:

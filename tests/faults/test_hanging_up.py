@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from app.unit_of_work import UnitOfWork
 from tests.faults.conftest import LANES, READ, OpenShop, Shop, kind
@@ -42,9 +43,12 @@ async def test_the_query_of_a_client_that_hangs_up_ends_in_postgres(open_shop: O
         async with shop.unreadable():
             client = await sent(shop, READ)
             await shop.until_waiting(1)
-            client.transport.abort()
-            await shop.until_waiting(0)
-            await until(lambda: shop.taken == 0)
+            with capture_logs() as entries:
+                client.transport.abort()
+                await shop.until_waiting(0)
+                await until(lambda: shop.taken == 0)
+                await until(lambda: len(entries) > 0)
+        assert [(entry["lane"], entry["codes"]) for entry in entries] == [("given up", ["CLIENT_HUNG_UP"])]
         for _ in range(3):  # on the same connection, to which no late cancellation may come
             assert (await shop.read()).json()["data"]
 
