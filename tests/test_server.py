@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 
 from app import server
 from app.server import MAX_HEAD, Protocol
-from tests.live.clients import PATIENCE, serving
+from tests.live.clients import PATIENCE, serving, until
 from tests.servers import served
 
 PIECE = b"x" * 65_536
@@ -106,6 +106,22 @@ async def test_a_request_that_never_ends_ends_its_connection(impatient: str, sen
     async with asyncio.timeout(PATIENCE):
         assert (await reader.read()).count(b"HTTP/1.1 200") == sent.count(b"GET / HTTP/1.1\r\n\r\n")
     writer.close()
+
+
+async def test_nobody_is_waited_for_who_has_gone(impatient: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone: list[Protocol] = []
+    lose = Protocol.connection_lost
+
+    def lost(protocol: Protocol, exc: Exception | None) -> None:
+        lose(protocol, exc)
+        gone.append(protocol)
+
+    monkeypatch.setattr(Protocol, "connection_lost", lost)
+    host, port = impatient.split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.close()
+    await until(lambda: len(gone) == 1)
+    assert gone[0]._deadline is None
 
 
 async def test_what_has_arrived_may_take_its_time(impatient: str) -> None:
