@@ -79,6 +79,20 @@ async def test_all_statements_of_a_mutation_are_told_without_values(asked: Api, 
     assert "A secret name" not in str(explanation)
 
 
+async def test_savepoints_are_told_as_well(asked: Api, market: Market) -> None:
+    mutation = """mutation ($id: ID!) {
+      done: placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) { __typename }
+      failed: placeOrder(input: { items: [] }) { __typename }
+    }"""
+
+    told = await explained(asked, mutation, {"id": gid(await market.product())}, user=await market.superuser())
+
+    ended = [
+        statement["sql"] for statement in told["statements"] if not statement["sql"].startswith(("WITH", "SELECT"))
+    ]
+    assert ended == ["BEGIN", "SAVEPOINT", "RELEASE SAVEPOINT", "SAVEPOINT", "ROLLBACK TO SAVEPOINT", "COMMIT"]
+
+
 async def test_others_are_told_in_development_only(asked: Api, market: Market, environment: Environment) -> None:
     for user in (None, await market.user()):
         explanation = await explained(asked, PRODUCTS, user=user)
