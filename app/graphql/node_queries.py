@@ -2,12 +2,12 @@
 
 from asyncio import Future, gather
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
 
-from app.errors import BadUserInput
+from app.errors import BadUserInput, Unauthenticated
 from app.graphql.context import Context, Info
 from app.graphql.ids import parse_global_id
 from app.graphql.loaders import NODES
@@ -38,6 +38,14 @@ def _load(context: Context, type_name: str, key: UUID) -> Future[Node | None]:
     return context.loaders.visible(NODES[type_name]).load(key)
 
 
+def _seen_or_refused(context: Context, node: Node | None) -> Any:
+    """Return what stands in the place of one of many; an exception is the error of that place alone."""
+    try:
+        return context.seen(node)
+    except Unauthenticated as refusal:
+        return refusal
+
+
 @strawberry.type
 class NodeQueries:
     @strawberry.field(
@@ -61,4 +69,4 @@ class NodeQueries:
         ids: Annotated[list[strawberry.ID], strawberry.argument(description="The global ids.")],
     ) -> list[Node | None]:
         found = await gather(*(_load(info.context, *key) for key in _node_keys(ids)))
-        return [info.context.seen(node) for node in found]
+        return [_seen_or_refused(info.context, node) for node in found]

@@ -16,7 +16,7 @@ from app.settings import Environment as Deployment
 from app.settings import Settings, Trust
 from app.welcome.ready import cards
 from app.welcome.repository import Shop
-from app.welcome.window import Window
+from app.welcome.window import RETRY_AFTER_SECONDS, Window
 
 _FOLDER = Path(__file__).parent
 _ASSETS = "/welcome/assets"
@@ -78,7 +78,7 @@ class Site:
         shop = await self._window.look()
         rendered = self._render(template, shop)
         if shop is None:
-            headers, status = {**_HEADERS, "Cache-Control": "no-store", "Retry-After": "5"}, 503
+            headers, status = {**_HEADERS, "Cache-Control": "no-store", "Retry-After": str(RETRY_AFTER_SECONDS)}, 503
         else:
             headers = {**_HEADERS, "ETag": rendered.etag}
             # Among others, or marked as weak by a proxy that compresses.

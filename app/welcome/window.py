@@ -13,6 +13,8 @@ from app.welcome.repository import Shop
 _KEPT_SECONDS = 1.0
 _REST = 20
 """What took long to read is kept so many times as long: visitors take a twentieth of one connection at most."""
+RETRY_AFTER_SECONDS = 5
+"""When the database is asked again that did not answer."""
 _PATIENCE_SECONDS = 3.0
 
 log = structlog.get_logger(__name__)
@@ -34,15 +36,16 @@ class Window:
         return await asyncio.shield(self._reading)
 
     async def _read(self) -> Shop | None:
-        begun, work = monotonic(), UnitOfWork(self._database)
+        begun, work, rest = monotonic(), UnitOfWork(self._database), float(RETRY_AFTER_SECONDS)
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                return await repository.shop(work, with_orders=self._with_orders)
+                shop = await repository.shop(work, with_orders=self._with_orders)
+            rest = max(_KEPT_SECONDS, _REST * (monotonic() - begun))
+            return shop
         except Exception as failure:
             tell = log.warning if isinstance(failure, TimeoutError) or is_disconnection(failure) else log.exception
             tell("the front page cannot show the shop", reason=str(failure) or type(failure).__name__)
             return None
         finally:
             await work.close()
-            now = monotonic()
-            self._fresh_until = now + max(_KEPT_SECONDS, _REST * (now - begun))
+            self._fresh_until = monotonic() + rest

@@ -198,7 +198,6 @@ async def test_with_a_bad_token_what_it_might_have_shown_is_refused_not_denied(
 @pytest.mark.parametrize(
     "query",
     [
-        "nodes(ids: [$user, $order]) { id }",
         "user(id: $user) { orders { totalCount } }",
         "store(id: $store) { orders { totalCount } }",
     ],
@@ -210,6 +209,18 @@ async def test_with_a_bad_token_lists_are_refused_not_empty(
 
     assert not result["data"] or [*result["data"].values()] == [None]
     assert {error["extensions"]["code"] for error in result["errors"]} == {"UNAUTHENTICATED"}
+
+
+async def test_with_a_bad_token_each_of_many_is_shown_or_refused_in_its_place(
+    api: Api, market: Market, settings: Settings
+) -> None:
+    query = "nodes(ids: [$store, $order, $store, $deletedStore]) { __typename }"
+
+    result = await read_with_an_expired_token(api, market, settings, query)
+
+    assert result["data"] == {"nodes": [{"__typename": "Store"}, None, {"__typename": "Store"}, None]}
+    errors = [(error["path"], error["extensions"]["code"]) for error in result["errors"]]
+    assert errors == [(["nodes", 1], "UNAUTHENTICATED"), (["nodes", 3], "UNAUTHENTICATED")]
 
 
 async def test_with_a_bad_token_what_everyone_sees_is_shown(api: Api, market: Market, settings: Settings) -> None:

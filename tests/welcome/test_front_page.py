@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
+from time import monotonic
 from typing import Any
 from unittest.mock import Mock
 
@@ -225,6 +226,20 @@ async def test_without_a_browser_it_is_plain_text(open_site: OpenSite, market: M
     assert re.search(r"^  Products +1$", response.text, re.MULTILINE)
     assert "POST to /graphql" in response.text
     assert "<" not in response.text
+
+
+async def test_a_database_that_comes_back_is_asked_again_when_the_page_has_said_so(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = 0
+    monkeypatch.setattr(window, "monotonic", lambda: monotonic() + later)
+    async with open_shop() as shop:
+        async with shop.unreadable():
+            with monkeypatch.context() as impatient:
+                impatient.setattr(window, "_PATIENCE_SECONDS", 0.4)
+                away = await shop.api.client.get("/", headers=BROWSER)
+        later = int(away.headers["retry-after"])
+        assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 200
 
 
 @pytest.mark.parametrize("accept", ["text/html", "*/*"])
