@@ -17,8 +17,9 @@ from alembic import command
 from sqlalchemy import Connection, make_url, text
 
 from app import migrations
-from app.cli import doctor
-from app.cli.doctor import Facts, Finding, Mark
+from app.cli import database_checks, doctor
+from app.cli.database_checks import Facts
+from app.cli.findings import Finding, Mark
 from app.dev import postgres
 from app.graphql.graphiql import manifest
 from app.migrations import alembic_config
@@ -228,22 +229,32 @@ BEHIND = sorted(migrations._revisions()[1] - {GOOD.revision})[0]
 @pytest.mark.parametrize(
     ("check", "changed", "mark", "expected"),
     [
-        (doctor.postgres_version, {"major": 14, "version": "14.9"}, Mark.MEND, "14.9 is too old"),
-        (doctor.postgres_version, {"encoding": "SQL_ASCII"}, Mark.MEND, "-E UTF8"),
-        (doctor.privileges, {"is_standby": True}, Mark.MEND, "primary"),
-        (doctor.privileges, {"schema": None}, Mark.MEND, 'GRANT CREATE, USAGE ON SCHEMA public TO "orders"'),
-        (doctor.privileges, {"forbidden": ["users"]}, Mark.MEND, "may not read and write users"),
-        (doctor.privileges, {"may_create": False}, Mark.MIND, "GRANT CREATE"),
-        (doctor.privileges, {"may_create": False, "is_migrated": False}, Mark.MEND, "GRANT CREATE"),
-        (doctor.migrated, {"revision": None, "tables": []}, Mark.MEND, "python -m app migrate"),
-        (doctor.migrated, {"revision": None, "tables": ["alembic_version"]}, Mark.MEND, "python -m app migrate"),
-        (doctor.migrated, {"revision": None, "tables": ["users"]}, Mark.MEND, "Let DATABASE_URL name an empty one"),
-        (doctor.migrated, {"forbidden": ["alembic_version"]}, Mark.SKIPPED, "cannot be looked at"),
-        (doctor.migrated, {"revision": BEHIND}, Mark.MEND, "python -m app migrate"),
-        (doctor.migrated, {"revision": "of_another_version"}, Mark.MIND, "newer version"),
-        (doctor.connections, {"connections": 11}, Mark.MEND, "is 12, of 11"),
-        (doctor.clocks, {"now": NOW + timedelta(seconds=90)}, Mark.MEND, "90 s apart"),
-        (doctor.clocks, {"now": NOW - timedelta(seconds=90)}, Mark.MEND, "90 s apart"),
+        (database_checks.postgres_version, {"major": 14, "version": "14.9"}, Mark.MEND, "14.9 is too old"),
+        (database_checks.postgres_version, {"encoding": "SQL_ASCII"}, Mark.MEND, "-E UTF8"),
+        (database_checks.privileges, {"is_standby": True}, Mark.MEND, "primary"),
+        (database_checks.privileges, {"schema": None}, Mark.MEND, 'GRANT CREATE, USAGE ON SCHEMA public TO "orders"'),
+        (database_checks.privileges, {"forbidden": ["users"]}, Mark.MEND, "may not read and write users"),
+        (database_checks.privileges, {"may_create": False}, Mark.MIND, "GRANT CREATE"),
+        (database_checks.privileges, {"may_create": False, "is_migrated": False}, Mark.MEND, "GRANT CREATE"),
+        (database_checks.migrated, {"revision": None, "tables": []}, Mark.MEND, "python -m app migrate"),
+        (
+            database_checks.migrated,
+            {"revision": None, "tables": ["alembic_version"]},
+            Mark.MEND,
+            "python -m app migrate",
+        ),
+        (
+            database_checks.migrated,
+            {"revision": None, "tables": ["users"]},
+            Mark.MEND,
+            "Let DATABASE_URL name an empty one",
+        ),
+        (database_checks.migrated, {"forbidden": ["alembic_version"]}, Mark.SKIPPED, "cannot be looked at"),
+        (database_checks.migrated, {"revision": BEHIND}, Mark.MEND, "python -m app migrate"),
+        (database_checks.migrated, {"revision": "of_another_version"}, Mark.MIND, "newer version"),
+        (database_checks.connections, {"connections": 11}, Mark.MEND, "is 12, of 11"),
+        (database_checks.clocks, {"now": NOW + timedelta(seconds=90)}, Mark.MEND, "90 s apart"),
+        (database_checks.clocks, {"now": NOW - timedelta(seconds=90)}, Mark.MEND, "90 s apart"),
     ],
 )
 def test_what_a_database_may_lack(
@@ -256,7 +267,7 @@ def test_what_a_database_may_lack(
 
 
 async def test_a_database_that_is_as_it_should_be(database_url: str) -> None:
-    findings = await gathered(doctor.database(Settings(database_url=database_url)))
+    findings = await gathered(database_checks.database(Settings(database_url=database_url)))
     assert marks(findings) == [Mark.FINE] * 6, findings
 
 
@@ -265,7 +276,7 @@ def tables(connection: Connection) -> list[str]:
 
 
 async def test_an_empty_database_stays_empty(database: str) -> None:
-    findings = await gathered(doctor.database(Settings(database_url=database)))
+    findings = await gathered(database_checks.database(Settings(database_url=database)))
     assert [finding.what for finding in findings if finding.mark is Mark.MEND] == ["the database lacks migrations"]
     assert await asyncio.to_thread(run_on, database, tables) == []
 
@@ -292,7 +303,7 @@ async def test_tables_of_others(database: str) -> None:
         connection.commit()
 
     async def found() -> list[str]:
-        findings = await gathered(doctor.database(Settings(database_url=database)))
+        findings = await gathered(database_checks.database(Settings(database_url=database)))
         return [finding.what for finding in findings if finding.mark is Mark.MEND]
 
     await asyncio.to_thread(run_on, database, lambda connection: make(connection, "spatial_ref_sys"))
@@ -309,7 +320,7 @@ async def test_a_user_who_may_do_all_but_one_thing(database: str, lacking: str) 
     statements = ("CREATE TABLE stores ()", f"CREATE ROLE {name} LOGIN", f"GRANT {granted} ON stores TO {name}")
     await asyncio.to_thread(run_on, database, lambda connection: execute(connection, *statements))
     try:
-        facts = await doctor._facts(make_url(database).set(username=name).render_as_string())
+        facts = await database_checks._facts(make_url(database).set(username=name).render_as_string())
     finally:
         gone = (f"DROP OWNED BY {name}", f"DROP ROLE {name}")
         await asyncio.to_thread(run_on, database, lambda connection: execute(connection, *gone))
@@ -317,7 +328,9 @@ async def test_a_user_who_may_do_all_but_one_thing(database: str, lacking: str) 
 
 
 async def test_a_database_that_does_not_answer() -> None:
-    (finding,) = await gathered(doctor.database(Settings(database_url="postgresql://ann:hunter2@127.0.0.1:1/shop")))
+    (finding,) = await gathered(
+        database_checks.database(Settings(database_url="postgresql://ann:hunter2@127.0.0.1:1/shop"))
+    )
     assert finding.mark is Mark.MEND
     assert "nobody listens" in finding.what
     assert "hunter2" not in finding.what + finding.remedy
@@ -333,14 +346,14 @@ async def test_an_embedded_postgres_that_does_not_run(
     home = tmp_path / place / "new" / "postgres"
     monkeypatch.setattr(postgres, "home_of", lambda _: home)
     monkeypatch.setattr(postgres, "version_to_start", lambda: version)
-    findings = await gathered(doctor.database(Settings(database_url=None)))
+    findings = await gathered(database_checks.database(Settings(database_url=None)))
     assert marks(findings) == [mark, Mark.SKIPPED]
     assert not home.parent.exists()
 
 
 async def test_an_embedded_postgres_that_runs_is_looked_at(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "running_url", lambda _: database_url)
-    assert marks(await gathered(doctor.database(Settings(database_url=None)))) == [Mark.FINE] * 6
+    assert marks(await gathered(database_checks.database(Settings(database_url=None)))) == [Mark.FINE] * 6
 
 
 async def test_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,27 +87,8 @@ def serve(
         else:
             _greet(settings, host, port, demo=demo)
         processes.collect_seldom()
-        config = uvicorn.Config(
-            "app.main:create_app",
-            factory=True,
-            host=host,
-            port=port,
-            workers=workers,
-            http=Protocol,
-            access_log=False,
-            log_config=None,  # its loggers are configured as all others are
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=settings.shutdown_grace_seconds,
-            # On a busy machine a worker is not imported after 5 s; one that dies while asked is missed for as long.
-            timeout_worker_healthcheck=10,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=settings.trusted_proxies,
-            ws_max_size=settings.body_limit_kb * 1024,
-            ws_per_message_deflate=False,  # which takes more memory for each client than all else does
-        )
         with figures_shared(workers):
-            processes.serve(config)
+            processes.serve(_configured(settings, host, port, workers))
 
 
 @cli.command()
@@ -211,7 +192,8 @@ def settings(context: typer.Context) -> None:
 @cli.command()
 def doctor() -> None:
     """Check all that the API needs, change nothing, and say how to mend what is wrong."""
-    from app.cli.doctor import Finding, Mark, examine
+    from app.cli.doctor import examine
+    from app.cli.findings import Finding, Mark
 
     colours = {Mark.FINE: "green", Mark.MIND: "yellow", Mark.MEND: "red", Mark.SKIPPED: None}
     is_unicode = (sys.stdout.encoding or "").lower() in ("utf-8", "utf8")
@@ -316,6 +298,28 @@ async def _fill_with_bulk(engine: AsyncEngine, stores: int, products: int, order
 
         counts = await bulk.seed_bulk(engine, bulk.Size(stores, products, orders), seed, show)
     _say(f"{counts}.")
+
+
+def _configured(settings: Settings, host: str, port: int, workers: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        http=Protocol,
+        access_log=False,
+        log_config=None,  # its loggers are configured as all others are
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+        # On a busy machine a worker is not imported after 5 s; one that dies while asked is missed for as long.
+        timeout_worker_healthcheck=10,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        ws_max_size=settings.body_limit_kb * 1024,
+        ws_per_message_deflate=False,  # which takes more memory for each client than all else does
+    )
 
 
 def _require_free_port(host: str, port: int) -> None:
