@@ -2,34 +2,24 @@
 
 from asyncio import Future, ensure_future, shield
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import strawberry
 from sqlalchemy import Row
+from strawberry import UNSET
+from strawberry.extensions import FieldExtension
+from strawberry.extensions.field_extension import SyncExtensionResolver
+from strawberry.types.field import StrawberryField
+from strawberry.types.fields.resolver import StrawberryResolver
 
 from app.graphql.arguments import or_none
 from app.graphql.documents.cost import costs
+from app.graphql.meaning import Pages, in_sql
 from app.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request
 from app.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 NodeType = TypeVar("NodeType")
-
-First = Annotated[
-    int | None,
-    strawberry.argument(
-        description=(
-            "How many to return from the start: 0 to 100, 20 unless told. Not with `last`. Each costs a point, and "
-            "again what is selected of it."
-        )
-    ),
-]
-After = Annotated[str | None, strawberry.argument(description="Return what comes after the place of this cursor.")]
-Last = Annotated[
-    int | None,
-    strawberry.argument(description="How many to return from the end: 0 to 100. Not with `first`."),
-]
-Before = Annotated[str | None, strawberry.argument(description="Return what comes before the place of this cursor.")]
 
 
 @strawberry.type(description="Where a page lies in its list.")
@@ -82,11 +72,62 @@ class Connection(Generic[NodeType]):
         return await self.total()
 
 
-def requested_page(
-    ordering: Ordering, first: int | None, after: str | None, last: int | None, before: str | None
-) -> PageRequest:
-    """Return the page that the arguments of a connection ask for, absent ones being UNSET."""
-    return page_request(ordering, or_none(first), or_none(after), or_none(last), or_none(before))
+class Window(NamedTuple):
+    """The page that a client asks for; what it did not say is UNSET."""
+
+    first: int | None
+    after: str | None
+    last: int | None
+    before: str | None
+
+    def on(self, ordering: Ordering) -> PageRequest:
+        """Return the page of a list in this order; BadUserInput where there is none such."""
+        return page_request(
+            ordering, or_none(self.first), or_none(self.after), or_none(self.last), or_none(self.before)
+        )
+
+
+def _window(
+    first: Annotated[
+        int | None,
+        strawberry.argument(
+            description=(
+                "How many to return from the start: 0 to 100, 20 unless told. Not with `last`. Each costs a point, and "
+                "again what is selected of it."
+            )
+        ),
+    ] = UNSET,
+    after: Annotated[
+        str | None, strawberry.argument(description="Return what comes after the place of this cursor.")
+    ] = UNSET,
+    last: Annotated[
+        int | None, strawberry.argument(description="How many to return from the end: 0 to 100. Not with `first`.")
+    ] = UNSET,
+    before: Annotated[
+        str | None, strawberry.argument(description="Return what comes before the place of this cursor.")
+    ] = UNSET,
+) -> Window:
+    """Return a window of these, as a field takes them."""
+    return Window(first, after, last, before)
+
+
+class _Paged(FieldExtension):
+    """Gives a field the arguments of a page, which its resolver gets as one: `window`."""
+
+    def apply(self, field: StrawberryField) -> None:
+        """Put the four in the place of the one."""
+        others = [argument for argument in field.arguments if argument.python_name != "window"]
+        field.arguments = [*StrawberryResolver(_window).arguments, *others]
+
+    def resolve(self, next_: SyncExtensionResolver, source: Any, info: Any, **given: Any) -> Any:
+        """Run the resolver."""
+        window = _window(**{name: given.pop(name) for name in Window._fields if name in given})
+        return next_(source, info, window=window, **given)
+
+
+def paged(description: str, meaning: Pages) -> Any:
+    """Make a field that returns a connection, and means these pages in SQL, out of a resolver with a `window`."""
+    return strawberry.field(description=description, metadata=in_sql(meaning), extensions=[_Paged()])
 
 
 def connection(

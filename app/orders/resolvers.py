@@ -6,7 +6,7 @@ import strawberry
 from strawberry import UNSET
 
 from app.events import Topic
-from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
+from app.graphql.connections import Connection, Window, connection, paged
 from app.graphql.context import Info
 from app.graphql.ids import key_of
 from app.graphql.live.subscriptions import NothingToTell, found, subscription
@@ -40,28 +40,23 @@ class OrderQueries:
     async def order(self, info: Info, id: OrderId) -> Order | None:
         return info.context.seen(await info.context.loaders.visible_order.load(key_of("Order", "id", id)))
 
-    @strawberry.field(
-        description="Your own orders, or all for superusers, the latest first unless told otherwise; needs a login.",
-        metadata=in_sql(
-            Pages(
-                repository.choose,
-                lambda viewer, criteria: repository.listing_for(logged_in(viewer), criteria),
-            )
+    @paged(
+        "Your own orders, or all for superusers, the latest first unless told otherwise; needs a login.",
+        Pages(
+            repository.choose,
+            lambda viewer, criteria: repository.listing_for(logged_in(viewer), criteria),
         ),
     )
     def orders(
         self,
         info: Info,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
+        window: Window,
         filter: Annotated[OrderFilter | None, strawberry.argument(description="Only orders like this.")] = UNSET,
         order_by: Annotated[OrderOrder | None, strawberry.argument(description="In this order.")] = UNSET,
     ) -> Connection[Order]:
         viewer = info.context.known_viewer()
         criteria, ordering = repository.choose(filter, order_by)
-        page = requested_page(ordering(criteria), first, after, last, before)
+        page = window.on(ordering(criteria))
         return connection(info.context.work, repository.listing_for(viewer, criteria), page, Order.from_row)
 
 

@@ -6,7 +6,7 @@ import strawberry
 from strawberry import UNSET
 
 from app.events import Topic
-from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
+from app.graphql.connections import Connection, Window, connection, paged
 from app.graphql.context import Info
 from app.graphql.ids import key_of
 from app.graphql.live.subscriptions import found, subscription
@@ -41,17 +41,14 @@ class ProductQueries:
     async def product(self, info: Info, id: ProductId) -> Product | None:
         return info.context.seen(await info.context.loaders.visible_product.load(key_of("Product", "id", id)))
 
-    @strawberry.field(
-        description="All products, the oldest first unless told otherwise; without deleted ones.",
-        metadata=in_sql(Pages(repository.choose, lambda _, criteria: repository.listing(criteria))),
+    @paged(
+        "All products, the oldest first unless told otherwise; without deleted ones.",
+        Pages(repository.choose, lambda _, criteria: repository.listing(criteria)),
     )
     def products(
         self,
         info: Info,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
+        window: Window,
         filter: Annotated[ProductFilter | None, strawberry.argument(description="Only products like this.")] = UNSET,
         order_by: Annotated[
             ProductOrder | None,
@@ -59,7 +56,7 @@ class ProductQueries:
         ] = UNSET,
     ) -> Connection[Product]:
         criteria, ordering = repository.choose(filter, order_by)
-        page = requested_page(ordering(criteria), first, after, last, before)
+        page = window.on(ordering(criteria))
         return connection(info.context.work, repository.listing(criteria), page, Product.from_row)
 
 

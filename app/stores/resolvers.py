@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import UNSET
 
-from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
+from app.graphql.connections import Connection, Window, connection, paged
 from app.graphql.context import Info
 from app.graphql.ids import key_of
 from app.graphql.meaning import Lookup, Pages, in_sql
@@ -36,17 +36,14 @@ class StoreQueries:
     async def store(self, info: Info, id: StoreId) -> Store | None:
         return info.context.seen(await info.context.loaders.visible_store.load(key_of("Store", "id", id)))
 
-    @strawberry.field(
-        description="All stores, the oldest first unless told otherwise; without deleted ones.",
-        metadata=in_sql(Pages(repository.choose, lambda _, criteria: repository.listing(criteria))),
+    @paged(
+        "All stores, the oldest first unless told otherwise; without deleted ones.",
+        Pages(repository.choose, lambda _, criteria: repository.listing(criteria)),
     )
     def stores(
         self,
         info: Info,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
+        window: Window,
         filter: Annotated[StoreFilter | None, strawberry.argument(description="Only stores like this.")] = UNSET,
         order_by: Annotated[
             StoreOrder | None,
@@ -54,7 +51,7 @@ class StoreQueries:
         ] = UNSET,
     ) -> Connection[Store]:
         criteria, ordering = repository.choose(filter, order_by)
-        page = requested_page(ordering(criteria), first, after, last, before)
+        page = window.on(ordering(criteria))
         return connection(info.context.work, repository.listing(criteria), page, Store.from_row)
 
 

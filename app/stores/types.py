@@ -13,20 +13,17 @@ from app import models
 from app.graphql import lazy
 from app.graphql.arguments import code, text
 from app.graphql.connections import (
-    After,
-    Before,
     Connection,
-    First,
-    Last,
+    Window,
     empty_connection,
-    requested_page,
+    paged,
 )
 from app.graphql.context import Info
 from app.graphql.enums import Direction, describe_enum
 from app.graphql.errors import Conflict, InvalidInput, NotFound, StaleVersion
 from app.graphql.fields import loaded
 from app.graphql.ids import global_id
-from app.graphql.meaning import Pages, Reference, in_sql
+from app.graphql.meaning import Pages, Reference
 from app.graphql.node import Node
 from app.orders import repository as orders
 from app.pagination import Ordering
@@ -58,17 +55,14 @@ class Store(Node):
         Reference(models.User, lambda store: store.owner_id),
     )
 
-    @strawberry.field(
-        description="What it sells, the oldest first unless told otherwise; without deleted ones.",
-        metadata=in_sql(Pages(products.choose, lambda _, criteria: products.listing(criteria), products.sold_by)),
+    @paged(
+        "What it sells, the oldest first unless told otherwise; without deleted ones.",
+        Pages(products.choose, lambda _, criteria: products.listing(criteria), products.sold_by),
     )
     def products(
         self,
         info: Info,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
+        window: Window,
         filter: Annotated[
             lazy.ProductFilter | None, strawberry.argument(description="Only products like this.")
         ] = UNSET,
@@ -78,31 +72,26 @@ class Store(Node):
         ] = UNSET,
     ) -> Connection[lazy.Product]:
         criteria, ordering = products.choose(filter, order_by)
-        page = requested_page(ordering(criteria), first, after, last, before)
+        page = window.on(ordering(criteria))
         return info.context.loaders.products_of_store.connection(self.key, page, criteria)
 
-    @strawberry.field(
-        description="Orders of its products, the latest first: for its owner and superusers; empty for anyone else.",
-        metadata=in_sql(
-            Pages(
-                orders.choose,
-                orders.listing_of_stores,
-                orders.placed_with,
-                shown=lambda viewer, store: is_self_or_superuser(viewer, store.owner_id),
-            )
+    @paged(
+        "Orders of its products, the latest first: for its owner and superusers; empty for anyone else.",
+        Pages(
+            orders.choose,
+            orders.listing_of_stores,
+            orders.placed_with,
+            shown=lambda viewer, store: is_self_or_superuser(viewer, store.owner_id),
         ),
     )
     def orders(
         self,
         info: Info,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
+        window: Window,
         filter: Annotated[lazy.OrderFilter | None, strawberry.argument(description="Only orders like this.")] = UNSET,
     ) -> Connection[lazy.Order]:
         criteria, ordering = orders.choose(filter)
-        page = requested_page(ordering(criteria), first, after, last, before)
+        page = window.on(ordering(criteria))
         if not info.context.shows(self.owner_key):
             return empty_connection(page)
         return info.context.loaders.orders_of_store.connection(self.key, page, criteria)

@@ -4,9 +4,8 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import strawberry
-from strawberry import UNSET
 
-from app.graphql.connections import After, Before, Connection, First, Last, connection, requested_page
+from app.graphql.connections import Connection, Window, connection, paged
 from app.graphql.context import Info
 from app.graphql.errors import incorrect_credentials
 from app.graphql.ids import key_of
@@ -51,27 +50,22 @@ class UserQueries:
     async def user(self, info: Info, id: UserId) -> User | None:
         return info.context.seen(await info.context.loaders.visible_user.load(key_of("User", "id", id)))
 
-    @strawberry.field(
-        description="All users, the oldest first: for superusers; FORBIDDEN for anyone else.",
-        metadata=in_sql(
-            Pages(
-                repository.choose,
-                lambda _, criteria: repository.listing(criteria),
-                access=Access.SUPERUSER,
-            )
+    @paged(
+        "All users, the oldest first: for superusers; FORBIDDEN for anyone else.",
+        Pages(
+            repository.choose,
+            lambda _, criteria: repository.listing(criteria),
+            access=Access.SUPERUSER,
         ),
     )
     def users(
         self,
         info: Info,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
+        window: Window,
     ) -> Connection[User]:
         require(Access.SUPERUSER, info.context.known_viewer())
         criteria, ordering = repository.choose()
-        page = requested_page(ordering(criteria), first, after, last, before)
+        page = window.on(ordering(criteria))
         return connection(info.context.work, repository.listing(criteria), page, User.from_row)
 
 

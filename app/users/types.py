@@ -11,13 +11,10 @@ from strawberry import UNSET
 from app import models
 from app.graphql import lazy
 from app.graphql.connections import (
-    After,
-    Before,
     Connection,
-    First,
-    Last,
+    Window,
     empty_connection,
-    requested_page,
+    paged,
 )
 from app.graphql.context import Info
 from app.graphql.errors import Conflict, IncorrectCredentials, InvalidInput, NotFound
@@ -47,44 +44,36 @@ class User(Node):
     def email(self, info: Info) -> str | None:
         return self.known_email if info.context.shows(self.key) else None
 
-    @strawberry.field(
-        description="The stores that this user owns, the oldest first.",
-        metadata=in_sql(Pages(stores.choose, lambda _, criteria: stores.listing(criteria), stores.owned_by)),
+    @paged(
+        "The stores that this user owns, the oldest first.",
+        Pages(stores.choose, lambda _, criteria: stores.listing(criteria), stores.owned_by),
     )
     def stores(
         self,
         info: Info,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
+        window: Window,
     ) -> Connection[lazy.Store]:
         criteria, ordering = stores.choose()
-        page = requested_page(ordering(criteria), first, after, last, before)
+        page = window.on(ordering(criteria))
         return info.context.loaders.stores_of_user.connection(self.key, page, criteria)
 
-    @strawberry.field(
-        description="What this user ordered, the latest first: for yourself and superusers; empty for anyone else.",
-        metadata=in_sql(
-            Pages(
-                orders.choose,
-                lambda _, criteria: orders.listing(criteria),
-                orders.placed_by,
-                shown=lambda viewer, user: is_self_or_superuser(viewer, user.id),
-            )
+    @paged(
+        "What this user ordered, the latest first: for yourself and superusers; empty for anyone else.",
+        Pages(
+            orders.choose,
+            lambda _, criteria: orders.listing(criteria),
+            orders.placed_by,
+            shown=lambda viewer, user: is_self_or_superuser(viewer, user.id),
         ),
     )
     def orders(
         self,
         info: Info,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
+        window: Window,
         filter: Annotated[lazy.OrderFilter | None, strawberry.argument(description="Only orders like this.")] = UNSET,
     ) -> Connection[lazy.Order]:
         criteria, ordering = orders.choose(filter)
-        page = requested_page(ordering(criteria), first, after, last, before)
+        page = window.on(ordering(criteria))
         if not info.context.shows(self.key):
             return empty_connection(page)
         return info.context.loaders.orders_of_user.connection(self.key, page, criteria)

@@ -23,7 +23,7 @@ from app.graphql.compiled.binding import (
 )
 from app.graphql.compiled.plans import Declined, object_type
 from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as
-from app.graphql.connections import requested_page
+from app.graphql.connections import Window
 from app.graphql.meaning import Columns, Pages
 from app.pagination import CURSOR_VALUE, Listing, PageRequest, constant, paginate
 from app.security.viewer import Viewer, require
@@ -56,9 +56,9 @@ def _requested(compiler: Compiler, meaning: Pages, asked: Asked) -> tuple[Listin
 
     def chosen(variables: VariableValues) -> tuple[Any, Callable[[Any], Any], PageRequest]:
         arguments = reader.read(variables)
-        page = [arguments.pop(name, None) for name in ("first", "after", "last", "before")]
+        window = Window(*(arguments.pop(name, None) for name in Window._fields))
         criteria, ordering = meaning.choose(**arguments)
-        return criteria, ordering, requested_page(ordering(criteria), *page)
+        return criteria, ordering, window.on(ordering(criteria))
 
     def read(variables: VariableValues, _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
         criteria, _ordering, request = understood(chosen, variables)
