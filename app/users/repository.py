@@ -1,6 +1,6 @@
 """The SQL of users and their sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,11 +66,17 @@ async def present_user(session: AsyncSession, key: UUID) -> User | None:
     return await session.scalar(select(User).where(User.id == key, User.deleted_at.is_(None)))
 
 
-async def locked_user(session: AsyncSession, key: UUID, *, for_deletion: bool = False) -> User | None:
-    """Return the user who is not deleted, locked; for deletion, also against whatever the user does meanwhile.
-    Sessions are locked after their user, never before."""
-    found = select(User).where(User.id == key, User.deleted_at.is_(None)).with_for_update(key_share=not for_deletion)
+async def locked_user(session: AsyncSession, key: UUID) -> User | None:
+    """Return the user who is not deleted, locked. Sessions are locked after their user, never before."""
+    found = select(User).where(User.id == key, User.deleted_at.is_(None)).with_for_update(key_share=True)
     return await session.scalar(found.execution_options(populate_existing=True))
+
+
+async def locked_for_deletion(session: AsyncSession, *keys: UUID) -> Mapping[UUID, User]:
+    """Return those of the users who are not deleted, by their keys, in whose order they are locked: also against
+    whatever they do meanwhile."""
+    found = select(User).where(User.id.in_(keys), User.deleted_at.is_(None)).order_by(User.id).with_for_update()
+    return {user.id: user for user in await session.scalars(found.execution_options(populate_existing=True))}
 
 
 async def user_to_log_in(session: AsyncSession, email: str) -> User | None:

@@ -104,7 +104,11 @@ class UserMutations:
         key = key_of("User", "input.id", input.pop("id"))
         return User.from_row(await service.update_user(info.context.session, info.context.known_viewer(), key, input))
 
-    @mutation(Access.LOGGED_IN, "Close your account, or anyone's if you are a superuser, and its stores with it.")
+    @mutation(
+        Access.LOGGED_IN,
+        "Close your account, or anyone's if you are a superuser, and its stores with it.",
+        confirms=True,
+    )
     async def delete_user(self, info: Info, id: UserId) -> DeleteUserResult:
         key = key_of("User", "id", id)
         await service.delete_user(info.context.session, info.context.known_viewer(), key)

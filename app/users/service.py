@@ -9,7 +9,7 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import recording as audit
-from app.errors import Forbidden, IncorrectCredentials, NotFound
+from app.errors import NO_ACCOUNT, Forbidden, IncorrectCredentials, NotFound, Unauthenticated
 from app.models import RefreshToken, Session, User
 from app.security import passwords
 from app.security.tokens import new_refresh_token, refresh_token_hash
@@ -106,7 +106,7 @@ async def log_out(session: AsyncSession, token: str) -> bool:
 
 async def update_user(session: AsyncSession, viewer: Viewer, key: UUID, given: dict[str, Any]) -> User:
     """Change an account; a new password ends its sessions."""
-    user = await _managed_user(session, viewer, key)
+    user = _managed(await repository.locked_user(session, key), viewer, key)
     changes = UserChanges.check(given).changes()
     if "password" in changes:
         changes["password_hash"] = await passwords.hash_password(changes.pop("password"))
@@ -119,16 +119,23 @@ async def update_user(session: AsyncSession, viewer: Viewer, key: UUID, given: d
 
 
 async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
-    """Close an account: its sessions end, and its stores close with it."""
-    user = await _managed_user(session, viewer, key, for_deletion=True)
+    """Close an account: its sessions end, and its stores close with it. Unauthenticated where the viewer's is closed.
+
+    Both accounts are locked at once, in one order: two who first confirmed theirs and then closed it would wait for
+    each other."""
+    present = await repository.locked_for_deletion(session, viewer.id, key)
+    if viewer.id not in present:
+        raise Unauthenticated(NO_ACCOUNT)
+    confirmed = Viewer(id=viewer.id, is_superuser=present[viewer.id].is_superuser)
+    user = _managed(present.get(key), confirmed, key)
     user.deleted_at = func.now()
     await repository.save(session, user)
     await _end_sessions(session, key)
     await stores.delete_stores_of(session, key)
 
 
-async def _managed_user(session: AsyncSession, viewer: Viewer, key: UUID, *, for_deletion: bool = False) -> User:
-    user = await repository.locked_user(session, key, for_deletion=for_deletion)
+def _managed(user: User | None, viewer: Viewer, key: UUID) -> User:
+    """Return the user, if there is one whom the viewer may manage."""
     if user is None:
         raise NotFound("User", key)
     if not is_self_or_superuser(viewer, key):

@@ -97,10 +97,12 @@ async def test_names_taken_crosswise_go_to_one_of_the_operations(shop: Shop) -> 
 async def test_an_account_that_is_closed_twice_at_once_is_closed_once(shop: Shop, committed_market: Market) -> None:
     close = (DELETE_USER, {"id": gid(shop.owner)})
 
-    async with asyncio.TaskGroup() as tasks, held(shop.engine, shop.owner) as gate:
-        closing = [tasks.create_task(shop.api.execute(*close, user=shop.owner)) for _ in range(2)]
-        await gate.until_waiting(2)
+    with deadlocks(shop.engine) as deadlocked:
+        async with asyncio.TaskGroup() as tasks, held(shop.engine, shop.owner) as gate:
+            closing = [tasks.create_task(shop.api.execute(*close, user=shop.owner)) for _ in range(2)]
+            await gate.until_waiting(2)
 
+    assert not deadlocked
     data = [task.result()["data"] for task in closing]
     (errors,) = [task.result()["errors"] for task in closing if "errors" in task.result()]
     assert {"deleteUser": {"__typename": "UserDeleted", "id": gid(shop.owner)}} in data
