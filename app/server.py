@@ -1,6 +1,7 @@
 """How HTTP is received: by uvicorn, within limits of which it knows nothing."""
 
 import asyncio
+import socket
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -9,6 +10,17 @@ MAX_HEAD = 64 * 1024
 """Bytes of a request before its body, beside the first that arrive."""
 ARRIVAL_SECONDS = 30.0
 """How long a client may take to send a request, and to begin after it has connected."""
+
+
+def why_not_listen(host: str, port: int) -> OSError | None:
+    """Return why nobody could listen there now, None where one can."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as failure:
+            return failure
+    return None
 
 
 class Protocol(HttpToolsProtocol):

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,7 +22,7 @@ from app.errors import Conflict, InvalidInput
 from app.logs import configure_logging, logs_json
 from app.monitoring.workers import figures_shared
 from app.readiness import why_not_ready
-from app.server import Protocol
+from app.server import Protocol, why_not_listen
 from app.settings import EMBEDDED_POSTGRES, InvalidSettings, Settings, load_settings
 
 T = TypeVar("T")
@@ -323,16 +322,12 @@ def _configured(settings: Settings, host: str, port: int, workers: int) -> uvico
 
 
 def _require_free_port(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                _fail(
-                    f"PORT: cannot listen on {host}:{port} ({error.strerror}). Choose another, such as PORT={port + 1}."
-                )
-            _fail(f"HOST: cannot listen on {host} ({error.strerror}). Choose an address of this machine.")
+    failure = why_not_listen(host, port)
+    if failure is None:
+        return
+    if failure.errno in (errno.EADDRINUSE, errno.EACCES):
+        _fail(f"PORT: cannot listen on {host}:{port} ({failure.strerror}). Choose another, such as PORT={port + 1}.")
+    _fail(f"HOST: cannot listen on {host} ({failure.strerror}). Choose an address of this machine.")
 
 
 def _greet(settings: Settings, host: str, port: int, *, demo: bool) -> None:

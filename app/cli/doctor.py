@@ -2,9 +2,7 @@
 
 import errno
 import platform
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,13 +13,14 @@ from urllib.request import urlopen
 from limits import parse as parse_rate
 from packaging.requirements import Requirement
 
+from app.__main__ import OLDEST
 from app.cli.database_checks import database
 from app.cli.findings import Finding, fine, mend, mind, skipped
 from app.graphql.graphiql.manifest import assets
+from app.server import why_not_listen
 from app.settings import ROOT, Environment, InvalidSettings, Settings, Trust, load_settings
 
 LOCK = ROOT / "requirements.lock"
-OLDEST_PYTHON = (3, 11)
 
 _PATIENCE_SECONDS = 5.0
 _FEW_CHARACTERS = 12
@@ -50,7 +49,7 @@ async def examine() -> AsyncIterator[Finding]:
 def python(running: tuple[str, ...]) -> Finding:
     """Look at the interpreter."""
     name = f"Python {'.'.join(running)}"
-    if tuple(int(part) for part in running[:2]) < OLDEST_PYTHON:
+    if tuple(int(part) for part in running[:2]) < OLDEST:
         return mend(f"{name} is too old", "PYTHON=python3.13 make run, with Python 3.11 or newer.")
     return fine(name)
 
@@ -137,14 +136,8 @@ def graphiql(settings: Settings) -> Iterator[Finding]:
 def port(settings: Settings) -> Iterator[Finding]:
     """Look whether the port can be listened on."""
     place = f"{settings.host}:{settings.port}"
-    with closing(socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as failure:
-            yield _taken(settings, place, failure)
-        else:
-            yield fine(f"port: {place} is free")
+    failure = why_not_listen(settings.host, settings.port)
+    yield fine(f"port: {place} is free") if failure is None else _taken(settings, place, failure)
 
 
 def _taken(settings: Settings, place: str, failure: OSError) -> Finding:

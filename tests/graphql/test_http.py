@@ -482,16 +482,17 @@ async def test_no_response_is_kept_or_taken_for_something_else(api: Api) -> None
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize("accept", ["application/json", "application/json;q=0.5, text/event-stream;q=0.4"])
 @pytest.mark.parametrize(("owner", "name"), [(Executor, "execute"), (Documents, "read")])
 async def test_what_fails_beside_the_execution_is_told_as_the_id_of_the_request(
-    api: Api, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
+    api: Api, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, accept: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the safe is behind the painting")
 
     monkeypatch.setattr(owner, name, fail)
 
-    response = await api.send("mutation { __typename }")
+    response = await api.send("mutation { __typename }", headers={"Accept": accept})
 
     request_id = response.headers["X-Request-ID"]
     (error,) = response.json()["errors"]

@@ -108,6 +108,8 @@ async def test_a_trace_goes_from_the_client_to_the_statements_and_holds_no_value
         post(CATALOGUE).raise_for_status()
         words = {"query": "query Search($w: String) { products(filter: {search: $w}) { totalCount } }"}
         httpx2.get(f"{url}/graphql", params={**words, "variables": '{"w": "secretword"}'}).raise_for_status()
+        streamed = {"query": "query Streamed { products { totalCount } }"}
+        httpx2.post(f"{url}/graphql", json=streamed, headers={"Accept": "text/event-stream"}).raise_for_status()
         async with connected(url.removeprefix("http://")) as client:
             await client.subscribe(ORDINARY)
             await client.next()
@@ -127,6 +129,8 @@ async def test_a_trace_goes_from_the_client_to_the_statements_and_holds_no_value
     ordinary = collector.span("query Ordinary")
     assert not ordinary.parent_span_id
     assert [span.name for span in collector.below(ordinary)] == ["SELECT"]
+
+    assert [span.name for span in collector.below(collector.span("query Streamed"))] == ["SELECT"]
 
     signed_up, refused = (span for span in collector.spans if span.name == "mutation SignUp")
     for mutation in (signed_up, refused):

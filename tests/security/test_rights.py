@@ -1,5 +1,8 @@
 """A token tells what was true when it was issued; a mutation asks the database what is true now."""
 
+from collections.abc import Awaitable, Callable
+
+import pytest
 from sqlalchemy import func, update
 
 from app.models import User
@@ -61,6 +64,37 @@ async def test_the_token_of_a_deleted_user_orders_nothing(api: Api, market: Mark
 
     assert (error["code"], error["message"]) == ("UNAUTHENTICATED", "The account no longer exists.")
     assert (await market.reload(product)).stock == 5
+
+
+CLOSE = "mutation ($id: ID!) { deleteUser(id: $id) { __typename } }"
+
+
+@pytest.mark.parametrize(("taken", "code"), [(deleted, "UNAUTHENTICATED"), (demoted, "FORBIDDEN")])
+async def test_the_token_of_who_was_a_superuser_closes_no_account(
+    api: Api, market: Market, taken: Callable[[Market, User], Awaitable[User]], code: str
+) -> None:
+    user, viewer = await market.user(), await taken(market, await market.superuser())
+
+    error = await api.error(CLOSE, {"id": gid(user)}, user=viewer)
+
+    assert error["code"] == code
+    assert (await market.reload(user)).deleted_at is None
+
+
+async def test_who_has_just_closed_their_account_closes_no_other(api: Api, market: Market) -> None:
+    viewer, user = await market.superuser(), await market.user()
+    both = """
+    mutation ($own: ID!, $id: ID!) {
+      deleteUser(id: $own) { __typename }
+      after: deleteUser(id: $id) { __typename }
+    }
+    """
+
+    result = await api.execute(both, {"own": gid(viewer), "id": gid(user)}, user=viewer)
+
+    (error,) = result["errors"]
+    assert (error["path"], error["extensions"]["code"]) == (["after"], "UNAUTHENTICATED")
+    assert (await market.reload(user)).deleted_at is None
 
 
 async def test_an_account_that_the_same_request_closes_orders_nothing_after_it(api: Api, market: Market) -> None:

@@ -3,6 +3,7 @@ else in the ordinary one."""
 
 from asyncio import CancelledError
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
@@ -54,10 +55,6 @@ class _Exchange(NamedTuple):
     address: str
     receive: Receive
     """Tells where the client has hung up."""
-
-    def wants_stream(self, operation: RequestedOperation) -> bool:
-        """Tell whether the results of an operation that can be answered are to be streamed."""
-        return operation.is_subscription or self.accepts.events_first
 
 
 class GraphQLEndpoint:
@@ -111,40 +108,45 @@ class GraphQLEndpoint:
             exchange = _Exchange(
                 request_id, scope["method"], Headers(scope=scope), accepts, media_type, address_of(scope), receive
             )
-            if not await self._answer(exchange, request, send):
+            if self._is_streamed(exchange, request):
                 scope.setdefault("state", {}).update(request_id=request_id, graphql_request=request)
                 await self._streams(scope, receive, _with_headers(send, request_id))
+            else:
+                await self._answer(exchange, request, send)
         except (Refusal, RequestError) as failure:
             await answer_to(failure, media_type, request_id).send(send, media_type, request_id)
         except ClientDisconnect:
             pass
 
-    async def _answer(self, exchange: _Exchange, request: GraphQLRequest, send: Send) -> bool:
-        """Answer the operation in one of the lanes; False where its results are to be streamed."""
+    def _is_streamed(self, exchange: _Exchange, request: GraphQLRequest) -> bool:
+        """Tell whether the results are to be streamed, and told of there."""
+        if not exchange.accepts.events:
+            return False
+        with suppress(Exception):  # whatever is wrong, the lanes find it again, and say so
+            operation = self._contexts.documents.requested(request)
+            wants_stream = operation.is_subscription or exchange.accepts.events_first
+            return wants_stream and refusal_of(exchange.method, exchange.accepts, operation) is None
+        return False
+
+    async def _answer(self, exchange: _Exchange, request: GraphQLRequest, send: Send) -> None:
+        """Answer the operation in one of the lanes, and tell of it."""
         report = reports.begin(exchange.request_id, request.operation_name)
         with self._monitor.span(report):
             answer = await self._answer_in_lanes(exchange, request, report)
-            if answer is None:
-                return False
             report.lane, report.codes, report.status = answer.lane, answer.codes, answer.status
         await answer.send(send, exchange.media_type, exchange.request_id)
         self._monitor.tell(report)
-        return True
 
-    async def _answer_in_lanes(self, exchange: _Exchange, request: GraphQLRequest, report: Report) -> Answer | None:
-        """Return the answer of one of the lanes, whatever goes wrong; None where the results are to be streamed, and
-        the points are taken there."""
+    async def _answer_in_lanes(self, exchange: _Exchange, request: GraphQLRequest, report: Report) -> Answer:
+        """Return the answer of one of the lanes, whatever goes wrong."""
         quota: Quota | None = None
         try:
             operation = self._contexts.documents.requested(request)
             report.describe(operation.definition, operation.cost)
             login = self._contexts.login(exchange.headers)
             report.act_for(login.viewer)
-            refusal = refusal_of(exchange.method, exchange.accepts, operation)
-            if refusal is None and exchange.wants_stream(operation):
-                return None
             quota = await self._contexts.rates.take(operation.points, login.viewer, exchange.address)
-            if refusal is not None:
+            if (refusal := refusal_of(exchange.method, exchange.accepts, operation)) is not None:
                 raise refusal
             to_explain = report if self._contexts.explains(exchange.headers, login) else None
             answer = await self._answer_compiled(exchange, operation, login, to_explain)
