@@ -6,7 +6,7 @@ RUN python -m venv .venv
 COPY requirements.lock .
 RUN .venv/bin/python -m pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY app app
-RUN .venv/bin/python -m app.graphql.graphiql.fetch
+RUN .venv/bin/python -m app.web.graphiql.fetch
 
 FROM python:3.13-slim
 RUN useradd --system --no-create-home orders

@@ -33,12 +33,12 @@ schema: install ## Export schema.graphql
 	@$(RUN) -m app schema --output schema.graphql
 
 schema-diff: install ## Tell what has changed in the schema since the last release
-	@$(RUN) -m app.dev.releases diff
+	@$(RUN) -m tools.releases diff
 
 release: install ## Make what is unreleased a release: make release v=1.2.0
-	@$(RUN) -m app.dev.releases release "$(v)"
+	@$(RUN) -m tools.releases release "$(v)"
 
-migration: install ## Write a migration for what changed in app/models.py: make migration m="add colours"
+migration: install ## Write a migration for what changed in app/db/models.py: make migration m="add colours"
 	@$(RUN) -m app migration "$(m)"
 
 bench: install ## Compare the API with a tutorial's server and with plain SQL; tell how soon subscribers are told
@@ -51,7 +51,7 @@ lock: ## Pin the newest packages that pyproject.toml allows (needs uv)
 	uv pip compile examples/python/pyproject.toml $(LOCKED) -o examples/python/requirements.lock
 
 graphiql: install ## Install GraphiQL's files (needs npm)
-	@$(RUN) -m app.graphql.graphiql.fetch
+	@$(RUN) -m app.web.graphiql.fetch
 
 storefront: ## Serve the example storefront, beside `make run` (needs npm)
 	@npm install --prefix examples --workspace storefront --no-package-lock --no-audit --no-fund --loglevel error

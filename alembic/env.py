@@ -7,8 +7,8 @@ from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app import migrations
-from app.models import Base
+from app.db import migrations
+from app.db.models import Base
 from app.settings import settings
 
 MIGRATION_LOCK = 7_034_512  # any constant: processes that migrate at once wait here for the first

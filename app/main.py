@@ -13,28 +13,28 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from app.database import Database, open_database
-from app.events import Events
-from app.graphql import graphiql
-from app.graphql.compiled.lane import CompiledLane
-from app.graphql.documents.limits import Limits
-from app.graphql.documents.reading import Documents
-from app.graphql.documents.trusted import TrustedDocuments
+from app.db.engine import Database, open_database
+from app.db.notifications import Events
+from app.graphql.compiled.path import CompiledLane
 from app.graphql.http.contexts import Contexts
 from app.graphql.http.endpoint import GraphQLEndpoint
 from app.graphql.http.view import GraphQLView
-from app.graphql.live.streaming import Streams
-from app.graphql.live.subscriptions import Live
-from app.graphql.ordinary.executor import Executor
-from app.graphql.rates import RateLimits
+from app.graphql.operations.documents import Documents
+from app.graphql.operations.executor import Executor
+from app.graphql.operations.limits import Limits
+from app.graphql.operations.rate_limits import RateLimits
+from app.graphql.operations.trusted import TrustedDocuments
 from app.graphql.schema import schema
-from app.logs import configure_logging
+from app.graphql.subscriptions.manager import Live
+from app.graphql.subscriptions.streaming import Streams
 from app.monitoring.monitor import Monitor
-from app.processes import end_with_parent, on_termination, settle
-from app.readiness import Readiness
+from app.process.logging import configure_logging
+from app.process.readiness import Readiness
+from app.process.supervisor import end_with_parent, on_termination, settle
 from app.security import passwords
 from app.settings import Settings, settings
-from app.welcome import site as welcome
+from app.web import graphiql
+from app.web.front_page import site as welcome
 
 GRAPHQL_PATH = "/graphql"
 # Those that pages of other origins may send and read.

@@ -9,14 +9,14 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from app.dev.bulk import Size
-from app.dev.postgres import embedded_postgres
 from app.settings import ROOT, load_settings
 from benchmarks.contestants import CONTESTANTS, Contestant, variant
 from benchmarks.database import opened
 from benchmarks.race import Course, Outcome, race
 from benchmarks.report import facts, printed, raw
 from benchmarks.scenarios import SCENARIOS, Scenario
+from tools.bulk import Size
+from tools.postgres import embedded_postgres
 
 DATABASE = "orders_benchmark"
 Named = TypeVar("Named", Contestant, Scenario)

@@ -13,10 +13,7 @@ import asyncpg
 from alembic.script import ScriptDirectory
 from sqlalchemy import make_url
 
-from app.dev.bulk import TODAY, Size
-from app.dev.seeding import CUSTOMER as CUSTOMER_ACCOUNT
-from app.dev.seeding import SUPERUSER as SUPERUSER_ACCOUNT
-from app.migrations import alembic_config
+from app.db.migrations import alembic_config
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import ROOT
@@ -24,6 +21,9 @@ from benchmarks import processes
 from benchmarks.scenarios import CASES, CUSTOMER, SUPERUSER, World
 from benchmarks.servers import SECRET_KEY
 from benchmarks.sql import READS, dsn_of
+from tools.bulk import TODAY, Size
+from tools.seeding import CUSTOMER as CUSTOMER_ACCOUNT
+from tools.seeding import SUPERUSER as SUPERUSER_ACCOUNT
 
 _OURS = "orders-api benchmark:"
 _ORDERS_MADE = f"""

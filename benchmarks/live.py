@@ -13,8 +13,7 @@ import typer
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from app.dev.bulk import Size
-from app.events import CHANNEL, updated
+from app.db.notifications import CHANNEL, updated
 from benchmarks.__main__ import database_server
 from benchmarks.contestants import APP
 from benchmarks.database import opened
@@ -24,6 +23,7 @@ from benchmarks.report import aligned
 from benchmarks.scenarios import CUSTOMER
 from benchmarks.servers import Server, served
 from benchmarks.sql import dsn_of
+from tools.bulk import Size
 
 DATABASE = "orders_benchmark_live"
 BATCHES = 20  # in a second, where each subscriber has an event of its own

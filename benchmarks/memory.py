@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from app.dev.bulk import Size
 from benchmarks.__main__ import DATABASE, database_server
 from benchmarks.contestants import APP, Request
 from benchmarks.database import opened
@@ -14,6 +13,7 @@ from benchmarks.load import Connection, ask, connect
 from benchmarks.processes import resident_megabytes
 from benchmarks.scenarios import SUPERUSER
 from benchmarks.servers import served
+from tools.bulk import Size
 
 SIZE = Size(stores=200, products=200_000, orders=100_000)
 CONNECTIONS = 12

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.dev.bulk import Size
 from benchmarks.figures import Series, ratio_to
 from benchmarks.race import Course, Outcome
+from tools.bulk import Size
 
 HEADINGS = (
     "conn.",

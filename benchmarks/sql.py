@@ -15,7 +15,7 @@ import uvicorn
 from sqlalchemy import make_url
 from uuid_utils.compat import uuid7
 
-from app.processes import end_with_parent
+from app.process.supervisor import end_with_parent
 
 _STORE = "json_build_object('id', store.id, 'name', store.name)"
 _PRICE = "json_build_object('amount', product.price::text, 'currency', product.currency)"

@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from strawberry.dataloader import DataLoader
 from strawberry.fastapi import GraphQLRouter
 
-from app import models
-from app.processes import end_with_parent
+from app.db import models
+from app.process.supervisor import end_with_parent
 
 Entity = TypeVar("Entity", bound=models.Base)
 Key = TypeVar("Key", bound=Hashable)

@@ -17,7 +17,7 @@ ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
 STAMP = ENVIRONMENT / "installed"
 LOCK = ROOT / "requirements-dev.lock"
-GRAPHIQL = ROOT / "app" / "graphql" / "graphiql" / "packages.json"
+GRAPHIQL = ROOT / "app" / "web" / "graphiql" / "packages.json"
 OLDEST = (3, 11)
 
 
@@ -40,7 +40,7 @@ def install() -> None:
     except subprocess.CalledProcessError:
         sys.exit("This Python cannot make virtual environments: install its venv package (Debian: python3-venv).")
     run("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes", "-r", str(LOCK))
-    run("-m", "app.graphql.graphiql.fetch", "--optional")
+    run("-m", "app.web.graphiql.fetch", "--optional")
     STAMP.write_text(wanted())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from app.models import User
+from app.db.models import User
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import Settings

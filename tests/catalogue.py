@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.models import User
+from app.db.models import User
 from app.settings import Settings
 from tests.api import Api
 from tests.worlds import shared_world

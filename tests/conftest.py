@@ -10,20 +10,21 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 from alembic import command
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from app.dev.postgres import embedded_postgres
+from app.db.migrations import alembic_config
 from app.main import create_app
-from app.migrations import alembic_config
 from app.settings import ROOT, Settings
 from tests.api import Api
 from tests.databases import SingleConnection, committing, create_database, drop_database, empty, rolled_back
 from tests.lanes import Lanes, Watch
 from tests.market import Market
 from tests.statements import Statements
+from tools.postgres import embedded_postgres
 
 # How long an example takes says how busy the machine is.
 hypothesis_settings.register_profile("untimed", deadline=None)
@@ -53,6 +54,13 @@ def _one_tls_context() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _log_of_the_test() -> Iterator[None]:
+    """Forget where a test has let the process log: what captured its output is closed by then."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection, PoolProxiedConnection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from app.database import Database, driver_of
-from app.models import Base
-from app.monitoring.reports import noted
+from app.db.engine import Database, driver_of
+from app.db.models import Base
+from app.monitoring.operation_log import noted
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from app.main import GRAPHQL_PATH, create_app
 from app.settings import Settings
-from tests.live.clients import PATIENCE, PROTOCOL, serving
+from tests.graphql.subscriptions.clients import PATIENCE, PROTOCOL, serving
 
 _PARTS = re.compile(r"^(?:#{2,} [^\n]*|```(?P<language>\w*)\n(?P<text>.*?)^```)$", re.MULTILINE | re.DOTALL)
 

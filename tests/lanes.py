@@ -9,11 +9,11 @@ from unittest.mock import patch
 import httpx2
 import orjson
 
-from app.database import Database
-from app.graphql.compiled.lane import CompiledLane
+from app.db.engine import Database
+from app.db.models import User
+from app.graphql.compiled.path import CompiledLane
 from app.graphql.compiled.plans import NoPlan, Plan
 from app.main import create_app
-from app.models import User
 from app.settings import Settings
 from tests.api import Api
 

@@ -9,7 +9,7 @@ from sqlalchemy import event, select, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.models import Base
+from app.db.models import Base
 
 SECONDS = 10
 WAITING = text(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parent / "live" / "node"
+SCRIPTS = Path(__file__).parent / "graphql" / "subscriptions" / "node"
 
 
 def node_command(script: str, package: str) -> list[str]:

@@ -7,11 +7,11 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from app.dev.postgres import embedded_postgres
 from app.settings import ROOT
 from tests.browser import chromium
 from tests.databases import create_database, drop_database
 from tests.examples.storefront import Shop, demo_shop, require_packages
+from tools.postgres import embedded_postgres
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -8,8 +8,8 @@ from unittest.mock import patch
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.sql import Prepared
-from app.unit_of_work import UnitOfWork
+from app.db.statements import Prepared
+from app.db.unit_of_work import UnitOfWork
 
 _OF_TRANSACTIONS = ("SAVEPOINT", "RELEASE", "ROLLBACK")
 

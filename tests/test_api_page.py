@@ -7,12 +7,12 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.dev.demo import seed_demo
 from app.errors import EventsMissed, Missing, OutcomeUnknown, RateLimited, RequestError, TooManySubscriptions
 from app.main import REQUEST_HEADERS, RESPONSE_HEADERS, create_app
 from app.settings import ROOT, Settings, Trust
 from tests.databases import SingleConnection
 from tests.documented import check
+from tools.demo import seed_demo
 
 FILE = ROOT / "docs" / "api.md"
 PAGE = FILE.read_text()

@@ -14,7 +14,6 @@ import typer
 from graphql import parse, validate
 from sqlalchemy import make_url
 
-from app.dev.bulk import Size
 from app.graphql.schema import schema
 from benchmarks import live, processes
 from benchmarks.__main__ import chosen, run
@@ -28,6 +27,7 @@ from benchmarks.scenarios import SCENARIOS, essence
 from benchmarks.sql import dsn_of
 from benchmarks.wire import counted
 from tests.databases import drop_database
+from tools.bulk import Size
 
 SMALL = Size(stores=10, products=400, orders=50)
 Q1, *_, M1 = SCENARIOS

@@ -20,8 +20,8 @@ RECIPES = dict(re.findall(r"^### (.*?)\n(.*?)(?=^### |\Z)", PAGE, re.DOTALL | re
 TESTS = (
     "test_schema.py",
     "test_imports.py",
-    "test_migrations.py::test_every_migration_goes_up_and_down_and_up_again",
-    "test_migrations.py::test_autogenerate_finds_nothing_to_do",
+    "db/test_migrations.py::test_every_migration_goes_up_and_down_and_up_again",
+    "db/test_migrations.py::test_autogenerate_finds_nothing_to_do",
     "audit/test_every_mutation.py",
 )
 NOT_COPIED = (".*", "__pycache__", "node_modules", "assets")

@@ -17,22 +17,22 @@ KNOWS_DOMAINS = {"schema", "loaders", "lazy"}
 FOUNDATIONS = {
     "errors": (),
     "settings": (),
-    "models": (),
-    "processes": (),
-    "server": (),
+    "db.models": (),
+    "process.supervisor": (),
+    "process.protocol": (),
     "security": ("errors",),
-    "line": ("errors",),
+    "db.pool_queue": ("errors",),
     "validation": ("errors",),
-    "sql": ("errors", "models"),
-    "pagination": ("errors", "sql"),
-    "migrations": ("settings",),
-    "database": ("errors", "line", "monitoring.reports", "settings"),
-    "unit_of_work": ("database", "errors", "monitoring.reports", "sql"),
-    "events": ("database", "errors", "unit_of_work"),
-    "readiness": ("database", "migrations"),
-    "idempotency": ("errors", "models"),
-    "monitoring": ("database", "errors", "security", "settings", "sql"),
-    "logs": ("monitoring", "settings"),
+    "db.statements": ("errors", "db.models"),
+    "db.pagination": ("errors", "db.statements"),
+    "db.migrations": ("settings",),
+    "db.engine": ("errors", "db.pool_queue", "monitoring.operation_log", "settings"),
+    "db.unit_of_work": ("db.engine", "errors", "monitoring.operation_log", "db.statements"),
+    "db.notifications": ("db.engine", "errors", "db.unit_of_work"),
+    "process.readiness": ("db.engine", "db.migrations"),
+    "idempotency": ("errors", "db.models"),
+    "monitoring": ("db.engine", "errors", "security", "settings", "db.statements"),
+    "process.logging": ("monitoring", "settings"),
 }
 
 
@@ -87,10 +87,9 @@ def circle_in(needs: dict[str, set[str]]) -> list[str]:
 
 
 def files_of(names: Iterable[str]) -> list[Path]:
+    found = [name.replace(".", "/") for name in sorted(names)]
     return [
-        path
-        for name in sorted(names)
-        for path in modules(f"{name}.py" if (APP / f"{name}.py").exists() else f"{name}/*.py")
+        path for name in found for path in modules(f"{name}.py" if (APP / f"{name}.py").exists() else f"{name}/*.py")
     ]
 
 
@@ -98,17 +97,16 @@ CORE = [
     *modules("*/repository.py"),
     *modules("*/service.py"),
     *files_of(FOUNDATIONS.keys() - {"monitoring"}),
-    APP / "monitoring" / "reports.py",
+    APP / "monitoring" / "operation_log.py",
     APP / "audit" / "recording.py",
 ]
-# The rooms of the spine, each with those that it may look into.
-ROOMS = {
-    "documents": (),
-    "graphiql": (),
-    "compiled": ("documents",),
-    "ordinary": ("documents", "compiled"),
-    "live": ("documents", "ordinary"),
-    "http": ("documents", "compiled", "ordinary", "live", "graphiql"),
+# The packages of `graphql`, each with those that it may import.
+PACKAGES = {
+    "relations": ("operations",),
+    "operations": ("compiled", "relations"),
+    "compiled": ("operations", "relations"),
+    "subscriptions": ("operations", "compiled"),
+    "http": ("operations", "compiled", "subscriptions"),
 }
 SPINE = [path for path in modules("graphql/**/*.py") if path.stem not in KNOWS_DOMAINS]
 
@@ -131,11 +129,11 @@ def test_the_spine_knows_no_domain(path: Path) -> None:
     assert not [name for name in imports(path) if starts_with(name, *(f"app.{domain}" for domain in DOMAINS))]
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_of_the_spine_looks_only_into_those_below(room: str) -> None:
-    assert {path.parent.name for path in modules("graphql/*/__init__.py")} == ROOMS.keys()
-    closed = [f"app.graphql.{other}" for other in ROOMS if other not in (room, *ROOMS[room])]
-    for path in modules(f"graphql/{room}/*.py"):
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_of_graphql_imports_only_those_below(package: str) -> None:
+    assert {path.parent.name for path in modules("graphql/*/__init__.py")} == PACKAGES.keys()
+    closed = [f"app.graphql.{other}" for other in PACKAGES if other not in (package, *PACKAGES[package])]
+    for path in modules(f"graphql/{package}/*.py"):
         assert not [name for name in imports(path) if starts_with(name, *closed)], path
 
 
@@ -175,13 +173,13 @@ def test_services_send_no_sql_of_their_own(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules("*/resolvers.py"), ids=name_of)
 def test_resolvers_know_neither_sql_nor_tables(path: Path) -> None:
-    assert not [name for name in imports(path) if starts_with(name, "sqlalchemy", "app.models", "app.sql")]
+    assert not [name for name in imports(path) if starts_with(name, "sqlalchemy", "app.db.models", "app.db.statements")]
 
 
 @pytest.mark.parametrize("path", [*modules("**/*.py")], ids=name_of)
 def test_nothing_but_the_command_line_knows_what_is_for_development(path: Path) -> None:
-    if path.parent.name not in ("cli", "dev"):
-        assert not [name for name in imports(path) if starts_with(name, "app.dev", "tests")]
+    if path.parent.name != "cli":
+        assert not [name for name in imports(path) if starts_with(name, "tools", "tests")]
 
 
 @pytest.mark.parametrize("path", modules("**/*.py"), ids=name_of)

@@ -12,7 +12,7 @@ import pytest
 from app.settings import ROOT
 
 SCRIPT = Path("scripts/install.py")
-PINS = (Path("requirements-dev.lock"), Path("app/graphql/graphiql/packages.json"))
+PINS = (Path("requirements-dev.lock"), Path("app/web/graphiql/packages.json"))
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ import yaml
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.dev.demo import seed_demo
+from app.db.migrations import migrate
 from app.main import create_app
-from app.migrations import migrate
 from app.monitoring.metrics import Metrics
 from app.settings import ROOT, Settings
 from tests.api import Api
 from tests.databases import committing, create_database, drop_database, run_on
+from tools.demo import seed_demo
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 ORDERS = """{

@@ -5,10 +5,10 @@ import re
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.dev.demo import DEMO_ACCOUNTS, DEMO_PASSWORD, seed_demo
-from app.models import Product
+from app.db.models import Product
 from app.settings import ROOT, Settings
 from tests.documented import check
+from tools.demo import DEMO_ACCOUNTS, DEMO_PASSWORD, seed_demo
 
 README = (ROOT / "README.md").read_text()
 

@@ -2,6 +2,6 @@
 
 from app.audit import repository
 from app.audit.types import AuditEntry
-from app.graphql.ordinary.dataloaders import Visible
+from app.graphql.relations.dataloaders import Visible
 
 VISIBLE_ENTRY = Visible(repository.visible_by_key, AuditEntry.from_row)

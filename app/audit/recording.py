@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session as SyncSession
 from uuid_utils.compat import uuid7
 
-from app import events
 from app.audit import repository
-from app.models import Order, OrderItem, Product, Store, User
-from app.unit_of_work import UnitOfWork
+from app.db import notifications as events
+from app.db.models import Order, OrderItem, Product, Store, User
+from app.db.unit_of_work import UnitOfWork
 
 _RECORDING = "audit"
 _RECORDED = (User, Store, Product, Order, OrderItem)

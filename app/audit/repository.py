@@ -8,12 +8,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, Text, bindparam, false, func, insert, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.events import CHANNEL, Event, packed
-from app.models import AuditEntry
-from app.pagination import Listing, Ordering, chooser
+from app.db.models import AuditEntry
+from app.db.notifications import CHANNEL, Event, packed
+from app.db.pagination import Listing, Ordering, chooser
+from app.db.statements import Prepared, select_all, table_of, with_key_in_array
+from app.db.unit_of_work import UnitOfWork
 from app.security.viewer import Viewer
-from app.sql import Prepared, select_all, table_of, with_key_in_array
-from app.unit_of_work import UnitOfWork
 
 entries = table_of(AuditEntry).c
 

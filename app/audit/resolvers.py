@@ -7,9 +7,9 @@ from strawberry import UNSET
 
 from app.audit import repository
 from app.audit.types import AuditEntry, AuditFilter
-from app.graphql.connections import Connection, Window, connection, paged
 from app.graphql.context import Info
-from app.graphql.meaning import Pages
+from app.graphql.relations.connections import Connection, Window, connection, paged
+from app.graphql.relations.meaning import Pages
 from app.security.viewer import Access, require
 
 

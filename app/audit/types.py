@@ -8,14 +8,14 @@ import strawberry
 from sqlalchemy import Row
 from strawberry import UNSET
 
-from app import models
 from app.audit import repository
+from app.db import models
 from app.graphql import lazy
 from app.graphql.arguments import or_none, text
-from app.graphql.fields import loaded
 from app.graphql.ids import global_id, global_id_in_sql, optional_key_of, parse_global_id
-from app.graphql.meaning import Reference, Scalar, in_sql
 from app.graphql.node import Node
+from app.graphql.relations.fields import loaded
+from app.graphql.relations.meaning import Reference, Scalar, in_sql
 
 
 @strawberry.type(description="That a mutation changed something: who did it, when, and which fields. For superusers.")

@@ -15,15 +15,15 @@ import uvicorn
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from app import processes
-from app.database import wait_for_database
-from app.dev.seeding import NotEmpty
+from app.db.engine import wait_for_database
 from app.errors import Conflict, InvalidInput
-from app.logs import configure_logging, logs_json
 from app.monitoring.workers import figures_shared
-from app.readiness import why_not_ready
-from app.server import Protocol, why_not_listen
+from app.process import supervisor as processes
+from app.process.logging import configure_logging, logs_json
+from app.process.protocol import Protocol, why_not_listen
+from app.process.readiness import why_not_ready
 from app.settings import EMBEDDED_POSTGRES, InvalidSettings, Settings, load_settings
+from tools.seeding import NotEmpty
 
 T = TypeVar("T")
 Announce = Callable[[str], None]
@@ -105,7 +105,7 @@ def migration(
     """Write a migration for what changed in the models since the last one."""
     if not any(character.isalnum() for character in message):
         _fail('Say what the migration does: make migration m="add colours"', code=2)
-    from app import migrations
+    from app.db import migrations
 
     with _database(context.obj) as url:
         _migrate(url)
@@ -234,7 +234,7 @@ def _database(settings: Settings, announce: Announce = _say) -> Iterator[str]:
     """Yield the URL of a database that answers: the one that is set, or an embedded one."""
     if settings.database_url is None:
         # For development; an image for production lacks it.
-        from app.dev.postgres import PostgresUnavailable, embedded_postgres
+        from tools.postgres import PostgresUnavailable, embedded_postgres
 
         with ExitStack() as running:
             try:
@@ -249,7 +249,7 @@ def _database(settings: Settings, announce: Announce = _say) -> Iterator[str]:
 
 def _migrate(url: str, announce: Announce = _say) -> None:
     """Run the migrations."""
-    from app import migrations  # Alembic takes a moment to load, which serving need not wait for
+    from app.db import migrations  # Alembic takes a moment to load, which serving need not wait for
 
     try:
         migrations.migrate(url, announce)
@@ -277,7 +277,7 @@ def _run(url: str, work: Any) -> Any:
 
 
 async def _fill_with_demo(engine: AsyncEngine) -> Any:
-    from app.dev import demo
+    from tools import demo
 
     return await demo.seed_demo(engine)
 
@@ -285,7 +285,7 @@ async def _fill_with_demo(engine: AsyncEngine) -> Any:
 async def _fill_with_bulk(engine: AsyncEngine, stores: int, products: int, orders: int, seed: int) -> None:
     from rich.progress import MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 
-    from app.dev import bulk
+    from tools import bulk
 
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn()) as progress:
         tasks: dict[str, TaskID] = {}
@@ -335,7 +335,7 @@ def _greet(settings: Settings, host: str, port: int, *, demo: bool) -> None:
     _say(f"\nThe Orders API: {address}")
     _say(f"{'GraphiQL' if settings.graphiql else 'Its endpoint'}: {address}/graphql")
     if demo:
-        from app.dev.demo import DEMO_ACCOUNTS, DEMO_PASSWORD
+        from tools.demo import DEMO_ACCOUNTS, DEMO_PASSWORD
 
         _say(f"Demo accounts, all with the password {DEMO_PASSWORD!r}:")
         for account in DEMO_ACCOUNTS:

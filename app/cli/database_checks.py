@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlalchemy import make_url
 
-from app import migrations
 from app.cli.findings import Finding, fine, mend, mind, skipped
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
-from app.database import OLDEST_POSTGRES, Server, driver_arguments
-from app.models import Base
+from app.db import migrations
+from app.db.engine import OLDEST_POSTGRES, Server, driver_arguments
+from app.db.models import Base
 from app.settings import EMBEDDED_POSTGRES, Settings
 
 _PATIENCE_SECONDS = 5.0
@@ -75,7 +75,7 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
     """Look at the database, if one runs."""
     url = settings.database_url
     if url is None:
-        from app.dev import postgres  # for development; an image for production lacks it
+        from tools import postgres  # for development; an image for production lacks it
 
         url = postgres.running_url(EMBEDDED_POSTGRES)
         if url is None:

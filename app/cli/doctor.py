@@ -16,9 +16,9 @@ from packaging.requirements import Requirement
 from app.__main__ import OLDEST
 from app.cli.database_checks import database
 from app.cli.findings import Finding, fine, mend, mind, skipped
-from app.graphql.graphiql.manifest import assets
-from app.server import why_not_listen
+from app.process.protocol import why_not_listen
 from app.settings import ROOT, Environment, InvalidSettings, Settings, Trust, load_settings
+from app.web.graphiql.manifest import assets
 
 LOCK = ROOT / "requirements.lock"
 
@@ -128,7 +128,7 @@ def graphiql(settings: Settings) -> Iterator[Finding]:
     if missing:
         yield mind("GraphiQL is not installed", "make graphiql (needs npm). The API works without it.")
     elif any(not asset.holds(asset.location.read_bytes()) for asset in assets()):
-        yield mend("GraphiQL's files are not those that are pinned", "rm -r app/graphql/graphiql/assets; make graphiql")
+        yield mend("GraphiQL's files are not those that are pinned", "rm -r app/web/graphiql/assets; make graphiql")
     else:
         yield fine("GraphiQL is installed")
 

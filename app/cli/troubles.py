@@ -26,7 +26,7 @@ from asyncpg import (
 )
 from sqlalchemy import URL, make_url
 
-from app.database import OLDEST_POSTGRES, Server, UnsuitableDatabase, is_about_tls
+from app.db.engine import OLDEST_POSTGRES, Server, UnsuitableDatabase, is_about_tls
 
 NEWER_DATABASE = "the database has been migrated by a newer version of this API, which this one does not know"
 USE_THAT_VERSION = "Run that version, or restore a backup from before it (docs/operations.md)."

@@ -11,25 +11,25 @@ import strawberry
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import Receive
 
-from app.database import Database
+from app.db.engine import Database
+from app.db.notifications import Topic
+from app.db.unit_of_work import UnitOfWork
 from app.errors import NO_ACCOUNT, Unauthenticated
-from app.events import Topic
-from app.graphql.cancellation import Watch
+from app.graphql.operations.cancellation import Watch
 from app.idempotency.service import IdempotentRequest, Replay
 from app.monitoring.monitor import Monitor
-from app.monitoring.reports import Report
+from app.monitoring.operation_log import Report
 from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer, is_self_or_superuser, logged_in
 from app.settings import Settings
-from app.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
-    from app.graphql.compiled.lane import CompiledLane
-    from app.graphql.documents.reading import Documents
-    from app.graphql.live.subscriptions import Following, Live
+    from app.graphql.compiled.path import CompiledLane
     from app.graphql.loaders import Loaders
-    from app.graphql.rates import RateLimits
+    from app.graphql.operations.documents import Documents
+    from app.graphql.operations.rate_limits import RateLimits
+    from app.graphql.subscriptions.manager import Following, Live
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from app.models import OrderStatus
+from app.db.models import OrderStatus
 
 __all__ = ["Direction", "OrderStatus", "describe_enum"]
 

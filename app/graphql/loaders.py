@@ -8,7 +8,8 @@ from uuid import UUID
 from aiodataloader import DataLoader
 
 from app.audit import loaders as audit
-from app.graphql.ordinary.dataloaders import ConnectionLoader, Visible, row_loader
+from app.db.unit_of_work import UnitOfWork
+from app.graphql.relations.dataloaders import ConnectionLoader, Visible, row_loader
 from app.orders import loaders as orders
 from app.orders.repository import OrderCriteria
 from app.orders.types import Order, OrderItem
@@ -19,7 +20,6 @@ from app.security.viewer import Viewer
 from app.stores import loaders as stores
 from app.stores.repository import StoreCriteria
 from app.stores.types import Store
-from app.unit_of_work import UnitOfWork
 from app.users import loaders as users
 from app.users.types import User
 

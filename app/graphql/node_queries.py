@@ -7,13 +7,13 @@ from uuid import UUID
 
 import strawberry
 
+from app.db.pagination import MAX_PAGE_SIZE
 from app.errors import BadUserInput, Unauthenticated
 from app.graphql.context import Context, Info
 from app.graphql.ids import parse_global_id
 from app.graphql.loaders import NODES
-from app.graphql.meaning import Nodes, in_sql
 from app.graphql.node import Node
-from app.pagination import MAX_PAGE_SIZE
+from app.graphql.relations.meaning import Nodes, in_sql
 
 _BY_KEY = {name: visible.by_key for name, visible in NODES.items()}
 

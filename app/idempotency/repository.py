@@ -6,7 +6,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import IdempotencyKey
+from app.db.models import IdempotencyKey
 
 _PRUNED_AT_ONCE = 10
 

@@ -23,9 +23,9 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from sqlalchemy.pool import QueuePool
 
-from app.database import Database
+from app.db.engine import Database
 from app.errors import INTERNAL
-from app.monitoring.reports import SUBSCRIPTION, Report
+from app.monitoring.operation_log import SUBSCRIPTION, Report
 from app.monitoring.workers import DIRECTORY
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST

@@ -15,10 +15,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from strawberry.types import ExecutionResult
 
-from app.database import Database
-from app.monitoring.reports import SUBSCRIPTION, Report
+from app.db.engine import Database
+from app.db.statements import readable
+from app.monitoring.operation_log import SUBSCRIPTION, Report
 from app.settings import Environment, Settings
-from app.sql import readable
 
 if TYPE_CHECKING:
     from app.monitoring.metrics import Metrics, Subscribers

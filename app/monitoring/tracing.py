@@ -24,9 +24,9 @@ from opentelemetry.trace import TracerProvider as AnyTracerProvider
 from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
+from app.db.statements import readable
 from app.errors import INTERNAL
-from app.monitoring.reports import Report
-from app.sql import readable
+from app.monitoring.operation_log import Report
 
 _NOT_TRACED = (r"/livez$", r"/readyz$", r"/metrics$")
 _WITHOUT_EXCEPTIONS = {"record_exception": False, "set_status_on_exception": False}

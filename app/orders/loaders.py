@@ -5,11 +5,11 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
-from app.graphql.ordinary.dataloaders import ConnectionLoader, Visible, rows_loader
+from app.db.unit_of_work import UnitOfWork
+from app.graphql.relations.dataloaders import ConnectionLoader, Visible, rows_loader
 from app.orders import repository
 from app.orders.types import Order, OrderItem
 from app.security.viewer import Viewer
-from app.unit_of_work import UnitOfWork
 
 VISIBLE_ORDER = Visible(repository.visible_by_key, Order.from_row)
 VISIBLE_ITEM = Visible(repository.visible_items_by_key, OrderItem.from_row)

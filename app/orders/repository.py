@@ -31,14 +31,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from app import events
 from app.audit import repository as audit
-from app.models import Order, OrderItem, OrderStatus, Product
-from app.pagination import Listing, Ordering, chooser
+from app.db import notifications as events
+from app.db.models import Order, OrderItem, OrderStatus, Product
+from app.db.pagination import Listing, Ordering, chooser
+from app.db.statements import Prepared, Record, columns_of, select_all, table_of, unforeseen, with_key_in_array
+from app.db.unit_of_work import UnitOfWork
 from app.security.viewer import Viewer
-from app.sql import Prepared, Record, columns_of, select_all, table_of, unforeseen, with_key_in_array
 from app.stores import repository as stores
-from app.unit_of_work import UnitOfWork
 from app.users import repository as users
 
 PLACED = "Placed"

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import UNSET
 
-from app.events import Topic
-from app.graphql.connections import Connection, Window, connection, paged
+from app.db.notifications import Topic
 from app.graphql.context import Info
 from app.graphql.ids import key_of
-from app.graphql.live.subscriptions import NothingToTell, found, subscription
-from app.graphql.meaning import Lookup, Pages, in_sql
 from app.graphql.mutations import given, mutation
+from app.graphql.relations.connections import Connection, Window, connection, paged
+from app.graphql.relations.meaning import Lookup, Pages, in_sql
+from app.graphql.subscriptions.manager import NothingToTell, found, subscription
 from app.orders import repository, service
 from app.orders.types import (
     CancelOrderResult,

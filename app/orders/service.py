@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from app.audit import recording as audit
+from app.db.models import Order, OrderItem, OrderStatus
+from app.db.statements import Record
+from app.db.unit_of_work import UnitOfWork
 from app.errors import (
     NO_ACCOUNT,
     InputIssue,
@@ -21,11 +24,8 @@ from app.errors import (
     Shortage,
     Unauthenticated,
 )
-from app.models import Order, OrderItem, OrderStatus
 from app.orders import repository
 from app.security.viewer import Viewer, is_self_or_superuser
-from app.sql import Record
-from app.unit_of_work import UnitOfWork
 from app.validation import Input, Quantity, repeated
 
 MAX_ITEMS = 100

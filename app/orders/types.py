@@ -11,20 +11,20 @@ import strawberry
 from sqlalchemy import Row
 from strawberry import UNSET
 
-from app import models
+from app.db import models
+from app.db.pagination import Ordering
+from app.db.statements import Record
 from app.graphql import lazy
 from app.graphql.arguments import or_none
 from app.graphql.context import Info
 from app.graphql.enums import Direction, OrderStatus, describe_enum
 from app.graphql.errors import InsufficientStock, InvalidInput, InvalidTransition, NotFound
-from app.graphql.fields import loaded
 from app.graphql.ids import global_id, optional_key_of
-from app.graphql.meaning import Embedded, Reference, Rows, in_sql
 from app.graphql.money import Money
 from app.graphql.node import Node
+from app.graphql.relations.fields import loaded
+from app.graphql.relations.meaning import Embedded, Reference, Rows, in_sql
 from app.orders import repository
-from app.pagination import Ordering
-from app.sql import Record
 
 
 @strawberry.type(description="A product in an order, at the price of that time.")

@@ -4,10 +4,10 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
-from app.graphql.ordinary.dataloaders import ConnectionLoader, Visible, reference_loader
+from app.db.unit_of_work import UnitOfWork
+from app.graphql.relations.dataloaders import ConnectionLoader, Visible, reference_loader
 from app.products import repository
 from app.products.types import Product
-from app.unit_of_work import UnitOfWork
 
 VISIBLE_PRODUCT = Visible(repository.visible_by_key, Product.from_row)
 

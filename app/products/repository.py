@@ -24,10 +24,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Product
-from app.pagination import Listing, Ordering, chooser
+from app.db.models import Product
+from app.db.pagination import Listing, Ordering, chooser
+from app.db.statements import conflicts, matches, relevance, select_all, table_of, unindexed, with_key_in_array
 from app.security.viewer import Viewer
-from app.sql import conflicts, matches, relevance, select_all, table_of, unindexed, with_key_in_array
 from app.stores import repository as stores
 
 products = table_of(Product).c

@@ -9,8 +9,8 @@ from pydantic.alias_generators import to_camel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import recording as audit
+from app.db.models import Product, Store
 from app.errors import Conflict, InvalidInput, NotFound, StaleVersion
-from app.models import Product, Store
 from app.products import repository
 from app.security.viewer import Viewer, is_self_or_superuser
 from app.stores.repository import locked_store

@@ -10,17 +10,17 @@ import strawberry
 from sqlalchemy import Row
 from strawberry import UNSET
 
-from app import models
+from app.db import models
+from app.db.pagination import Ordering
 from app.graphql import lazy
 from app.graphql.arguments import or_none, text
 from app.graphql.enums import Direction, describe_enum
 from app.graphql.errors import Conflict, InvalidInput, NotFound, StaleVersion
-from app.graphql.fields import loaded
 from app.graphql.ids import global_id, optional_key_of
-from app.graphql.meaning import Embedded, Reference, in_sql
 from app.graphql.money import Money
 from app.graphql.node import Node
-from app.pagination import Ordering
+from app.graphql.relations.fields import loaded
+from app.graphql.relations.meaning import Embedded, Reference, in_sql
 from app.products import repository
 
 

@@ -4,10 +4,10 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
-from app.graphql.ordinary.dataloaders import ConnectionLoader, Visible, reference_loader
+from app.db.unit_of_work import UnitOfWork
+from app.graphql.relations.dataloaders import ConnectionLoader, Visible, reference_loader
 from app.stores import repository
 from app.stores.types import Store
-from app.unit_of_work import UnitOfWork
 
 VISIBLE_STORE = Visible(repository.visible_by_key, Store.from_row)
 

@@ -9,11 +9,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, ScalarSelect, Select, false, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import events
-from app.models import Product, Store
-from app.pagination import Listing, Ordering, chooser
+from app.db import notifications as events
+from app.db.models import Product, Store
+from app.db.pagination import Listing, Ordering, chooser
+from app.db.statements import conflicts, matches, relevance, select_all, table_of, unindexed, with_key_in_array
 from app.security.viewer import Viewer
-from app.sql import conflicts, matches, relevance, select_all, table_of, unindexed, with_key_in_array
 
 stores = table_of(Store).c
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import UNSET
 
-from app.graphql.connections import Connection, Window, connection, paged
 from app.graphql.context import Info
 from app.graphql.ids import key_of
-from app.graphql.meaning import Lookup, Pages, in_sql
 from app.graphql.mutations import given, mutation
+from app.graphql.relations.connections import Connection, Window, connection, paged
+from app.graphql.relations.meaning import Lookup, Pages, in_sql
 from app.security.viewer import Access
 from app.stores import repository, service
 from app.stores.types import (

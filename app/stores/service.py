@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db.models import Store
 from app.errors import Forbidden, NotFound, StaleVersion
-from app.models import Store
 from app.security.viewer import Viewer, is_self_or_superuser
 from app.stores import repository
 from app.validation import ABSENT, Country, Currency, Domain, Input, Line, Phone

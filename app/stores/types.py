@@ -9,24 +9,24 @@ import strawberry
 from sqlalchemy import Row
 from strawberry import UNSET
 
-from app import models
+from app.db import models
+from app.db.pagination import Ordering
 from app.graphql import lazy
 from app.graphql.arguments import code, text
-from app.graphql.connections import (
+from app.graphql.context import Info
+from app.graphql.enums import Direction, describe_enum
+from app.graphql.errors import Conflict, InvalidInput, NotFound, StaleVersion
+from app.graphql.ids import global_id
+from app.graphql.node import Node
+from app.graphql.relations.connections import (
     Connection,
     Window,
     empty_connection,
     paged,
 )
-from app.graphql.context import Info
-from app.graphql.enums import Direction, describe_enum
-from app.graphql.errors import Conflict, InvalidInput, NotFound, StaleVersion
-from app.graphql.fields import loaded
-from app.graphql.ids import global_id
-from app.graphql.meaning import Pages, Reference
-from app.graphql.node import Node
+from app.graphql.relations.fields import loaded
+from app.graphql.relations.meaning import Pages, Reference
 from app.orders import repository as orders
-from app.pagination import Ordering
 from app.products import repository as products
 from app.security.viewer import is_self_or_superuser
 from app.stores import repository

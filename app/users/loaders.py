@@ -4,9 +4,9 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
-from app.graphql.ordinary.dataloaders import Visible, reference_loader, row_loader
+from app.db.unit_of_work import UnitOfWork
+from app.graphql.relations.dataloaders import Visible, reference_loader, row_loader
 from app.security.viewer import Viewer
-from app.unit_of_work import UnitOfWork
 from app.users import repository
 from app.users.types import User
 

@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Select, Uuid, bindparam, delete, exists, f
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
-from app.models import RefreshToken, Session, User
-from app.pagination import Listing, Ordering, chooser
+from app.db.models import RefreshToken, Session, User
+from app.db.pagination import Listing, Ordering, chooser
+from app.db.statements import Prepared, conflicts, select_all, table_of, with_key_in_array
 from app.security.viewer import Viewer
-from app.sql import Prepared, conflicts, select_all, table_of, with_key_in_array
 
 users = table_of(User).c
 

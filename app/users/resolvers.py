@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import strawberry
 
-from app.graphql.connections import Connection, Window, connection, paged
 from app.graphql.context import Info
 from app.graphql.errors import incorrect_credentials
 from app.graphql.ids import key_of
-from app.graphql.meaning import Lookup, Pages, in_sql
 from app.graphql.mutations import given, mutation
+from app.graphql.relations.connections import Connection, Window, connection, paged
+from app.graphql.relations.meaning import Lookup, Pages, in_sql
 from app.security.viewer import Access, Viewer, require
 from app.users import repository, service
 from app.users.types import (

@@ -8,19 +8,19 @@ import strawberry
 from sqlalchemy import Row
 from strawberry import UNSET
 
-from app import models
+from app.db import models
 from app.graphql import lazy
-from app.graphql.connections import (
+from app.graphql.context import Info
+from app.graphql.errors import Conflict, IncorrectCredentials, InvalidInput, NotFound
+from app.graphql.ids import global_id
+from app.graphql.node import Node
+from app.graphql.relations.connections import (
     Connection,
     Window,
     empty_connection,
     paged,
 )
-from app.graphql.context import Info
-from app.graphql.errors import Conflict, IncorrectCredentials, InvalidInput, NotFound
-from app.graphql.ids import global_id
-from app.graphql.meaning import Pages, Scalar, in_sql
-from app.graphql.node import Node
+from app.graphql.relations.meaning import Pages, Scalar, in_sql
 from app.orders import repository as orders
 from app.security.viewer import is_self_or_superuser
 from app.stores import repository as stores

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import User
+from app.db.models import User
 from tests.api import Api
 from tests.audit.trail import REFRESH_TOKEN, Line, Shop, is_failure, trail
 from tests.market import PASSWORD, gid

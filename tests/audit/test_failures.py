@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import User
+from app.db.models import User
 from tests.audit.trail import Shop, trail
 from tests.market import gid
 from tests.orders import operations as orders

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.models import AuditEntry, Store, User
+from app.db.models import AuditEntry, Store, User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.statements import Statements

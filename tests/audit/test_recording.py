@@ -7,7 +7,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import AuditEntry, User
+from app.db.models import AuditEntry, User
 from app.products import service as products
 from app.security import passwords
 from tests.api import Api

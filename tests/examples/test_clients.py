@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.dev.demo import seed_demo
 from tests.examples.clients import SCHEMA, Example, copy
 from tests.servers import served
+from tools.demo import seed_demo
 
 FIRST = "Milk-last teapot (38.00 GBP), Tea cosy, cable knit (16.50 GBP)"
 SECOND = "Second-opinion tea strainer (7.25 GBP), Milk-first teapot (38.00 GBP)"

@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 from starlette.types import ASGIApp
 
-from app.database import Database, open_database
+from app.db.engine import Database, open_database
+from app.db.models import Order, Product, User
 from app.main import create_app
-from app.models import Order, Product, User
 from app.settings import Settings
 from tests.api import Api
 from tests.databases import committed
-from tests.live.clients import PATIENCE, serving
+from tests.graphql.subscriptions.clients import PATIENCE, serving
 from tests.market import Market
 from tests.orders.operations import PLACE, item, number_of
 

@@ -16,8 +16,8 @@ from alembic import command
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
 
-from app.migrations import alembic_config
-from app.models import Order, Product, Store, User
+from app.db.migrations import alembic_config
+from app.db.models import Order, Product, Store, User
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from tests.databases import create_database, drop_database, run_on

@@ -17,7 +17,7 @@ from app.settings import Settings
 from tests.api import Api
 from tests.faults.conftest import LANES, READ, OpenShop, fault
 from tests.faults.stores import SECRET, Customers, Shop, kill, opened, worker_ids
-from tests.live.clients import PATIENCE
+from tests.graphql.subscriptions.clients import PATIENCE
 from tests.servers import served
 
 

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from app.unit_of_work import UnitOfWork
+from app.db.unit_of_work import UnitOfWork
 from tests.faults.conftest import LANES, READ, OpenShop, Shop, kind
-from tests.live.clients import until
+from tests.graphql.subscriptions.clients import until
 from tests.locks import held
 from tests.orders.operations import PLACE, item
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.security import passwords
 from tests.faults.conftest import OpenShop, Shop, fault, kind
-from tests.live.clients import until
+from tests.graphql.subscriptions.clients import until
 from tests.users.operations import ADA, LOG_IN, SIGN_UP, UPDATE_USER
 
 BESIDE = """

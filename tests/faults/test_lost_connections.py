@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.faults.conftest import LANES, READ, OpenShop, Shop, fault, kind
-from tests.live.clients import PATIENCE
+from tests.graphql.subscriptions.clients import PATIENCE
 from tests.locks import held
 
 OURS = "FROM pg_stat_activity WHERE application_name = 'orders-api' AND datname = current_database()"

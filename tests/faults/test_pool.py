@@ -9,7 +9,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.faults.conftest import LANES, OpenShop, fault, kind
-from tests.live.clients import until
+from tests.graphql.subscriptions.clients import until
 
 
 @pytest.mark.parametrize("lane", LANES)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from app.dev.postgres import embedded_postgres, home_of
-from app.dev.postgres_keeper import is_held
 from tests.faults.stores import NOTHING_DONE, SECRET, UNKNOWN, Customers, Shop, children, fill
 from tests.servers import served
+from tools.postgres import embedded_postgres, home_of
+from tools.postgres_keeper import is_held
 
 
 @dataclass

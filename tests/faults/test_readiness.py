@@ -8,9 +8,9 @@ import pytest
 from alembic import command
 from sqlalchemy import URL, Connection, make_url, text
 
-from app import readiness
-from app.migrations import alembic_config
-from app.readiness import why_not_ready
+from app.db.migrations import alembic_config
+from app.process import readiness
+from app.process.readiness import why_not_ready
 from tests.databases import create_database, drop_database, run_on
 from tests.faults.conftest import OpenShop
 

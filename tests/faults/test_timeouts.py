@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.faults.conftest import LANES, OpenShop, fault, kind
-from tests.live.clients import until
+from tests.graphql.subscriptions.clients import until
 from tests.locks import held
 
 # What waits for ever takes longer than these, and what waits for nothing does not, on a machine that is busy.
@@ -37,7 +37,7 @@ async def test_a_mutation_whose_statement_takes_too_long_is_undone(open_shop: Op
 async def test_a_query_that_takes_too_long_as_a_whole_is_a_timeout_and_ends_in_postgres(
     open_shop: OpenShop, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.database._server_settings", lambda _: {"application_name": "orders-api"})
+    monkeypatch.setattr("app.db.engine._server_settings", lambda _: {"application_name": "orders-api"})
     async with open_shop(operation_timeout_seconds=OPERATION, compiled_lane=LANES[lane]) as shop:
         async with shop.unreadable():
             assert fault(await shop.read()) == "TIMEOUT"
@@ -51,7 +51,7 @@ async def test_a_query_that_takes_too_long_as_a_whole_is_a_timeout_and_ends_in_p
 async def test_a_mutation_that_takes_too_long_as_a_whole_is_undone_and_its_key_is_free(
     open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.database._server_settings", lambda _: {"application_name": "orders-api"})
+    monkeypatch.setattr("app.db.engine._server_settings", lambda _: {"application_name": "orders-api"})
     key = {"Idempotency-Key": "12345678"}
     async with open_shop(operation_timeout_seconds=OPERATION) as shop:
         async with held(shop.engine, shop.product):
@@ -63,7 +63,7 @@ async def test_a_mutation_that_takes_too_long_as_a_whole_is_undone_and_its_key_i
 
 
 async def test_what_is_being_committed_is_not_given_up(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.database._server_settings", lambda _: {"application_name": "orders-api"})
+    monkeypatch.setattr("app.db.engine._server_settings", lambda _: {"application_name": "orders-api"})
     async with open_shop(operation_timeout_seconds=OPERATION) as shop:
         async with shop.at_commit(f"pg_sleep({1.2 * OPERATION})"):
             assert kind(await shop.order()) == "Order"
@@ -78,7 +78,7 @@ async def test_a_commit_that_is_never_answered_has_an_unknown_outcome(
         async with shop.at_commit(lock), shop.engine.begin() as other:
             await other.execute(text(f"SELECT {lock}"))
             with monkeypatch.context() as patch:
-                patch.setattr("app.unit_of_work._COMMIT_SECONDS", 0.1)
+                patch.setattr("app.db.unit_of_work._COMMIT_SECONDS", 0.1)
                 assert fault(await shop.order()) == "OUTCOME_UNKNOWN"
             assert shop.taken == 0
         assert kind(await shop.order()) == "Order"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import orjson
 import pytest
 
-from app.graphql.documents.limits import Limits
-from app.graphql.documents.reading import Documents
+from app.graphql.operations.documents import Documents
+from app.graphql.operations.limits import Limits
 from app.graphql.schema import schema
 from app.settings import Settings
 from tests.fuzz.conftest import Fuzzed

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.types import ASGIApp
 
+from app.db.models import User
 from app.main import create_app
-from app.models import User
 from app.settings import Settings
 from app.validation import MAX_STOCK
 from tests.databases import SingleConnection, rolled_back

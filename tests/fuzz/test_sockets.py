@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.graphql.live.subscriptions import Live
+from app.graphql.subscriptions.manager import Live
 from app.main import create_app
 from app.settings import Settings
 from tests.databases import committing
@@ -27,8 +27,8 @@ from tests.fuzz.mutations import VALUES, mutated, mutated_bytes, mutated_documen
 from tests.fuzz.oracle import judge_errors, judge_result
 from tests.fuzz.profile import RANDOMS, tries
 from tests.graphql.compiled.operations import Generator
-from tests.live.clients import PATIENCE, PROTOCOL, connected, serving, until
-from tests.live.operations import PRODUCT
+from tests.graphql.subscriptions.clients import PATIENCE, PROTOCOL, connected, serving, until
+from tests.graphql.subscriptions.operations import PRODUCT
 
 # Of resolvers that were about to begin when the client had gone: graphql-core holds them in coroutines of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")

@@ -7,7 +7,7 @@ from typing import Any, Self
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.models import AuditEntry, Base, Product, Store, User
+from app.db.models import AuditEntry, Base, Product, Store, User
 from tests.api import Api
 from tests.market import Market
 from tests.orders.operations import number_of

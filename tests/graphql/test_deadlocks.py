@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.models import Product
+from app.db.models import Product
 from tests.api import Api
 from tests.graphql.shop import Shop
 from tests.locks import deadlocks, held

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 import strawberry
 
-from app.graphql.fields import Load, loaded
-from app.graphql.meaning import Scalar
-from app.graphql.ordinary.execution import Execution
+from app.graphql.operations.execution import Execution
+from app.graphql.relations.fields import Load, loaded
+from app.graphql.relations.meaning import Scalar
 
 NO_MEANING = Scalar(lambda columns: columns.none)
 

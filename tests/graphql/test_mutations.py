@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import Product, Session, Store, User
+from app.db.models import Product, Session, Store, User
 from app.products import service as products
 from app.security import passwords
 from app.stores import service as stores

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.models import Order, Product, Store, User
 from app.main import create_app
-from app.models import Order, Product, Store, User
 from app.settings import Settings
 from tests.api import Api
 from tests.databases import SingleConnection

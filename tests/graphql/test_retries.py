@@ -10,11 +10,11 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
-from app.models import AuditEntry, IdempotencyKey, Product, RefreshToken, Session
+from app.db.models import AuditEntry, IdempotencyKey, Product, RefreshToken, Session
+from app.db.statements import Prepared
+from app.db.unit_of_work import UnitOfWork
 from app.products import service as products
 from app.security.tokens import refresh_token_hash
-from app.sql import Prepared
-from app.unit_of_work import UnitOfWork
 from tests.api import Api
 from tests.graphql.shop import Shop
 from tests.market import Market, gid

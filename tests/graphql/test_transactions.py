@@ -10,7 +10,7 @@ from asyncpg.transaction import Transaction
 from sqlalchemy import event, literal_column
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.models import Order, Product
+from app.db.models import Order, Product
 from app.orders import service as orders
 from app.users import repository as users
 from tests.api import Api

@@ -7,7 +7,7 @@ import httpx2
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import IdempotencyKey, Product, User
+from app.db.models import IdempotencyKey, Product, User
 from tests.api import Api
 from tests.orders.operations import PLACE, item
 

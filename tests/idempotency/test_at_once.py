@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.models import Order
+from app.db.models import Order
 from app.orders import service as orders
 from tests.api import Api
 from tests.idempotency.requests import assert_refused, is_replay, kept, order

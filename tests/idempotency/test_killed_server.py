@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
 
-from app.models import AuditEntry, IdempotencyKey, Order, Product
+from app.db.models import AuditEntry, IdempotencyKey, Order, Product
 from tests.databases import run_on
 from tests.faults.stores import SECRET, STOCK, Shop, opened
 from tests.idempotency.requests import is_replay

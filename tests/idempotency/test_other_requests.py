@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import AuditEntry, Order, Product, User
+from app.db.models import AuditEntry, Order, Product, User
 from tests.api import Api
 from tests.idempotency.requests import assert_refused, is_replay, kept, keyed, order
 from tests.market import Market, gid

@@ -7,7 +7,7 @@ from uuid import uuid4
 from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import IdempotencyKey, Order
+from app.db.models import IdempotencyKey, Order
 from tests.api import Api
 from tests.idempotency.requests import KEY, is_replay, kept, order, send
 from tests.market import Market

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.models import AuditEntry, Order, Product, Session, User
 from app.graphql.http.answers import Answer
-from app.models import AuditEntry, Order, Product, Session, User
 from tests.api import Api
 from tests.idempotency.requests import is_replay, kept, keyed, order, send
 from tests.market import Market, gid

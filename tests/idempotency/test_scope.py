@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import Order
+from app.db.models import Order
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import Settings

@@ -7,8 +7,8 @@ import httpx2
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.models import IdempotencyKey, User
 from app.main import create_app
-from app.models import IdempotencyKey, User
 from app.settings import Settings
 from tests.api import Api
 from tests.databases import SingleConnection

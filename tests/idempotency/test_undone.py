@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
+from app.db.models import AuditEntry, IdempotencyKey, Order
 from app.idempotency import repository
-from app.models import AuditEntry, IdempotencyKey, Order
 from app.orders import service as orders
 from tests.api import Api
 from tests.idempotency.requests import is_replay, kept, keyed, order, send

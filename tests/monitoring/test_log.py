@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from app.database import open_database
-from app.logs import configure_logging
-from app.monitoring import reports
+from app.db.engine import open_database
+from app.monitoring import operation_log as reports
+from app.process.logging import configure_logging
 from app.settings import Environment, Settings
 from tests.api import Api
 from tests.market import PASSWORD, Market, gid

@@ -11,12 +11,12 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.monitoring import metrics as module
-from app.monitoring import reports
+from app.monitoring import operation_log as reports
 from app.monitoring.metrics import NAMES_KEPT, OTHER, Metrics
 from app.settings import Environment
 from tests.api import Api
 from tests.databases import committing
-from tests.live.clients import PATIENCE
+from tests.graphql.subscriptions.clients import PATIENCE
 from tests.market import Market
 from tests.monitoring.conftest import Serve
 

@@ -18,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from app.settings import ROOT
 from tests.databases import create_database, drop_database
-from tests.live.clients import connected
+from tests.graphql.subscriptions.clients import connected
 from tests.servers import served
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import Base, Order, Product, User
+from app.db.models import Base, Order, Product, User
 from tests.api import Api
 from tests.market import Market, gid
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.models import OrderStatus
+from app.db.models import OrderStatus
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import CANCEL, NOBODY_ID, cancel, fulfil, item, place, stock_of

@@ -13,7 +13,7 @@ from asyncpg import DeadlockDetectedError
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.models import Order, OrderItem, OrderStatus, Product, User
+from app.db.models import Order, OrderItem, OrderStatus, Product, User
 from tests.api import Api
 from tests.locks import deadlocks
 from tests.market import Market, gid

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import Order, OrderItem, OrderStatus
+from app.db.models import Order, OrderItem, OrderStatus
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import DELETE, NOBODY_ID, cancel, delete, fulfil, item, place, stock_of

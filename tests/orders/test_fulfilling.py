@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.models import OrderItem, OrderStatus
+from app.db.models import OrderItem, OrderStatus
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import FULFIL, NOBODY_ID, fulfil

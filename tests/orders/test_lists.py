@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.models import Order, OrderStatus, User
+from app.db.models import Order, OrderStatus, User
 from tests.api import Api
 from tests.market import Market, gid
 

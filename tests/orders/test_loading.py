@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.models import User
+from app.db.models import User
 from tests.api import Api
 from tests.market import Market
 from tests.statements import Statements

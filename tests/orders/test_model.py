@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import Product, Store, User
+from app.db.models import Product, Store, User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders import operations as orders

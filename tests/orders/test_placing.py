@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import Order, Product
+from app.db.models import Order, Product
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import NOBODY_ID, PLACE, item, number_of, place

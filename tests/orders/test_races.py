@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.models import Base, Order, OrderStatus, Product, Store, User
+from app.db.models import Base, Order, OrderStatus, Product, Store, User
 from tests.api import Api
 from tests.locks import held
 from tests.market import Market, gid

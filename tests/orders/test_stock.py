@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import Order, OrderItem
+from app.db.models import Order, OrderItem
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import item, number_of, place, stock_of

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.models import Order, Product, Store, User
+from app.db.models import Order, Product, Store, User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import NOBODY_ID

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.models import User
+from app.db.models import User
 from tests.api import Api
 
 PRODUCT = """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.models import Store, User
+from app.db.models import Store, User
 from tests.market import Market
 
 

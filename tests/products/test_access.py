@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.models import Product, Store, User
+from app.db.models import Product, Store, User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.products.changes import CREATE, CREATE_MANY, DELETE, RESTORE, UPDATE, restore

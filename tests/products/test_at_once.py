@@ -7,7 +7,7 @@ from uuid import uuid4
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.models import Product
+from app.db.models import Product
 from tests.api import Api
 from tests.market import Market, gid
 from tests.products.changes import UPDATE, create, create_many, update

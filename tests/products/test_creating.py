@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.models import Store, User
+from app.db.models import Store, User
 from app.validation import MAX_STOCK
 from tests.api import Api
 from tests.market import Market, gid

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.models import Product, Store, User
+from app.db.models import Product, Store, User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.products.catalogue import names

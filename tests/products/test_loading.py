@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert
 
-from app.models import Product, Store
+from app.db.models import Product, Store
 from tests.api import Api
 from tests.market import Market, gid
 from tests.statements import Statements

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.models import Store
+from app.db.models import Store
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import NOBODY_ID

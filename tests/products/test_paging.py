@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert
 
-from app.models import Product
+from app.db.models import Product
 from tests.api import Api
 from tests.market import Market
 

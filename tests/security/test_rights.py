@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy import func, update
 
-from app.models import User
+from app.db.models import User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.statements import Statements

@@ -11,8 +11,8 @@ from uuid import uuid4
 import jwt
 import pytest
 
+from app.db.models import User
 from app.errors import Unauthenticated
-from app.models import User
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import Settings

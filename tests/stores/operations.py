@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.models import Store, User
+from app.db.models import Store, User
 from tests.api import Api
 from tests.market import gid
 

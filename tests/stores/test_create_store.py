@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.models import Store
+from app.db.models import Store
 from tests.api import Api
 from tests.market import Market, gid
 from tests.stores.operations import CREATE_STORE, NEW_STORE, create, names

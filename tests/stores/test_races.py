@@ -4,7 +4,7 @@ import asyncio
 
 from sqlalchemy import func, select
 
-from app.models import Product, Store
+from app.db.models import Product, Store
 from tests.api import Api
 from tests.market import Market
 from tests.stores.operations import create, delete, restore, update

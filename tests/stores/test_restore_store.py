@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import func
 
-from app.models import User
+from app.db.models import User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.stores.operations import NO_STORE, delete, names, not_found, restore

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.models import Store
+from app.db.models import Store
 from tests.api import Api
 from tests.market import Market, gid
 from tests.stores.operations import DELETE_STORE, RESTORE_STORE, UPDATE_STORE

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import User
+from app.db.models import User
 from tests.api import Api
 from tests.market import PASSWORD
 

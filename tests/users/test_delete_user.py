@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import Product, Session, Store, User
+from app.db.models import Product, Session, Store, User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.users.operations import ADA, DELETE_USER, NOBODY, log_in, logged_in, refresh, sign_up, value

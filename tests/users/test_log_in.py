@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import RefreshToken, Session, User
+from app.db.models import RefreshToken, Session, User
 from app.security.tokens import refresh_token_hash
 from app.settings import Settings
 from tests.api import Api

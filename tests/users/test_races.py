@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.models import RefreshToken, Session, Store, User
+from app.db.models import RefreshToken, Session, Store, User
 from app.security import passwords
 from tests.api import Api
 from tests.locks import held

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import RefreshToken, Session, User
+from app.db.models import RefreshToken, Session, User
 from app.security.tokens import refresh_token_hash
 from app.settings import Settings
 from tests.api import Api

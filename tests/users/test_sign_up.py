@@ -7,8 +7,8 @@ from graphql import build_schema
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.models import Session, User
 from app.graphql.schema import schema_sdl
-from app.models import Session, User
 from tests.api import Api
 from tests.market import Market
 from tests.security.hashing import RecordingHasher

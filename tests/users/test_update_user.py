@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.models import User
+from app.db.models import User
 from tests.api import Api
 from tests.market import PASSWORD, PASSWORD_HASH, Market, gid
 from tests.security.hashing import RecordingHasher

@@ -23,9 +23,9 @@ from sqlalchemy import BindParameter, DateTime, Numeric, Text, Uuid, bindparam
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
+from app.db.pagination import Ordering, PageRequest, Position
 from app.errors import RequestError
 from app.graphql.compiled.plans import Refused
-from app.pagination import Ordering, PageRequest, Position
 
 _TYPES: dict[type, Any] = {str: Text(), UUID: Uuid(), Decimal: Numeric(), datetime: DateTime(timezone=True)}
 

@@ -19,13 +19,14 @@ from graphql.execution.values import VariableValues
 from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case, func, select
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
+from app.db.statements import Prepared
 from app.graphql.compiled.binding import Arguments, Asked, Selection
 from app.graphql.compiled.page import pages
 from app.graphql.compiled.plans import NODE_KEY, ROOT, VIEWER, Declined, NoPlan, Plan, Refused, Site, object_type
 from app.graphql.compiled.rows import lookup, nodes, reference, rows, with_the_key
 from app.graphql.compiled.statements import Json, Part, Scope, Writer, json_object, shown_as
 from app.graphql.compiled.text import Template
-from app.graphql.meaning import (
+from app.graphql.relations.meaning import (
     Columns,
     Embedded,
     Lookup,
@@ -37,7 +38,6 @@ from app.graphql.meaning import (
     meaning_of,
 )
 from app.security.viewer import Viewer
-from app.sql import Prepared
 
 _UNDERSTOOD_DIRECTIVES = {"skip", "include"}
 # Compiling takes its time on the event loop: 0.03 ms for a plain field, which costs 1; 0.15 ms where what is not null

@@ -11,6 +11,7 @@ from graphql.execution.values import VariableValues
 from sqlalchemy import ColumnElement, FromClause, Integer, Text, cast, false, func, true
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
+from app.db.pagination import CURSOR_VALUE, Listing, PageRequest, constant, paginate
 from app.errors import RequestError
 from app.graphql.compiled.binding import (
     Asked,
@@ -23,9 +24,8 @@ from app.graphql.compiled.binding import (
 )
 from app.graphql.compiled.plans import Declined, object_type
 from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as
-from app.graphql.connections import Window
-from app.graphql.meaning import Columns, Pages
-from app.pagination import CURSOR_VALUE, Listing, PageRequest, constant, paginate
+from app.graphql.relations.connections import Window
+from app.graphql.relations.meaning import Columns, Pages
 from app.security.viewer import Viewer, require
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
 from graphql.execution.values import VariableValues
 
-from app.graphql.cache import Cache
 from app.graphql.compiled.text import Template
+from app.graphql.operations.cache import Cache
 from app.security.viewer import Viewer
 
 VIEWER = "viewer_id"

@@ -13,13 +13,13 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import CollectionAggregate
 
+from app.db.pagination import constant
+from app.db.statements import KEYS, select_all, table_of
 from app.graphql.compiled.binding import Asked, understood
 from app.graphql.compiled.plans import object_type
 from app.graphql.compiled.statements import EMPTY, NULL, Json, Part, Scope
-from app.graphql.meaning import Columns, Lookup, Nodes, Reference, Rows
-from app.pagination import constant
+from app.graphql.relations.meaning import Columns, Lookup, Nodes, Reference, Rows
 from app.security.viewer import Viewer
-from app.sql import KEYS, select_all, table_of
 
 if TYPE_CHECKING:
     from app.graphql.compiled.compiler import Compiler

@@ -19,9 +19,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
+from app.db.pagination import constant
+from app.db.statements import QUOTE
 from app.graphql.compiled.plans import ROOT
-from app.pagination import constant
-from app.sql import QUOTE
 
 _UTC = literal_column("'UTC'", Text)
 _MOMENT = literal_column('\'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"\'', Text)

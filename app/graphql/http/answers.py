@@ -11,10 +11,10 @@ from strawberry.types.execution import PreExecutionError
 from app.errors import RateLimited, RequestError
 from app.graphql.errors import is_internal, presentable
 from app.graphql.http.protocol import JSON, RESPONSE_JSON, RawHeaders, Refusal
-from app.graphql.rates import Quota
-from app.graphql.responses import EncodedResult, encode, refused
+from app.graphql.operations.rate_limits import Quota
+from app.graphql.operations.responses import EncodedResult, encode, refused
 from app.monitoring.monitor import codes_of
-from app.monitoring.reports import ORDINARY
+from app.monitoring.operation_log import ORDINARY
 
 PRIVATE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _CONTENT_TYPES = {name: (b"content-type", f"{name}; charset=utf-8".encode()) for name in (JSON, RESPONSE_JSON)}

@@ -5,18 +5,18 @@ from typing import NamedTuple
 
 from starlette.datastructures import Headers
 
-from app.database import Database
+from app.db.engine import Database
 from app.errors import Unauthenticated
-from app.graphql.cancellation import Watch
-from app.graphql.compiled.lane import CompiledLane
+from app.graphql.compiled.path import CompiledLane
 from app.graphql.context import Context
-from app.graphql.documents.reading import Documents, GraphQLRequest
-from app.graphql.explain import HEADER
-from app.graphql.live.subscriptions import Live
-from app.graphql.rates import RateLimits
+from app.graphql.operations.cancellation import Watch
+from app.graphql.operations.documents import Documents, GraphQLRequest
+from app.graphql.operations.explain import HEADER
+from app.graphql.operations.rate_limits import RateLimits
+from app.graphql.subscriptions.manager import Live
 from app.idempotency import service as idempotency
 from app.monitoring.monitor import Monitor
-from app.monitoring.reports import Report
+from app.monitoring.operation_log import Report
 from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer

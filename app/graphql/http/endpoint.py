@@ -11,13 +11,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.database import raise_fault
+from app.db.engine import raise_fault
 from app.errors import OutcomeUnknown, RequestError, Restarting
-from app.graphql import graphiql
-from app.graphql.cancellation import HungUp
-from app.graphql.compiled.lane import CompiledLane
-from app.graphql.documents.reading import GraphQLRequest, RequestedOperation
-from app.graphql.explain import explained
+from app.graphql.compiled.path import CompiledLane
 from app.graphql.http.answers import PRIVATE, Answer, answer_of, answer_to
 from app.graphql.http.contexts import Contexts, Login
 from app.graphql.http.protocol import (
@@ -31,12 +27,16 @@ from app.graphql.http.protocol import (
     refusal_of,
     request_id_of,
 )
-from app.graphql.ordinary.executor import Executor
-from app.graphql.rates import Quota
-from app.graphql.responses import extended, given_up
-from app.monitoring import reports
-from app.monitoring.reports import COMPILED, Report
+from app.graphql.operations.cancellation import HungUp
+from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
+from app.graphql.operations.executor import Executor
+from app.graphql.operations.explain import explained
+from app.graphql.operations.rate_limits import Quota
+from app.graphql.operations.responses import extended, given_up
+from app.monitoring import operation_log as reports
+from app.monitoring.operation_log import COMPILED, Report
 from app.settings import Settings
+from app.web import graphiql
 
 _HUNG_UP = "CLIENT_HUNG_UP"  # in the log alone
 

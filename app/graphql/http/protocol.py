@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 from uuid_utils import uuid7
 
-from app.graphql.documents.reading import GraphQLRequest, RequestedOperation
-from app.graphql.documents.trusted import TrustedDocuments, hash_in
+from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
+from app.graphql.operations.trusted import TrustedDocuments, hash_in
 
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"

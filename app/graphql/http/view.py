@@ -19,13 +19,13 @@ from strawberry.types import ExecutionResult
 
 from app.errors import Restarting
 from app.graphql.context import Context
-from app.graphql.documents.reading import GraphQLRequest
 from app.graphql.http.contexts import Contexts
 from app.graphql.http.protocol import address_of
-from app.graphql.http.sockets import Handshake, Socket, connection_class
-from app.graphql.live.streaming import Streams
-from app.graphql.live.subscriptions import Live
-from app.graphql.responses import EncodedResult, response_of
+from app.graphql.http.websockets import Handshake, Socket, connection_class
+from app.graphql.operations.documents import GraphQLRequest
+from app.graphql.operations.responses import EncodedResult, response_of
+from app.graphql.subscriptions.manager import Live
+from app.graphql.subscriptions.streaming import Streams
 from app.settings import Settings
 
 _INIT_WAIT = timedelta(seconds=10)

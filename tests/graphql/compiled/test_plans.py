@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from graphql import FieldNode
 
-from app.graphql.compiled import lane, plans
+from app.graphql.compiled import path as compiled_path
+from app.graphql.compiled import plans
 from tests.graphql.compiled.world import Population
 from tests.lanes import Lanes
 
@@ -111,7 +112,7 @@ async def test_another_page_size_is_another_plan(lanes: Lanes) -> None:
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> int:
     """How many operations lanes keep that are opened from now on: fewer than otherwise."""
-    monkeypatch.setattr(lane, "_OPERATIONS_KEPT", 50)
+    monkeypatch.setattr(compiled_path, "_OPERATIONS_KEPT", 50)
     return 50
 
 

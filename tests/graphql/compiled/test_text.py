@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app.db.statements import QUOTE
 from app.graphql.compiled.text import Template
-from app.sql import QUOTE
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 TEXTS = st.lists(st.one_of(TEXT, st.text('\x01"\\\x7f\x80é😀\u2028,:{}[]', max_size=5)))

@@ -8,8 +8,8 @@ from itertools import cycle
 from typing import Any
 from uuid import UUID
 
+from app.db.models import AuditEntry, Base, Order, OrderStatus, Product, Store, User
 from app.graphql.ids import global_id
-from app.models import AuditEntry, Base, Order, OrderStatus, Product, Store, User
 from tests.market import Market, gid
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

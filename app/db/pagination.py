@@ -1,0 +1,273 @@
+"""Keyset pages: a cursor is a place in an order, so a page costs the same wherever it lies, and rows that are
+inserted meanwhile neither repeat nor hide others. Knows no GraphQL."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from uuid import UUID
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    Uuid,
+    bindparam,
+    column,
+    func,
+    literal,
+    literal_column,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from app.db.statements import unforeseen
+from app.errors import BadUserInput
+
+DEFAULT_PAGE_SIZE = 20
+MAX_PAGE_SIZE = 100
+CURSOR_VALUE = "cursor_value"
+PARENT = "parent_id"
+
+
+T = TypeVar("T")
+CriteriaType = TypeVar("CriteriaType")
+CriteriaType_co = TypeVar("CriteriaType_co", covariant=True)
+CriteriaType_contra = TypeVar("CriteriaType_contra", contravariant=True)
+
+
+def _parse(column_type: Any, text: str) -> Any:
+    """Return the value of a column of this type; ValueError for what no such column holds."""
+    kind = column_type.python_type
+    value: Any = datetime.fromisoformat(text) if kind is datetime else kind(text)
+    if (
+        (kind is str and "\0" in text)
+        or (kind is int and abs(value) >= 2**31)
+        or (kind is Decimal and not _fits(value, column_type.precision, column_type.scale))
+        or (kind is datetime and value.utcoffset() != timedelta(0))
+    ):
+        raise ValueError(text)
+    return value
+
+
+def _fits(value: Decimal, precision: int, scale: int) -> bool:
+    return value.is_finite() and value.as_tuple().exponent == -scale and value.adjusted() < precision - scale
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    return str(value)
+
+
+class Position(NamedTuple):
+    """Where a row stands in an order: the value it is ordered by, and its key."""
+
+    value: Any
+    key: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """A total order of a table's rows: by one column without nulls, then by the key, in one direction."""
+
+    name: str
+    descending: bool
+    column: ColumnElement[Any] = field(compare=False)
+    key: ColumnElement[UUID] = field(compare=False)
+
+    @property
+    def columns(self) -> tuple[ColumnElement[Any], ...]:
+        """What rows are ordered by."""
+        return (self.column,) if self.column is self.key else (self.column, self.key)
+
+    @property
+    def label(self) -> str:
+        """The order as a cursor names it."""
+        return f"{self.name}-{'desc' if self.descending else 'asc'}"
+
+    def cursor(self, row: Row[Any]) -> str:
+        """Return the opaque text that stands for the place of this row."""
+        text = f"{self.label}:{row.id}:{_format(getattr(row, CURSOR_VALUE))}"
+        return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    def position(self, argument: str, cursor: str) -> Position:
+        """Return the place a cursor stands for; BadUserInput where it is malformed or of another order."""
+        try:
+            text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+            label, key, value = text.split(":", 2)
+            position = Position(_parse(self.column.type, value) if label == self.label else None, UUID(key))
+        except (ValueError, InvalidOperation):
+            raise BadUserInput(argument, "is not a cursor that this API has given out") from None
+        if label != self.label:
+            raise BadUserInput(argument, f"is a cursor of another order ({label}, not {self.label})")
+        return position
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page is wanted: up to `limit` rows after and before two places, from the start or the end."""
+
+    ordering: Ordering
+    limit: int
+    backward: bool
+    after: Position | None
+    before: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """The nodes of a page, and the rows they were made of, from which cursors are made when asked for."""
+
+    nodes: Sequence[T]
+    rows: Sequence[Row[Any]]
+    ordering: Ordering
+    has_next: bool
+    has_previous: bool
+
+
+def page_request(
+    ordering: Ordering,
+    first: int | None = None,
+    after: str | None = None,
+    last: int | None = None,
+    before: str | None = None,
+) -> PageRequest:
+    """Return the page that Relay's four arguments ask for; BadUserInput names the one that is wrong."""
+    for argument, size in (("first", first), ("last", last)):
+        if size is not None and not 0 <= size <= MAX_PAGE_SIZE:
+            raise BadUserInput(argument, f"must be between 0 and {MAX_PAGE_SIZE}, not {size}")
+    if first is not None and last is not None:
+        raise BadUserInput("last", "cannot be combined with `first`")
+    size = first if last is None else last
+    return PageRequest(
+        ordering=ordering,
+        limit=DEFAULT_PAGE_SIZE if size is None else size,
+        backward=last is not None or (before is not None and first is None and after is None),
+        after=None if after is None else ordering.position("after", after),
+        before=None if before is None else ordering.position("before", before),
+    )
+
+
+def paginate(statement: Select[Any], request: PageRequest, spare: int = 1) -> Select[Any]:
+    """Restrict a statement to the page, read from its near end, and a spare row that tells of others."""
+    ordering = request.ordering
+    columns = (ordering.column, ordering.key)
+    for position, onward in ((request.after, True), (request.before, False)):
+        if position is not None:
+            place = tuple_(_bound(position.value, ordering.column.type), _bound(position.key, Uuid()))
+            ascending = onward != ordering.descending
+            statement = statement.where(tuple_(*columns) > place if ascending else tuple_(*columns) < place)
+    descending = ordering.descending != request.backward
+    return (
+        statement.add_columns(ordering.column.label(CURSOR_VALUE))
+        .order_by(*(term.desc() if descending else term.asc() for term in ordering.columns))
+        .limit(constant(request.limit + spare))
+    )
+
+
+def constant(number: int) -> ColumnElement[int]:
+    """Return a number that stands in the statement's text.
+
+    Postgres plans a statement anew each time while it cannot know what the plan for all values would cost, and with a
+    limit that is a parameter it never can: planning took half of its time."""
+    return literal_column(str(int(number)), Integer)
+
+
+def _bound(value: Any, column_type: Any) -> ColumnElement[Any]:
+    """Return the value as a parameter, which it may be already."""
+    return value if isinstance(value, BindParameter) else literal(value, column_type)
+
+
+def page_of(rows: Sequence[Row[Any]], request: PageRequest, make: Callable[[Row[Any]], T]) -> Page[T]:
+    """Return the page that a paginated statement's rows stand for, each made into a node."""
+    others = len(rows) > request.limit
+    wanted = rows[: request.limit]
+    if request.backward:
+        wanted = wanted[::-1]
+    return Page(
+        nodes=[make(row) for row in wanted],
+        rows=wanted,
+        ordering=request.ordering,
+        has_next=request.before is not None or (others and not request.backward),
+        has_previous=request.after is not None or (others and request.backward),
+    )
+
+
+Relation = Callable[[ColumnElement[UUID]], ColumnElement[bool]]
+"""The condition under which a row belongs to the parent with this key."""
+
+_parents = (
+    func.unnest(unforeseen(bindparam("parents", type_=ARRAY(Uuid))))
+    .table_valued(column("id", Uuid), with_ordinality="position", name="parent")
+    .render_derived()
+)
+_parent_id: ColumnElement[UUID] = _parents.c.id
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list to page through: what is read of each row, and the conditions that a filter puts on it."""
+
+    statement: Select[Any]
+    conditions: Sequence[ColumnElement[bool]]
+
+    def page(self, request: PageRequest) -> Select[Any]:
+        """Return the statement for one page."""
+        return paginate(self.statement.where(*self.conditions), request)
+
+    def total(self) -> Select[Any]:
+        """Return the statement for the number of rows on all pages."""
+        return self._counted()
+
+    def page_each(self, relation: Relation, request: PageRequest) -> Select[Any]:
+        """Return one statement for the same page of each parent in the array `:parents`, in their order."""
+        rows = self.statement.where(relation(_parent_id), *self.conditions)
+        page = paginate(rows, request).lateral("page")
+        return (
+            select(_parent_id.label(PARENT), page)
+            .select_from(_parents.join(page, true()))
+            .order_by(_parents.c.position)
+        )
+
+    def total_each(self, relation: Relation) -> Select[Any]:
+        """Return, for each parent in the array `:parents`, its key and the number of its rows."""
+        total = self._counted().where(relation(_parent_id)).scalar_subquery()
+        return select(_parent_id.label(PARENT), total.label("total")).select_from(_parents)
+
+    def _counted(self) -> Select[Any]:
+        return self.statement.with_only_columns(func.count(), maintain_column_froms=True).where(*self.conditions)
+
+
+class Filter(Protocol[CriteriaType_co]):
+    """A filter that a client sends."""
+
+    def criteria(self) -> CriteriaType_co:
+        """Return the filter as the repository knows it."""
+
+
+class OrderBy(Protocol[CriteriaType_contra]):
+    """An order that a client chooses."""
+
+    def ordering(self, criteria: CriteriaType_contra) -> Ordering:
+        """Return the order as the repository knows it."""
+
+
+def chooser(
+    everything: CriteriaType, default_order: Callable[[CriteriaType], Ordering]
+) -> Callable[..., tuple[CriteriaType, Callable[[CriteriaType], Ordering]]]:
+    """Return what takes the filter and order that a client chose to criteria and what orders by them."""
+
+    def choose(
+        filter: Filter[CriteriaType] | None = None, order_by: OrderBy[CriteriaType] | None = None
+    ) -> tuple[CriteriaType, Callable[[CriteriaType], Ordering]]:
+        criteria = filter.criteria() if filter else everything
+        return criteria, order_by.ordering if order_by else default_order
+
+    return choose

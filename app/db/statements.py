@@ -1,0 +1,146 @@
+"""What the statements of every repository are made of.
+
+Reads select a table's columns and get rows, at half the cost of entities. Keys go as one array, so that a
+statement is compiled once whatever their number."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from asyncpg import Record as DriverRecord
+from asyncpg import UniqueViolationError
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Executable,
+    Integer,
+    Select,
+    Table,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    func,
+    inspect,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
+from sqlalchemy.exc import IntegrityError
+
+from app.db.models import Base
+from app.errors import Conflict
+
+KEYS = bindparam("keys", type_=ARRAY(Uuid))
+QUOTE = "\x7f"
+"""What a statement that builds JSON writes for a quotation mark of the JSON itself."""
+
+_DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects are untyped
+_SCALE = 1_000_000
+_BELOW_ONE = 32  # ts_rank's normalisation to rank / (rank + 1)
+
+
+def readable(sql: str) -> str:
+    """Return a statement as people are shown it."""
+    return sql.replace(QUOTE, '"')
+
+
+class Record(DriverRecord):
+    """A row as the driver returns it, its columns also attributes, as of SQLAlchemy's rows."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+
+class Prepared:
+    """A statement whose text is made once, and which the driver runs itself: SQLAlchemy takes 0.1 ms to run one."""
+
+    def __init__(self, statement: Executable) -> None:
+        written: Any = statement
+        compiled = written.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        self.sql = str(compiled)
+        self.names: Sequence[str] = compiled.positiontup or ()
+        self.constants: Mapping[str, Any] = _constants(compiled)
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return what is sent with the text, in the order of its parameters."""
+        return [values[name] if name in values else self.constants[name] for name in self.names]
+
+
+def _constants(compiled: Any) -> dict[str, Any]:
+    """Return the values that the statement itself has bound, as the driver takes them."""
+    processors = compiled._bind_processors
+    return {
+        name: processors[name](value) if name in processors and value is not None else value
+        for name, value in compiled.params.items()
+    }
+
+
+def table_of(model: type[Base]) -> Table:
+    """Return the table of a mapped class."""
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+def columns_of(model: type[Base]) -> list[ColumnElement[Any]]:
+    """Return the columns that a read selects: all but the deferred ones."""
+    return [column for prop in inspect(model).column_attrs if not prop.deferred for column in prop.columns]
+
+
+def select_all(model: type[Base]) -> Select[Any]:
+    """Return a statement for all rows of a mapped class, deleted or not."""
+    return select(*columns_of(model))
+
+
+def unforeseen(parameter: BindParameter[Any]) -> ColumnElement[Any]:
+    """Return the parameter as a value that Postgres does not look at when it plans.
+
+    It would plan for each array anew, as it finds the plan for arrays of any length too dear: that took most of the
+    time of a look-up by a few keys."""
+    return cast(select(parameter).scalar_subquery(), parameter.type)
+
+
+def with_key_in_array(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that the column is one of the array `:keys`."""
+    return column == any_(unforeseen(KEYS))
+
+
+def matches(search_vector: ColumnElement[Any], words: str) -> ColumnElement[bool]:
+    """Return the condition that every word begins a word of the searched text."""
+    return search_vector.bool_op("@@")(_query(words))
+
+
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the column as no index holds it, to order by what an index of words has found.
+
+    How many rows have a word cannot be foreseen: with an index in the order of the column, Postgres looks through
+    all rows for a word that none has (0.2 s of 200,000 products)."""
+    return func.greatest(column, type_=column.type)
+
+
+def relevance(search_vector: ColumnElement[Any], words: str) -> ColumnElement[Any]:
+    """Return how well the row matches: with every word in what has weight A above all others, then by the rank.
+    It is an integer, as equal ranks must be equal in a cursor, too."""
+    query = _query(words)
+    in_weight_a = func.ts_filter(search_vector, literal_column("'{a}'")).bool_op("@@")(query)
+    rank = func.ts_rank(search_vector, query, _BELOW_ONE)
+    return cast((cast(in_weight_a, Integer) + rank) * _SCALE, Integer)
+
+
+def _query(words: str) -> ColumnElement[Any]:
+    """Return the words as a query of its own, which is made once; a prepared statement would make it for each row."""
+    return select(func.search_query(words)).scalar_subquery()
+
+
+@contextmanager
+def conflicts(fields: Mapping[str, tuple[str, str]]) -> Iterator[None]:
+    """Turn the violation of a unique index, by its name, into a Conflict of this field with this message."""
+    try:
+        yield
+    except IntegrityError as error:
+        violation = error.orig.__cause__ if error.orig else None
+        name = violation.constraint_name if isinstance(violation, UniqueViolationError) else None
+        if name is None or name not in fields:
+            raise
+        raise Conflict(*fields[name]) from None

@@ -1,0 +1,142 @@
+"""The compiled lane itself: it answers the queries that it understands, and leaves the others to the ordinary lane."""
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from graphql import (
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
+from graphql.execution.collect_fields import FieldDetails
+from graphql.execution.values import VariableValues, get_variable_values
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+
+from app.db.engine import Database
+from app.db.unit_of_work import UnitOfWork
+from app.graphql.compiled.compiler import BoundOperation, compile_node, compile_plan
+from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans
+from app.graphql.operations.cache import Cache
+from app.graphql.operations.documents import ParsedOperation, RequestedOperation
+from app.graphql.relations.meaning import Nodes, meaning_of
+from app.monitoring import operation_log as reports
+from app.security.viewer import Viewer
+
+_OPERATIONS_KEPT = 500
+# Characters of the statements that are kept; what a document weighs takes the memory of ten.
+_STATEMENTS_KEPT = 20_000_000
+_WEIGHT_OF_QUERY = 10
+
+
+class _Payload(NamedTuple):
+    """The plans of what a root field of a mutation selects, and the operation that they belong to."""
+
+    operation: OperationDefinitionNode
+    plans: Plans
+
+
+class CompiledLane:
+    """Compiles queries, keeps their plans, and runs them."""
+
+    def __init__(self, schema: Any, database: Database) -> None:
+        self._schema = schema
+        self._database = database
+        self._queries: Cache[ParsedOperation, Plans] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
+        self._payloads: Cache[tuple[Any, ...], _Payload] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
+        self._node = _meaning_of_node(schema._schema.query_type)
+
+    async def execute(self, viewer: Viewer | None, operation: RequestedOperation) -> bytes | None:
+        """Return the response to a query; None, before anything ran, where the ordinary lane must answer."""
+        try:
+            plan, parameters = self._prepared(viewer, operation)
+        except Declined as reason:
+            if (report := reports.current()) is not None:
+                report.declined = str(reason)
+            return None
+        return plan.rendered(await self._database.driver_row(plan.sql, parameters))
+
+    def reads(self, type_: GraphQLObjectType) -> bool:
+        """Tell whether objects of this type can be read by their keys."""
+        return self._node is not None and type_.name in self._node.statements
+
+    async def node(
+        self,
+        work: UnitOfWork,
+        viewer: Viewer | None,
+        operation: BoundOperation,
+        type_: GraphQLObjectType,
+        details: list[FieldDetails],
+        key: UUID,
+    ) -> bytes | None:
+        """Return the JSON of an object that a mutation returns, read within its transaction; None where it is not
+        understood, or the viewer could not look the object up."""
+        # The operation is kept with its plans, or another might get its id.
+        cached = (type_.name, id(operation.definition), *(id(detail.node) for detail in details))
+        plans = self._payloads.get(cached, lambda: self._payload(operation, type_, details)).plans
+        try:
+            plan, parameters = plans.find(operation.variables, viewer, {NODE_KEY: key})
+        except Declined:
+            return None
+        self._payloads.weigh(cached, plans.weight)
+        text = plan.rendered(await work.driver_row(plan.sql, parameters))
+        return None if text == b"null" else text
+
+    def _prepared(self, viewer: Viewer | None, operation: RequestedOperation) -> tuple[Plan, list[Any]]:
+        """Return the plan for a request, and its parameters; Declined where there is none."""
+        query = operation.parsed
+        if query is None or not query.is_query or query.definition.directives:
+            raise Declined("the operation is not a query, or not a plain one")
+        plans = self._queries.get(query, lambda: self._query(query))
+        values = get_variable_values(
+            self._schema._schema, query.definition.variable_definitions or (), dict(operation.request.variables or {})
+        )
+        if not isinstance(values, VariableValues):
+            raise Declined("the variables are not valid")
+        found = plans.find(values, viewer)
+        self._queries.weigh(query, _WEIGHT_OF_QUERY * query.weight + plans.weight)
+        return found
+
+    def _query(self, operation: ParsedOperation) -> Plans:
+        """Return what will be the plans of a query."""
+
+        def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
+            return compile_plan(
+                self._schema, BoundOperation(operation.definition, operation.fragments, variables), viewer
+            )
+
+        return Plans(compiled)
+
+    def _payload(self, operation: BoundOperation, type_: GraphQLObjectType, details: list[FieldDetails]) -> _Payload:
+        """Return what will be the plans of what a root field of a mutation selects of a type."""
+        node, definition, fragments = self._node, operation.definition, operation.fragments
+        assert node is not None, "the type can be read"
+
+        def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
+            # Not with the operation's own variables, which would be kept: they may hold a password.
+            now = BoundOperation(definition, fragments, variables)
+            return compile_node(self._schema, now, viewer, type_, node.statements[type_.name], details)
+
+        return _Payload(definition, Plans(compiled, used=_variables_within(operation, details)))
+
+
+def _meaning_of_node(query: GraphQLObjectType) -> Nodes | None:
+    """Return what `node` means: what can be looked up by its id can be read again after a mutation."""
+    field = query.fields.get("node")
+    meaning = field and meaning_of(field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF])
+    return meaning if isinstance(meaning, Nodes) else None
+
+
+def _variables_within(operation: BoundOperation, details: list[FieldDetails]) -> set[str]:
+    """Return the names of the variables that a selection uses, or its fragments may use."""
+    used: set[str] = set()
+
+    class Collector(Visitor):
+        def enter_variable(self, node: VariableNode, *_: Any) -> None:
+            used.add(node.name.value)
+
+    for node in (*(detail.node.selection_set for detail in details), *operation.fragments.values()):
+        if node is not None:
+            visit(node, Collector())
+    return used

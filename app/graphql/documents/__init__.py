@@ -1,1 +1,0 @@
-"""What clients ask for: documents are parsed, checked against the schema and its limits, and kept."""

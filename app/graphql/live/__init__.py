@@ -1,1 +1,0 @@
-"""Subscriptions: what is followed, and how each event is told."""

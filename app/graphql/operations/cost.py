@@ -1,0 +1,221 @@
+"""What an operation costs: a point for each object that it may return, counted before anything runs.
+
+A page counts as many objects as it may have, and what is selected of each counts as often. Attributes are free: a price
+comes with its product. What is dear beyond its objects says so: `strawberry.field(metadata=costs(…))`."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    ListTypeNode,
+    ListValueNode,
+    NamedTypeNode,
+    NonNullTypeNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+    TypeNode,
+    ValueNode,
+    VariableDefinitionNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_abstract_type,
+    is_list_type,
+    value_from_ast_untyped,
+)
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.field import StrawberryField
+
+from app.db.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from app.graphql.operations.cache import Cache
+from app.graphql.relations.meaning import Nodes, Pages, Rows, meaning_of
+
+_KEY = "cost"
+_OF_MUTATION = 10  # it locks, checks, writes, and tells of it
+_OF_INTROSPECTION = 100
+_OBJECTS_OF_LIST = 10  # of a list without pages: the items of an order
+_MAX_FIELDS = 10_000  # that are looked at; fragments within fragments can be more than anyone could count
+_COSTS_KEPT = 100
+_COUNTING = {"Int", "Boolean"}
+MOST = 1_000_000_000
+"""What is told of an operation that costs more than anybody would count."""
+
+Variables = Mapping[str, Any]
+
+
+def costs(points: int) -> dict[str, int]:
+    """Return the metadata of a field that costs this much beside its objects."""
+    return {_KEY: points}
+
+
+class Cost:
+    """The cost of one operation, by the values of its variables."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        operation: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+    ) -> None:
+        self._schema = schema
+        self._operation = operation
+        self._fragments = fragments
+        self._counting = [node for node in operation.variable_definitions or () if _counts(node.type)]
+        self._costs: Cache[Any, int] = Cache(_COSTS_KEPT)
+
+    def of(self, variables: Variables | None) -> int:
+        """Return what the operation costs with these variables, valid or not."""
+        counting = {node.variable.name.value: _counted(node, variables or {}) for node in self._counting}
+        return self._costs.get(tuple(counting.values()), lambda: self._measured(counting))
+
+    def _measured(self, variables: Variables) -> int:
+        root = self._schema.get_root_type(self._operation.operation)
+        assert root is not None, "the operation is valid"
+        meter = _Meter(self._schema, self._fragments, variables)
+        return min(meter.selection(root, [self._operation.selection_set]), MOST)
+
+
+class _Meter:
+    """Walks one operation; fields with the same key are merged, as they are when it is executed."""
+
+    def __init__(
+        self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode], variables: Variables
+    ) -> None:
+        self._schema = schema
+        self._fragments = fragments
+        self._variables = variables
+        self._looked_at = 0
+
+    def selection(self, type_: GraphQLNamedType, sets: Sequence[SelectionSetNode], page: int | None = None) -> int:
+        """Return the cost of what is selected of an object: of a connection, if it is a page of so many."""
+        if is_abstract_type(type_):
+            return max(self.selection(each, sets) for each in self._schema.get_possible_types(type_))
+        if not isinstance(type_, GraphQLObjectType):
+            return 0
+        merged: dict[str, list[FieldNode]] = {}
+        for node in self._fields(type_, sets, set()):
+            merged.setdefault((node.alias or node.name).value, []).append(node)
+        return sum(self._field(type_, nodes, page) for nodes in merged.values())
+
+    def _field(self, parent: GraphQLObjectType, nodes: Sequence[FieldNode], page: int | None) -> int:
+        self._looked_at += 1
+        if self._looked_at > _MAX_FIELDS:
+            return MOST
+        name = nodes[0].name.value
+        if name.startswith("__"):
+            return 0 if name == "__typename" else _OF_INTROSPECTION
+        field = parent.fields[name]
+        definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        type_, sets = get_named_type(field.type), [node.selection_set for node in nodes if node.selection_set]
+        is_mutation = parent is self._schema.mutation_type
+        extra = _OF_MUTATION if is_mutation else int(definition.metadata.get(_KEY, 0))
+        if not sets:
+            return extra
+        if isinstance(meaning_of(definition), Pages):
+            size = self._page_size(nodes[0])
+            return extra + max(1, size) + self.selection(type_, sets, size)
+        own, each = (0, 1) if is_mutation else self._objects(field, definition, nodes[0], page)
+        return extra + own + each * self.selection(type_, sets)
+
+    def _objects(
+        self, field: GraphQLField, definition: StrawberryField, node: FieldNode, page: int | None
+    ) -> tuple[int, int]:
+        """Return the objects that a field reads, and how often what is selected of it counts."""
+        many = _OBJECTS_OF_LIST if is_list_type(get_nullable_type(field.type)) else 1
+        if page is not None:  # the nodes and edges of a connection, which has counted them
+            return 0, 1 if many == 1 else page
+        if definition.base_resolver is None:
+            return 0, many
+        match meaning_of(definition):
+            case Rows():
+                return many, many
+            case Nodes():
+                number = self._number_of_ids(node)
+                return number, number
+        return 1, many
+
+    def _fields(
+        self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode], spread: set[str]
+    ) -> Iterator[FieldNode]:
+        """Yield the fields that are selected of an object of this type."""
+        for node in (node for selected in sets for node in selected.selections):
+            if not self._is_included(node):
+                continue
+            if isinstance(node, FieldNode):
+                yield node
+            elif isinstance(node, InlineFragmentNode):
+                if self._applies(node.type_condition, type_):
+                    yield from self._fields(type_, [node.selection_set], spread)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in spread:
+                spread.add(node.name.value)
+                fragment = self._fragments[node.name.value]
+                if self._applies(fragment.type_condition, type_):
+                    yield from self._fields(type_, [fragment.selection_set], spread)
+
+    def _applies(self, condition: NamedTypeNode | None, type_: GraphQLObjectType) -> bool:
+        if condition is None or condition.name.value == type_.name:
+            return True
+        wanted = self._schema.type_map[condition.name.value]
+        return is_abstract_type(wanted) and self._schema.is_sub_type(wanted, type_)
+
+    def _is_included(self, node: SelectionNode) -> bool:
+        for directive in node.directives or ():
+            condition = next((self._value(given.value) for given in directive.arguments or ()), None)
+            if (directive.name.value, condition) in (("skip", True), ("include", False)):
+                return False
+        return True
+
+    def _page_size(self, node: FieldNode) -> int:
+        given = (self._argument(node, name) for name in ("first", "last"))
+        return next((min(max(size, 0), MAX_PAGE_SIZE) for size in given if isinstance(size, int)), DEFAULT_PAGE_SIZE)
+
+    def _number_of_ids(self, node: FieldNode) -> int:
+        given = next((each.value for each in node.arguments or () if each.name.value == "ids"), None)
+        if isinstance(given, VariableNode):  # of which the length is known
+            return self._variables.get(given.name.value) or 1
+        return len(given.values) if isinstance(given, ListValueNode) else 1
+
+    def _argument(self, node: FieldNode, name: str) -> Any:
+        return next((self._value(given.value) for given in node.arguments or () if given.name.value == name), None)
+
+    def _value(self, node: ValueNode) -> Any:
+        return value_from_ast_untyped(node, dict(self._variables))
+
+
+def cost_exceeded(cost: int, limit: int) -> GraphQLError:
+    """Return the error of an operation that costs too much."""
+    message = f"The operation costs {cost:,} points; {limit:,} it may. Ask for smaller pages, or less of each object."
+    told = {"requested": cost, "limit": limit}
+    return GraphQLError(message, extensions={"code": "COST_LIMIT_EXCEEDED", "cost": told})
+
+
+def _counts(type_: TypeNode) -> bool:
+    """Tell whether variables of this type can change what an operation costs: sizes, conditions and lists can."""
+    type_ = _nullable(type_)
+    return isinstance(type_, ListTypeNode) or (isinstance(type_, NamedTypeNode) and type_.name.value in _COUNTING)
+
+
+def _counted(node: VariableDefinitionNode, variables: Variables) -> int | None:
+    """Return what of a variable's value counts: a number, a condition, or the length of a list."""
+    name = node.variable.name.value
+    default = None if node.default_value is None else value_from_ast_untyped(node.default_value)
+    value = variables.get(name, default)
+    if isinstance(_nullable(node.type), ListTypeNode):
+        return len(value) if isinstance(value, list) else 1  # any other value stands for a list of it
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 100.0 is an Int, too
+    return value if isinstance(value, int) else None
+
+
+def _nullable(type_: TypeNode) -> TypeNode:
+    return type_.type if isinstance(type_, NonNullTypeNode) else type_

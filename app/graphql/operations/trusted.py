@@ -1,0 +1,78 @@
+"""Documents that clients name by a hash: those of a manifest that their build wrote, and those they sent before."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from app.errors import DocumentNotFound, DocumentsNotNamed, HashMismatch
+from app.graphql.operations.cache import Cache
+from app.settings import Trust
+
+_DOCUMENTS_KEPT = 1_000
+_CHARACTERS_KEPT = 2_000_000
+_PREFIX = "sha256:"
+
+
+def hash_in(request: Mapping[str, Any]) -> str | None:
+    """Return the hash by which the parameters of a request name its document: as `documentId`, or as Apollo's
+    `extensions.persistedQuery.sha256Hash`."""
+    match request:
+        case {"documentId": str(name)} | {"extensions": {"persistedQuery": {"sha256Hash": str(name)}}}:
+            return name
+    return None
+
+
+class TrustedDocuments:
+    """Finds documents by their hashes, and tells which may be executed.
+
+    `off`: only whole documents are sent. `allow`: a hash stands for a document of the manifest, or for one that was
+    sent with its hash before (automatic persisted queries). `require`: nothing runs that is not in the manifest."""
+
+    def __init__(self, trust: Trust, manifest: Mapping[str, str] | None = None) -> None:
+        self._trust = trust
+        self._manifest = {hash_.removeprefix(_PREFIX): text for hash_, text in (manifest or {}).items()}
+        self._texts = {*self._manifest.values()}
+        self._sent: Cache[str, str] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
+
+    @classmethod
+    def of(cls, trust: Trust, file: Path | None) -> "TrustedDocuments":
+        """Read the manifest; ValueError where it is none."""
+        manifest = {} if file is None else orjson.loads(file.read_bytes())
+        if not (isinstance(manifest, dict) and all(isinstance(text, str) for text in manifest.values())):
+            raise ValueError(f"{file} is not a JSON object of documents by their hashes")
+        return cls(trust, manifest)
+
+    def executes(self, text: str) -> bool:
+        """Tell whether a document may be executed."""
+        return self._trust is not Trust.REQUIRE or text in self._texts
+
+    def text(self, sent: str | None, name: str) -> str:
+        """Return the document with this hash; it may have been sent as well. DocumentNotFound asks the client to send
+        it, HashMismatch tells that the hash is of another one, DocumentsNotNamed that only whole ones are read."""
+        hash_ = name.removeprefix(_PREFIX)
+        known = self._known(hash_)
+        if sent is None:
+            if self._trust is Trust.OFF:
+                raise DocumentsNotNamed
+            if known is None:
+                raise DocumentNotFound
+            return known
+        if sent != known and self._trust is Trust.ALLOW:
+            self._keep(hash_, sent)
+        return sent
+
+    def _known(self, hash_: str) -> str | None:
+        if self._trust is Trust.OFF:
+            return None
+        if hash_ in self._manifest:
+            return self._manifest[hash_]
+        return self._sent.get(hash_, str) if hash_ in self._sent else None
+
+    def _keep(self, hash_: str, text: str) -> None:
+        if hash_ in self._manifest or sha256(text.encode()).hexdigest() != hash_.lower():
+            raise HashMismatch
+        self._sent.get(hash_, lambda: text)
+        self._sent.weigh(hash_, len(text))

@@ -1,1 +1,0 @@
-"""The ordinary lane: resolvers and dataloaders answer, and everything can be answered."""

@@ -1,0 +1,1 @@
+"""How the fields of types are declared, and how both execution paths read them."""

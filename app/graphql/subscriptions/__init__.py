@@ -1,0 +1,1 @@
+"""Subscriptions: operations that run again after each event."""

@@ -1,0 +1,252 @@
+"""How a subscription runs: its field reads what is so now, and is executed again after each event that it follows."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from random import uniform
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.extensions import FieldExtension
+from strawberry.extensions.field_extension import AsyncExtensionResolver
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+
+from app.db.engine import is_disconnection
+from app.db.notifications import Events, Subscription, Topic
+from app.errors import EXPIRED, Missing, RequestError, Restarting, TooManySubscriptions, Unauthenticated
+from app.graphql.errors import presentable
+from app.security.viewer import Access, Viewer, require
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.graphql.context import Context, Info
+
+READ_BY = "read_by"
+_FAREWELL_SECONDS = 1.0
+_ATTEMPTS = 20
+
+T = TypeVar("T")
+Execute = Callable[[], Awaitable[ExecutionResult]]
+
+
+class NotNow(Exception):
+    """Why a subscription has nothing to send, and goes on."""
+
+
+class NothingToTell(NotNow):
+    """There was no event yet, or what it was about is gone."""
+
+
+class Unreachable(NotNow):
+    """The database does not answer; it will be asked again."""
+
+
+class Live:
+    """The subscriptions of this process: how many there are, and when each reads."""
+
+    def __init__(self, events: Events, settings: Settings) -> None:
+        self.events = events
+        self.is_ending = False
+        self._per_user = settings.subscriptions_per_user
+        self._of_user: Counter[UUID] = Counter()
+        # The other half of the pool is for requests, however many subscribers an event wakes.
+        self._turns = asyncio.Semaphore(max(1, settings.database_pool_size // 2))
+        self._reads: dict[Hashable, asyncio.Task[ExecutionResult]] = {}
+        self._farewells: set[Callable[[], Awaitable[None]]] = set()
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether events are heard now."""
+        return self.events.is_heard
+
+    @contextmanager
+    def counted(self, viewer: Viewer | None) -> Iterator[None]:
+        """Count a subscription of the viewer, who must not have too many."""
+        if viewer is None:
+            yield
+            return
+        if self._of_user[viewer.id] >= self._per_user:
+            raise TooManySubscriptions("A user", self._per_user)
+        self._of_user[viewer.id] += 1
+        try:
+            yield
+        finally:
+            self._of_user[viewer.id] -= 1
+            if not self._of_user[viewer.id]:
+                del self._of_user[viewer.id]
+
+    @contextmanager
+    def bidding_farewell(self, farewell: Callable[[], Awaitable[None]]) -> Iterator[None]:
+        """Call this when the process ends."""
+        self._farewells.add(farewell)
+        try:
+            yield
+        finally:
+            self._farewells.discard(farewell)
+
+    async def end(self) -> None:
+        """End everything, so that clients connect to another process."""
+        self.is_ending = True
+        farewells = [farewell() for farewell in self._farewells]
+        self.events.end(Restarting())
+        with suppress(TimeoutError):  # a client that takes nothing must not hold the process
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await asyncio.gather(*farewells, return_exceptions=True)
+
+    async def read(self, execute: Execute) -> ExecutionResult:
+        """Execute an operation in its turn; while the database cannot be reached, again and again."""
+        attempts = count(1)
+        while not self.is_ending:
+            try:
+                async with self._turns:
+                    return await execute()
+            except Unreachable:
+                if next(attempts) == _ATTEMPTS:  # although events were heard each time
+                    raise
+                await asyncio.sleep(uniform(0.1, 0.5))  # noqa: S311  # subscribers must not all come at once
+                await self.events.heard()
+        raise Restarting
+
+    async def read_together(self, key: Hashable, execute: Execute) -> ExecutionResult:
+        """Return what `read` does, or what it is about to do for another subscriber with the same key.
+
+        A read is joined only before it begins: what it finds is then no older than the event of whoever joins it."""
+
+        async def begin() -> ExecutionResult:
+            self._reads.pop(key, None)
+            return await execute()
+
+        if key not in self._reads:
+            self._reads[key] = asyncio.create_task(self.read(begin))
+            self._reads[key].add_done_callback(
+                lambda read: read.cancelled() or read.exception()
+            )  # if nobody waits for it any more
+        return await asyncio.shield(self._reads[key])
+
+
+class Following:
+    """What the operation of a subscription follows, and the event that it is executed for."""
+
+    def __init__(self, events: Events) -> None:
+        self.subject: UUID | None = None
+        """What the event is about; None before the first."""
+        self._events = events
+        self._subscription: Subscription | None = None
+
+    def follow(self, topic: Topic, *, has_state: bool) -> UUID | None:
+        """Follow the topic from now on, and return what the event that is to be told is about."""
+        if self._subscription is None:
+            self._subscription = self._events.follow(topic, has_state=has_state)
+        return self.subject
+
+    async def proceed(self, expires_at: float | None) -> None:
+        """Wait for the next event; Unauthenticated where the token expires before."""
+        assert self._subscription is not None, "the field follows a topic"
+        left = None if expires_at is None else expires_at - time.time()
+        try:
+            async with asyncio.timeout(left):
+                self.subject = await self._subscription.next()
+        except TimeoutError:
+            raise Unauthenticated(EXPIRED) from None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it follows something."""
+        return self._subscription is not None
+
+    @staticmethod
+    def raise_not_now(failure: BaseException | None) -> None:
+        """Raise NotNow where a field has failed but the subscription goes on all the same."""
+        if isinstance(failure, NothingToTell):
+            raise failure
+        if is_disconnection(failure):
+            raise Unreachable from failure
+
+    def end(self) -> None:
+        """Follow no more."""
+        if self._subscription is not None:
+            self._events.leave(self._subscription)
+
+
+class EachEvent(FieldExtension):
+    """Runs the resolver for each event anew, for who the viewer is by then."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+
+    async def resolve_async(self, next_: AsyncExtensionResolver, source: Any, info: "Info", **kwargs: Any) -> Any:
+        """Run the resolver, if the viewer may call it."""
+        context = info.context
+        await context.begin_field()
+        if self.access is not Access.ANYONE:
+            require(self.access, context.known_viewer())
+        return await next_(source, info, **kwargs)
+
+
+def found(name: str, thing: T | None) -> T:
+    """Return what a subscription follows; Missing where there is none, or the viewer may not see it."""
+    if thing is None:
+        raise Missing(f"There is no such {name}, or it is not yours to see.")
+    return thing
+
+
+def subscription(access: Access, description: str, read_by: str | None = None) -> Any:
+    """Make a root field of Subscription out of an async resolver that follows a topic and returns what is so now.
+    Where a field of Query returns the same by `id`, to the same viewers, it is named."""
+    return strawberry.field(description=description, extensions=[EachEvent(access)], metadata={READ_BY: read_by})
+
+
+async def results(context: "Context", operation: Hashable, execute: Execute) -> AsyncGenerator[ExecutionResult]:
+    """Yield the result of a subscription now, and after each event that it follows, until it has failed.
+
+    No connection to the database is held while the client takes its time, or nothing happens."""
+    live = context.live
+    assert live is not None, "the transport streams"
+    following = context.following = Following(live.events)
+    begun = False
+    try:
+        with live.counted(context.token_viewer):
+            # The first read is its own: it makes the operation follow its topic.
+            result = await _told(live.read(execute))
+            while True:
+                _require_fresh_token(context)
+                if result is not None:
+                    if result.data is None:
+                        yield result if begun else PreExecutionError(data=None, errors=result.errors)
+                        return
+                    yield result
+                    begun = True
+                await following.proceed(context.token_expires_at)
+                key = (operation, context.token_viewer, str(context.refused_token), following.subject)
+                result = await _told(live.read_together(key, execute))
+    except Restarting:
+        raise
+    except Unreachable as failure:
+        error = GraphQLError("The database does not answer.", original_error=cast(Exception, failure.__cause__))
+        yield ExecutionResult(data=None, errors=[presentable(error, context.request_id)])
+    except RequestError as refusal:
+        kind = ExecutionResult if begun else PreExecutionError
+        yield kind(data=None, errors=[GraphQLError(str(refusal), extensions=refusal.extensions)])
+    finally:
+        following.end()
+
+
+def _require_fresh_token(context: "Context") -> None:
+    """Raise Unauthenticated where the token has expired, maybe while the database or the client took its time."""
+    if context.token_expires_at is not None and context.token_expires_at <= time.time():
+        raise Unauthenticated(EXPIRED)
+
+
+async def _told(reading: Awaitable[ExecutionResult]) -> ExecutionResult | None:
+    with suppress(NothingToTell):
+        return await reading
+    return None

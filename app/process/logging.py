@@ -1,0 +1,121 @@
+"""How the process logs, with all that libraries log: readable in a terminal, JSON lines in production; on standard
+error."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor
+
+from app.monitoring import operation_log as reports
+from app.settings import Environment, Settings
+
+
+def logs_json(settings: Settings) -> bool:
+    """Tell whether the log is for machines."""
+    if settings.log_format == "auto":
+        return settings.app_env is Environment.PRODUCTION
+    return settings.log_format == "json"
+
+
+def configure_logging(settings: Settings) -> None:
+    """Set up structlog, and have what libraries log look the same. Tracebacks show no local variables: they hold
+    passwords and tokens."""
+    *first, renderer = _json_lines() if logs_json(settings) else _text()
+    structlog.configure(
+        processors=[*first, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    _catch_libraries(first, renderer)
+    if logs_json(settings):
+        logging.captureWarnings(True)
+
+
+def _json_lines() -> list[Processor]:
+    """Return what makes a line for machines. The serializer writes times and ids, in a third of the time."""
+    return [*_common(_stamp), structlog.processors.JSONRenderer(serializer=_json)]
+
+
+def _text() -> list[Processor]:
+    """Return what makes a line for people."""
+    plain = structlog.dev.plain_traceback
+    return [
+        *_common(structlog.processors.TimeStamper(fmt="iso", utc=True)),
+        _spell_viewer_out,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
+    ]
+
+
+def _common(stamp: Processor) -> list[Processor]:
+    return [
+        _with_operation,
+        structlog.processors.add_log_level,
+        stamp,
+        structlog.processors.format_exc_info,
+        _without_row_contents,
+    ]
+
+
+class _LibrariesHandler(logging.StreamHandler[Any]):
+    """Writes what libraries log."""
+
+
+def _catch_libraries(first: Sequence[Processor], renderer: Processor) -> None:
+    """Have the warnings and errors of libraries written like ours, once however often this is called."""
+    handler = _LibrariesHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *first],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    for former in [former for former in root.handlers if isinstance(former, _LibrariesHandler)]:
+        root.removeHandler(former)
+    root.addHandler(handler)
+
+
+def _stamp(_: Any, __: str, event: EventDict) -> EventDict:
+    event["timestamp"] = datetime.now(UTC)
+    return event
+
+
+def _spell_viewer_out(_: Any, __: str, event: EventDict) -> EventDict:
+    if event.get("viewer") is not None:
+        event["viewer"] = str(event["viewer"])
+    return event
+
+
+def _json(event: EventDict, **_: Any) -> str:
+    """Return the line. What orjson does not take is a text that is not Unicode, as a client may send."""
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z).decode()
+    except TypeError:
+        return json.dumps(event, default=str)
+
+
+def _with_operation(_: Any, __: str, event: EventDict) -> EventDict:
+    """Tell during which operation it was."""
+    if "request_id" not in event and (report := reports.current()) is not None:
+        event["request_id"] = report.request_id
+        if report.trace_id is not None:
+            event["trace_id"] = report.trace_id
+    return event
+
+
+def _without_row_contents(_: Any, __: str, event: EventDict) -> EventDict:
+    """Take out of a traceback what quotes values: Postgres's DETAIL lines, of the row that was refused, and the
+    driver's complaints of what it cannot send."""
+    if isinstance(exception := event.get("exception"), str):
+        exception = re.sub(r"^DETAIL: .*\n?", "", exception, flags=re.MULTILINE)
+        event["exception"] = re.sub(r"(invalid input for query argument \$\d+): .*", r"\1", exception)
+    return event

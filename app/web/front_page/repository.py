@@ -1,0 +1,83 @@
+"""The SQL of the front page: what anyone may know of the shop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import distinct, func, select
+
+from app.db.unit_of_work import UnitOfWork
+from app.orders import repository as orders
+from app.products import repository as products
+from app.stores import repository as stores
+
+_NEWEST = 8
+
+_stores = stores.listing(stores.StoreCriteria())
+_products = products.listing(products.ProductCriteria())
+_in_stock = products.listing(products.ProductCriteria(in_stock=True))
+_orders = orders.listing(orders.OrderCriteria())
+_newest_first = products.ordering(products.ProductCriteria(), "CREATED_AT", descending=True)
+_COUNTRIES = select(func.count(distinct(stores.stores.country))).where(*_stores.conditions)
+_FIGURES = {
+    "Stores": _stores.total(),
+    "Countries": _COUNTRIES,
+    "Products": _products.total(),
+    "In stock": _in_stock.total(),
+}
+_ORDERS = {"Orders placed": _orders.total()}
+_PRODUCTS = (
+    select(
+        products.products.id,
+        products.products.name,
+        products.products.description,
+        products.products.price,
+        products.products.currency,
+        products.products.stock,
+        stores.stores.name.label("store"),
+        stores.stores.city,
+    )
+    .join_from(products.products.id.table, stores.stores.id.table)
+    .where(*_products.conditions)
+    .order_by(*(column.desc() for column in _newest_first.columns))
+    .limit(_NEWEST)
+)
+
+
+class ProductOnShow(NamedTuple):
+    """A product, as the front page shows it."""
+
+    id: UUID
+    name: str
+    description: str | None
+    price: Decimal
+    currency: str
+    stock: int | None
+    """None: not tracked, never runs out."""
+    store: str
+    city: str
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The shop at a moment: its figures by what they are called, and its newest products."""
+
+    figures: dict[str, int]
+    products: Sequence[ProductOnShow]
+
+    @property
+    def example(self) -> ProductOnShow | None:
+        """A product to order, rather one whose stock is seen to change."""
+        tracked = (product for product in self.products if product.stock)
+        return next(tracked, next((product for product in self.products if product.stock is None), None))
+
+
+async def shop(work: UnitOfWork, *, with_orders: bool) -> Shop:
+    """Return the shop as it is now. How many orders there are is the owners' business."""
+    asked = _FIGURES | _ORDERS if with_orders else _FIGURES
+    figures = await work.row(select(*(total.scalar_subquery().label(name) for name, total in asked.items())))
+    assert figures is not None, "counts are a row"
+    shown = await work.rows(_PRODUCTS)
+    return Shop(dict(figures._mapping), [ProductOnShow._make(row) for row in shown])

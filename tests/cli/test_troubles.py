@@ -1,0 +1,322 @@
+"""What is wrong around a command is told in one line, with what to do about it; and never by a traceback."""
+
+import os
+import re
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
+
+import pytest
+from alembic import command
+from asyncpg import DiskFullError
+from sqlalchemy import Connection, make_url, text
+
+from app import __main__ as start
+from app.cli import commands, troubles
+from app.cli.troubles import trouble_of
+from app.db import engine as app_database
+from app.db.migrations import alembic_config
+from app.process import supervisor as processes
+from app.settings import ROOT, Settings
+from tests.databases import create_database, drop_database, run_on
+from tools import postgres
+
+
+@pytest.fixture
+def database(server_url: str) -> Iterator[str]:
+    """An empty database."""
+    url = create_database(server_url, f"orders_test_troubles_{os.getpid()}")
+    yield url
+    drop_database(url)
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    text: str
+
+    @property
+    def last_line(self) -> str:
+        """What it said at last."""
+        return self.text.splitlines()[-1]
+
+
+Told = Callable[..., Ended]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+    """Runs a command that must fail, in this process."""
+    monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
+    monkeypatch.setattr(commands, "configure_logging", lambda _: None)
+    monkeypatch.setenv("DATABASE_START_WAIT_SECONDS", "0")
+
+    def run(*arguments: str, **environment: str) -> Ended:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["app", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            start.run()
+        assert ended.value.code in (1, 2)
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        return Ended(ended.value.code, printed.err)
+
+    return run
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[int]:
+    """Listen, and answer whoever connects with these, one to each message; yield the port."""
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client:
+                for answer in answers:
+                    client.recv(1000)
+                    client.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def refusal(code: str, message: str) -> bytes:
+    """Return Postgres's message that a connection cannot be."""
+    fields = b"".join(f"{field}{value}\0".encode() for field, value in (("S", "FATAL"), ("C", code), ("M", message)))
+    return b"E" + struct.pack("!i", len(fields) + 5) + fields + b"\0"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        ("28P01", 'password authentication failed for user "ann"', "refuses the password of 'ann'"),
+        ("28000", 'role "ann" does not exist', "createuser --pwprompt"),
+        ("28000", "no pg_hba.conf entry for host, no encryption", "no encryption"),
+        ("3D000", 'database "shop" does not exist', 'createdb "shop"'),
+        ("53300", "sorry, too many clients already", "Lower DATABASE_POOL_SIZE"),
+        ("57P03", "the database system is starting up", "Try again"),
+        ("25006", "cannot do this in a read-only transaction", "name the primary, not a standby"),
+    ],
+)
+def test_whatever_postgres_refuses(told: Told, code: str, message: str, expected: str) -> None:
+    with answering(b"N", refusal(code, message)) as port:
+        line = told("migrate", DATABASE_URL=f"postgresql://ann:hunter2@127.0.0.1:{port}/shop").last_line
+    assert expected in line
+    assert str(port) in line
+    assert "hunter2" not in line
+
+
+def test_what_is_no_postgres(told: Told) -> None:
+    with answering(b"HTTP/1.0 400 Bad Request\r\n\r\n") as port:
+        line = told("migrate", DATABASE_URL=f"postgresql://ann@127.0.0.1:{port}/shop?sslmode=disable").last_line
+    assert f"127.0.0.1:{port}" in line
+    assert "DATABASE_URL" in line
+
+
+def test_a_server_without_tls(told: Told) -> None:
+    with answering(b"N") as port:
+        ended = told(
+            "migrate",
+            DATABASE_URL=f"postgresql://ann@127.0.0.1:{port}/shop?sslmode=require",
+            DATABASE_START_WAIT_SECONDS="60",
+        )
+    assert ended.text.splitlines() == [ended.last_line], "there is nothing to wait for"
+    assert ended.last_line.startswith(f"No TLS with Postgres at 127.0.0.1:{port}: ")
+    assert "sslmode" in ended.last_line
+
+
+@pytest.mark.parametrize("parameter", ["sslmode=maybe", "target_session_attrs=some", "sslmode=prefer&direct_tls=true"])
+def test_parameters_that_the_driver_does_not_like(told: Told, parameter: str) -> None:
+    ended = told("migrate", DATABASE_URL=f"postgresql://ann:hunter2@127.0.0.1:1/shop?{parameter}")
+    (line,) = ended.text.splitlines()
+    assert line.startswith("The driver cannot connect to 127.0.0.1:1: ")
+    assert line.endswith("Mend the parameters of DATABASE_URL.")
+    assert "hunter2" not in line
+
+
+def test_a_server_whose_certificate_is_not_trusted() -> None:
+    trouble = trouble_of(ssl.SSLCertVerificationError(1, "self-signed certificate"), "postgresql://ann@db/shop")
+    assert trouble is not None
+    assert trouble.what.startswith("no TLS with Postgres at db:5432: ")
+    assert "self-signed certificate" in trouble.what
+
+
+@pytest.mark.parametrize("command", ["migrate", "serve", "seed"])
+def test_a_server_that_is_too_old(told: Told, database: str, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    for module in (app_database, troubles):
+        monkeypatch.setattr(module, "OLDEST_POSTGRES", 99)
+    line = told(command, DATABASE_URL=database, PORT="0").last_line
+    assert re.fullmatch(r"Postgres \d+\.\d+.* is too old\. Upgrade it to 99 or newer\.", line)
+
+
+def test_a_database_that_has_not_all_letters(told: Told, server_url: str) -> None:
+    name = f"orders_test_latin_{os.getpid()}"
+
+    def execute(connection: Connection, statement: str) -> None:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(statement))
+
+    run_on(server_url, lambda it: execute(it, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'"))
+    try:
+        url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
+        line = told("migrate", DATABASE_URL=url).last_line
+    finally:
+        run_on(server_url, lambda it: execute(it, f"DROP DATABASE {name}"))
+    assert line.startswith("The database is in LATIN1. Make it anew: ")
+
+
+def test_a_database_that_others_use(told: Told, database: str) -> None:
+    def be_taken(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE users (name text)"))
+        connection.commit()
+
+    run_on(database, be_taken)
+    line = told("migrate", DATABASE_URL=database).last_line
+    assert 'holds something that is not of this API: relation "users" already exists. Let DATABASE_URL' in line
+
+
+@pytest.mark.parametrize("command", ["migrate", "serve", "seed"])
+def test_a_database_that_nobody_serves(told: Told, command: str) -> None:
+    line = told(command, DATABASE_URL="postgresql://ann@127.0.0.1:1/shop", PORT="0").last_line
+    assert line.startswith("No Postgres answers at 127.0.0.1:1: nobody listens. Start it, or mend DATABASE_URL.")
+
+
+def test_a_host_that_there_is_not(told: Told) -> None:
+    line = told("migrate", DATABASE_URL="postgresql://ann@no.such.host.invalid/shop").last_line
+    assert line == "There is no host 'no.such.host.invalid'. Mend the host in DATABASE_URL."
+
+
+def test_a_socket_that_is_not_there(told: Told) -> None:
+    ended = told("migrate", DATABASE_URL="postgresql://ann@/shop?host=/nowhere")
+    assert "the socket in /nowhere: nobody listens" in ended.last_line
+
+
+@pytest.mark.parametrize("arguments", [("migrate",), ("serve", "--migrate"), ("seed",)])
+def test_a_database_of_a_newer_version(told: Told, database: str, arguments: tuple[str, ...]) -> None:
+    def be_ahead(connection: Connection) -> None:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'of_another_version'"))
+        connection.commit()
+
+    command.upgrade(alembic_config(database), "head")
+    run_on(database, be_ahead)
+    line = told(*arguments, DATABASE_URL=database, PORT="0").last_line
+    assert line.startswith("The database has been migrated by a newer version of this API")
+    assert "Run that version" in line
+
+
+def test_a_user_without_rights(told: Told, database: str) -> None:
+    name = f"nobody_{os.getpid()}"
+
+    def as_superuser(statement: str) -> None:
+        def execute(connection: Connection) -> None:
+            connection.execute(text(statement))
+            connection.commit()
+
+        run_on(database, execute)
+
+    as_superuser(f"CREATE ROLE {name} LOGIN")
+    try:
+        line = told("migrate", DATABASE_URL=make_url(database).set(username=name).render_as_string()).last_line
+    finally:
+        as_superuser(f"DROP ROLE {name}")
+    assert f'GRANT CREATE, USAGE ON SCHEMA public TO "{name}"' in line
+
+
+def test_a_file_that_cannot_be_written(told: Told) -> None:
+    line = told("schema", "--output", "/nowhere/schema.graphql").last_line
+    assert line.startswith("/nowhere/schema.graphql cannot be used (No such file or directory).")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("serve", "--port", "65536"), "--port"),
+        (("serve", "--port", "eighty"), "--port"),
+        (("serve", "--workers", "0"), "--workers"),
+        (("seed", "--stores", "0"), "--stores"),
+        (("seed", "--orders", "5"), "--products"),
+        (("migration", " "), "make migration"),
+        (("migration", "''"), "make migration"),
+        (("migration",), "message"),
+        (("sevre",), "serve"),
+        (("create-superuser", "--email"), "--email"),
+    ],
+)
+def test_wrong_or_missing_input(told: Told, arguments: tuple[str, ...], expected: str) -> None:
+    assert expected in told(*arguments, DATABASE_URL="postgresql://ann@127.0.0.1:1/shop").text
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.1"])
+def test_an_address_that_is_not_this_machines(told: Told, host: str) -> None:
+    line = told("serve", "--host", host, PORT="0", DATABASE_URL="postgresql://ann@127.0.0.1:1/shop").last_line
+    assert line.startswith("HOST: ")
+
+
+def test_a_disk_without_room() -> None:
+    trouble = trouble_of(DiskFullError("could not extend file"), "postgresql://ann@db/shop")
+    assert str(trouble) == "The disk of the database is full. Make room, and try again."
+
+
+def test_a_failure_of_ours_is_not_explained_away() -> None:
+    assert trouble_of(KeyError("nothing around us"), "postgresql://ann@db/shop") is None
+    assert trouble_of(ConnectionRefusedError(), None) is None
+
+
+def test_an_interpreter_without_the_packages() -> None:
+    bare = subprocess.run(
+        [sys.executable, "-S", "-m", "app", "serve"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert bare.returncode == 1
+    (line,) = bare.stderr.splitlines()
+    assert re.search(r"has no package '\w+': `make run` installs", line)
+
+
+def test_an_interpreter_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "OLDEST", (99, 0))
+    with pytest.raises(SystemExit, match=r"^Python 3\.11 or newer is needed"):
+        start.run()
+
+
+def test_ctrl_c_while_it_waits_ends_it_without_a_word() -> None:
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "app", "migrate"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": "postgresql://ann@127.0.0.1:1/shop"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with waiting:
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline().startswith("waiting up to 60 s")
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(timeout=20) == start.INTERRUPTED
+        assert waiting.stderr.read().strip() == ""
+
+
+def test_an_embedded_postgres_without_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    monkeypatch.setattr(postgres, "home_of", lambda _: in_the_way / "postgres")
+    with pytest.raises(OSError, match="Not a directory") as caught, commands._database(Settings(database_url=None)):
+        pass
+    trouble = trouble_of(caught.value, None)
+    assert trouble is not None
+    assert str(trouble).startswith(f"{in_the_way}/postgres cannot be used (Not a directory)")

@@ -1,0 +1,238 @@
+"""However large the catalogue is, a compiled statement reads its pages through indexes, in their order: on the first
+page and the thousandth, planned for its values or, as a prepared statement may be, for any values."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.db.engine import driver_of
+from app.settings import ROOT, Settings
+from benchmarks.contestants import APP
+from benchmarks.scenarios import SCENARIOS, Case
+from tests.catalogue import Catalogue, opened_catalogue
+from tests.databases import SingleConnection
+from tests.documented import sections
+from tests.plans import (
+    condition,
+    generic_plan,
+    indexes,
+    indexes_of_products,
+    limits,
+    plan_of,
+    scanned_whole,
+    sorted_for_a_page,
+    sorts,
+)
+
+LARGE = {"stores", "products", "orders", "order_items"}
+PRESORTED_AGGREGATES = 160_000  # since when Postgres sees that rows are in the order of an aggregate
+SOME_ID = "01970000-0000-7000-8000-000000000000"
+PAGE_INFO = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+
+
+def paging(kind: str, path: str, fields: str) -> str:
+    """Return a query for any page of a connection, which the `{}` in the path stands for."""
+    variables = f"$after: String, $before: String, $last: Int, $filter: {kind}Filter, $orderBy: {kind}Order"
+    arguments = "after: $after, before: $before, last: $last, filter: $filter, orderBy: $orderBy"
+    connection = f"({arguments}) {{ edges {{ cursor node {{ {fields} }} }} {PAGE_INFO} }}"
+    return f"query ({variables}) {path.replace('{}', connection)}"
+
+
+PRODUCTS = paging("Product", "{ products{} }", "id name price { amount } store { name }")
+STORES = paging("Store", "{ stores{} }", "id name owner { fullName }")
+ORDERS = paging("Order", "{ orders{} }", "id status items { quantity product { name store { name } } }")
+PRODUCTS_OF_STORES = paging("Product", "{ stores(first: 10) { nodes { products{} } } }", "id name price { amount }")
+ORDERS_OF_VIEWER = "{ viewer { orders { nodes { id date items { product { name } } } pageInfo { hasNextPage } } } }"
+STORES_OF_VIEWER = "{ viewer { stores { nodes { name } pageInfo { hasNextPage } } } }"
+ORDERS_OF_STORE = "query ($id: ID!) { store(id: $id) { orders { nodes { id items { quantity } } } } }"
+
+ROOTS = [  # what is paged through, by whom, in which order, and the index that has it
+    (PRODUCTS, "anonymous", None, "pk_products"),
+    (PRODUCTS, "anonymous", "NAME", "ix_products_folded_name_id"),
+    (PRODUCTS, "anonymous", "PRICE", "ix_products_price_id"),
+    (PRODUCTS, "anonymous", "CREATED_AT", "ix_products_created_at_id"),
+    (STORES, "anonymous", None, "pk_stores"),
+    (STORES, "anonymous", "NAME", "ix_stores_folded_name_id"),
+    (STORES, "anonymous", "CREATED_AT", "ix_stores_created_at_id"),
+    (ORDERS, "superuser", "DATE", "ix_orders_date_id"),
+    (ORDERS, "customer", "DATE", "ix_orders_customer_id_date_id"),
+]
+OF_ONE_STORE = {
+    None: "ix_products_store_id_id",
+    "NAME": "ix_products_store_id_folded_name_id",
+    "PRICE": "ix_products_store_id_price_id",
+    "CREATED_AT": "ix_products_store_id_created_at_id",
+}
+LOOKUPS = {
+    "Product": "query ($id: ID!) { product(id: $id) { name store { name owner { fullName } } } }",
+    "Store": "query ($id: ID!) { store(id: $id) { name owner { fullName } } }",
+    "Order": "query ($id: ID!) { order(id: $id) { date items { quantity product { name store { name } } } } }",
+}
+MEASURED = [scenario.name for scenario in SCENARIOS if not scenario.writes]
+
+
+class Planned:
+    """Postgres's plans of what the compiled lane sends: for the values that it sends, and for any."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def plans(self, query: str, variables: Any = None, role: str = "anonymous") -> tuple[Any, Any]:
+        """Return both plans of the one statement of a query."""
+        ((sql, parameters),) = await self._sent(query, variables, role)
+        driver = driver_of(await self._catalogue.connection.get_raw_connection())
+        custom = await driver.fetchval(f"EXPLAIN (FORMAT JSON) {sql}", *parameters)
+        return plan_of(custom), await generic_plan(driver, sql, len(parameters))
+
+    async def _sent(self, query: str, variables: Any, role: str) -> list[tuple[str, Sequence[Any]]]:
+        sent: list[tuple[str, Sequence[Any]]] = []
+        driver_row = SingleConnection.driver_row
+
+        async def recorded(self: SingleConnection, sql: str, parameters: Sequence[Any]) -> Any:
+            sent.append((sql, parameters))
+            return await driver_row(self, sql, parameters)
+
+        with patch.object(SingleConnection, "driver_row", recorded):
+            await self._catalogue.api.data(query, variables, user=self._catalogue.user(role))
+        return sent
+
+
+@pytest.fixture(scope="module")
+async def catalogue(engine: AsyncEngine, settings: Settings) -> AsyncIterator[Catalogue]:
+    async with opened_catalogue(engine, settings.model_copy(update={"compiled_lane": True})) as catalogue:
+        yield catalogue
+
+
+@pytest.fixture
+def planned(catalogue: Catalogue) -> Planned:
+    return Planned(catalogue)
+
+
+def order(field: str | None, direction: str) -> Any:
+    return field and {"field": field, "direction": direction}
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+@pytest.mark.parametrize(("page", "role", "field", "index"), ROOTS)
+async def test_the_first_and_the_last_page_are_read_in_the_order_of_an_index(
+    planned: Planned, page: str, role: str, field: str | None, index: str, direction: str
+) -> None:
+    for end in ({}, {"last": 20}):
+        for plan in await planned.plans(page, {"orderBy": order(field, direction), **end}, role):
+            assert index in indexes(plan)
+            assert not scanned_whole(plan) & LARGE
+            assert not sorted_for_a_page(plan)
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+@pytest.mark.parametrize(("page", "role", "field", "index"), ROOTS)
+async def test_a_page_far_from_the_start_is_found_at_once(
+    catalogue: Catalogue, planned: Planned, page: str, role: str, field: str | None, index: str, direction: str
+) -> None:
+    order_by = order(field, direction)
+    cursor = await catalogue.far_cursor(page, role, orderBy=order_by)
+    for place in ({"after": cursor}, {"before": cursor, "last": 20}):
+        for plan in await planned.plans(page, {"orderBy": order_by, **place}, role):
+            assert index in indexes(plan)
+            assert "ROW(" in condition(plan)
+            assert not scanned_whole(plan) & LARGE
+            assert not sorted_for_a_page(plan)
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+@pytest.mark.parametrize("field", OF_ONE_STORE)
+async def test_the_pages_of_many_stores_are_read_in_the_order_of_an_index(
+    catalogue: Catalogue, planned: Planned, field: str | None, direction: str
+) -> None:
+    order_by = order(field, direction)
+    cursor = await catalogue.far_cursor(PRODUCTS, orderBy=order_by, filter={"storeId": catalogue.store})
+    for place in ({}, {"last": 20}, {"after": cursor}, {"before": cursor, "last": 20}):
+        for plan in await planned.plans(PRODUCTS_OF_STORES, {"orderBy": order_by, **place}):
+            assert indexes_of_products(plan) == {OF_ONE_STORE[field]}
+            assert "store_id" in condition(plan)
+            assert ("ROW(" in condition(plan)) == (cursor in place.values())
+            assert not scanned_whole(plan) & LARGE
+            assert not sorted_for_a_page(plan)
+
+
+@pytest.mark.parametrize("field", OF_ONE_STORE)
+async def test_the_products_of_one_store_are_read_in_the_order_of_an_index(
+    catalogue: Catalogue, planned: Planned, field: str | None
+) -> None:
+    order_by, filter = order(field, "ASC"), {"storeId": catalogue.store}
+    cursor = await catalogue.far_cursor(PRODUCTS, orderBy=order_by, filter=filter)
+    for after in (None, cursor):
+        for plan in await planned.plans(PRODUCTS, {"orderBy": order_by, "filter": filter, "after": after}):
+            assert indexes_of_products(plan) == {OF_ONE_STORE[field]}
+            assert not scanned_whole(plan) & LARGE
+            assert not sorted_for_a_page(plan)
+
+
+@pytest.mark.parametrize(
+    ("query", "role", "index"),
+    [
+        (ORDERS_OF_VIEWER, "customer", "ix_orders_customer_id_date_id"),
+        (STORES_OF_VIEWER, "owner", "ix_stores_owner_id_id"),
+        (ORDERS_OF_STORE, "owner", "ix_order_items_store_id_order_id"),
+        (ORDERS_OF_STORE, "superuser", "ix_order_items_store_id_order_id"),
+    ],
+)
+async def test_what_belongs_to_a_user_or_a_store_is_read_in_the_order_of_an_index(
+    catalogue: Catalogue, planned: Planned, query: str, role: str, index: str
+) -> None:
+    for plan in await planned.plans(query, {"id": catalogue.store}, role):
+        assert index in indexes(plan)
+        assert not scanned_whole(plan) & LARGE
+        assert not sorted_for_a_page(plan)
+
+
+@pytest.mark.parametrize("page", [PRODUCTS, STORES, ORDERS, PRODUCTS_OF_STORES])
+async def test_the_texts_of_a_page_are_joined_in_the_order_in_which_it_is_read(
+    catalogue: Catalogue, planned: Planned, page: str
+) -> None:
+    connection = driver_of(await catalogue.connection.get_raw_connection())
+    if int(await connection.fetchval("SHOW server_version_num")) < PRESORTED_AGGREGATES:
+        pytest.skip("sorts once more")
+    for plan in await planned.plans(page, role="superuser"):
+        assert not sorts(plan)
+
+
+@pytest.mark.parametrize("field", [None, "NAME", "PRICE", "CREATED_AT"])
+@pytest.mark.parametrize("search", ["rarity", "nowhere", "product"])
+async def test_a_search_reads_the_index_of_words(planned: Planned, search: str, field: str | None) -> None:
+    for plan in await planned.plans(PRODUCTS, {"filter": {"search": search}, "orderBy": order(field, "ASC")}):
+        assert indexes_of_products(plan) == {"ix_products_search"}
+        assert not scanned_whole(plan) & LARGE
+
+
+async def test_a_search_makes_its_query_once(planned: Planned) -> None:
+    for plan in await planned.plans(PRODUCTS, {"filter": {"search": "rarity"}}):
+        (page,) = limits(plan)
+        assert "to_tsquery" not in str(page)
+
+
+@pytest.mark.parametrize("role", ["anonymous", "customer", "owner", "superuser"])
+@pytest.mark.parametrize("kind", LOOKUPS)
+async def test_an_entity_is_looked_up_by_its_key(planned: Planned, kind: str, role: str) -> None:
+    for plan in await planned.plans(LOOKUPS[kind], {"id": f"{kind}_{SOME_ID}"}, role):
+        assert not scanned_whole(plan) & LARGE
+
+
+async def test_the_query_of_the_readme_scans_no_table(planned: Planned) -> None:
+    first, *_ = [each.text for blocks in sections(ROOT / "README.md") for each in blocks if each.language == "graphql"]
+    for plan in await planned.plans(first):
+        assert not scanned_whole(plan) & LARGE
+
+
+@pytest.mark.parametrize("role", ["customer", "owner", "superuser"])
+@pytest.mark.parametrize("scenario", MEASURED)
+async def test_the_queries_that_are_measured_scan_no_table_and_sort_no_page(
+    planned: Planned, scenario: str, role: str
+) -> None:
+    request = APP.requests[scenario](Case(order_id=SOME_ID)).body
+    for plan in await planned.plans(request["query"], request["variables"], role):
+        assert not scanned_whole(plan) & LARGE
+        assert not any(sorts(page) for page in limits(plan))

@@ -1,0 +1,112 @@
+"""Migrations go up and down, meet the models, and run once however many processes start them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.db import migrations
+from app.db.migrations import alembic_config
+from app.db.models import Base
+from app.settings import ROOT
+from tests.databases import create_database, drop_database, run_on
+
+
+@pytest.fixture
+def empty_database(server_url: str) -> Iterator[str]:
+    url = create_database(server_url, f"orders_test_migrations_{os.getpid()}")
+    yield url
+    drop_database(url)
+
+
+def table_names(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
+def function_names(connection: Connection) -> set[str]:
+    rows = connection.exec_driver_sql("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+    return {row[0] for row in rows}
+
+
+def test_every_migration_goes_up_and_down_and_up_again(empty_database: str) -> None:
+    config = alembic_config(empty_database)
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    for revision in reversed(revisions):
+        command.upgrade(config, revision)
+        command.downgrade(config, "-1")
+        command.upgrade(config, revision)
+    command.downgrade(config, "base")
+    assert run_on(empty_database, table_names) == {"alembic_version"}
+    assert run_on(empty_database, function_names) == set()
+    command.upgrade(config, "head")
+    assert run_on(empty_database, table_names) == {*Base.metadata.tables, "alembic_version"}
+
+
+def test_there_is_one_head(database_url: str) -> None:
+    assert len(ScriptDirectory.from_config(alembic_config(database_url)).get_heads()) == 1
+
+
+async def test_autogenerate_finds_nothing_to_do(engine: AsyncEngine) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return list(compare_metadata(context, Base.metadata))
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_names_follow_the_convention(engine: AsyncEngine) -> None:
+    def names(connection: Connection) -> set[str]:
+        rows = connection.exec_driver_sql(
+            "SELECT conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'"
+            " AND conrelid <> 'alembic_version'::regclass"
+        )
+        return {row[0] for row in rows}
+
+    async with engine.connect() as connection:
+        for name in await connection.run_sync(names):
+            assert name.split("_")[0] in {"pk", "fk", "uq", "ck"}, name
+
+
+def test_processes_that_migrate_at_once_do_it_once(empty_database: str) -> None:
+    migrate = [sys.executable, "-m", "app", "migrate"]
+    processes = [
+        subprocess.Popen(migrate, cwd=ROOT, env={"DATABASE_URL": empty_database}, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    outputs = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    assert sum(output.count("up: ") for output in outputs) == len(list((ROOT / "alembic" / "versions").glob("*.py")))
+
+
+def test_offline_mode_writes_the_sql(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command.upgrade(alembic_config(database_url), "head", sql=True)
+    assert "CREATE TABLE orders" in capsys.readouterr().out
+
+
+def test_a_table_in_use_ends_a_migration_which_then_has_done_nothing(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command.upgrade(alembic_config(empty_database), "0002")
+    monkeypatch.setattr(migrations, "LOCK_WAIT_MILLISECONDS", 50)
+
+    with ThreadPoolExecutor() as threads:
+
+        def migrate_meanwhile(connection: Connection) -> None:
+            connection.exec_driver_sql("SELECT count(*) FROM order_items")
+            with pytest.raises(migrations.TablesInUse):
+                threads.submit(migrations.migrate, empty_database, lambda _: None).result(timeout=10)
+
+        run_on(empty_database, migrate_meanwhile)
+    revision = "SELECT version_num FROM alembic_version"
+    assert run_on(empty_database, lambda connection: connection.exec_driver_sql(revision).scalar()) == "0002"
+    migrations.migrate(empty_database, lambda _: None)

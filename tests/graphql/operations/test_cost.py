@@ -1,0 +1,161 @@
+"""What operations cost, and that those which cost too much do not run. The figures are counted by hand."""
+
+from typing import Any
+
+import pytest
+from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
+
+from app.graphql.operations.cost import MOST, Cost
+from app.graphql.schema import schema
+from tests.api import Api
+from tests.market import Market
+from tests.statements import Statements
+
+ITEMS = "items { quantity product { name price { amount } store { name } } }"
+COSTS: dict[str, tuple[str, Any, int]] = {
+    "nothing": ("{ __typename }", None, 0),
+    "one object, whose attributes are free": ("{ viewer { id fullName email } }", None, 1),
+    "an object of an object": ("{ viewer { stores(first: 1) { nodes { owner { id } } } } }", None, 1 + 1 + 1),
+    "a page of the usual size": ("{ products { nodes { id price { amount } } } }", None, 20),
+    "a page of this size": ("{ products(first: 7) { nodes { id store { id } } } }", None, 7 + 7),
+    "a page from the end": ("{ products(last: 3) { edges { cursor node { store { id } } } } }", None, 3 + 3),
+    "an empty page": ("{ products(first: 0) { pageInfo { hasNextPage } } }", None, 1),
+    "where a page lies": ("{ products(first: 9) { pageInfo { endCursor } nodes { id } } }", None, 9),
+    "a total": ("{ products(first: 1) { totalCount } }", None, 1 + 10),
+    "pages within a page": (
+        "{ stores(first: 10) { nodes { products(first: 20) { nodes { name } } } } }",
+        None,
+        10 + 10 * 20,
+    ),
+    "totals within a page": ("{ stores(first: 10) { nodes { products(first: 2) { totalCount } } } }", None, 10 + 120),
+    "lists without pages, as ten": (f"{{ orders(first: 5) {{ nodes {{ {ITEMS} }} }} }}", None, 5 + 5 * (10 + 20)),
+    "by a variable": ("query ($n: Int) { products(first: $n) { nodes { id } } }", {"n": 33}, 33),
+    "by a variable that is written as a fraction": (
+        "query ($n: Int) { products(first: $n) { nodes { id } } }",
+        {"n": 33.0},
+        33,
+    ),
+    "by a variable that is absent": ("query ($n: Int) { products(first: $n) { nodes { id } } }", {}, 20),
+    "by a variable's default": ("query ($n: Int = 4) { products(first: $n) { nodes { id } } }", {}, 4),
+    "without what is skipped": (
+        "query ($no: Boolean!) { products(first: 9) @skip(if: $no) { nodes { id } } viewer @include(if: $no) { id } }",
+        {"no": True},
+        1,
+    ),
+    "with what is not skipped": (
+        "query ($no: Boolean!) { products(first: 9) @skip(if: $no) { nodes { id } } viewer @include(if: $no) { id } }",
+        {"no": False},
+        9,
+    ),
+    "what is merged, once": (
+        "{ ...A ...B products(first: 9) { nodes { name } } } fragment A on Query { ...B } "
+        "fragment B on Query { products(first: 9) { nodes { store { id } ... on Node { id } } } }",
+        None,
+        9 + 9,
+    ),
+    "what has another alias, too": ("{ a: viewer { id } b: viewer { id } }", None, 2),
+    "the dearest of several types": (
+        """query ($id: ID!) { node(id: $id) { id ... on Store { owner { id } products(first: 5) { nodes { id } } }
+        ... on Product { store { id } } } }""",
+        {"id": "Store_x"},
+        1 + 1 + 5,
+    ),
+    "so many nodes": (
+        '{ nodes(ids: ["Product_a", "Product_b", "Product_c"]) { ... on Product { store { id } } } }',
+        None,
+        3 + 3,
+    ),
+    "a number, which is one id": ("{ nodes(ids: -90) { id } products(first: 7) { nodes { id } } }", None, 1 + 7),
+    "a number in a variable, which is one id": (
+        "query ($ids: [ID!]!) { nodes(ids: $ids) { id } products(first: 7) { nodes { id } } }",
+        {"ids": -90},
+        1 + 7,
+    ),
+    "as many nodes as a variable has": (
+        "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Product { store { id } } } }",
+        {"ids": ["Product_a"] * 50},
+        50 + 50,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COSTS)
+async def test_an_operation_costs_its_objects(api: Api, name: str) -> None:
+    query, variables, cost = COSTS[name]
+
+    result = (await api.send(query, variables)).json()
+
+    assert result["extensions"]["cost"] == {"requested": cost, "limit": 5000}
+
+
+async def test_a_mutation_costs_ten_and_what_it_returns(api: Api, market: Market) -> None:
+    product = await market.product()
+    query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { ... on Order { items { id } } } }"
+    item = {"productId": f"Product_{product.id}", "quantity": 1}
+
+    result = await api.execute(query, {"input": {"items": [item]}}, user=await market.user())
+
+    assert result["data"]["placeOrder"]["items"]
+    assert result["extensions"]["cost"]["requested"] == 10 + 10
+
+
+async def test_a_mutation_that_returns_no_object_costs_ten(api: Api) -> None:
+    result = (await api.send('mutation { logOut(refreshToken: "x") again: logOut(refreshToken: "x") }')).json()
+
+    assert result["extensions"]["cost"]["requested"] == 20
+
+
+async def test_what_costs_too_much_does_not_run(api: Api, statements: Statements) -> None:
+    query = "{ stores(first: 100) { nodes { products(first: 100) { nodes { id } } } } }"
+
+    result = (await api.send(query)).json()
+
+    cost = {"requested": 100 + 100 * 100, "limit": 5000}
+    (error,) = result["errors"]
+    assert result.get("data") is None
+    assert error["extensions"] == {"code": "COST_LIMIT_EXCEEDED", "cost": cost}
+    assert result["extensions"] == {"cost": cost}
+    assert statements == []
+
+
+async def test_variables_decide_each_time(api: Api) -> None:
+    query = "query ($n: Int) { stores(first: 50) { nodes { products(first: $n) { nodes { id } } } } }"
+    for size, allowed in ((50, True), (100, False), (99, True), (100, False)):
+        result = (await api.send(query, {"n": size})).json()
+        assert ("errors" not in result) is allowed
+
+
+@pytest.mark.parametrize("value", ["50", 5.5, True, {"a": 1}, -7, 10**30, None, [1, 2]])
+async def test_values_that_are_none_are_left_to_who_checks_them(api: Api, value: Any) -> None:
+    query = "query ($n: Int) { products(first: $n) { nodes { id } } }"
+
+    result = (await api.send(query, {"n": value})).json()
+
+    assert value is None or result["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def doubling(levels: int) -> str:
+    """Return a document that selects twice as much with each of these levels."""
+    fragments = " ".join(
+        f"fragment F{level} on Store {{ a: owner {{ stores(first: 1) {{ nodes {{ ...F{level + 1} }} }} }} "
+        f"b: owner {{ stores(first: 1) {{ nodes {{ ...F{level + 1} }} }} }} }}"
+        for level in range(levels)
+    )
+    return f"query ($id: ID!) {{ store(id: $id) {{ ...F0 }} }} {fragments} fragment F{levels} on Store {{ id }}"
+
+
+def cost_of(query: str) -> int:
+    """Return what an operation costs, however large its document is."""
+    operation, *fragments = parse(query).definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    named = {node.name.value: node for node in fragments if isinstance(node, FragmentDefinitionNode)}
+    return Cost(schema._schema, operation, named).of({"id": "Store_x"})
+
+
+def test_what_fragments_multiply_is_counted() -> None:
+    # Each level has two owners with a store each.
+    assert cost_of(doubling(3)) == 1 + (2 + 2) + (4 + 4) + (8 + 8)
+
+
+def test_fragments_within_fragments_are_not_counted_forever() -> None:
+    assert cost_of(doubling(20)) == MOST

@@ -1,0 +1,139 @@
+"""What the process writes about failures: enough to find them, and no password and no token."""
+
+from io import StringIO
+
+import pytest
+import structlog
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.testing import capture_logs
+
+from app.process.logging import configure_logging
+from app.security import passwords
+from app.settings import Environment, Settings
+from app.stores import service as stores
+from app.users import repository as users
+from app.users import service as accounts
+from tests.api import Api
+from tests.market import PASSWORD, Market
+
+CREATE_STORE = """
+mutation {
+  createStore(input: { name: "A", street: "B", zipcode: "1", city: "C", country: "DE", currency: "EUR" }) {
+    __typename
+  }
+}
+"""
+LOG_IN = """
+mutation ($email: String!, $password: String!) {
+  logIn(input: { email: $email, password: $password }) { __typename }
+}
+"""
+REFRESH = "mutation ($token: String!) { refreshSession(refreshToken: $token) { __typename } }"
+
+
+async def test_what_was_not_foreseen_is_logged_once_with_the_id_of_the_request(
+    api: Api, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failure = RuntimeError("no such table")
+
+    async def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(stores, "create_store", fail)
+    user = await market.user()
+
+    with capture_logs() as entries:
+        response = await api.send(CREATE_STORE, user=user)
+
+    (entry,) = (entry for entry in entries if entry["log_level"] != "info")
+    assert entry["log_level"] == "error"
+    assert entry["request_id"] == response.headers["X-Request-ID"]
+    assert entry["path"] == ["createStore"]
+    assert entry["exc_info"] is failure
+
+
+@pytest.mark.parametrize(
+    "document", ["{", "{ nothing }", "{ orders { totalCount } }", "{ stores(first: -1) { totalCount } }"]
+)
+async def test_what_was_foreseen_is_no_more_than_an_operation_to_the_log(api: Api, document: str) -> None:
+    with capture_logs() as entries:
+        await api.execute(document)
+
+    assert [(entry["event"], entry["log_level"]) for entry in entries] == [("operation", "info")]
+
+
+@pytest.fixture(params=[Environment.DEVELOPMENT, Environment.PRODUCTION])
+def log(api: Api, settings: Settings, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """What the process of a development or production server writes."""
+    written = StringIO()
+    monkeypatch.setattr("sys.stderr", written)
+    configure_logging(settings.model_copy(update={"app_env": request.param, "secret_key": SecretStr("x" * 32)}))
+    return written
+
+
+async def test_the_log_shows_where_it_failed_and_not_what_with(
+    api: Api, market: Market, log: StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(session: object, email: str) -> None:
+        raise RuntimeError("no such table")
+
+    user = await market.user()
+    monkeypatch.setattr(users, "user_to_log_in", fail)
+    response = await api.send(LOG_IN, {"email": user.email, "password": PASSWORD}, user=user)
+
+    assert response.headers["X-Request-ID"] in log.getvalue()
+    assert "RuntimeError: no such table" in log.getvalue()
+    assert "in log_in" in log.getvalue()
+    assert PASSWORD not in log.getvalue()
+    assert api.token(user) not in log.getvalue()
+
+
+async def test_a_failing_statement_of_a_login_logs_no_password_and_no_token(
+    api: Api, market: Market, connection: AsyncConnection, log: StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await market.user()
+    monkeypatch.setattr(accounts, "new_refresh_token", lambda: "the-refresh-token")
+    monkeypatch.setattr(passwords, "needs_rehash", lambda _: False)
+    await connection.execute(text("ALTER TABLE refresh_tokens ADD CHECK (false) NOT VALID"))
+
+    assert (await api.error(LOG_IN, {"email": user.email, "password": PASSWORD}))["code"] == "INTERNAL_SERVER_ERROR"
+
+    assert "INSERT INTO refresh_tokens" in log.getvalue()
+    assert PASSWORD not in log.getvalue()
+    assert "the-refresh-token" not in log.getvalue()
+
+
+async def test_a_failing_refresh_logs_no_token(api: Api, log: StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("no such table")
+
+    monkeypatch.setattr(users, "locked_refresh_token", fail)
+
+    assert (await api.error(REFRESH, {"token": "the-refresh-token"}))["code"] == "INTERNAL_SERVER_ERROR"
+
+    assert "no such table" in log.getvalue()
+    assert "the-refresh-token" not in log.getvalue()
+
+
+@pytest.mark.parametrize("environment", [Environment.DEVELOPMENT, Environment.PRODUCTION])
+async def test_a_row_that_the_database_refuses_is_not_quoted(
+    settings: Settings, connection: AsyncConnection, capsys: pytest.CaptureFixture[str], environment: Environment
+) -> None:
+    production = settings.model_copy(update={"app_env": environment, "secret_key": SecretStr("x" * 32)})
+    configure_logging(production)
+    refused = text(
+        "INSERT INTO users (id, email, full_name, password_hash) VALUES (gen_random_uuid(), 'A', 'B', 'hash!')"
+    )
+
+    try:
+        await connection.execute(refused)
+    except DBAPIError as failure:
+        structlog.get_logger().error("refused", exc_info=failure)
+    configure_logging(settings)
+
+    logged = capsys.readouterr().err
+    assert "ck_users_email_normalised" in logged
+    assert "DETAIL" not in logged

@@ -1,0 +1,77 @@
+"""Events in transactions, on the wire, and waiting for a subscriber."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from app.db.notifications import MAX_WAITING, Event, Events, Subscription, Topic, packed
+from app.errors import EventsMissed, Restarting
+
+STORE, ORDER = Topic("Placed", uuid4()), Topic("Order", uuid4())
+
+
+def test_an_event_is_a_topic_and_a_key() -> None:
+    event = Event(STORE, uuid4())
+    assert Event.parse(str(event)) == event
+    assert len(str(event)) < 80
+
+
+async def test_the_events_of_a_mutation_are_as_few_texts_as_postgres_takes() -> None:
+    events = Events(make_url("postgresql://nowhere"))
+    subscription, told = events.follow(STORE, has_state=False), [Event(STORE, uuid4()) for _ in range(95)]
+    texts = packed(told)
+    for text in texts:
+        events._hear(None, 0, "", text)
+
+    assert len(texts) == 2
+    assert all(len(text) < 8000 for text in texts)
+    assert [await subscription.next() for _ in told] == [event.subject for event in told]
+    assert packed([]) == []
+
+
+async def test_subjects_wait_once_and_in_their_order() -> None:
+    subscription, keys = Subscription(STORE, has_state=False), [uuid4() for _ in range(MAX_WAITING)]
+    for key in (*keys, *keys):
+        subscription.tell(key)
+    assert [await subscription.next() for _ in keys] == keys
+
+
+async def test_what_has_a_state_waits_once_however_often_it_changes() -> None:
+    subscription = Subscription(ORDER, has_state=True)
+    for _ in range(10 * MAX_WAITING):
+        subscription.tell(ORDER.key)
+        subscription.miss()
+    assert await subscription.next() == ORDER.key
+    assert not subscription._wake.is_set()
+
+
+async def test_too_many_that_wait_end_the_subscription_with_a_reason() -> None:
+    subscription = Subscription(STORE, has_state=False)
+    for _ in range(MAX_WAITING + 1):
+        subscription.tell(uuid4())
+    with pytest.raises(EventsMissed):
+        await subscription.next()
+
+
+async def test_the_end_is_told_to_everyone() -> None:
+    events = Events(make_url("postgresql+asyncpg://nowhere/none"))
+    subscriptions = [events.follow(topic, has_state=topic is ORDER) for topic in (STORE, ORDER, ORDER)]
+    assert len(events) == 3
+    events.end(Restarting())
+    for subscription in subscriptions:
+        with pytest.raises(Restarting):
+            await subscription.next()
+        events.leave(subscription)
+        events.leave(subscription)
+    assert len(events) == 0
+
+
+@pytest.mark.parametrize("text", ["", "Order", "Order x y", "Order 1 2 3", f"Order {UUID(int=1).hex}", "\U0001f600"])
+def test_what_is_no_event_is_ignored(text: str) -> None:
+    events = Events(make_url("postgresql+asyncpg://nowhere/none"))
+    subscription = events.follow(ORDER, has_state=True)
+    events._hear(None, 0, "", text)
+    assert not subscription._wake.is_set()
+    events._hear(None, 0, "", str(Event(ORDER, ORDER.key)))
+    assert subscription._wake.is_set()

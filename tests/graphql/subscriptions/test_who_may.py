@@ -1,0 +1,219 @@
+"""Nobody is told of what they may not see, from the start and at each event."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from strawberry.types import ExecutionResult
+
+from app.db.models import User
+from app.db.notifications import Event, Topic
+from app.graphql.subscriptions.manager import Execute, Live
+from app.security.tokens import AccessTokens
+from app.security.viewer import Viewer
+from app.settings import Settings
+from tests.graphql.subscriptions.clients import connected
+from tests.graphql.subscriptions.conftest import Shop
+from tests.graphql.subscriptions.operations import ORDER, PLACED, PRODUCT
+from tests.market import gid
+from tests.orders.operations import cancel, fulfil, item, place
+from tests.products.changes import update
+
+
+@pytest.fixture(params=[False, True], ids=["ordinary", "compiled"])
+def changed_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Both lanes: what is told is the same, and to whom."""
+    return {"compiled_lane": request.param}
+
+
+async def test_another_users_order_is_not_there(shop: Shop) -> None:
+    order = await shop.market.order(shop.customer, shop.product)
+    stranger = await shop.market.user()
+    async with connected(shop.address, shop.token(stranger)) as client:
+        await client.subscribe(ORDER, {"id": gid(order)})
+        assert await client.refusal() == "NOT_FOUND"
+        await client.subscribe(ORDER, {"id": "Order_00000000-0000-7000-8000-000000000000"})
+        assert await client.refusal() == "NOT_FOUND"
+    await shop.followed(0)
+
+
+@pytest.mark.parametrize(("query", "code"), [(ORDER, "UNAUTHENTICATED"), (PLACED, "UNAUTHENTICATED")])
+async def test_who_is_not_logged_in_follows_products_only(shop: Shop, query: str, code: str) -> None:
+    order = await shop.market.order(shop.customer, shop.product)
+    async with connected(shop.address) as client:
+        await client.subscribe(query, {"id": gid(order)})
+        assert await client.refusal() == code
+        await client.subscribe(PRODUCT, {"id": gid(shop.product)})
+        await client.next()
+
+
+async def test_what_a_bad_token_might_have_shown_is_refused(shop: Shop) -> None:
+    query = "subscription ($id: ID!) { productUpdated(productId: $id) { store { owner { fullName email } } } }"
+    async with connected(shop.address, "bad") as client:
+        await client.subscribe(query, {"id": gid(shop.product)})
+        for stock in (1, 2):
+            payload = (await client.receive())["payload"]
+            owner = {"fullName": shop.owner.full_name, "email": None}
+            assert payload["data"] == {"productUpdated": {"store": {"owner": owner}}}
+            assert [error["extensions"]["code"] for error in payload["errors"]] == ["UNAUTHENTICATED"]
+            await update(shop.api, shop.owner, id=gid(shop.product), stock=stock)
+
+
+async def test_what_only_its_owner_sees_is_refused_not_denied_to_a_bad_token(shop: Shop) -> None:
+    deleted = gid(await shop.market.product(shop.store, deleted_at=datetime.now(UTC)))
+    async with connected(shop.address, shop.token(shop.owner)) as client:
+        await client.subscribe(PRODUCT, {"id": deleted})
+        await client.next()
+    for token, code in ((None, "NOT_FOUND"), ("bad", "UNAUTHENTICATED")):
+        async with connected(shop.address, token) as client:
+            await client.subscribe(PRODUCT, {"id": deleted})
+            assert await client.refusal() == code
+
+
+async def test_an_id_of_something_else_is_refused(shop: Shop) -> None:
+    async with connected(shop.address) as client:
+        await client.subscribe(PRODUCT, {"id": gid(shop.store)})
+        assert await client.refusal() == "BAD_USER_INPUT"
+
+
+async def test_each_is_told_of_their_own_orders(shop: Shop) -> None:
+    stranger = await shop.market.user()
+    own, others = [await shop.market.order(user, shop.product) for user in (shop.customer, stranger)]
+    async with (
+        connected(shop.address, shop.token(shop.customer)) as first,
+        connected(shop.address, shop.token(stranger)) as second,
+    ):
+        for client, order in ((first, own), (second, others)):
+            await client.subscribe(ORDER, {"id": gid(order)})
+            assert (await client.next())["orderUpdated"]["id"] == gid(order)
+        await fulfil(shop.api, shop.owner, gid(own), shop.product)
+        assert (await first.next())["orderUpdated"]["status"] == "FULFILLED"
+        await fulfil(shop.api, shop.owner, gid(others), shop.product)
+        assert (await second.next())["orderUpdated"] == {
+            "id": gid(others),
+            "status": "FULFILLED",
+            "items": [{"quantity": 1, "product": {"name": shop.product.name}}],
+        }
+
+
+async def test_a_store_sees_only_its_own_items(shop: Shop) -> None:
+    elsewhere = await shop.market.product(stock=5)
+    async with connected(shop.address, shop.token(shop.owner)) as client:
+        await client.subscribe(PLACED, {"id": gid(shop.store)})
+        await shop.followed(1)
+        await place(shop.api, shop.customer, item(elsewhere, 2))
+        await place(shop.api, shop.customer, item(elsewhere, 3), item(shop.product, 4))
+        assert (await client.next())["storeOrderPlaced"]["items"] == [{"quantity": 4}]
+
+
+async def test_only_who_manages_a_store_is_told_of_its_orders(shop: Shop) -> None:
+    superuser = await shop.market.superuser()
+    async with connected(shop.address, shop.token(shop.customer)) as client:
+        await client.subscribe(PLACED, {"id": gid(shop.store)})
+        assert await client.refusal() == "FORBIDDEN"
+    async with connected(shop.address, shop.token(superuser)) as client:
+        await client.subscribe(PLACED, {"id": gid(shop.store)})
+        await shop.followed(1)
+        order = await place(shop.api, shop.customer, item(shop.product))
+        assert (await client.next())["storeOrderPlaced"]["id"] == order["id"]
+
+
+async def test_who_is_a_superuser_no_longer_is_told_nothing_more(shop: Shop) -> None:
+    superuser = await shop.market.superuser()
+    order = await shop.market.order(shop.customer, shop.product)
+    async with connected(shop.address, shop.token(superuser)) as client:
+        await client.subscribe(ORDER, {"id": gid(order)}, id="order")
+        await client.next("order")
+        await client.subscribe(PLACED, {"id": gid(shop.store)}, id="store")
+        await shop.followed(2)
+        await shop.sql("UPDATE users SET is_superuser = false WHERE id = :id", id=superuser.id)
+        await cancel(shop.api, shop.customer, gid(order))
+        assert (await client.end())["code"] == "NOT_FOUND"
+        await place(shop.api, shop.customer, item(shop.product))
+        assert await client.refusal() == "FORBIDDEN"
+    await shop.followed(0)
+
+
+async def test_an_account_that_is_closed_is_told_nothing_more(shop: Shop) -> None:
+    order = await shop.market.order(shop.customer, shop.product)
+    async with connected(shop.address, shop.token(shop.customer)) as client:
+        await client.subscribe(ORDER, {"id": gid(order)})
+        await client.next()
+        await shop.sql("UPDATE users SET deleted_at = now() WHERE id = :id", id=shop.customer.id)
+        await fulfil(shop.api, shop.owner, gid(order), shop.product)
+        assert await client.end() == {
+            "message": "The account no longer exists.",
+            "locations": [{"line": 1, "column": 27}],
+            "path": ["orderUpdated"],
+            "extensions": {"code": "UNAUTHENTICATED"},
+            "code": "UNAUTHENTICATED",
+        }
+
+
+async def test_an_order_that_is_deleted_ends_the_stream(shop: Shop) -> None:
+    superuser = await shop.market.superuser()
+    order = await shop.market.order(shop.customer, shop.product)
+    async with connected(shop.address, shop.token(shop.customer)) as client:
+        await client.subscribe(ORDER, {"id": gid(order)})
+        await client.next()
+        await shop.api.data(f'mutation {{ deleteOrder(id: "{gid(order)}") {{ __typename }} }}', user=superuser)
+        assert (await client.end())["code"] == "NOT_FOUND"
+
+
+def brief_token(settings: Settings, user: User) -> str:
+    """Return a token that is good for a second or two."""
+    tokens = AccessTokens(settings.secret_key.get_secret_value(), timedelta(seconds=2))
+    return tokens.issue(Viewer(id=user.id))[0]
+
+
+@pytest.mark.parametrize("query", [ORDER, PRODUCT])
+async def test_a_token_that_expires_ends_the_stream(shop: Shop, settings: Settings, query: str) -> None:
+    order = await shop.market.order(shop.customer, shop.product)
+    async with connected(shop.address, brief_token(settings, shop.customer)) as client:
+        await client.subscribe(query, {"id": gid(order if query is ORDER else shop.product)})
+        await client.next()
+        error = await client.end()
+        assert error["code"] == "UNAUTHENTICATED"
+        assert error["message"].startswith("The access token has expired")
+        await client.subscribe(ORDER, {"id": gid(order)})
+        assert await client.refusal() == "UNAUTHENTICATED"
+    await shop.followed(0)
+
+
+async def test_the_token_may_come_in_the_header(shop: Shop) -> None:
+    order = await shop.market.order(shop.customer, shop.product)
+    headers = {"Authorization": f"Bearer {shop.token(shop.customer)}"}
+    async with connected(shop.address, additional_headers=headers) as client:
+        await client.subscribe(ORDER, {"id": gid(order)})
+        assert (await client.next())["orderUpdated"]["id"] == gid(order)
+
+
+async def test_a_token_that_is_no_good_is_refused_where_one_is_needed(shop: Shop) -> None:
+    order = await shop.market.order(shop.customer, shop.product)
+    async with connected(shop.address, "forged") as client:
+        await client.subscribe(ORDER, {"id": gid(order)})
+        assert await client.refusal() == "UNAUTHENTICATED"
+        await client.subscribe(PRODUCT, {"id": gid(shop.product)})
+        await client.next()
+        await update(shop.api, shop.owner, id=gid(shop.product), price="3")
+        assert (await client.next())["productUpdated"]["price"] == {"amount": "3.00"}
+
+
+async def test_a_token_that_expires_while_events_are_read_ends_the_stream(
+    shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Live.read
+
+    async def slow(live: Live, execute: Execute) -> ExecutionResult:
+        result = await read(live, execute)
+        shop.live.events._hear(None, 0, "", str(Event(Topic("Product", shop.product.id), shop.product.id)))
+        await asyncio.sleep(0.5)
+        return result
+
+    async with connected(shop.address, brief_token(settings, shop.customer)) as client:
+        monkeypatch.setattr(Live, "read", slow)
+        await client.subscribe(PRODUCT, {"id": gid(shop.product)})
+        while (message := await client.receive())["payload"]["data"] is not None:
+            pass
+        assert message["payload"]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"

@@ -1,0 +1,134 @@
+"""What arrives at a server, byte by byte."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from websockets.asyncio.client import connect
+
+from app.process import protocol as server
+from app.process.protocol import MAX_HEAD, Protocol
+from tests.graphql.subscriptions.clients import PATIENCE, serving, until
+from tests.servers import served
+
+PIECE = b"x" * 65_536
+HEAD = b"POST /graphql HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def url(database_url: str) -> Iterator[str]:
+    with served(DATABASE_URL=database_url) as (_, url):
+        yield url
+
+
+def connection_to(url: str) -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def pieces_taken(connection: socket.socket, *pieces: bytes) -> int:
+    """Send these until the server hangs up; return how many it took."""
+    for taken, piece in enumerate(pieces):
+        try:
+            connection.sendall(piece)
+        except ConnectionError:
+            return taken
+    return len(pieces)
+
+
+@pytest.mark.parametrize("begin", [b"GET /graphql?query=", b"GET /graphql HTTP/1.1\r\nX-Header: "])
+def test_a_head_without_end_is_not_kept(url: str, begin: bytes) -> None:
+    with connection_to(url) as connection:
+        assert pieces_taken(connection, begin, *[PIECE] * 1000) < 1000
+    assert httpx2.get(f"{url}/livez").status_code == 200
+
+
+def test_a_head_may_be_long(url: str) -> None:
+    headers = {f"X-{number}": "x" * 1000 for number in range(MAX_HEAD // 1100)}
+    assert httpx2.get(f"{url}/livez", headers=headers).status_code == 200
+
+
+def test_a_body_is_no_head(url: str) -> None:
+    """Neither in pieces nor before the head of the request that follows on the same connection."""
+    body = b'{"query": "{ __typename }"}'.ljust(3 * MAX_HEAD)
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with connection_to(url) as connection, connection.makefile("rb") as answers:
+        connection.sendall(request + request[:20])
+        connection.sendall(request[20:50])
+        connection.sendall(request[50:])
+        for _ in range(2):
+            lines = iter(answers.readline, b"\r\n")
+            assert next(lines) == b"HTTP/1.1 200 OK\r\n"
+            (length,) = [int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length")]
+            assert answers.read(length).startswith(b'{"data":{"__typename":"Query"}')
+
+
+@pytest.mark.parametrize("header", [b"Content-Length: 100000000", b"Transfer-Encoding: chunked"])
+def test_a_body_without_end_is_refused_before_it_has_come(url: str, header: bytes) -> None:
+    with connection_to(url) as connection:
+        connection.sendall(HEAD + header + b"\r\n\r\n")
+        for _ in range(8):
+            connection.sendall(b"10000\r\n" + PIECE + b"\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+async def answer(scope: Any, receive: Any, send: Any) -> None:
+    """An application that reads a request to its end."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": (await receive())["text"]})
+    else:
+        while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+
+@pytest.fixture
+async def impatient(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """The address of a server that waits half a second for a request."""
+    monkeypatch.setattr(server, "ARRIVAL_SECONDS", 0.5)
+    async with serving(answer, http=Protocol, lifespan="off") as address:
+        yield address
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HT", HEAD, HEAD + b"Content-Length: 10\r\n\r\n12345", b"GET / HTTP/1.1\r\n\r\nGET / HT"]
+)
+async def test_a_request_that_never_ends_ends_its_connection(impatient: str, sent: bytes) -> None:
+    host, port = impatient.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    async with asyncio.timeout(PATIENCE):
+        assert (await reader.read()).count(b"HTTP/1.1 200") == sent.count(b"GET / HTTP/1.1\r\n\r\n")
+    writer.close()
+
+
+async def test_nobody_is_waited_for_who_has_gone(impatient: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone: list[Protocol] = []
+    lose = Protocol.connection_lost
+
+    def lost(protocol: Protocol, exc: Exception | None) -> None:
+        lose(protocol, exc)
+        gone.append(protocol)
+
+    monkeypatch.setattr(Protocol, "connection_lost", lost)
+    host, port = impatient.split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.close()
+    await until(lambda: len(gone) == 1)
+    assert gone[0]._deadline is None
+
+
+async def test_what_has_arrived_may_take_its_time(impatient: str) -> None:
+    """A websocket, and a request on a connection that has been used."""
+    async with connect(f"ws://{impatient}") as websocket, httpx2.AsyncClient(base_url=f"http://{impatient}") as client:
+        await client.post("/", content=b"12345")
+        await asyncio.sleep(2 * server.ARRIVAL_SECONDS)
+        await websocket.send("still here")
+        assert await websocket.recv() == "still here"
+        assert (await client.post("/", content=b"12345")).status_code == 200

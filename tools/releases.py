@@ -1,0 +1,126 @@
+"""Releases: what each showed to clients, and what has changed since. `python -m tools.releases`."""
+
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from graphql import GraphQLSchema, build_schema
+
+from app.settings import ROOT
+from tools.schema_changes import Change, Effect, changes, malformed_deprecations, objections, short_notices, told_in
+
+UNRELEASED = "Unreleased"
+_VERSION = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)){2}")
+_PYPROJECT_VERSION = re.compile(r'^version = "(.+)"$', re.MULTILINE)
+
+cli = typer.Typer(help="Compare the schema with the last release's, and make releases.", add_completion=False)
+Root = Annotated[Path, typer.Option(help="The directory of the changelog, `releases` and pyproject.toml.")]
+
+
+class Releases:
+    """The files of a project that tell of its releases."""
+
+    def __init__(self, root: Path) -> None:
+        self.changelog_file = root / "CHANGELOG.md"
+        self.pyproject_file = root / "pyproject.toml"
+        self.folder = root / "releases"
+
+    @property
+    def last(self) -> str:
+        """The version of the last one."""
+        return max((file.stem for file in self.folder.glob("*.graphql")), key=numbers)
+
+    @property
+    def schema(self) -> GraphQLSchema:
+        """What the last one shows to clients."""
+        return build_schema((self.folder / f"{self.last}.graphql").read_text(encoding="utf-8"))
+
+    @property
+    def unreleased(self) -> str:
+        """What the changelog tells of what comes next."""
+        changelog = self.changelog_file.read_text(encoding="utf-8")
+        section = re.search(rf"^## {UNRELEASED}\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+        return section[1] if section else ""
+
+    def objections(self, schema: GraphQLSchema, today: date) -> list[str]:
+        """Return what must not be released like this, with this schema."""
+        found = changes(self.schema, schema)
+        told = told_in(self.unreleased)
+        return [
+            *objections(found, told, self.schema, today),
+            *short_notices(self.schema, schema, today),
+            *malformed_deprecations(schema),
+        ]
+
+    def make(self, version: str, sdl: str, today: date) -> None:
+        """Make what is unreleased the release of this version."""
+        heading = f"## {UNRELEASED}\n"
+        changelog = self.changelog_file.read_text(encoding="utf-8")
+        released = f"{heading}\n## {version} ({today.isoformat()})\n"
+        self.changelog_file.write_text(changelog.replace(heading, released, 1), encoding="utf-8")
+        pyproject = self.pyproject_file.read_text(encoding="utf-8")
+        written = _PYPROJECT_VERSION.sub(f'version = "{version}"', pyproject, count=1)
+        self.pyproject_file.write_text(written, encoding="utf-8")
+        (self.folder / f"{version}.graphql").write_text(sdl, encoding="utf-8")
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return a version's numbers, by which versions are ordered."""
+    return tuple(map(int, version.split(".")))
+
+
+def is_next(version: str, last: str, found: list[Change]) -> bool:
+    """Tell whether a release may have this version: the first number rises where something breaks, else the second
+    where something is new, else the third."""
+    if not _VERSION.fullmatch(version):
+        return False
+    rising = 0 if any(change.effect is Effect.BREAKING for change in found) else 1 if found else 2
+    return numbers(version)[: rising + 1] > numbers(last)[: rising + 1]
+
+
+@cli.command()
+def diff(root: Root = ROOT) -> None:
+    """Tell what has changed in the schema since the last release; fail where clients are not told of it."""
+    from app.graphql.schema import schema_sdl  # takes a moment to build
+
+    releases, schema = Releases(root), build_schema(schema_sdl())
+    found = changes(releases.schema, schema)
+    typer.echo(f"Since {releases.last}:" + ("" if found else " nothing has changed."))
+    for effect in Effect:
+        if those := [change for change in found if change.effect is effect]:
+            typer.echo(f"\n{effect.value}")
+            for change in those:
+                typer.echo(f"  {change.coordinate}: {change.description}")
+    _fail_for(releases.objections(schema, _today()))
+
+
+@cli.command()
+def release(version: str, root: Root = ROOT) -> None:
+    """Make what is unreleased a release: its heading in the changelog, the version, and its schema."""
+    from app.graphql.schema import schema_sdl
+
+    releases, sdl = Releases(root), schema_sdl()
+    reasons = releases.objections(build_schema(sdl), _today())
+    if not releases.unreleased.strip():
+        reasons.append("CHANGELOG.md tells of nothing that is unreleased.")
+    if not is_next(version, releases.last, changes(releases.schema, build_schema(sdl))):
+        reasons.append(f"{version or 'Nothing'} cannot be the version after {releases.last}: make release v=1.2.0")
+    _fail_for(reasons)
+    releases.make(version, sdl, _today())
+    typer.echo(f"CHANGELOG.md, pyproject.toml and releases/{version}.graphql are written: commit and tag v{version}.")
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _fail_for(reasons: list[str]) -> None:
+    if reasons:
+        typer.echo("\n" + "\n".join(reasons), err=True)
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    cli()
