@@ -1,25 +1,37 @@
-"""The failures of the domain. Those a client handles become members of a mutation's result union;
-`RequestError` and its kinds appear in the response's `errors` with their code."""
+"""Failures. Those that clients are expected to handle are a `DomainError` and become members of a mutation's result;
+a `RequestError` appears in the response's `errors` with its code."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.global_ids import global_id
+
 NO_ACCOUNT = "The account no longer exists."
-INTERNAL = "INTERNAL_SERVER_ERROR"  # the code of whatever was not foreseen
+INTERNAL = "INTERNAL_SERVER_ERROR"  # the code of whatever was unforeseen
 EXPIRED = "The access token has expired; use refreshSession to get another."
 
 
 class DomainError(Exception):
-    """A failure that a client is meant to handle."""
+    """A failure that clients are expected to handle. Each has a `message`, in English."""
 
 
 @dataclass
 class NotFound(DomainError):
-    """The row does not exist, is deleted, or is not the viewer's to see."""
+    """The row doesn't exist, is deleted, or isn't visible to the viewer."""
 
     entity: str
     key: UUID
+
+    @property
+    def id(self) -> str:
+        """The global id that was requested."""
+        return global_id(self.entity, self.key)
+
+    @property
+    def message(self) -> str:
+        """The problem, in English."""
+        return f"There is no such {self.entity}."
 
 
 @dataclass
@@ -32,7 +44,7 @@ class Conflict(DomainError):
 
 @dataclass(frozen=True)
 class InputIssue:
-    """One wrong field: the camelCase path to it in the input, and what it expects."""
+    """One wrong field: the camelCase path to it in the input, and what it requires."""
 
     path: tuple[str, ...]
     message: str
@@ -44,6 +56,11 @@ class InvalidInput(DomainError):
 
     issues: Sequence[InputIssue]
 
+    @property
+    def message(self) -> str:
+        """The problems, in English."""
+        return "; ".join(f"{'.'.join(issue.path)} {issue.message}" for issue in self.issues)
+
 
 @dataclass
 class StaleVersion(DomainError):
@@ -51,33 +68,10 @@ class StaleVersion(DomainError):
 
     current_version: int
 
-
-@dataclass(frozen=True)
-class Shortage:
-    """A product of which fewer are left than were ordered."""
-
-    product_id: UUID
-    requested: int
-    available: int
-
-
-@dataclass
-class InsufficientStock(DomainError):
-    """Products that cannot be ordered in the quantity asked for, all of them at once."""
-
-    shortages: Sequence[Shortage]
-
-
-@dataclass
-class InvalidTransition(DomainError):
-    """The order's status, a value of OrderStatus, does not allow this step."""
-
-    status: str
-    message: str
-
-
-class IncorrectCredentials(DomainError):
-    """The email, password or refresh token is not good; which of them is never told."""
+    @property
+    def message(self) -> str:
+        """The problem, in English."""
+        return f"The object has changed since you read it; its version is now {self.current_version}."
 
 
 class RequestError(Exception):

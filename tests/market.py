@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import Base, Order, OrderItem, Product, Store, User
-from app.graphql.ids import global_id
+from app.global_ids import global_id
 
 # Of "correct horse", with the cheapest parameters: tests that log in must not wait for the hash.
 PASSWORD = "correct horse"

@@ -12,19 +12,21 @@ from app.settings import ROOT
 APP = ROOT / "app"
 FRAMEWORKS = ("strawberry", "graphql", "fastapi", "starlette", "aiodataloader", "app.graphql")
 DOMAINS = sorted({path.parent.name for path in APP.glob("*/types.py")} - {"audit"})
-KNOWS_DOMAINS = {"schema", "loaders", "lazy"}
+# `context` confirms the viewer's account.
+KNOWS_DOMAINS = {"schema", "lazy", "context"}
 # What stands at the bottom, and all of the application that it may know.
 FOUNDATIONS = {
-    "errors": (),
+    "errors": ("global_ids",),
     "settings": (),
     "db.models": (),
     "process.supervisor": (),
     "process.protocol": (),
     "security": ("errors",),
     "db.pool_queue": ("errors",),
-    "validation": ("errors",),
+    "global_ids": (),
+    "inputs": ("errors", "global_ids"),
     "db.statements": ("errors", "db.models"),
-    "db.pagination": ("errors", "db.statements"),
+    "db.pagination": ("errors", "db.models", "db.statements", "security"),
     "db.migrations": ("settings",),
     "db.engine": ("errors", "db.pool_queue", "monitoring.operation_log", "settings"),
     "db.unit_of_work": ("db.engine", "errors", "monitoring.operation_log", "db.statements"),

@@ -15,7 +15,7 @@ from graphql import (
 )
 
 from app.errors import DomainError
-from app.graphql.errors import HANDLERS
+from app.graphql.failures import HANDLERS
 from app.graphql.mutations import Savepoint
 from app.graphql.schema import Mutation, schema_sdl
 from app.settings import ROOT

@@ -13,12 +13,11 @@ from uuid_utils.compat import uuid7
 
 from app.audit import repository
 from app.db import notifications as events
-from app.db.models import Order, OrderItem, Product, Store, User
+from app.db.models import Audited
 from app.db.unit_of_work import UnitOfWork
 
 _RECORDING = "audit"
-_RECORDED = (User, Store, Product, Order, OrderItem)
-_FOLLOWED = {"Product", "Order"}
+_FOLLOWED = {model.__name__ for model in Audited.__subclasses__() if model.is_followed}
 # A hash may be made anew of the same password; where the password changes, that is noted.
 _NOT_TOLD = {"id", "version", "created_at", "updated_at", "password_hash"}
 
@@ -37,14 +36,13 @@ class Change:
 class _Flushed:
     """Fields that a flush writes; what is new has its key only afterwards."""
 
-    entity: User | Store | Product | Order | OrderItem
+    entity: Audited
     fields: tuple[str, ...]
     is_new: bool
 
     def change(self) -> Change:
-        if isinstance(self.entity, OrderItem):
-            return Change("Order", self.entity.order_id, ("items",))
-        return Change(type(self.entity).__name__, self.entity.id, self.fields, self.is_new)
+        name, key, fields = self.entity.audited_as(self.fields)
+        return Change(name, key, tuple(fields), self.is_new and name == type(self.entity).__name__)
 
 
 @dataclass
@@ -122,7 +120,7 @@ def _record(session: SyncSession, *_: Any) -> None:
     if recording is None:
         return
     for entity in (*session.new, *session.dirty):
-        if isinstance(entity, _RECORDED) and (fields := _changed_fields(entity)):
+        if isinstance(entity, Audited) and (fields := _changed_fields(entity)):
             recording.changes.append(_Flushed(entity, fields, is_new=entity in session.new))
 
 

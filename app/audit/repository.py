@@ -1,18 +1,18 @@
 """The SQL of the audit trail."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, bindparam, false, func, insert, select, true
+from sqlalchemy import ColumnElement, Select, Text, Uuid, bindparam, cast, false, func, insert, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from app.audit.inputs import AuditFilter
 from app.db.models import AuditEntry
 from app.db.notifications import CHANNEL, Event, packed
-from app.db.pagination import Listing, Ordering, chooser
+from app.db.pagination import Collection, Ordering
 from app.db.statements import Prepared, select_all, table_of, with_key_in_array
 from app.db.unit_of_work import UnitOfWork
+from app.inputs import Sort
 from app.security.viewer import Viewer
 
 entries = table_of(AuditEntry).c
@@ -30,35 +30,26 @@ _INSERT = Prepared(INSERT)
 _LATEST_FIRST = Ordering(name="ID", descending=True, column=entries.id, key=entries.id)
 
 
-@dataclass(frozen=True)
-class AuditCriteria:
-    """Which entries of the audit trail."""
-
-    actor_id: UUID | None = None
-    entity_type: str | None = None
-    entity_id: UUID | None = None
-    operation: str | None = None
-
-    def conditions(self) -> Sequence[ColumnElement[bool]]:
-        """Return the criteria as SQL."""
-        conditions: list[ColumnElement[bool]] = []
-        if self.actor_id is not None:
-            conditions.append(entries.actor_id == self.actor_id)
-        if self.entity_type is not None:
-            conditions.append(entries.entity_type == self.entity_type)
-        if self.entity_id is not None:
-            conditions.append(entries.entity_id == self.entity_id)
-        if self.operation is not None:
-            conditions.append(entries.operation == self.operation)
-        return conditions
+def conditions(_: Viewer | None, filter: AuditFilter) -> Sequence[ColumnElement[bool]]:
+    """Return the conditions that a filter puts on entries."""
+    found: list[ColumnElement[bool]] = []
+    if filter.actor_id is not None:
+        found.append(entries.actor_id == filter.actor_id)
+    if filter.entity_id is not None:  # taken apart, as the index is on the key
+        type_name, key = (func.split_part(filter.entity_id, "_", part) for part in (1, 2))
+        found += [entries.entity_type == type_name, entries.entity_id == cast(key, Uuid)]
+    if filter.operation is not None:
+        found.append(entries.operation == filter.operation)
+    return found
 
 
-def listing(criteria: AuditCriteria) -> Listing:
-    """Return the entries that meet the criteria."""
-    return Listing(select_all(AuditEntry), criteria.conditions())
+def entity_global_id(entry: Any) -> ColumnElement[str]:
+    """Return the global id of what an entry is about, over the columns of entries; null where it is about nothing."""
+    key: ColumnElement[str] = entry.entity_type.concat("_").concat(cast(entry.entity_id, Text))
+    return key
 
 
-choose = chooser(AuditCriteria(), lambda _: _LATEST_FIRST)
+trail: Collection[AuditFilter, Sort] = Collection(AuditEntry, AuditFilter, conditions, lambda _, __: _LATEST_FIRST)
 
 
 def visible_by_key(viewer: Viewer | None) -> Select[Any]:

@@ -160,13 +160,14 @@ def create_superuser(
     ],
 ) -> None:
     """Create an account that may do everything."""
+    from app.users.inputs import SignUpInput
     from app.users.service import create_user
 
     account = {"email": email, "fullName": full_name, "password": password}
 
     async def create(engine: AsyncEngine) -> None:
         async with AsyncSession(engine) as session, session.begin():
-            await create_user(session, account, is_superuser=True)
+            await create_user(session, SignUpInput.check(account), is_superuser=True)
 
     with _database(context.obj) as url:
         _migrate(url)

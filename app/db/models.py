@@ -1,5 +1,6 @@
 """Every table on one page."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -58,7 +59,20 @@ class Base(DeclarativeBase):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
 
-class User(Base):
+class Audited(Base):
+    """Rows whose changes are recorded in the audit trail, under the name of their class."""
+
+    __abstract__ = True
+
+    is_followed: ClassVar[bool] = False
+    """Whether subscriptions follow changes of the rows."""
+
+    def audited_as(self, fields: Sequence[str]) -> tuple[str, UUID, Sequence[str]]:
+        """Return the name and key under which a change of these fields is recorded, and the fields it is shown as."""
+        return type(self).__name__, self.id, fields
+
+
+class User(Audited):
     """An account: a customer, the owner of stores, or a superuser."""
 
     __tablename__ = "users"
@@ -95,7 +109,7 @@ class RefreshToken(Base):
     used_at: Mapped[datetime | None]
 
 
-class Store(Base):
+class Store(Audited):
     """A shop. Its currency never changes."""
 
     __tablename__ = "stores"
@@ -133,10 +147,11 @@ class Store(Base):
     )
 
 
-class Product(Base):
+class Product(Audited):
     """Something a store sells. A `stock` of NULL is not tracked and never runs out."""
 
     __tablename__ = "products"
+    is_followed = True
 
     store_id: Mapped[UUID]
     currency: Mapped[str]
@@ -176,7 +191,7 @@ class Product(Base):
 
 
 class OrderStatus(StrEnum):
-    """The steps of an order's life."""
+    """The stages of an order."""
 
     PLACED = "PLACED"
     PARTIALLY_FULFILLED = "PARTIALLY_FULFILLED"
@@ -184,10 +199,11 @@ class OrderStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-class Order(Base):
+class Order(Audited):
     """What a customer ordered at one time, from any number of stores."""
 
     __tablename__ = "orders"
+    is_followed = True
 
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     date: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -206,7 +222,7 @@ class Order(Base):
     )
 
 
-class OrderItem(Base):
+class OrderItem(Audited):
     """A product in an order, with the price and currency at that time."""
 
     __tablename__ = "order_items"
@@ -230,6 +246,10 @@ class OrderItem(Base):
         Index("ix_order_items_order_id_id", "order_id", "id"),
         Index("ix_order_items_store_id_order_id", "store_id", "order_id"),
     )
+
+    def audited_as(self, fields: Sequence[str]) -> tuple[str, UUID, Sequence[str]]:
+        """Return the change as one of the order's items."""
+        return Order.__name__, self.order_id, ("items",)
 
 
 class AuditEntry(Base):

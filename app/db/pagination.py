@@ -2,11 +2,11 @@
 inserted meanwhile neither repeat nor hide others. Knows no GraphQL."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -27,8 +27,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.db.statements import unforeseen
+from app.db.models import Base
+from app.db.statements import relevance, select_all, unforeseen, unindexed
 from app.errors import BadUserInput
+from app.security.viewer import Viewer
 
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
@@ -37,9 +39,8 @@ PARENT = "parent_id"
 
 
 T = TypeVar("T")
-CriteriaType = TypeVar("CriteriaType")
-CriteriaType_co = TypeVar("CriteriaType_co", covariant=True)
-CriteriaType_contra = TypeVar("CriteriaType_contra", contravariant=True)
+FilterType = TypeVar("FilterType")
+SortType = TypeVar("SortType")
 
 
 def _parse(column_type: Any, text: str) -> Any:
@@ -108,6 +109,22 @@ class Ordering:
         if label != self.label:
             raise BadUserInput(argument, f"is a cursor of another order ({label}, not {self.label})")
         return position
+
+
+def search_ordering(
+    columns: Mapping[str, ColumnElement[Any]],
+    search: ColumnElement[Any],
+    words: str | None,
+    name: str | None,
+    *,
+    descending: bool,
+) -> Ordering:
+    """Return the order by the column with this name; without one the best match comes first, or else the oldest."""
+    key = columns["ID"]
+    if name is None and words is not None:
+        return Ordering("RELEVANCE", True, relevance(search, words), key)
+    column = columns[name or "ID"]
+    return Ordering(name or "ID", descending, column if words is None else unindexed(column), key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,25 +228,39 @@ _parents = (
 _parent_id: ColumnElement[UUID] = _parents.c.id
 
 
+def each_parent(statement: Select[Any], relation: Relation, order: Sequence[str]) -> Select[Any]:
+    """Return one statement for all rows of each parent in the array `:parents`, ordered by the named columns."""
+    rows = statement.where(relation(_parent_id)).lateral("rows")
+    return (
+        select(_parent_id.label(PARENT), rows)
+        .select_from(_parents.join(rows, true()))
+        .order_by(_parents.c.position, *(rows.c[name] for name in order))
+    )
+
+
 @dataclass(frozen=True)
 class Listing:
-    """A list to page through: what is read of each row, and the conditions that a filter puts on it."""
+    """A list to page through: the rows of a model that meet these conditions."""
 
-    statement: Select[Any]
+    model: type[Base]
     conditions: Sequence[ColumnElement[bool]]
+
+    @property
+    def statement(self) -> Select[Any]:
+        """The statement for all rows of the list, in no order."""
+        return select_all(self.model).where(*self.conditions)
 
     def page(self, request: PageRequest) -> Select[Any]:
         """Return the statement for one page."""
-        return paginate(self.statement.where(*self.conditions), request)
+        return paginate(self.statement, request)
 
     def total(self) -> Select[Any]:
         """Return the statement for the number of rows on all pages."""
-        return self._counted()
+        return self.statement.with_only_columns(func.count(), maintain_column_froms=True)
 
     def page_each(self, relation: Relation, request: PageRequest) -> Select[Any]:
         """Return one statement for the same page of each parent in the array `:parents`, in their order."""
-        rows = self.statement.where(relation(_parent_id), *self.conditions)
-        page = paginate(rows, request).lateral("page")
+        page = paginate(self.statement.where(relation(_parent_id)), request).lateral("page")
         return (
             select(_parent_id.label(PARENT), page)
             .select_from(_parents.join(page, true()))
@@ -238,36 +269,27 @@ class Listing:
 
     def total_each(self, relation: Relation) -> Select[Any]:
         """Return, for each parent in the array `:parents`, its key and the number of its rows."""
-        total = self._counted().where(relation(_parent_id)).scalar_subquery()
+        total = self.total().where(relation(_parent_id)).scalar_subquery()
         return select(_parent_id.label(PARENT), total.label("total")).select_from(_parents)
 
-    def _counted(self) -> Select[Any]:
-        return self.statement.with_only_columns(func.count(), maintain_column_froms=True).where(*self.conditions)
 
+@dataclass(frozen=True)
+class Collection(Generic[FilterType, SortType]):
+    """What clients can filter, sort and page through: a model's rows, the conditions that a viewer and a filter put on
+    them, and how they are ordered."""
 
-class Filter(Protocol[CriteriaType_co]):
-    """A filter that a client sends."""
+    model: type[Base]
+    filter: type[FilterType]
+    conditions: Callable[[Viewer | None, FilterType], Sequence[ColumnElement[bool]]]
+    ordering: Callable[[FilterType, SortType | None], Ordering]
+    sort: type[SortType] | None = None
 
-    def criteria(self) -> CriteriaType_co:
-        """Return the filter as the repository knows it."""
+    def listing(self, viewer: Viewer | None, filter: FilterType) -> Listing:
+        """Return the rows that meet the filter and are for this viewer."""
+        return Listing(self.model, self.conditions(viewer, filter))
 
-
-class OrderBy(Protocol[CriteriaType_contra]):
-    """An order that a client chooses."""
-
-    def ordering(self, criteria: CriteriaType_contra) -> Ordering:
-        """Return the order as the repository knows it."""
-
-
-def chooser(
-    everything: CriteriaType, default_order: Callable[[CriteriaType], Ordering]
-) -> Callable[..., tuple[CriteriaType, Callable[[CriteriaType], Ordering]]]:
-    """Return what takes the filter and order that a client chose to criteria and what orders by them."""
-
-    def choose(
-        filter: Filter[CriteriaType] | None = None, order_by: OrderBy[CriteriaType] | None = None
-    ) -> tuple[CriteriaType, Callable[[CriteriaType], Ordering]]:
-        criteria = filter.criteria() if filter else everything
-        return criteria, order_by.ordering if order_by else default_order
-
-    return choose
+    def chosen(
+        self, filter: FilterType | None, sort: SortType | None
+    ) -> tuple[FilterType, Callable[[FilterType], Ordering]]:
+        """Return the filter that a client chose, or one that matches everything, and what orders by it."""
+        return filter or self.filter(), lambda chosen: self.ordering(chosen, sort)

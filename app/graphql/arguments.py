@@ -1,35 +1,22 @@
-"""Arguments as they are used: what is absent or null is None, and a text is one that Postgres can take."""
+"""Arguments that are global ids, as resolvers use them."""
 
-from typing import TypeVar
-
-import strawberry
+from uuid import UUID
 
 from app.errors import BadUserInput
-
-_MAX_TEXT = 500
-
-T = TypeVar("T")
+from app.global_ids import key_in, split_global_id
 
 
-def or_none(value: T | None) -> T | None:
-    """Return the value of an optional argument, None where it is absent."""
-    return None if value is strawberry.UNSET else value
+def parse_global_id(argument: str, value: str) -> tuple[str, UUID]:
+    """Return the type's name and the key in a global id; BadUserInput names the argument that isn't one."""
+    try:
+        return split_global_id(value)
+    except ValueError as failure:
+        raise BadUserInput(argument, str(failure)) from None
 
 
-def text(argument: str, value: str | None) -> str | None:
-    """Return the trimmed text of a filter, None where it is absent or blank and so restricts nothing.
-
-    BadUserInput names the argument where Postgres could not take the text, or nobody would send it.
-    """
-    trimmed = (or_none(value) or "").strip()
-    if "\0" in trimmed:
-        raise BadUserInput(argument, "must not contain control characters")
-    if len(trimmed) > _MAX_TEXT:
-        raise BadUserInput(argument, f"must have at most {_MAX_TEXT} characters")
-    return trimmed or None
-
-
-def code(argument: str, value: str | None) -> str | None:
-    """Return the text of a filter by a code, which is in capitals."""
-    found = text(argument, value)
-    return found and found.upper()
+def key_of(type_name: str, argument: str, value: str) -> UUID:
+    """Return the key in a global id of this type; BadUserInput names the argument that isn't one."""
+    try:
+        return key_in(type_name, value)
+    except ValueError as failure:
+        raise BadUserInput(argument, str(failure)) from None

@@ -16,17 +16,18 @@ from app.db.notifications import Topic
 from app.db.unit_of_work import UnitOfWork
 from app.errors import NO_ACCOUNT, Unauthenticated
 from app.graphql.operations.cancellation import Watch
+from app.graphql.relations.loaders import Loaders
 from app.idempotency.service import IdempotentRequest, Replay
 from app.monitoring.monitor import Monitor
 from app.monitoring.operation_log import Report
 from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
-from app.security.viewer import Viewer, is_self_or_superuser, logged_in
+from app.security.viewer import Viewer, logged_in
 from app.settings import Settings
+from app.users import repository as users
 
 if TYPE_CHECKING:
     from app.graphql.compiled.path import CompiledLane
-    from app.graphql.loaders import Loaders
     from app.graphql.operations.documents import Documents
     from app.graphql.operations.rate_limits import RateLimits
     from app.graphql.subscriptions.manager import Following, Live
@@ -77,8 +78,6 @@ class Context:
     @cached_property
     def loaders(self) -> Loaders:
         """The dataloaders of this query, or of the mutation's field that runs now."""
-        from app.graphql.loaders import Loaders  # the loaders make types, and types name this context
-
         return Loaders(self.work, self.viewer)
 
     @property
@@ -132,7 +131,7 @@ class Context:
     async def _confirmed(self, viewer: Viewer) -> Viewer | None:
         """Ask the database who the viewer is now: a token outlives the account and its rights by minutes, and the
         field before may have closed the account."""
-        confirmed = await self.loaders.confirmed_viewer(viewer)
+        confirmed = await users.confirmed(self.work, viewer)
         if confirmed is None:
             self.refused_token = Unauthenticated(NO_ACCOUNT)
         return confirmed
@@ -151,12 +150,6 @@ class Context:
         """Return the viewer; Unauthenticated, with the token's fault if it had one, where there is none."""
         self.refuse_token()
         return logged_in(self.viewer)
-
-    def shows(self, owner_id: UUID) -> bool:
-        """Tell whether the viewer may see what only this user and superusers may; Unauthenticated, rather than not,
-        where the token is no good."""
-        self.refuse_token()
-        return is_self_or_superuser(self.viewer, owner_id)
 
     def seen(self, found: T | None) -> T | None:
         """Return what was found; Unauthenticated, rather than nothing, where the token is no good."""

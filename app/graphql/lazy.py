@@ -6,17 +6,11 @@ import strawberry
 
 if TYPE_CHECKING:
     from app.orders.types import Order as Order
-    from app.orders.types import OrderFilter as OrderFilter
     from app.products.types import Product as Product
-    from app.products.types import ProductFilter as ProductFilter
-    from app.products.types import ProductOrder as ProductOrder
     from app.stores.types import Store as Store
     from app.users.types import User as User
 else:
     Order = Annotated["Order", strawberry.lazy("app.orders.types")]
-    OrderFilter = Annotated["OrderFilter", strawberry.lazy("app.orders.types")]
     Product = Annotated["Product", strawberry.lazy("app.products.types")]
-    ProductFilter = Annotated["ProductFilter", strawberry.lazy("app.products.types")]
-    ProductOrder = Annotated["ProductOrder", strawberry.lazy("app.products.types")]
     Store = Annotated["Store", strawberry.lazy("app.stores.types")]
     User = Annotated["User", strawberry.lazy("app.users.types")]

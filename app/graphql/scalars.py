@@ -3,9 +3,13 @@
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from uuid import UUID
 
 import strawberry
+from strawberry.schema.types.scalar import DEFAULT_SCALAR_REGISTRY
 from strawberry.types.scalar import ScalarDefinition
+
+from app.global_ids import GlobalId
 
 _MAX_DIGITS = 40
 
@@ -51,7 +55,7 @@ def parse_decimal(value: Any) -> Decimal:
 
 DATE_TIME = strawberry.scalar(
     name="DateTime",
-    description="A moment: ISO 8601 with an offset. Always in UTC in answers.",
+    description="A point in time: an ISO 8601 date and time with a UTC offset. Responses are always in UTC.",
     specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
     serialize=format_datetime,
     parse_value=parse_datetime,
@@ -59,10 +63,12 @@ DATE_TIME = strawberry.scalar(
 DECIMAL = strawberry.scalar(
     name="Decimal",
     description=(
-        "An exact decimal number, a string in JSON so that no client rounds it. "
-        "Accepts a string or an integer, never a float."
+        "An exact decimal number, serialized as a string so that clients don't round it. Accepts a string or an "
+        "integer, never a float."
     ),
     serialize=format_decimal,
     parse_value=parse_decimal,
 )
-SCALARS: dict[object, ScalarDefinition] = {datetime: DATE_TIME, Decimal: DECIMAL}
+_ID = DEFAULT_SCALAR_REGISTRY[strawberry.ID]
+# Keys of rows are shown as global ids; an input takes them apart.
+SCALARS: dict[object, ScalarDefinition] = {datetime: DATE_TIME, Decimal: DECIMAL, UUID: _ID, GlobalId: _ID}

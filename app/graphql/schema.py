@@ -6,7 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from app.audit.resolvers import AuditQueries
 from app.audit.types import AuditEntry
-from app.graphql.errors import HANDLERS
+from app.graphql.failures import HANDLERS
 from app.graphql.node_queries import NodeQueries
 from app.graphql.scalars import SCALARS
 from app.orders.resolvers import OrderMutations, OrderQueries, OrderSubscriptions
@@ -18,8 +18,8 @@ from app.users.resolvers import UserMutations, UserQueries
 
 @strawberry.type(
     description=(
-        "What can be read. An operation costs a point for each object that it may return: a page as many as it may "
-        "have, the items of an order ten, a `totalCount` ten more. `extensions.cost` of the response tells how many."
+        "Read operations. An operation costs one point for each object it can return: a page costs its size, an "
+        "order's `items` cost 10, and `totalCount` costs 10. The response reports the cost in `extensions.cost`."
     )
 )
 class Query(NodeQueries, UserQueries, StoreQueries, ProductQueries, OrderQueries, AuditQueries):
@@ -28,8 +28,9 @@ class Query(NodeQueries, UserQueries, StoreQueries, ProductQueries, OrderQueries
 
 @strawberry.type(
     description=(
-        "What can be changed. One request is one transaction: its fields run one after the other, and a field "
-        "that fails leaves nothing behind while the others stand. Each costs ten points, and what is selected of it."
+        "Write operations. A request runs in one transaction, one field after another. A field that fails changes "
+        "nothing and doesn't affect the other fields. Each field costs 10 points plus the cost of the objects selected "
+        "from its result."
     )
 )
 class Mutation(UserMutations, StoreMutations, ProductMutations, OrderMutations):
@@ -38,8 +39,8 @@ class Mutation(UserMutations, StoreMutations, ProductMutations, OrderMutations):
 
 @strawberry.type(
     description=(
-        "What can be followed, over websockets (graphql-transport-ws) and server-sent events. An event is what is so "
-        "when it is sent: of changes in quick succession the last is sent for sure."
+        "Live updates, over WebSocket (graphql-transport-ws) and server-sent events. Events carry the current state: "
+        "after several changes in quick succession, you are guaranteed to receive only the last state."
     )
 )
 class Subscription(ProductSubscriptions, OrderSubscriptions):

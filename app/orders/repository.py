@@ -1,8 +1,6 @@
 """The SQL of orders and their items."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -33,10 +31,12 @@ from uuid_utils.compat import uuid7
 
 from app.audit import repository as audit
 from app.db import notifications as events
-from app.db.models import Order, OrderItem, OrderStatus, Product
-from app.db.pagination import Listing, Ordering, chooser
+from app.db.models import Order, OrderItem, Product
+from app.db.pagination import Collection, Ordering
 from app.db.statements import Prepared, Record, columns_of, select_all, table_of, unforeseen, with_key_in_array
 from app.db.unit_of_work import UnitOfWork
+from app.inputs import DateTimeRange
+from app.orders.inputs import OrderFilter, OrderOrder
 from app.security.viewer import Viewer
 from app.stores import repository as stores
 from app.users import repository as users
@@ -48,60 +48,43 @@ orders = table_of(Order).c
 items = table_of(OrderItem).c
 
 
-@dataclass(frozen=True)
-class OrderCriteria:
-    """Which orders of those that are not deleted."""
-
-    statuses: tuple[OrderStatus, ...] | None = None
-    date_gte: datetime | None = None
-    date_lt: datetime | None = None
-    store_id: UUID | None = None
-
-    def conditions(self) -> Sequence[ColumnElement[bool]]:
-        """Return the criteria as SQL."""
-        conditions: list[ColumnElement[bool]] = [orders.deleted_at.is_(None)]
-        if self.statuses is not None:
-            conditions.append(orders.status.in_(self.statuses))
-        if self.date_gte is not None:
-            conditions.append(orders.date >= self.date_gte)
-        if self.date_lt is not None:
-            conditions.append(orders.date < self.date_lt)
-        if self.store_id is not None:
-            conditions.append(placed_with(type_coerce(self.store_id, Uuid())))
-        return conditions
+def _conditions(_: Viewer | None, filter: OrderFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions that a filter puts on orders, whoever placed them."""
+    found: list[ColumnElement[bool]] = [orders.deleted_at.is_(None)]
+    date = filter.date or DateTimeRange()
+    if filter.status is not None:
+        found.append(orders.status.in_(filter.status))
+    if date.gte is not None:
+        found.append(orders.date >= date.gte)
+    if date.lt is not None:
+        found.append(orders.date < date.lt)
+    if filter.store_id is not None:
+        found.append(placed_with(type_coerce(filter.store_id, Uuid())))
+    return found
 
 
-def listing(criteria: OrderCriteria) -> Listing:
-    """Return the orders that meet the criteria, whoever placed them."""
-    return Listing(select_all(Order), criteria.conditions())
+def _own_conditions(viewer: Viewer | None, filter: OrderFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions for the viewer's own orders; a superuser's are all."""
+    return [*_conditions(viewer, filter), seen_whole_by(viewer)]
 
 
-def listing_for(viewer: Viewer, criteria: OrderCriteria) -> Listing:
-    """Return the viewer's own orders that meet the criteria, a superuser's being all."""
-    own = true() if viewer.is_superuser else orders.customer_id == viewer.id
-    return Listing(select_all(Order), [*criteria.conditions(), own])
+def _conditions_of_stores(viewer: Viewer | None, filter: OrderFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions for orders by what the viewer sees of them: not by items of other people's stores."""
+    found = _conditions(viewer, filter)
+    if filter.store_id is None:
+        return found
+    managed = exists().where(stores.stores.id == filter.store_id, stores.managed_by(viewer))
+    return [*found, or_(seen_whole_by(viewer), managed)]
 
 
-def listing_of_stores(viewer: Viewer | None, criteria: OrderCriteria) -> Listing:
-    """Return the orders that meet the criteria by what the viewer sees of them: not by items of others' stores."""
-    conditions = criteria.conditions()
-    if criteria.store_id is not None:
-        managed = exists().where(stores.stores.id == criteria.store_id, stores.managed_by(viewer))
-        conditions = [*conditions, or_(seen_whole_by(viewer), managed)]
-    return Listing(select_all(Order), conditions)
+def _ordering(_: OrderFilter, sort: OrderOrder | None) -> Ordering:
+    """Return the order by date, newest first by default."""
+    return Ordering("DATE", sort is None or sort.descending, orders.date, orders.id)
 
 
-def ordering(*, descending: bool = True) -> Ordering:
-    """Return the order by date, the latest first unless told otherwise."""
-    return Ordering("DATE", descending, orders.date, orders.id)
-
-
-choose = chooser(OrderCriteria(), lambda _: ordering())
-
-
-def placed_by(user_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """Return the condition that the order is this customer's."""
-    return orders.customer_id == user_id
+everyones = Collection(Order, OrderFilter, _conditions, _ordering, OrderOrder)
+own = Collection(Order, OrderFilter, _own_conditions, _ordering, OrderOrder)
+of_stores = Collection(Order, OrderFilter, _conditions_of_stores, _ordering, OrderOrder)
 
 
 def placed_with(store_id: ColumnElement[UUID]) -> ColumnElement[bool]:
@@ -144,11 +127,6 @@ def visible_items_by_key(viewer: Viewer | None) -> Select[Any]:
     return select_all(OrderItem).where(with_key_in_array(items.id), present, item_visible_to(viewer))
 
 
-def placed_in(order_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """Return the condition that the item is of this order."""
-    return items.order_id == order_id
-
-
 def visible_items(viewer: Viewer | None) -> Select[Any]:
     """Return the statement for the items that the viewer sees."""
     return select_all(OrderItem).where(item_visible_to(viewer))
@@ -158,11 +136,6 @@ def visible_totals(viewer: Viewer | None) -> Select[Any]:
     """Return the statement for what the items that the viewer sees cost together, in each currency."""
     amount = func.sum(items.unit_price * items.quantity).label("amount")
     return select(items.currency, amount).where(item_visible_to(viewer)).group_by(items.currency)
-
-
-def visible_items_of_orders(viewer: Viewer | None) -> Select[Any]:
-    """Return the statement for the items of the orders with `:keys` that the viewer sees, in the order placed."""
-    return visible_items(viewer).where(with_key_in_array(items.order_id)).order_by(items.order_id, items.id)
 
 
 async def locked_order(session: AsyncSession, key: UUID) -> Order | None:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import Field
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
@@ -14,40 +13,17 @@ from app.audit import recording as audit
 from app.db.models import Order, OrderItem, OrderStatus
 from app.db.statements import Record
 from app.db.unit_of_work import UnitOfWork
-from app.errors import (
-    NO_ACCOUNT,
-    InputIssue,
-    InsufficientStock,
-    InvalidInput,
-    InvalidTransition,
-    NotFound,
-    Shortage,
-    Unauthenticated,
-)
+from app.errors import NO_ACCOUNT, InputIssue, InvalidInput, NotFound, Unauthenticated
+from app.inputs import repeated
 from app.orders import repository
+from app.orders.errors import InsufficientStock, InvalidTransition, Shortage
+from app.orders.inputs import FulfillOrderItemsInput, PlaceOrderInput
 from app.security.viewer import Viewer, is_self_or_superuser
-from app.validation import Input, Quantity, repeated
-
-MAX_ITEMS = 100
 
 
-class NewItem(Input):
-    """The rules of one item of placeOrder."""
-
-    product_id: UUID
-    quantity: Quantity
-
-
-class NewOrder(Input):
-    """The rules of placeOrder."""
-
-    items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_ITEMS)]
-
-
-async def place_order(work: UnitOfWork, viewer: Viewer, given: dict[str, Any]) -> tuple[Viewer, Record]:
-    """Order products at their present prices, and take them from stock. Return the customer with the rights of now,
+async def place_order(work: UnitOfWork, viewer: Viewer, new: PlaceOrderInput) -> tuple[Viewer, Record]:
+    """Order products at their current prices, and take them from stock. Return the customer with their current rights,
     and the order; Unauthenticated where the account is deleted."""
-    new = NewOrder.check(given)
     if issues := repeated([item.product_id for item in new.items], lambda index: ("items", str(index), "productId")):
         raise InvalidInput(issues)
     quantities = {item.product_id: item.quantity for item in new.items}
@@ -66,40 +42,40 @@ async def place_order(work: UnitOfWork, viewer: Viewer, given: dict[str, Any]) -
 
 
 async def cancel_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
-    """Cancel an order of which nothing is fulfilled, and give its stock back: by its customer or a superuser."""
+    """Cancel an order of which nothing is fulfilled, and return its stock: for its customer and superusers."""
     order = await _own_order(session, viewer, key)
     if order.status is not OrderStatus.PLACED:
-        raise InvalidTransition(order.status, f"An order that is {order.status} cannot be cancelled.")
-    await _give_back_stock(session, order)
+        raise InvalidTransition(order.status, f"The order is {order.status} and can no longer be cancelled.")
+    await _return_stock(session, order)
     order.status = OrderStatus.CANCELLED
     await repository.save(session, order)
     return order
 
 
-async def fulfill_items(session: AsyncSession, viewer: Viewer, order_id: UUID, product_ids: Sequence[UUID]) -> Order:
-    """Mark items as fulfilled: by the owner of their store, or a superuser."""
-    order = await repository.locked_order(session, order_id)
+async def fulfill_items(session: AsyncSession, viewer: Viewer, given: FulfillOrderItemsInput) -> Order:
+    """Mark items as fulfilled: for the owner of their store, and superusers."""
+    order = await repository.locked_order(session, given.order_id)
     managed = {} if order is None else await _managed_items(session, viewer, order)
     if order is None or not managed:
-        raise NotFound("Order", order_id)
+        raise NotFound("Order", given.order_id)
     if order.status not in (OrderStatus.PLACED, OrderStatus.PARTIALLY_FULFILLED):
-        raise InvalidTransition(order.status, f"Items of an order that is {order.status} cannot be fulfilled.")
-    chosen = _chosen_items(managed, product_ids)
+        raise InvalidTransition(order.status, f"The order is {order.status}; its items can't be fulfilled.")
+    chosen = _chosen_items(managed, given.product_ids)
     now = datetime.now(UTC)
     for item in chosen:
         item.fulfilled_at = now
     await repository.save(session, *chosen)
-    waiting = await repository.unfulfilled(session, order_id)
+    waiting = await repository.unfulfilled(session, order.id)
     order.status = OrderStatus.PARTIALLY_FULFILLED if waiting else OrderStatus.FULFILLED
     await repository.save(session, order)
     return order
 
 
 async def delete_order(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
-    """Delete an order; one that nothing was fulfilled of is cancelled by it, and gives its stock back."""
+    """Delete an order; if nothing was fulfilled, it is cancelled and its stock returned."""
     order = await _own_order(session, viewer, key)
     if order.status is OrderStatus.PLACED:
-        await _give_back_stock(session, order)
+        await _return_stock(session, order)
         order.status = OrderStatus.CANCELLED
     order.deleted_at = func.now()
     await repository.save(session, order)
@@ -112,7 +88,7 @@ async def _own_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
     return order
 
 
-async def _give_back_stock(session: AsyncSession, order: Order) -> None:
+async def _return_stock(session: AsyncSession, order: Order) -> None:
     quantities = await repository.taken_from_stock(session, order.id)
     await repository.lock_products(session, list(quantities))
     await repository.add_stock(session, quantities)
@@ -125,14 +101,12 @@ async def _managed_items(session: AsyncSession, viewer: Viewer, order: Order) ->
 
 def _chosen_items(managed: Mapping[UUID, OrderItem], product_ids: Sequence[UUID]) -> Sequence[OrderItem]:
     """Return the items to fulfil; InvalidInput names each product that is not one."""
-    if not 1 <= len(product_ids) <= MAX_ITEMS:
-        raise InvalidInput([InputIssue(("productIds",), f"must have 1 to {MAX_ITEMS}")])
     issues = repeated(product_ids, lambda index: ("productIds", str(index)))
     for index, key in enumerate(product_ids):
         if key not in managed:
-            issues.append(InputIssue(("productIds", str(index)), "is not an item of this order and of your stores"))
+            issues.append(InputIssue(("productIds", str(index)), "is not an item of your stores in this order"))
         elif managed[key].fulfilled_at is not None:
-            issues.append(InputIssue(("productIds", str(index)), "has been fulfilled already"))
+            issues.append(InputIssue(("productIds", str(index)), "has already been fulfilled"))
     if issues:
         raise InvalidInput(issues)
     return [managed[key] for key in product_ids]

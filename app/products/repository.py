@@ -1,7 +1,6 @@
 """The SQL of products."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -15,7 +14,6 @@ from sqlalchemy import (
     Text,
     any_,
     exists,
-    func,
     insert,
     literal,
     or_,
@@ -25,8 +23,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import Product
-from app.db.pagination import Listing, Ordering, chooser
-from app.db.statements import conflicts, matches, relevance, select_all, table_of, unindexed, with_key_in_array
+from app.db.pagination import Collection, Ordering, search_ordering
+from app.db.statements import conflicts, matches, select_all, table_of, with_key_in_array
+from app.inputs import DecimalRange
+from app.products.inputs import ProductFilter, ProductOrder
 from app.security.viewer import Viewer
 from app.stores import repository as stores
 
@@ -39,34 +39,26 @@ _COLUMNS = {
     "PRICE": products.price,
     "CREATED_AT": products.created_at,
 }
-_CONFLICTS = {"uq_products_store_id_name": ("name", "The store has a product of this name already.")}
+NAME_TAKEN = "The store already has a product with this name."
+_CONFLICTS = {"uq_products_store_id_name": ("name", NAME_TAKEN)}
 
 
-@dataclass(frozen=True)
-class ProductCriteria:
-    """Which products of those that are not deleted."""
-
-    words: str | None = None
-    store_id: UUID | None = None
-    price_gte: Decimal | None = None
-    price_lte: Decimal | None = None
-    in_stock: bool | None = None
-
-    def conditions(self) -> Sequence[ColumnElement[bool]]:
-        """Return the criteria as SQL."""
-        conditions: list[ColumnElement[bool]] = [products.deleted_at.is_(None)]
-        if self.words is not None:
-            conditions.append(matches(products.search, self.words))
-        if self.store_id is not None:
-            conditions.append(products.store_id == self.store_id)
-        if self.price_gte is not None:
-            conditions.append(products.price >= _exactly(self.price_gte))
-        if self.price_lte is not None:
-            conditions.append(products.price <= _exactly(self.price_lte))
-        if self.in_stock is not None:
-            available = or_(products.stock.is_(None), products.stock > 0)
-            conditions.append(available if self.in_stock else ~available)
-        return conditions
+def conditions(_: Viewer | None, filter: ProductFilter) -> Sequence[ColumnElement[bool]]:
+    """Return the conditions that a filter puts on the products of the catalog."""
+    found: list[ColumnElement[bool]] = [products.deleted_at.is_(None)]
+    price = filter.price or DecimalRange()
+    if filter.search is not None:
+        found.append(matches(products.search, filter.search))
+    if filter.store_id is not None:
+        found.append(products.store_id == filter.store_id)
+    if price.gte is not None:
+        found.append(products.price >= _exactly(price.gte))
+    if price.lte is not None:
+        found.append(products.price <= _exactly(price.lte))
+    if filter.in_stock is not None:
+        available = or_(products.stock.is_(None), products.stock > 0)
+        found.append(available if filter.in_stock else ~available)
+    return found
 
 
 def _exactly(bound: Decimal) -> ColumnElement[Decimal]:
@@ -74,30 +66,17 @@ def _exactly(bound: Decimal) -> ColumnElement[Decimal]:
     return bound if isinstance(bound, BindParameter) else literal(bound, Numeric())
 
 
-def listing(criteria: ProductCriteria) -> Listing:
-    """Return the products of the catalogue that meet the criteria."""
-    return Listing(select_all(Product), criteria.conditions())
-
-
-def ordering(criteria: ProductCriteria, field: str | None = None, *, descending: bool = False) -> Ordering:
+def ordering(filter: ProductFilter, sort: ProductOrder | None) -> Ordering:
     """Return the order asked for; without one the best match comes first, or else the oldest."""
-    if field is None and criteria.words is not None:
-        return Ordering("RELEVANCE", True, relevance(products.search, criteria.words), products.id)
-    name = field or "ID"
-    column = _COLUMNS[name]
-    return Ordering(name, descending, column if criteria.words is None else unindexed(column), products.id)
+    name, descending = (sort.field.value, sort.descending) if sort else (None, False)
+    return search_ordering(_COLUMNS, products.search, filter.search, name, descending=descending)
 
 
-choose = chooser(ProductCriteria(), ordering)
-
-
-def sold_by(store_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """Return the condition that the product is this store's."""
-    return products.store_id == store_id
+catalog = Collection(Product, ProductFilter, conditions, ordering, ProductOrder)
 
 
 def visible_by_key(viewer: Viewer | None) -> Select[Any]:
-    """Return the statement for the products with `:keys` that the viewer may look up: deleted ones to restore."""
+    """Return the statement for the products with `:keys` that the viewer may look up; managers also deleted ones."""
     if viewer is None:
         return BY_KEY.where(products.deleted_at.is_(None))
     managed = exists().where(stores.stores.id == products.store_id, stores.managed_by(viewer))
@@ -105,7 +84,7 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
 
 
 async def save(session: AsyncSession, product: Product) -> None:
-    """Insert or update the product; Conflict where its store has another of this name."""
+    """Insert or update the product; Conflict where its store has another with this name."""
     session.add(product)
     with conflicts(_CONFLICTS):
         await session.flush()
@@ -119,7 +98,7 @@ async def insert_all(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> S
 
 
 async def taken_names(session: AsyncSession, store_id: UUID, names: Iterable[str]) -> set[str]:
-    """Return those of the names that products of the store have."""
+    """Return those of the names that products of the store already have."""
     # One array: a prepared statement for a thousand parameters compares each with every product of the store.
     named = Product.name == any_(literal(list(names), ARRAY(Text)))
     taken = select(Product.name).where(Product.store_id == store_id, named, Product.deleted_at.is_(None))
@@ -135,9 +114,3 @@ async def locked_product(session: AsyncSession, key: UUID) -> Product | None:
     """Return the product, deleted or not, locked against other changes."""
     found = select(Product).where(Product.id == key).with_for_update(key_share=True)
     return await session.scalar(found.execution_options(populate_existing=True))
-
-
-async def delete_product(session: AsyncSession, product: Product) -> None:
-    """Delete one product, at a moment of its own: those that go with their store share the store's."""
-    product.deleted_at = await session.scalar(select(func.clock_timestamp()))
-    await session.flush()

@@ -1,18 +1,19 @@
 """The SQL of users and their sessions."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, delete, exists, func, select, update
+from sqlalchemy import Select, Uuid, bindparam, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from app.db.models import RefreshToken, Session, User
-from app.db.pagination import Listing, Ordering, chooser
+from app.db.pagination import Collection, Ordering
 from app.db.statements import Prepared, conflicts, select_all, table_of, with_key_in_array
+from app.db.unit_of_work import UnitOfWork
+from app.inputs import Filter, Sort
 from app.security.viewer import Viewer
 
 users = table_of(User).c
@@ -26,27 +27,22 @@ IN_ACTION = (
 )
 """The account of `:viewer_id`, if it is there; it cannot be deleted until the transaction ends."""
 
-ACTING = Prepared(IN_ACTION)
+_ACTING = Prepared(IN_ACTION)
 
-_CONFLICTS = {"uq_users_email": ("email", "An account with this email exists already.")}
+_CONFLICTS = {"uq_users_email": ("email", "An account with this email already exists.")}
 _OLDEST_FIRST = Ordering(name="ID", descending=False, column=users.id, key=users.id)
 
 
-@dataclass(frozen=True)
-class UserCriteria:
-    """Which users of those who are not deleted: all of them."""
-
-    def conditions(self) -> Sequence[ColumnElement[bool]]:
-        """Return the criteria as SQL."""
-        return [users.deleted_at.is_(None)]
+everyone: Collection[Filter, Sort] = Collection(
+    User, Filter, lambda _, __: [users.deleted_at.is_(None)], lambda _, __: _OLDEST_FIRST
+)
 
 
-def listing(criteria: UserCriteria) -> Listing:
-    """Return the users who meet the criteria."""
-    return Listing(select_all(User), criteria.conditions())
-
-
-choose = chooser(UserCriteria(), lambda _: _OLDEST_FIRST)
+async def confirmed(work: UnitOfWork, viewer: Viewer) -> Viewer | None:
+    """Return the viewer with their current rights, None where the account is deleted; it can't be deleted until the
+    transaction ends."""
+    found = await work.fetch(_ACTING, viewer_id=viewer.id)
+    return Viewer(id=viewer.id, is_superuser=found[0].is_superuser) if found else None
 
 
 def visible_by_key(viewer: Viewer | None) -> Select[Any]:

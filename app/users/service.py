@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func
@@ -10,42 +9,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import recording as audit
 from app.db.models import RefreshToken, Session, User
-from app.errors import NO_ACCOUNT, Forbidden, IncorrectCredentials, NotFound, Unauthenticated
+from app.errors import NO_ACCOUNT, Forbidden, NotFound, Unauthenticated
+from app.inputs import normalized_email
 from app.security import passwords
 from app.security.tokens import new_refresh_token, refresh_token_hash
 from app.security.viewer import Viewer, is_self_or_superuser
-from app.stores import repository as stores
+from app.stores.service import delete_stores_of
 from app.users import repository
-from app.validation import ABSENT, Email, Input, Line, Password, normalised_email
-
-
-class SignUp(Input):
-    """The rules of signUp."""
-
-    email: Email
-    password: Password
-    full_name: Line
-
-
-class UserChanges(Input):
-    """The rules of updateUser; nothing of an account can be cleared."""
-
-    email: Email = ABSENT
-    full_name: Line = ABSENT
-    password: Password = ABSENT
+from app.users.errors import IncorrectCredentials
+from app.users.inputs import LogInInput, SignUpInput, UpdateUserInput
 
 
 @dataclass(frozen=True)
 class Login:
-    """A user who has just been let in, and the refresh token that lets them in again."""
+    """A user who has just logged in, and the refresh token that continues the session."""
 
     user: User
     refresh_token: str
 
 
-async def create_user(session: AsyncSession, given: dict[str, Any], *, is_superuser: bool = False) -> User:
-    """Create an account; InvalidInput or Conflict where it cannot be."""
-    account = SignUp.check(given)
+async def create_user(session: AsyncSession, account: SignUpInput, *, is_superuser: bool = False) -> User:
+    """Create an account; Conflict where the email is already in use."""
     user = User(
         email=account.email,
         full_name=account.full_name,
@@ -57,28 +41,28 @@ async def create_user(session: AsyncSession, given: dict[str, Any], *, is_superu
     return user
 
 
-async def sign_up(session: AsyncSession, given: dict[str, Any], lifetime: timedelta) -> Login:
-    """Create an account and let its user in."""
-    return await _begin_session(session, await create_user(session, given), lifetime)
+async def sign_up(session: AsyncSession, account: SignUpInput, lifetime: timedelta) -> Login:
+    """Create an account and begin its first session."""
+    return await _begin_session(session, await create_user(session, account), lifetime)
 
 
-async def log_in(session: AsyncSession, email: str, password: str, lifetime: timedelta) -> Login:
-    """Let a user in; IncorrectCredentials after the same time whether or not there is such an account."""
-    address = normalised_email(email)
+async def log_in(session: AsyncSession, given: LogInInput, lifetime: timedelta) -> Login:
+    """Begin a session; IncorrectCredentials after the same time whether or not the account exists."""
+    address = normalized_email(given.email)
     user = None if address is None else await repository.user_to_log_in(session, address)
-    is_right = await passwords.verify_password(user.password_hash if user else None, password)
+    is_right = await passwords.verify_password(user.password_hash if user else None, given.password)
     if user is None or not is_right:
         raise IncorrectCredentials
-    await _lock_verified(session, user, password)
+    await _lock_verified(session, user, given.password)
     if passwords.needs_rehash(user.password_hash):
-        user.password_hash = await passwords.hash_password(password)
+        user.password_hash = await passwords.hash_password(given.password)
     await repository.forget_expired_sessions(session, user.id, datetime.now(UTC))
     return await _begin_session(session, user, lifetime)
 
 
 async def refresh_session(session: AsyncSession, token: str, lifetime: timedelta) -> Login | None:
-    """Change a refresh token for the next one; None, not a failure, where it is no good: a token that comes
-    twice has been stolen, and that its session was ended must outlast the refusal."""
+    """Exchange a refresh token for the next one. None, not a failure, where it isn't valid: a token used twice has been
+    stolen, and the end of its session must be committed."""
     found = await repository.locked_refresh_token(session, refresh_token_hash(token))
     if found is None:
         return None
@@ -95,7 +79,7 @@ async def refresh_session(session: AsyncSession, token: str, lifetime: timedelta
 
 
 async def log_out(session: AsyncSession, token: str) -> bool:
-    """End the session of a refresh token; tell whether it was still open."""
+    """End the session of a refresh token; return whether it was still open."""
     found = await repository.locked_refresh_token(session, refresh_token_hash(token))
     if found is None or found[1].ended_at is not None:
         return False
@@ -104,14 +88,14 @@ async def log_out(session: AsyncSession, token: str) -> bool:
     return True
 
 
-async def update_user(session: AsyncSession, viewer: Viewer, key: UUID, given: dict[str, Any]) -> User:
+async def update_user(session: AsyncSession, viewer: Viewer, update: UpdateUserInput) -> User:
     """Change an account; a new password ends its sessions."""
-    user = _managed(await repository.locked_user(session, key), viewer, key)
-    changes = UserChanges.check(given).changes()
+    user = _managed(await repository.locked_user(session, update.id), viewer, update.id)
+    changes = update.given("id")
     if "password" in changes:
         changes["password_hash"] = await passwords.hash_password(changes.pop("password"))
-        _note(session, key, "password")
-        await _end_sessions(session, key)
+        _note(session, user.id, "password")
+        await _end_sessions(session, user.id)
     for name, value in changes.items():
         setattr(user, name, value)
     await repository.save(session, user)
@@ -119,10 +103,10 @@ async def update_user(session: AsyncSession, viewer: Viewer, key: UUID, given: d
 
 
 async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
-    """Close an account: its sessions end, and its stores close with it. Unauthenticated where the viewer's is closed.
+    """Close an account, its sessions and its stores; Unauthenticated where the viewer's own account is closed.
 
-    Both accounts are locked at once, in one order: two who first confirmed theirs and then closed it would wait for
-    each other."""
+    Both accounts are locked at once, in one order: two viewers who first confirmed their own account and then closed
+    the other's would wait for each other."""
     present = await repository.locked_for_deletion(session, viewer.id, key)
     if viewer.id not in present:
         raise Unauthenticated(NO_ACCOUNT)
@@ -131,20 +115,20 @@ async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
     user.deleted_at = func.now()
     await repository.save(session, user)
     await _end_sessions(session, key)
-    await stores.delete_stores_of(session, key)
+    await delete_stores_of(session, key)
 
 
 def _managed(user: User | None, viewer: Viewer, key: UUID) -> User:
-    """Return the user, if there is one whom the viewer may manage."""
+    """Return the user; NotFound where there is none, Forbidden where the viewer may not manage the account."""
     if user is None:
         raise NotFound("User", key)
     if not is_self_or_superuser(viewer, key):
-        raise Forbidden("Only the user and a superuser may change an account.")
+        raise Forbidden("Only the account's own user and superusers may change it.")
     return user
 
 
 async def _lock_verified(session: AsyncSession, user: User, password: str) -> None:
-    """Lock the account; IncorrectCredentials where it was closed, or got another password, during verification."""
+    """Lock the account; IncorrectCredentials where it was closed, or its password changed, during verification."""
     verified = user.password_hash
     await repository.lock_account(session, user)
     is_right = user.password_hash == verified or await passwords.verify_password(user.password_hash, password)

@@ -1,151 +1,95 @@
 """Users as GraphQL shows them."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
-from uuid import UUID
+from typing import Annotated, Any
 
 import strawberry
-from sqlalchemy import Row
-from strawberry import UNSET
 
 from app.db import models
 from app.graphql import lazy
-from app.graphql.context import Info
-from app.graphql.errors import Conflict, IncorrectCredentials, InvalidInput, NotFound
-from app.graphql.ids import global_id
-from app.graphql.node import Node
-from app.graphql.relations.connections import (
-    Connection,
-    Window,
-    empty_connection,
-    paged,
-)
-from app.graphql.relations.meaning import Pages, Scalar, in_sql
+from app.graphql.failures import Conflict, Error, InvalidInput, NotFound, failure
+from app.graphql.node import Node, node
+from app.graphql.relations.connections import Connection
+from app.graphql.relations.fields import column, pages
 from app.orders import repository as orders
-from app.security.viewer import is_self_or_superuser
+from app.security.viewer import Viewer, is_self_or_superuser
 from app.stores import repository as stores
+from app.users import errors, repository
 
 
-@strawberry.type(description="An account: a customer, the owner of stores, or a superuser.")
+def self_or_superuser(viewer: Viewer | None, user: Any) -> Any:
+    """Tell whether the viewer is this user, or a superuser."""
+    return is_self_or_superuser(viewer, user.id)
+
+
+@node(models.User, repository.visible_by_key, "An account: a customer, a store owner, or a superuser.")
 class User(Node):
-    key: strawberry.Private[UUID]
-    known_email: strawberry.Private[str]
-    full_name: str = strawberry.field(description="The name of the person.")
-    is_superuser: bool = strawberry.field(description="Whether this user may do everything.")
-    created_at: datetime = strawberry.field(description="When the account was created.")
-    updated_at: datetime = strawberry.field(description="When the account was last changed.")
-
-    @strawberry.field(
-        description="The email address; null unless it is you, or you are a superuser.",
-        metadata=in_sql(
-            Scalar(lambda user: user.email, shown=lambda viewer, user: is_self_or_superuser(viewer, user.id))
-        ),
+    email: str | None = column(
+        models.User.email,
+        "Email address. Null unless it is your own account or you are a superuser.",
+        visible=self_or_superuser,
     )
-    def email(self, info: Info) -> str | None:
-        return self.known_email if info.context.shows(self.key) else None
-
-    @paged(
-        "The stores that this user owns, the oldest first.",
-        Pages(stores.choose, lambda _, criteria: stores.listing(criteria), stores.owned_by),
+    full_name: str = column(models.User.full_name, "Full name of the user.")
+    is_superuser: bool = column(
+        models.User.is_superuser, "Whether the user is a superuser, who can see and change everything."
     )
-    def stores(
-        self,
-        info: Info,
-        window: Window,
-    ) -> Connection[lazy.Store]:
-        criteria, ordering = stores.choose()
-        page = window.on(ordering(criteria))
-        return info.context.loaders.stores_of_user.connection(self.key, page, criteria)
-
-    @paged(
-        "What this user ordered, the latest first: for yourself and superusers; empty for anyone else.",
-        Pages(
-            orders.choose,
-            lambda _, criteria: orders.listing(criteria),
-            orders.placed_by,
-            shown=lambda viewer, user: is_self_or_superuser(viewer, user.id),
-        ),
+    created_at: datetime = column(models.User.created_at, "When the account was created.")
+    updated_at: datetime = column(models.User.updated_at, "When the account was last changed.")
+    stores: Connection[lazy.Store] = pages(
+        stores.catalog,
+        "Stores that the user owns, oldest first.",
+        within=models.Store.owner_id,
+        arguments=(),
     )
-    def orders(
-        self,
-        info: Info,
-        window: Window,
-        filter: Annotated[lazy.OrderFilter | None, strawberry.argument(description="Only orders like this.")] = UNSET,
-    ) -> Connection[lazy.Order]:
-        criteria, ordering = orders.choose(filter)
-        page = window.on(ordering(criteria))
-        if not info.context.shows(self.key):
-            return empty_connection(page)
-        return info.context.loaders.orders_of_user.connection(self.key, page, criteria)
-
-    @classmethod
-    def from_row(cls, row: Row[Any] | models.User) -> Self:
-        """Make a user of a row or of an entity."""
-        return cls(
-            id=global_id("User", row.id),
-            key=row.id,
-            known_email=row.email,
-            full_name=row.full_name,
-            is_superuser=row.is_superuser,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-        )
+    orders: Connection[lazy.Order] = pages(
+        orders.everyones,
+        "Orders that the user placed, newest first. Visible to the user and superusers; empty for everyone else.",
+        within=models.Order.customer_id,
+        visible=self_or_superuser,
+        arguments=("filter",),
+    )
 
 
-@strawberry.type(description="A login: the tokens of a user who has just been let in.")
+@strawberry.type(description="A login session and its tokens.")
 class Session:
     access_token: str = strawberry.field(
-        description="Send it with every request, as `Authorization: Bearer …`, until it expires."
+        description=("Token that authenticates requests until it expires. Send it as `Authorization: Bearer …`.")
     )
     refresh_token: str = strawberry.field(
-        description="Good for one `refreshSession`, which gives the next one. Using it twice ends the login."
+        description=("Single-use token for `refreshSession`, which returns a new one. Using it twice ends the session.")
     )
     expires_at: datetime = strawberry.field(description="When the access token expires.")
-    user: User = strawberry.field(description="Who was let in.")
+    user: User = strawberry.field(description="The user who logged in.")
 
 
-@strawberry.type(description="An account was closed.")
+@strawberry.type(description="Confirmation that an account was closed.")
 class UserDeleted:
-    id: strawberry.ID = strawberry.field(description="The id of the user who is gone.")
+    id: strawberry.ID = strawberry.field(description="ID of the closed account.")
 
 
-@strawberry.input(description="A new account.")
-class SignUpInput:
-    email: str = strawberry.field(description="The email address to log in with; unique, whatever its case.")
-    password: str = strawberry.field(description="8 to 200 characters.")
-    full_name: str = strawberry.field(description="The name of the person, up to 200 characters.")
-
-
-@strawberry.input(description="Who wants to be let in.")
-class LogInInput:
-    email: str = strawberry.field(description="The email address of the account.")
-    password: str = strawberry.field(description="Its password.")
-
-
-@strawberry.input(description="Changes to an account. A field that is left out stays as it is; null is refused.")
-class UpdateUserInput:
-    id: strawberry.ID = strawberry.field(description="The user to change: yourself, or anyone if you are a superuser.")
-    email: str | None = strawberry.field(default=UNSET, description="The new email address.")
-    full_name: str | None = strawberry.field(default=UNSET, description="The new name.")
-    password: str | None = strawberry.field(
-        default=UNSET, description="The new password, 8 to 200 characters. It ends every login of this user."
-    )
+@failure(
+    errors.IncorrectCredentials,
+    "The email, password, or token is wrong. The response deliberately doesn't say which.",
+)
+class IncorrectCredentials(Error):
+    pass
 
 
 SignUpResult = Annotated[
-    Session | Conflict | InvalidInput, strawberry.union("SignUpResult", description="What signUp may answer.")
+    Session | Conflict | InvalidInput,
+    strawberry.union("SignUpResult", description="Possible results of `signUp`."),
 ]
 LogInResult = Annotated[
-    Session | IncorrectCredentials, strawberry.union("LogInResult", description="What logIn may answer.")
+    Session | IncorrectCredentials, strawberry.union("LogInResult", description="Possible results of `logIn`.")
 ]
 RefreshSessionResult = Annotated[
     Session | IncorrectCredentials,
-    strawberry.union("RefreshSessionResult", description="What refreshSession may answer."),
+    strawberry.union("RefreshSessionResult", description="Possible results of `refreshSession`."),
 ]
 UpdateUserResult = Annotated[
     User | NotFound | Conflict | InvalidInput,
-    strawberry.union("UpdateUserResult", description="What updateUser may answer."),
+    strawberry.union("UpdateUserResult", description="Possible results of `updateUser`."),
 ]
 DeleteUserResult = Annotated[
-    UserDeleted | NotFound, strawberry.union("DeleteUserResult", description="What deleteUser may answer.")
+    UserDeleted | NotFound, strawberry.union("DeleteUserResult", description="Possible results of `deleteUser`.")
 ]

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import AuditEntry, Order, Product, RefreshToken, Session, Store, User
-from app.graphql.errors import HANDLERS
-from app.graphql.ids import global_id
+from app.global_ids import global_id
+from app.graphql.failures import HANDLERS
 from app.security.tokens import refresh_token_hash
 from tests.api import Api
 from tests.market import Market

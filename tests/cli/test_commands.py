@@ -96,7 +96,7 @@ def test_create_superuser(empty_database: str) -> None:
     assert created.returncode == 0, created.stderr
     assert run_on(empty_database, superusers) == ["root@example.com"]
     again = run(*arguments, DATABASE_URL=empty_database, SUPERUSER_PASSWORD="correct horse")
-    assert (again.returncode, "exists already" in again.stderr) == (1, True)
+    assert (again.returncode, "already exists" in again.stderr) == (1, True)
 
 
 def test_seed_fills_only_an_empty_database(empty_database: str) -> None:

@@ -16,17 +16,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.models import Product
 from app.db.pagination import CURSOR_VALUE, Ordering, page_request
 from app.errors import BadUserInput
-from app.products.repository import ProductCriteria, ordering
+from app.inputs import Direction
+from app.products import repository as products
+from app.products.inputs import ProductFilter, ProductOrder, ProductOrderField
 from tests.api import Api
 from tests.market import Market
 
 KEY = UUID("01970000-0000-7000-8000-000000000000")
+
+
+def ordering(name: str, direction: Direction = Direction.ASC) -> Ordering:
+    sort = ProductOrder(field=ProductOrderField[name], direction=direction)
+    return products.ordering(ProductFilter(), sort)
+
+
 ORDERINGS = {
-    "ID": ordering(ProductCriteria()),
-    "NAME": ordering(ProductCriteria(), "NAME"),
-    "PRICE": ordering(ProductCriteria(), "PRICE"),
-    "CREATED_AT": ordering(ProductCriteria(), "CREATED_AT"),
-    "RELEVANCE": ordering(ProductCriteria(words="lamp")),
+    "ID": products.ordering(ProductFilter(), None),
+    **{name: ordering(name) for name in ("NAME", "PRICE", "CREATED_AT")},
+    "RELEVANCE": products.ordering(ProductFilter(search="lamp"), None),
 }
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "ID": st.just(KEY),
@@ -136,7 +143,7 @@ def test_a_cursor_of_another_order_is_told_apart() -> None:
 
 
 def test_a_cursor_of_the_other_direction_is_told_apart() -> None:
-    descending = ordering(ProductCriteria(), "PRICE", descending=True)
+    descending = ordering("PRICE", Direction.DESC)
 
     with pytest.raises(BadUserInput, match="PRICE-asc, not PRICE-desc"):
         descending.position("after", cursor(ORDERINGS["PRICE"], Decimal("1.00")))

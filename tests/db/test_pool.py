@@ -85,7 +85,7 @@ async def test_the_connection_goes_back_to_the_pool_after_a_statement_that_faile
     owner = await committed_market.user()
     broken = literal_column("1/0") == 1
     monkeypatch.setattr(users, "PRESENT_BY_KEY", users.BY_KEY.where(broken))
-    monkeypatch.setattr(users, "ACTING", Prepared(select(users.users.is_superuser).where(broken)))
+    monkeypatch.setattr(users, "_ACTING", Prepared(select(users.users.is_superuser).where(broken)))
 
     for operation in ("{ viewer { id } }", CREATE):
         error = await committed_api.error(operation, {"store": "Store_1"}, user=owner)

@@ -18,7 +18,7 @@ SECOND = "Second-opinion tea strainer (7.25 GBP), Milk-first teapot (38.00 GBP)"
 PAGES = [f"Page: {FIRST}", f"Page: {SECOND}"]
 GROWING_LIST = [f"List: {FIRST}", f"List: {FIRST}, {SECOND}"]
 BEGUN = [
-    "IncorrectCredentials: The credentials are not correct.",
+    "IncorrectCredentials: Wrong email, password, or token.",
     "Logged in: Cosmo Bellandi",
     "Logged in: Odile Marchand",
 ]

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.types import ASGIApp
 
 from app.db.models import User
+from app.inputs import MAX_STOCK
 from app.main import create_app
 from app.settings import Settings
-from app.validation import MAX_STOCK
 from tests.databases import SingleConnection, rolled_back
 from tests.fuzz.conftest import Fuzzed, Quiet
 from tests.fuzz.contract import Caller, fields

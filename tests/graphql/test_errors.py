@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import literal_column
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.graphql import loaders
+from app.graphql.relations.loaders import Loaders
 from app.stores import service as stores
 from app.users import repository as users
 from tests.api import Api
@@ -140,7 +140,8 @@ async def test_what_was_not_foreseen_is_shown_as_the_id_of_the_request(
     (error,) = response.json()["errors"]
     assert error["path"] == ["createStore"]
     assert error["extensions"] == {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id}
-    assert error["message"] == f"Something went wrong on our side. Tell us the request id {request_id}."
+    hint = f"Include the request ID {request_id} when you report it."
+    assert error["message"] == f"Something went wrong on our side. {hint}"
     assert response.json()["data"] is None
     assert SECRET not in response.text
 
@@ -171,7 +172,7 @@ async def test_a_query_whose_data_is_partly_there_keeps_it(
     def fail(*_: object) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(loaders, "row_loader", fail)
+    monkeypatch.setattr(Loaders, "lookup", fail)
     query = "query ($id: ID!) { product(id: $id) { name } products { nodes { name } } }"
 
     result = await api.execute(query, {"id": gid(product)})

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Product, Session, Store, User
 from app.products import service as products
+from app.products.inputs import CreateProductInput
 from app.security import passwords
 from app.stores import service as stores
 from tests.api import Api
@@ -138,10 +139,10 @@ async def test_what_was_not_foreseen_undoes_the_whole_mutation(
     create_product = products.create_product
     seen: list[list[str]] = []
 
-    async def fail_on_cake(session: Any, viewer: Any, store_id: Any, given: dict[str, Any]) -> Product:
-        product = await create_product(session, viewer, store_id, given)
+    async def fail_on_cake(session: Any, viewer: Any, new: CreateProductInput) -> Product:
+        product = await create_product(session, viewer, new)
         seen.append(await names_of(connection))
-        if given["name"] == "Cake":
+        if new.name == "Cake":
             raise RuntimeError("the oven is out")
         return product
 

@@ -11,6 +11,7 @@ from sqlalchemy import event, literal_column
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.models import Order, Product
+from app.graphql.relations import loaders
 from app.orders import service as orders
 from app.users import repository as users
 from tests.api import Api
@@ -105,7 +106,7 @@ async def test_no_order_is_confirmed_that_postgres_has_given_up(
 
     async def place_before_reads_break(*arguments: Any) -> Any:
         order = await place_order(*arguments)
-        monkeypatch.setattr(users, "PRESENT_BY_KEY", users.BY_KEY.where(literal_column("1/0") == 1))
+        monkeypatch.setattr(loaders, "_referred", lambda *_: users.BY_KEY.where(literal_column("1/0") == 1))
         return order
 
     monkeypatch.setattr(orders, "place_order", place_before_reads_break)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from app.db.models import Store, User
-from app.validation import MAX_STOCK
+from app.inputs import MAX_STOCK
 from tests.api import Api
 from tests.market import Market, gid
 from tests.products.catalogue import names

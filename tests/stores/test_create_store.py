@@ -50,7 +50,7 @@ async def test_a_second_store_of_the_same_name_is_a_conflict(api: Api, market: M
     assert await create(api, user, name=" Tea House ") == {
         "__typename": "Conflict",
         "field": "name",
-        "message": "You have a store of this name already.",
+        "message": "You already have a store with this name.",
     }
     assert await names(api) == ["Tea House"]
 
@@ -75,7 +75,7 @@ async def test_a_domain_is_unique_among_all_stores_whatever_its_case(api: Api, m
     assert await create(api, await market.user(), domain=domain) == {
         "__typename": "Conflict",
         "field": "domain",
-        "message": "Another store has this domain.",
+        "message": "Another store already uses this domain.",
     }
 
 

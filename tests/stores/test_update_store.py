@@ -168,7 +168,7 @@ async def test_another_version_than_expected_is_stale_and_changes_nothing(
     assert answer == {
         "__typename": "StaleVersion",
         "currentVersion": 2,
-        "message": "It has been changed since: it has version 2 now.",
+        "message": "The object has changed since you read it; its version is now 2.",
     }
     await market.reload(store)
     assert (store.name, store.version) == ("Tea House", 2)

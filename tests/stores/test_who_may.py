@@ -50,7 +50,7 @@ async def test_another_user_is_forbidden_to_and_learns_nothing_of_the_input(
     error = await api.error(*operation(change, store), user=other)
 
     assert error["code"] == "FORBIDDEN"
-    assert error["message"] == "Only the store's owner and a superuser may do this."
+    assert error["message"] == "Only the store's owner and superusers may do this."
     await assert_untouched(market, store)
 
 

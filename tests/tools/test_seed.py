@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.db.migrations import alembic_config
 from app.db.models import OrderStatus
-from app.products.service import NewProduct
+from app.inputs import Email, Line
+from app.products.inputs import NewProductInput
 from app.security.passwords import needs_rehash, verify_password
-from app.stores.service import NewStore
-from app.validation import Email, Line
+from app.stores.inputs import CreateStoreInput
 from tests.databases import create_database, drop_database
 from tools.bulk import Size, seed_bulk
 from tools.demo import DEMO_ACCOUNTS, DEMO_PASSWORD, seed_demo
@@ -153,11 +153,11 @@ class TestBoth:
     async def test_everything_passes_the_rules_of_inputs(self, engine: AsyncEngine, kind: str) -> None:
         await seed(engine, kind)
         for row in await rows(engine, "SELECT name, description, price, stock FROM products"):
-            assert NewProduct.check(row._mapping).changes() == row._mapping
+            assert NewProductInput.check(row._mapping).given() == row._mapping
         for row in await rows(
             engine, "SELECT name, street, zipcode, city, country, currency, domain, phone FROM stores"
         ):
-            assert NewStore.check(row._mapping).changes() == row._mapping
+            assert CreateStoreInput.check(row._mapping).given() == row._mapping
         for email, full_name in await rows(engine, "SELECT email, full_name FROM users"):
             assert TypeAdapter(Email).validate_python(email) == email
             assert TypeAdapter(Line).validate_python(full_name) == full_name

@@ -39,7 +39,7 @@ mutation ($id: ID!) {
 """
 ADA = {"email": "ada@example.com", "password": "a long password", "fullName": "Ada Lovelace"}
 NOBODY = "User_00000000-0000-7000-8000-000000000000"
-REFUSED = {"__typename": "IncorrectCredentials", "message": "The credentials are not correct."}
+REFUSED = {"__typename": "IncorrectCredentials", "message": "Wrong email, password, or token."}
 
 
 async def sign_up(api: Api, **values: Any) -> Any:

@@ -90,7 +90,7 @@ async def test_an_email_that_has_an_account_is_a_conflict_whatever_its_case(
     assert await sign_up(api, email=email) == {
         "__typename": "Conflict",
         "field": "email",
-        "message": "An account with this email exists already.",
+        "message": "An account with this email already exists.",
     }
     assert await value(connection, select(func.count(User.id))) == 1
     assert await value(connection, select(func.count(Session.id))) == 0

@@ -78,7 +78,7 @@ async def test_an_email_that_another_account_has_is_a_conflict_whatever_its_case
     assert answer == {
         "__typename": "Conflict",
         "field": "email",
-        "message": "An account with this email exists already.",
+        "message": "An account with this email already exists.",
     }
     await market.reload(user)
     assert (user.email, user.full_name) == ("grace@example.com", "Grace")

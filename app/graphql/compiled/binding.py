@@ -1,7 +1,6 @@
 """The arguments of a field as parameters: their values are bound, what else they are shapes the statement."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from strawberry.types.field import StrawberryField
 from app.db.pagination import Ordering, PageRequest, Position
 from app.errors import RequestError
 from app.graphql.compiled.plans import Refused
+from app.inputs import Input
 
 _TYPES: dict[type, Any] = {str: Text(), UUID: Uuid(), Decimal: Numeric(), datetime: DateTime(timezone=True)}
 
@@ -93,31 +93,39 @@ class Arguments:
         return plain
 
 
-def shape_of(criteria: Any, request: PageRequest) -> Any:
+def shape_of(filter: Input, request: PageRequest) -> Any:
     """Return what of the arguments changes the statement: which there are, and what is not bound."""
-    values = (getattr(criteria, field.name) for field in fields(criteria))
-    of_criteria = tuple(type(value) if type(value) in _TYPES else value for value in values)
-    return of_criteria, request.ordering, request.limit, request.backward, request.after is None, request.before is None
+    shape = tuple(type(value) if type(value) in _TYPES else value for _, value in _values_in(filter))
+    return shape, request.ordering, request.limit, request.backward, request.after is None, request.before is None
 
 
-def values_of(prefix: str, criteria: Any, request: PageRequest) -> Mapping[str, Any]:
+def values_of(prefix: str, filter: Input, request: PageRequest) -> Mapping[str, Any]:
     """Return the values that are bound, by the names of their parameters."""
-    values = {f"{prefix}_{field.name}": getattr(criteria, field.name) for field in fields(criteria)}
+    values = {f"{prefix}_{name}": value for name, value in _values_in(filter)}
     for name, position in (("after", request.after), ("before", request.before)):
         if position is not None:
             values[f"{prefix}_{name}_value"], values[f"{prefix}_{name}_key"] = position
     return values
 
 
-def bound_criteria(prefix: str, criteria: Any) -> Any:
-    """Return the criteria with a parameter in the place of every value that is bound."""
-    values = {field.name: getattr(criteria, field.name) for field in fields(criteria)}
-    bound = {
-        name: bindparam(f"{prefix}_{name}", type_=_TYPES[type(value)], required=False)
-        for name, value in values.items()
-        if type(value) in _TYPES
-    }
-    return replace(criteria, **bound)
+def _values_in(filter: Input, within: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value of a filter, and of the inputs within it, by its name."""
+    for name, value in filter:
+        if isinstance(value, Input):
+            yield from _values_in(value, f"{within}{name}_")
+        else:
+            yield f"{within}{name}", value
+
+
+def bound_filter(prefix: str, filter: Input) -> Any:
+    """Return the filter with a parameter in the place of every value that is bound."""
+    bound: dict[str, Any] = {}
+    for name, value in filter:
+        if isinstance(value, Input):
+            bound[name] = bound_filter(f"{prefix}_{name}", value)
+        elif type(value) in _TYPES:
+            bound[name] = bindparam(f"{prefix}_{name}", type_=_TYPES[type(value)], required=False)
+    return filter.model_copy(update=bound)
 
 
 def bound_request(prefix: str, ordering: Ordering, request: PageRequest) -> PageRequest:

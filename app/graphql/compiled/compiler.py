@@ -26,16 +26,18 @@ from app.graphql.compiled.plans import NODE_KEY, ROOT, VIEWER, Declined, NoPlan,
 from app.graphql.compiled.rows import lookup, nodes, reference, rows, with_the_key
 from app.graphql.compiled.statements import Json, Part, Scope, Writer, json_object, shown_as
 from app.graphql.compiled.text import Template
-from app.graphql.relations.meaning import (
-    Columns,
+from app.graphql.relations.declarations import (
+    Column,
+    Computed,
     Embedded,
     Lookup,
     Nodes,
     Pages,
     Reference,
+    Row,
     Rows,
-    Scalar,
-    meaning_of,
+    Visible,
+    declaration_of,
 )
 from app.security.viewer import Viewer
 
@@ -133,7 +135,7 @@ class Compiler:
             template=Template(dict(self.writer.quotes)),
         )
 
-    def object(self, type_: GraphQLObjectType, selection: Selection, columns: Columns, scope: Scope) -> list[Part]:
+    def object(self, type_: GraphQLObjectType, selection: Selection, columns: Row, scope: Scope) -> list[Part]:
         """Return the parts of an object of this type, made of the columns of a row."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
@@ -167,9 +169,7 @@ class Compiler:
         if self._cost > _MAX_COST:
             raise Declined("too large")
 
-    def _field(
-        self, parent: GraphQLObjectType, details: list[FieldDetails], columns: Columns, scope: Scope
-    ) -> list[Part]:
+    def _field(self, parent: GraphQLObjectType, details: list[FieldDetails], columns: Row, scope: Scope) -> list[Part]:
         _refuse_directives(details)
         name = details[0].node.name.value
         if name == "__typename":
@@ -180,37 +180,50 @@ class Compiler:
         asked = Asked(field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF], field, details)
         if name == "id" and columns is not None:
             return [Json(f'"{parent.name}_'), shown_as("ID", columns.id)[0], Json('"')]
-        match meaning_of(asked.definition):
-            case Scalar() as meaning:
-                return self._scalar(meaning, field.type, columns, scope)
-            case Embedded(fields):
-                embedded = _Named(fields(columns))
-                return self.object(object_type(field.type), self.selected(field.type, details), embedded, scope)
-            case Reference() as meaning:
-                return reference(self, meaning, asked, columns, scope)
-            case Rows() as meaning:
-                return rows(self, meaning, asked, columns, scope)
-            case Pages() as meaning:
-                return pages(self, meaning, asked, columns, scope)
-            case Lookup() as meaning:
-                return lookup(self, meaning, asked, scope)
-            case Nodes() as meaning:
-                return nodes(self, meaning, asked, scope)
-            case None:
-                raise Declined(f"{parent.name}.{name} has a resolver only")
+        return self._declared(parent, asked, columns, scope)
 
-    def _scalar(self, meaning: Scalar, type_: GraphQLOutputType, columns: Columns, scope: Scope) -> list[Part]:
+    def _declared(self, parent: GraphQLObjectType, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
+        """Return the parts of a field by what it is declared to be."""
+        match declaration_of(asked.definition):
+            case Column(expression, visible):
+                return self._scalar(expression, visible, asked.type, columns, scope)
+            case Computed(_, expression):
+                return self._scalar(expression, None, asked.type, columns, scope)
+            case Embedded() as declared:
+                embedded = _Named(declared.fields(columns))
+                return self.object(object_type(asked.type), self.selected(asked.type, asked.details), embedded, scope)
+            case Reference() as declared:
+                return reference(self, declared, asked, columns, scope)
+            case Rows() as declared:
+                return rows(self, declared, asked, columns, scope)
+            case Pages() as declared:
+                return pages(self, declared, asked, columns, scope)
+            case Lookup() as declared:
+                return lookup(self, declared, asked, scope)
+            case Nodes() as declared:
+                return nodes(self, declared, asked, scope)
+            case None:
+                raise Declined(f"{parent.name}.{asked.definition.python_name} has a resolver only")
+
+    def _scalar(
+        self,
+        expression: Callable[[Row], Any],
+        visible: Visible | None,
+        type_: GraphQLOutputType,
+        columns: Row,
+        scope: Scope,
+    ) -> list[Part]:
         if not is_leaf_type(get_named_type(type_)):
-            raise Declined("neither a scalar nor said to be anything else")
+            raise Declined("neither a scalar nor declared to be anything else")
         try:
-            value = meaning.expression(columns)
+            value = expression(columns)
         except (KeyError, AttributeError):
             raise Declined("not a column") from None
-        shown = True if meaning.shown is None else meaning.shown(self.viewer, columns)
-        if shown is False:
+        seen = True if visible is None else visible(self.viewer, columns)
+        if seen is False:
             return [Json("null")]
-        if shown is not True:
-            value = case((shown, value))
+        if seen is not True:
+            value = case((seen, value))
         parts = self._value(type_, value, scope)
         if isinstance(type_, GraphQLNonNull):
             return parts

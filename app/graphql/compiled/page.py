@@ -16,7 +16,7 @@ from app.errors import RequestError
 from app.graphql.compiled.binding import (
     Asked,
     Selection,
-    bound_criteria,
+    bound_filter,
     bound_request,
     shape_of,
     understood,
@@ -24,8 +24,8 @@ from app.graphql.compiled.binding import (
 )
 from app.graphql.compiled.plans import Declined, object_type
 from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as
-from app.graphql.relations.connections import Window
-from app.graphql.relations.meaning import Columns, Pages
+from app.graphql.relations.declarations import Pages, Row
+from app.graphql.relations.resolving import requested
 from app.security.viewer import Viewer, require
 
 if TYPE_CHECKING:
@@ -37,55 +37,51 @@ Made = Callable[[FromClause | None, Scope], list[Part]]
 """Makes the parts of a field in the scope around the page, once the page has been gathered there."""
 
 
-def pages(compiler: Compiler, meaning: Pages, asked: Asked, columns: Columns, scope: Scope) -> list[Part]:
+def pages(compiler: Compiler, declared: Pages, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
     """Return the parts of a connection. Its page is read once, whatever is asked of it."""
-    listing, request = _requested(compiler, meaning, asked)
+    listing, request = _requested(compiler, declared, asked)
     if columns is not None:
-        listing = _nested(compiler, listing, meaning, columns)
+        listing = _nested(compiler, listing, declared, columns)
     connection = object_type(asked.type)
     selection = compiler.selected(connection, asked.details)
-    page = Page(compiler, listing, request, counts_others=_counts_others(compiler, connection, selection))
+    page = Page(compiler, listing, request, columns, counts_others=_counts_others(compiler, connection, selection))
     fields = [(key, page.field(connection, selected)) for key, selected in selection.items()]
     found = compiler.gather(page.scope, scope, page.texts) if page.texts else None
     return json_object((key, parts(found, scope)) for key, parts in fields)
 
 
-def _requested(compiler: Compiler, meaning: Pages, asked: Asked) -> tuple[Listing, PageRequest]:
+def _requested(compiler: Compiler, declared: Pages, asked: Asked) -> tuple[Listing, PageRequest]:
     """Return the list and the page of it that are asked for, with parameters in the place of what is bound."""
     prefix, reader = compiler.writer.name("page_"), compiler.arguments(asked)
 
     def chosen(variables: VariableValues) -> tuple[Any, Callable[[Any], Any], PageRequest]:
-        arguments = reader.read(variables)
-        window = Window(*(arguments.pop(name, None) for name in Window._fields))
-        criteria, ordering = meaning.choose(**arguments)
-        return criteria, ordering, window.on(ordering(criteria))
+        return requested(declared, reader.read(variables))
 
     def read(variables: VariableValues, _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
-        criteria, _ordering, request = understood(chosen, variables)
-        return shape_of(criteria, request), values_of(prefix, criteria, request)
+        filter, _ordering, request = understood(chosen, variables)
+        return shape_of(filter, request), values_of(prefix, filter, request)
 
     compiler.bind(read, anew=asked.uses_variables)
-    criteria, ordering, request = chosen(compiler.variables)
-    criteria = bound_criteria(prefix, criteria)
-    return _listing(compiler, meaning, criteria), bound_request(prefix, ordering(criteria), request)
+    filter, ordering, request = chosen(compiler.variables)
+    filter = bound_filter(prefix, filter)
+    return _listing(compiler, declared, filter), bound_request(prefix, ordering(filter), request)
 
 
-def _listing(compiler: Compiler, meaning: Pages, criteria: Any) -> Listing:
+def _listing(compiler: Compiler, declared: Pages, filter: Any) -> Listing:
     """Return the list as viewers like this one see it; Declined where it is not for them."""
     try:
-        require(meaning.access, compiler.viewer)
-        return meaning.listing(compiler.viewer, criteria)
+        require(declared.access, compiler.viewer)
     except RequestError as refusal:
         raise Declined("not for this viewer") from refusal
+    return declared.collection.listing(compiler.viewer, filter)
 
 
-def _nested(compiler: Compiler, listing: Listing, meaning: Pages, columns: Columns) -> Listing:
-    """Return the listing of what belongs to a row, and is shown with it."""
-    assert meaning.relation is not None, "a nested connection says how it relates to its row"
-    shown = True if meaning.shown is None else meaning.shown(compiler.viewer, columns)
-    condition = shown if isinstance(shown, ColumnElement) else true() if shown else false()
-    conditions = [*listing.conditions, meaning.relation(columns.id), condition]
-    return Listing(listing.statement.correlate(columns.id.table), conditions)
+def _nested(compiler: Compiler, listing: Listing, declared: Pages, columns: Row) -> Listing:
+    """Return the listing of what belongs to a row, and is visible with it."""
+    assert declared.relation is not None, "a nested connection says how it relates to its row"
+    visible = True if declared.visible is None else declared.visible(compiler.viewer, columns)
+    condition = visible if isinstance(visible, ColumnElement) else true() if visible else false()
+    return Listing(listing.model, [*listing.conditions, declared.relation(columns.id), condition])
 
 
 def _counts_others(compiler: Compiler, connection: GraphQLObjectType, selection: Selection) -> bool:
@@ -102,11 +98,14 @@ def _counts_others(compiler: Compiler, connection: GraphQLObjectType, selection:
 class Page:
     """The page of one connection. Fields add to `texts` what its SELECT returns."""
 
-    def __init__(self, compiler: Compiler, listing: Listing, request: PageRequest, *, counts_others: bool) -> None:
+    def __init__(
+        self, compiler: Compiler, listing: Listing, request: PageRequest, around: Row, *, counts_others: bool
+    ) -> None:
         self._compiler = compiler
-        self._listing = listing
         self._request = request
-        statement = listing.statement.where(*listing.conditions)
+        correlated = [] if around is None else [around.id.table]
+        statement = listing.statement.correlate(*correlated)
+        self._total_statement = listing.total().correlate(*correlated)
         name = compiler.source("rows_")
         if counts_others:  # by one row too many, which is numbered to be left out
             self._rows = paginate(statement, request).add_columns(self._number().label(_NUMBER)).lateral(name)
@@ -140,7 +139,7 @@ class Page:
     def _total(self, scope: Scope) -> ColumnElement[int]:
         """Return the number of rows on all pages, counted once however often it is asked for."""
         if self._counted is None:
-            counted = self._listing.total().lateral(self._compiler.source("total_"))
+            counted = self._total_statement.lateral(self._compiler.source("total_"))
             scope.join(counted)
             (self._counted,) = counted.c
         return self._counted
@@ -213,7 +212,7 @@ class Page:
         values: Any = func.array_agg(aggregate_order_by(column, *self._in_order()), type_=ARRAY(column.type))
         return self.scope.aggregate(values)
 
-    def _cursor(self, row: Columns) -> ColumnElement[str]:
+    def _cursor(self, row: Row) -> ColumnElement[str]:
         ordering = self._request.ordering
         return cursor_of(ordering.label, row["id"], row[CURSOR_VALUE], ordering.column.type)
 

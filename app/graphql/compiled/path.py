@@ -12,15 +12,14 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.values import VariableValues, get_variable_values
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from app.db.engine import Database
 from app.db.unit_of_work import UnitOfWork
 from app.graphql.compiled.compiler import BoundOperation, compile_node, compile_plan
 from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans
+from app.graphql.node import is_node, node_named
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.documents import ParsedOperation, RequestedOperation
-from app.graphql.relations.meaning import Nodes, meaning_of
 from app.monitoring import operation_log as reports
 from app.security.viewer import Viewer
 
@@ -45,7 +44,6 @@ class CompiledLane:
         self._database = database
         self._queries: Cache[ParsedOperation, Plans] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
         self._payloads: Cache[tuple[Any, ...], _Payload] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
-        self._node = _meaning_of_node(schema._schema.query_type)
 
     async def execute(self, viewer: Viewer | None, operation: RequestedOperation) -> bytes | None:
         """Return the response to a query; None, before anything ran, where the ordinary lane must answer."""
@@ -58,8 +56,8 @@ class CompiledLane:
         return plan.rendered(await self._database.driver_row(plan.sql, parameters))
 
     def reads(self, type_: GraphQLObjectType) -> bool:
-        """Tell whether objects of this type can be read by their keys."""
-        return self._node is not None and type_.name in self._node.statements
+        """Return whether objects of this type can be read by their keys."""
+        return is_node(type_.name)
 
     async def node(
         self,
@@ -110,22 +108,14 @@ class CompiledLane:
 
     def _payload(self, operation: BoundOperation, type_: GraphQLObjectType, details: list[FieldDetails]) -> _Payload:
         """Return what will be the plans of what a root field of a mutation selects of a type."""
-        node, definition, fragments = self._node, operation.definition, operation.fragments
-        assert node is not None, "the type can be read"
+        node, definition, fragments = node_named(type_.name), operation.definition, operation.fragments
 
         def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
             # Not with the operation's own variables, which would be kept: they may hold a password.
             now = BoundOperation(definition, fragments, variables)
-            return compile_node(self._schema, now, viewer, type_, node.statements[type_.name], details)
+            return compile_node(self._schema, now, viewer, type_, node.by_key, details)
 
         return _Payload(definition, Plans(compiled, used=_variables_within(operation, details)))
-
-
-def _meaning_of_node(query: GraphQLObjectType) -> Nodes | None:
-    """Return what `node` means: what can be looked up by its id can be read again after a mutation."""
-    field = query.fields.get("node")
-    meaning = field and meaning_of(field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF])
-    return meaning if isinstance(meaning, Nodes) else None
 
 
 def _variables_within(operation: BoundOperation, details: list[FieldDetails]) -> set[str]:

@@ -18,31 +18,32 @@ from app.db.statements import KEYS, select_all, table_of
 from app.graphql.compiled.binding import Asked, understood
 from app.graphql.compiled.plans import object_type
 from app.graphql.compiled.statements import EMPTY, NULL, Json, Part, Scope
-from app.graphql.relations.meaning import Columns, Lookup, Nodes, Reference, Rows
+from app.graphql.node import node_named
+from app.graphql.relations.declarations import Lookup, Nodes, Reference, Row, Rows
 from app.security.viewer import Viewer
 
 if TYPE_CHECKING:
     from app.graphql.compiled.compiler import Compiler
 
 
-def reference(compiler: Compiler, meaning: Reference, asked: Asked, columns: Columns, scope: Scope) -> list[Part]:
+def reference(compiler: Compiler, declared: Reference, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
     """Return the parts of the row that a row refers to."""
-    row, type_ = _referred(compiler, meaning, columns), object_type(asked.type)
+    row, type_ = _referred(compiler, declared, columns), object_type(asked.type)
     if isinstance(asked.type, GraphQLNonNull):
         scope.join(row)
         return compiler.object(type_, compiler.selected(type_, asked.details), row.c, scope)
     return [func.coalesce(_if_present(compiler, row, type_, asked, scope), NULL)]
 
 
-def _referred(compiler: Compiler, meaning: Reference, columns: Columns) -> FromClause:
+def _referred(compiler: Compiler, declared: Reference, columns: Row) -> FromClause:
     """Return the row that another refers to, looked up by its key for each.
 
     OFFSET 0 keeps Postgres from making a plain join of it, whose hash join reads a whole table for one page and
     then sorts the page again: 0.075 instead of 0.12 ms for 50 products with their stores."""
-    table = table_of(meaning.model)
-    statement = select_all(meaning.model).where(table.c.id == meaning.key(columns)).offset(constant(0))
-    if meaning.condition is not None:
-        statement = statement.where(meaning.condition(table.c))
+    table = table_of(declared.model)
+    statement = select_all(declared.model).where(table.c.id == declared.key(columns)).offset(constant(0))
+    if declared.condition is not None:
+        statement = statement.where(declared.condition(table.c))
     return statement.correlate_except(table).lateral(compiler.source("row_"))
 
 
@@ -57,46 +58,46 @@ def _if_present(
     return case((row.c.id.is_not(None), compiler.writer.text(parts, level)))
 
 
-def rows(compiler: Compiler, meaning: Rows, asked: Asked, columns: Columns, scope: Scope) -> list[Part]:
+def rows(compiler: Compiler, declared: Rows, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
     """Return the parts of the list of all rows that belong to a row."""
-    statement = meaning.statement(compiler.viewer).where(meaning.relation(columns.id)).correlate(columns.id.table)
+    statement = declared.statement(compiler.viewer).where(declared.relation(columns.id)).correlate(columns.id.table)
     found, type_ = statement.lateral(compiler.source("rows_")), object_type(asked.type)
     inner = Scope(compiler.writer.name("level_"), found)
     parts = compiler.object(type_, compiler.selected(type_, asked.details), found.c, inner)
-    text = compiler.writer.rows(inner, parts, [found.c[name].asc() for name in meaning.order])
+    text = compiler.writer.rows(inner, parts, [found.c[name].asc() for name in declared.order])
     return [Json("["), compiler.gather(inner, scope, {"text": text}).c.text, Json("]")]
 
 
-def lookup(compiler: Compiler, meaning: Lookup, asked: Asked, scope: Scope) -> list[Part]:
+def lookup(compiler: Compiler, declared: Lookup, asked: Asked, scope: Scope) -> list[Part]:
     """Return the parts of the row with the key that the arguments and the viewer tell."""
     name, arguments = compiler.writer.name("key_"), compiler.arguments(asked)
 
     def read(variables: VariableValues, viewer: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
-        return None, {name: understood(meaning.key, viewer, **arguments.read(variables))}
+        return None, {name: understood(declared.key, viewer, **arguments.read(variables))}
 
     compiler.bind(read, anew=True)
     return with_the_key(
-        compiler, meaning.statement(compiler.viewer), name, object_type(asked.type), asked.details, scope
+        compiler, declared.statement(compiler.viewer), name, object_type(asked.type), asked.details, scope
     )
 
 
-def nodes(compiler: Compiler, meaning: Nodes, asked: Asked, scope: Scope) -> list[Part]:
+def nodes(compiler: Compiler, declared: Nodes, asked: Asked, scope: Scope) -> list[Part]:
     """Return the parts of what has the global ids: of one, or of many in a list."""
     if isinstance(get_nullable_type(asked.type), GraphQLList):
-        return _many_nodes(compiler, meaning, asked, scope)
-    return _one_node(compiler, meaning, asked, scope)
+        return _many_nodes(compiler, declared, asked, scope)
+    return _one_node(compiler, declared, asked, scope)
 
 
-def _one_node(compiler: Compiler, meaning: Nodes, asked: Asked, scope: Scope) -> list[Part]:
+def _one_node(compiler: Compiler, declared: Nodes, asked: Asked, scope: Scope) -> list[Part]:
     """Return the parts of what has a global id, whose type is the shape of the arguments."""
     name, arguments = compiler.writer.name("key_"), compiler.arguments(asked)
 
     def read(variables: VariableValues, _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
-        ((type_name, key),) = understood(meaning.ids, **arguments.read(variables))
+        ((type_name, key),) = understood(declared.ids, **arguments.read(variables))
         return type_name, {name: key}
 
     type_name = compiler.bind(read, anew=asked.uses_variables)
-    statement = meaning.statements[type_name](compiler.viewer)
+    statement = node_named(type_name).by_key(compiler.viewer)
     return with_the_key(compiler, statement, name, compiler.type_named(type_name), asked.details, scope)
 
 
@@ -112,14 +113,14 @@ def with_the_key(
     return [compiler.gather(inner, scope, {"text": text}).c.text]
 
 
-def _many_nodes(compiler: Compiler, meaning: Nodes, asked: Asked, scope: Scope) -> list[Part]:
+def _many_nodes(compiler: Compiler, declared: Nodes, asked: Asked, scope: Scope) -> list[Part]:
     """Return the parts of the list of what has global ids, each in its place; which types they are of is the shape
     of the arguments, whatever their number. Of each type the rows are looked up one by one, as references are."""
     names, keys = (compiler.writer.name(prefix) for prefix in ("types_", "keys_"))
     arguments = compiler.arguments(asked)
 
     def read(variables: VariableValues, _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
-        ids = understood(meaning.ids, **arguments.read(variables))
+        ids = understood(declared.ids, **arguments.read(variables))
         types = [type_name for type_name, _ in ids]
         return tuple(sorted(set(types))), {names: types, keys: [key for _, key in ids]}
 
@@ -130,7 +131,7 @@ def _many_nodes(compiler: Compiler, meaning: Nodes, asked: Asked, scope: Scope) 
     inner = Scope(compiler.writer.name("level_"), ids)
 
     def text(type_name: str) -> ColumnElement[str]:
-        found = _keyed(meaning.statements[type_name](compiler.viewer), ids.c.key).where(ids.c.type == type_name)
+        found = _keyed(node_named(type_name).by_key(compiler.viewer), ids.c.key).where(ids.c.type == type_name)
         row = found.offset(constant(0)).correlate(ids).lateral(compiler.source("row_"))
         return _if_present(compiler, row, compiler.type_named(type_name), asked, inner)
 

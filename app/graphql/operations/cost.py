@@ -1,7 +1,7 @@
 """What an operation costs: a point for each object that it may return, counted before anything runs.
 
 A page counts as many objects as it may have, and what is selected of each counts as often. Attributes are free: a price
-comes with its product. What is dear beyond its objects says so: `strawberry.field(metadata=costs(…))`."""
+comes with its product. A field that costs more declares it with `costs`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -38,9 +38,8 @@ from strawberry.types.field import StrawberryField
 
 from app.db.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from app.graphql.operations.cache import Cache
-from app.graphql.relations.meaning import Nodes, Pages, Rows, meaning_of
+from app.graphql.relations.declarations import Column, Computed, Embedded, Nodes, Pages, Rows, cost_of, declaration_of
 
-_KEY = "cost"
 _OF_MUTATION = 10  # it locks, checks, writes, and tells of it
 _OF_INTROSPECTION = 100
 _OBJECTS_OF_LIST = 10  # of a list without pages: the items of an order
@@ -51,11 +50,6 @@ MOST = 1_000_000_000
 """What is told of an operation that costs more than anybody would count."""
 
 Variables = Mapping[str, Any]
-
-
-def costs(points: int) -> dict[str, int]:
-    """Return the metadata of a field that costs this much beside its objects."""
-    return {_KEY: points}
 
 
 class Cost:
@@ -118,10 +112,10 @@ class _Meter:
         definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
         type_, sets = get_named_type(field.type), [node.selection_set for node in nodes if node.selection_set]
         is_mutation = parent is self._schema.mutation_type
-        extra = _OF_MUTATION if is_mutation else int(definition.metadata.get(_KEY, 0))
+        extra = _OF_MUTATION if is_mutation else cost_of(definition)
         if not sets:
             return extra
-        if isinstance(meaning_of(definition), Pages):
+        if isinstance(declaration_of(definition), Pages):
             size = self._page_size(nodes[0])
             return extra + max(1, size) + self.selection(type_, sets, size)
         own, each = (0, 1) if is_mutation else self._objects(field, definition, nodes[0], page)
@@ -134,9 +128,9 @@ class _Meter:
         many = _OBJECTS_OF_LIST if is_list_type(get_nullable_type(field.type)) else 1
         if page is not None:  # the nodes and edges of a connection, which has counted them
             return 0, 1 if many == 1 else page
-        if definition.base_resolver is None:
-            return 0, many
-        match meaning_of(definition):
+        match declaration_of(definition):
+            case Column() | Computed() | Embedded():
+                return 0, many
             case Rows():
                 return many, many
             case Nodes():

@@ -1,60 +1,56 @@
 """Relay's connections over keyset pages. A page and a total are read only when a field asks for them."""
 
 from asyncio import Future, ensure_future, shield
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import strawberry
-from sqlalchemy import Row
 from strawberry import UNSET
-from strawberry.extensions import FieldExtension
-from strawberry.extensions.field_extension import SyncExtensionResolver
-from strawberry.types.field import StrawberryField
-from strawberry.types.fields.resolver import StrawberryResolver
 
 from app.db.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request
 from app.db.unit_of_work import UnitOfWork
-from app.graphql.arguments import or_none
-from app.graphql.operations.cost import costs
-from app.graphql.relations.meaning import Pages, in_sql
+from app.graphql.node import shown
+from app.graphql.relations.declarations import costs
 
 T = TypeVar("T")
 NodeType = TypeVar("NodeType")
 
 
-@strawberry.type(description="Where a page lies in its list.")
+@strawberry.type(description="The position of a page within its list.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether the list goes on after this page.")
-    has_previous_page: bool = strawberry.field(description="Whether the list has something before this page.")
-    start_cursor: str | None = strawberry.field(description="The cursor of the first node; null on an empty page.")
+    has_next_page: bool = strawberry.field(description="Whether there are more items after this page.")
+    has_previous_page: bool = strawberry.field(description="Whether there are items before this page.")
+    start_cursor: str | None = strawberry.field(
+        description="Cursor of the first item. Pass it as `before` to get the previous page. Null if the page is empty."
+    )
     end_cursor: str | None = strawberry.field(
-        description="The cursor of the last node, to pass as `after` for the next page; null on an empty page."
+        description="Cursor of the last item. Pass it as `after` to get the next page. Null if the page is empty."
     )
 
 
-@strawberry.type(description="A node and its place in the list.")
+@strawberry.type(description="An item and its cursor.")
 class Edge(Generic[NodeType]):
-    cursor: str = strawberry.field(description="The node's place in the list, to pass as `after` or `before`.")
-    node: NodeType = strawberry.field(description="The node itself.")
+    cursor: str = strawberry.field(description="The item's position in the list. Pass it as `after` or `before`.")
+    node: NodeType = strawberry.field(description="The item.")
 
 
-@strawberry.type(description="A page of a list, and what is needed to ask for the next one.")
+@strawberry.type(description="A page of a list, with the cursors to request other pages.")
 class Connection(Generic[NodeType]):
     page: strawberry.Private[Callable[[], Awaitable[Page[Any]]]]
     total: strawberry.Private[Callable[[], Awaitable[int]]]
 
-    @strawberry.field(description="The nodes of this page, each with its cursor.")
+    @strawberry.field(description="The items of this page, each with its cursor.")
     async def edges(self) -> list[Edge[NodeType]]:
         page = await self.page()
         return [
             Edge(cursor=page.ordering.cursor(row), node=node) for row, node in zip(page.rows, page.nodes, strict=True)
         ]
 
-    @strawberry.field(description="The nodes of this page.")
+    @strawberry.field(description="The items of this page.")
     async def nodes(self) -> list[NodeType]:
         return list((await self.page()).nodes)
 
-    @strawberry.field(description="Where this page lies in the list.")
+    @strawberry.field(description="The position of this page within the list.")
     async def page_info(self) -> PageInfo:
         page = await self.page()
         return PageInfo(
@@ -65,78 +61,38 @@ class Connection(Generic[NodeType]):
         )
 
     @strawberry.field(
-        description="How many there are on all pages. Counted only when asked for, and as dear as ten objects.",
+        description="Total number of items on all pages. Computed only when selected; costs 10 points.",
         metadata=costs(10),
     )
     async def total_count(self) -> int:
         return await self.total()
 
 
-class Window(NamedTuple):
-    """The page that a client asks for; what it did not say is UNSET."""
+class PageArgs(NamedTuple):
+    """Relay's four arguments; None where the client left one out."""
 
     first: int | None
     after: str | None
     last: int | None
     before: str | None
 
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Self:
+        """Return the four among a field's arguments."""
+        given = (arguments.get(name) for name in cls._fields)
+        return cls(*(None if value is UNSET else value for value in given))
+
     def on(self, ordering: Ordering) -> PageRequest:
         """Return the page of a list in this order; BadUserInput where there is none such."""
-        return page_request(
-            ordering, or_none(self.first), or_none(self.after), or_none(self.last), or_none(self.before)
-        )
+        return page_request(ordering, *self)
 
 
-def _window(
-    first: Annotated[
-        int | None,
-        strawberry.argument(
-            description=(
-                "How many to return from the start: 0 to 100, 20 unless told. Not with `last`. Each costs a point, and "
-                "again what is selected of it."
-            )
-        ),
-    ] = UNSET,
-    after: Annotated[
-        str | None, strawberry.argument(description="Return what comes after the place of this cursor.")
-    ] = UNSET,
-    last: Annotated[
-        int | None, strawberry.argument(description="How many to return from the end: 0 to 100. Not with `first`.")
-    ] = UNSET,
-    before: Annotated[
-        str | None, strawberry.argument(description="Return what comes before the place of this cursor.")
-    ] = UNSET,
-) -> Window:
-    """Return a window of these, as a field takes them."""
-    return Window(first, after, last, before)
+def root_connection(work: UnitOfWork, listing: Listing, request: PageRequest) -> Connection[Any]:
+    """Return the connection over a list at the root of a query."""
 
-
-class _Paged(FieldExtension):
-    """Gives a field the arguments of a page, which its resolver gets as one: `window`."""
-
-    def apply(self, field: StrawberryField) -> None:
-        """Put the four in the place of the one."""
-        others = [argument for argument in field.arguments if argument.python_name != "window"]
-        field.arguments = [*StrawberryResolver(_window).arguments, *others]
-
-    def resolve(self, next_: SyncExtensionResolver, source: Any, info: Any, **given: Any) -> Any:
-        """Run the resolver."""
-        window = _window(**{name: given.pop(name) for name in Window._fields if name in given})
-        return next_(source, info, window=window, **given)
-
-
-def paged(description: str, meaning: Pages) -> Any:
-    """Make a field that returns a connection, and means these pages in SQL, out of a resolver with a `window`."""
-    return strawberry.field(description=description, metadata=in_sql(meaning), extensions=[_Paged()])
-
-
-def connection(
-    work: UnitOfWork, listing: Listing, request: PageRequest, make: Callable[[Row[Any]], NodeType]
-) -> Connection[NodeType]:
-    """Return the connection over a list that stands at the root of a query."""
-
-    async def read_page() -> Page[NodeType]:
-        return page_of(await work.rows(listing.page(request)), request, make)
+    async def read_page() -> Page[Any]:
+        rows = await work.rows(listing.page(request))
+        return page_of(rows, request, lambda row: shown(listing.model, row))
 
     async def read_total() -> int:
         row = await work.row(listing.total())
@@ -158,15 +114,15 @@ def empty_connection(request: PageRequest) -> Connection[Any]:
 
 
 def _once(read: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]]:
-    """Return a reader that reads once, however many fields ask. A field that is given up, since one beside it failed,
-    does not end the reading: that would end the connection, which other fields still need."""
+    """Return a reader that reads once, however many fields ask. If one of those fields is cancelled because a field
+    beside it failed, the read goes on: the others still need it, and cancelling it would break the connection."""
     result: Future[T] | None = None
 
     def reader() -> Awaitable[T]:
         nonlocal result
         if result is None:
             result = ensure_future(read())
-            # which may fail when nobody waits for it any more: a client that goes ends the operation in the middle
+            # It may fail when nobody waits any more: a client that disconnects ends the operation halfway.
             result.add_done_callback(lambda read: read.cancelled() or read.exception())
         return shield(result)
 

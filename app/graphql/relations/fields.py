@@ -1,37 +1,216 @@
-"""Fields that a dataloader answers: `store: lazy.Store = loaded(…)`.
+"""How types declare their fields: `name: str = column(models.Store.name, "…")`.
 
-They are ordinary fields with a resolver; `execution` knows how they are loaded, and answers those of a list at once."""
+Each function makes a field that both paths read from its declaration; none needs a resolver of its own."""
 
-from asyncio import Future
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+from uuid import UUID
 
 import strawberry
+from sqlalchemy import ColumnElement, Select
+from sqlalchemy.orm import InstrumentedAttribute
+from strawberry import UNSET
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
+from strawberry.types.fields.resolver import StrawberryResolver
 
-from app.graphql.context import Info
-from app.graphql.relations.meaning import Meaning, in_sql
+from app.db.models import Base
+from app.db.pagination import Collection, Relation
+from app.graphql.arguments import key_of
+from app.graphql.inputs import input_object
+from app.graphql.node import Node, node_named
+from app.graphql.relations.declarations import (
+    DECLARATION,
+    Column,
+    Computed,
+    Declaration,
+    Embedded,
+    Lookup,
+    Nodes,
+    Pages,
+    Reference,
+    Row,
+    Rows,
+    Visible,
+)
+from app.graphql.relations.resolving import resolve
+from app.inputs import Input
+from app.security.viewer import Access, Viewer
 
-if TYPE_CHECKING:
-    from app.graphql.loaders import Loaders
-
-_KEY = "loaded"
-
-Load = Callable[["Loaders", Any], Future[Any] | None]
-"""Asks a dataloader for what a field shows of an object; None where there is nothing to ask for."""
+Expression = InstrumentedAttribute[Any] | Callable[[Row], Any]
+"""A column of the type's own model, or what is made of its row."""
 
 
-def loaded(load: Load, description: str, meaning: Meaning) -> Any:
-    """Make a field that a dataloader answers, and that means this in SQL."""
+class DeclaredField(StrawberryField):
+    """A field whose value follows from its declaration, on the resolver path as on the compiled one."""
 
-    async def resolve(self: Any, info: Info) -> Any:
-        loading = load(info.context.loaders, self)
-        return None if loading is None else await loading
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.init = self.repr = self.compare = False  # it is read from the row, not set
 
-    return strawberry.field(resolver=resolve, description=description, metadata={**in_sql(meaning), _KEY: load})
+    @property
+    def declaration(self) -> Declaration:
+        """What the field is declared to be."""
+        declared: Declaration = self.metadata[DECLARATION]
+        return declared
+
+    @property
+    def is_basic_field(self) -> bool:
+        """Whether the row alone says the value, so that Strawberry need not make an info for it."""
+        declared = self.declaration
+        return isinstance(declared, Embedded) or (isinstance(declared, Column) and declared.visible is None)
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Return the value, or what awaits it."""
+        return resolve(self.declaration, source, info, kwargs)
 
 
-def load_of(field: StrawberryField) -> Load | None:
-    """Return how a field is loaded, None where it is answered otherwise."""
-    load: Load | None = field.metadata.get(_KEY)
-    return load
+def _declared(
+    declaration: Declaration, description: str, arguments: Sequence[StrawberryArgument] = (), **metadata: Any
+) -> Any:
+    field = DeclaredField(description=description, metadata={DECLARATION: declaration, **metadata})
+    field.arguments = list(arguments)
+    return field
+
+
+def column(value: Expression, description: str, *, visible: Visible | None = None) -> Any:
+    """Declare a scalar: a column of the row or an expression over it, null to those to whom it isn't visible."""
+    return _declared(Column(_expression(value), visible), description)
+
+
+def computed(model: type[Base], value: Callable[[Row], ColumnElement[Any]], description: str) -> Any:
+    """Declare a scalar by an expression in SQL over the columns of the type's model."""
+    return _declared(Computed(model, value), description)
+
+
+def embedded(type_: type, description: str, **fields: Expression) -> Any:
+    """Declare an object made of the same row, such as an amount of money."""
+    expressions = {name: _expression(value) for name, value in fields.items()}
+    made = Embedded(type_, lambda row: {name: expression(row) for name, expression in expressions.items()})
+    return _declared(made, description)
+
+
+def reference(
+    key: Expression,
+    description: str,
+    *,
+    to: type[Base] | None = None,
+    condition: Callable[[Row], Any] | None = None,
+) -> Any:
+    """Declare the row that a foreign key refers to; null where it doesn't meet the condition."""
+    return _declared(Reference(to or _referred(key), _expression(key), condition), description)
+
+
+def rows(
+    statement: Callable[[Viewer | None], Select[Any]],
+    within: InstrumentedAttribute[Any],
+    order: Sequence[InstrumentedAttribute[Any] | str],
+    description: str,
+    *,
+    of: type[Base] | None = None,
+) -> Any:
+    """Declare a list of all rows of a statement that refer to this one, ordered by these columns."""
+    names = [column if isinstance(column, str) else column.key for column in order]
+    return _declared(Rows(statement, _relation(within), names, of), description)
+
+
+def pages(
+    collection: Collection[Any, Any],
+    description: str,
+    *,
+    within: InstrumentedAttribute[Any] | Relation | None = None,
+    visible: Visible | None = None,
+    access: Access = Access.ANYONE,
+    arguments: Sequence[str] = ("filter", "order_by"),
+) -> Any:
+    """Declare a connection: pages of a collection, of the part of it that belongs to this row, or at the root."""
+    declaration = Pages(collection, None if within is None else _relation(within), visible, access)
+    inputs = {"filter": collection.filter, "order_by": collection.sort}
+    own = [_argument(name, kind) for name, kind in inputs.items() if kind is not None and name in arguments]
+    return _declared(declaration, description, [*_PAGE_ARGUMENTS, *own])
+
+
+def lookup(type_: type[Node], description: str) -> Any:
+    """Declare a root field that looks up a node by its global id."""
+    node, name = node_named(type_.__name__), type_.__name__
+
+    def key(_: Viewer | None, id: str) -> UUID:
+        return key_of(name, "id", id)
+
+    id_argument = StrawberryArgument(
+        "id", None, StrawberryAnnotation(strawberry.ID), description=f"ID of the {name.lower()}."
+    )
+    return _declared(Lookup(node.model, key, node.by_key), description, [id_argument])
+
+
+def viewers_own(type_: type[Node], description: str, statement: Select[Any]) -> Any:
+    """Declare a root field that is the viewer's own row; null where nobody is logged in."""
+    model = node_named(type_.__name__).model
+    return _declared(Lookup(model, lambda viewer: viewer and viewer.id, lambda _: statement), description)
+
+
+def nodes(
+    ids: Callable[..., Sequence[tuple[str, UUID]]], description: str, argument: str, kind: Any, about: str
+) -> Any:
+    """Declare a root field that looks up nodes of any type by what its argument says."""
+    return _declared(
+        Nodes(ids), description, [StrawberryArgument(argument, None, StrawberryAnnotation(kind), description=about)]
+    )
+
+
+def _expression(value: Expression) -> Callable[[Row], Any]:
+    if isinstance(value, InstrumentedAttribute):
+        name = value.key
+        return lambda row: getattr(row, name)
+    return value
+
+
+def _relation(within: InstrumentedAttribute[Any] | Relation) -> Relation:
+    if isinstance(within, InstrumentedAttribute):
+        parent: Any = within.property.columns[0]
+        return lambda key: parent == key
+    return within
+
+
+def _referred(key: Expression) -> type[Base]:
+    """Return the model that a foreign key refers to."""
+    assert isinstance(key, InstrumentedAttribute), "what isn't a column says what it refers to"
+    (target,) = {each.column.table for each in key.property.columns[0].foreign_keys}
+    return next(mapper.class_ for mapper in Base.registry.mappers if mapper.local_table is target)
+
+
+def _argument(name: str, kind: type[Input]) -> StrawberryArgument:
+    description = _SORTED if name == "order_by" else "Return only items that match this filter."
+    annotation: Any = input_object(kind) | None
+    return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, default=UNSET)
+
+
+_SORTED = "How to sort the list. By default, the best match of a search comes first."
+
+
+def _page_arguments(
+    first: Annotated[
+        int | None,
+        strawberry.argument(
+            description=(
+                "Number of items to return from the start of the list, 0 to 100. Default: 20. Can't be combined with "
+                "`last`. Each item costs one point plus the cost of what you select from it."
+            )
+        ),
+    ] = UNSET,
+    after: Annotated[str | None, strawberry.argument(description="Return the items after this cursor.")] = UNSET,
+    last: Annotated[
+        int | None,
+        strawberry.argument(
+            description=(
+                "Number of items to return from the end of the list, 0 to 100. Can't be combined with `first`."
+            )
+        ),
+    ] = UNSET,
+    before: Annotated[str | None, strawberry.argument(description="Return the items before this cursor.")] = UNSET,
+) -> None:
+    """Take the four arguments of a page."""
+
+
+_PAGE_ARGUMENTS = StrawberryResolver(_page_arguments).arguments

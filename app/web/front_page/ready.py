@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from app.graphql.ids import global_id
+from app.global_ids import global_id
 from app.web.front_page.repository import ProductOnShow, Shop
 
 _FOLDER = Path(__file__).parent / "queries"

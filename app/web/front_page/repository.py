@@ -9,17 +9,22 @@ from uuid import UUID
 from sqlalchemy import distinct, func, select
 
 from app.db.unit_of_work import UnitOfWork
+from app.inputs import Direction
 from app.orders import repository as orders
+from app.orders.inputs import OrderFilter
 from app.products import repository as products
+from app.products.inputs import ProductFilter, ProductOrder, ProductOrderField
 from app.stores import repository as stores
+from app.stores.inputs import StoreFilter
 
 _NEWEST = 8
 
-_stores = stores.listing(stores.StoreCriteria())
-_products = products.listing(products.ProductCriteria())
-_in_stock = products.listing(products.ProductCriteria(in_stock=True))
-_orders = orders.listing(orders.OrderCriteria())
-_newest_first = products.ordering(products.ProductCriteria(), "CREATED_AT", descending=True)
+_NEWEST_FIRST = ProductOrder(field=ProductOrderField.CREATED_AT, direction=Direction.DESC)
+
+_stores = stores.catalog.listing(None, StoreFilter())
+_products = products.catalog.listing(None, ProductFilter())
+_in_stock = products.catalog.listing(None, ProductFilter(in_stock=True))
+_orders = orders.everyones.listing(None, OrderFilter())
 _COUNTRIES = select(func.count(distinct(stores.stores.country))).where(*_stores.conditions)
 _FIGURES = {
     "Stores": _stores.total(),
@@ -41,7 +46,7 @@ _PRODUCTS = (
     )
     .join_from(products.products.id.table, stores.stores.id.table)
     .where(*_products.conditions)
-    .order_by(*(column.desc() for column in _newest_first.columns))
+    .order_by(*(column.desc() for column in products.ordering(ProductFilter(), _NEWEST_FIRST).columns))
     .limit(_NEWEST)
 )
 

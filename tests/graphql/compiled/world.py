@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db.models import AuditEntry, Base, Order, OrderStatus, Product, Store, User
-from app.graphql.ids import global_id
+from app.global_ids import global_id
 from tests.market import Market, gid
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,173 @@
+"""The dataloaders of an operation: each is made of a declaration when a field first needs it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from aiodataloader import DataLoader
+from sqlalchemy import Row, Select, select
+
+from app.db.models import Base
+from app.db.pagination import PARENT, Listing, Page, PageRequest, Relation, each_parent, page_of
+from app.db.statements import select_all, table_of, with_key_in_array
+from app.db.unit_of_work import UnitOfWork
+from app.graphql.node import node_named, shown
+from app.graphql.relations.connections import Connection
+from app.graphql.relations.declarations import Computed, Lookup, Pages, Reference, Rows
+from app.security.viewer import Viewer
+
+_STATEMENTS_KEPT = 200
+
+Loader = DataLoader[Any, Any]
+
+
+class PageKey(NamedTuple):
+    """A page, or the total, of one parent's connection."""
+
+    parent: UUID
+    filter: Hashable
+    request: PageRequest | None
+
+
+class Loaders:
+    """The dataloaders of one viewer's operation."""
+
+    def __init__(self, work: UnitOfWork, viewer: Viewer | None) -> None:
+        self._work = work
+        self._viewer = viewer
+        self.made: dict[Hashable, Loader] = {}
+        """Every dataloader in use, by what it loads."""
+
+    def reference(self, declaration: Reference) -> Loader:
+        """Load what rows refer to: one loader for each model and condition, whichever fields refer to it."""
+        model, condition = declaration.model, declaration.condition
+        return self._loader((model, condition), lambda: self._by_key(model, _referred(model, condition)))
+
+    def computed(self, declaration: Computed) -> Loader:
+        """Load what SQL makes of rows."""
+        columns = table_of(declaration.model).c
+        value = declaration.expression(columns).label("value")
+        statement = select(columns.id, value).where(with_key_in_array(columns.id))
+
+        async def load(keys: list[UUID]) -> list[Any]:
+            found = {row.id: row.value for row in await self._work.rows(statement, {"keys": keys})}
+            return [found.get(key) for key in keys]
+
+        return self._loader(declaration, lambda: DataLoader(load))
+
+    def lookup(self, declaration: Lookup) -> Loader:
+        """Load what the viewer may look up."""
+        statement = declaration.statement
+        return self._loader(statement, lambda: self._by_key(declaration.model, statement(self._viewer)))
+
+    def node(self, name: str) -> Loader:
+        """Load nodes of the type with this name that the viewer may look up."""
+        node = node_named(name)
+        return self._loader(node.by_key, lambda: self._by_key(node.model, node.by_key(self._viewer)))
+
+    def rows(self, declaration: Rows) -> Loader:
+        """Load the lists of rows that belong to others."""
+        return self._loader(declaration, lambda: self._lists(declaration))
+
+    def connection(self, declaration: Pages, parent: UUID, filter: Hashable, request: PageRequest) -> Connection[Any]:
+        """Return the connection of one parent; it is read together with those of the others."""
+        pages = self._loader((declaration, "pages"), lambda: self._pages(declaration))
+        totals = self._loader((declaration, "totals"), lambda: self._totals(declaration))
+        return Connection(
+            page=lambda: pages.load(PageKey(parent, filter, request)),
+            total=lambda: totals.load(PageKey(parent, filter, None)),
+        )
+
+    def _loader(self, key: Hashable, make: Callable[[], Loader]) -> Loader:
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
+
+    def _by_key(self, model: type[Base], statement: Select[Any]) -> Loader:
+        """Load the row with each key; None where the statement doesn't find it."""
+
+        async def load(keys: list[UUID]) -> list[Any]:
+            found = {row.id: shown(model, row) for row in await self._work.rows(statement, {"keys": keys})}
+            return [found.get(key) for key in keys]
+
+        return DataLoader(load)
+
+    def _lists(self, declaration: Rows) -> Loader:
+        """Load all rows of each parent, in their order."""
+
+        async def load(keys: list[UUID]) -> list[list[Any]]:
+            statement = each_parent(declaration.statement(self._viewer), declaration.relation, declaration.order)
+            found = _by_parent(await self._work.rows(statement, {"parents": keys}))
+            model = declaration.model
+            return [[row if model is None else shown(model, row) for row in found[key]] for key in keys]
+
+        return DataLoader(load)
+
+    def _pages(self, declaration: Pages) -> Loader:
+        """Load pages: a statement for each set of arguments, whatever the number of parents."""
+        relation, make = _relation(declaration), self._make(declaration)
+
+        async def load(keys: list[PageKey]) -> list[Page[Any]]:
+            pages: dict[PageKey, Page[Any]] = {}
+            for (filter, request), parents in _grouped(keys).items():
+                statement = _page_each(self._listing(declaration, filter), relation, request)
+                found = _by_parent(await self._work.rows(statement, {"parents": parents}))
+                for parent in parents:
+                    pages[PageKey(parent, filter, request)] = page_of(found[parent], request, make)
+            return [pages[key] for key in keys]
+
+        return DataLoader(load)
+
+    def _totals(self, declaration: Pages) -> Loader:
+        relation = _relation(declaration)
+
+        async def load(keys: list[PageKey]) -> list[int]:
+            totals: dict[PageKey, int] = {}
+            for (filter, _), parents in _grouped(keys).items():
+                statement = self._listing(declaration, filter).total_each(relation)
+                for row in await self._work.rows(statement, {"parents": parents}):
+                    totals[PageKey(getattr(row, PARENT), filter, None)] = row.total
+            return [totals[key] for key in keys]
+
+        return DataLoader(load)
+
+    def _listing(self, declaration: Pages, filter: Any) -> Listing:
+        return declaration.collection.listing(self._viewer, filter)
+
+    def _make(self, declaration: Pages) -> Callable[[Row[Any]], Any]:
+        model = declaration.collection.model
+        return lambda row: shown(model, row)
+
+
+@lru_cache(_STATEMENTS_KEPT)
+def _referred(model: type[Base], condition: Callable[[Any], Any] | None) -> Select[Any]:
+    """Return the statement for the rows of a model with `:keys`, deleted or not, that meet the condition."""
+    columns = table_of(model).c
+    statement = select_all(model).where(with_key_in_array(columns.id))
+    return statement if condition is None else statement.where(condition(columns))
+
+
+def _page_each(listing: Listing, relation: Relation, request: PageRequest) -> Select[Any]:
+    return listing.page_each(relation, request)
+
+
+def _relation(declaration: Pages) -> Relation:
+    assert declaration.relation is not None, "only nested connections are loaded"
+    return declaration.relation
+
+
+def _by_parent(rows: Iterable[Row[Any]]) -> dict[UUID, list[Row[Any]]]:
+    found: dict[UUID, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        found[getattr(row, PARENT)].append(row)
+    return found
+
+
+def _grouped(keys: Sequence[PageKey]) -> dict[tuple[Any, Any], list[UUID]]:
+    """Return the parents for each set of arguments."""
+    groups: dict[tuple[Any, Any], list[UUID]] = defaultdict(list)
+    for key in keys:
+        groups[key.filter, key.request].append(key.parent)
+    return groups

@@ -1,0 +1,108 @@
+"""The resolver path: what a declared field returns of an object, by graphql-core's call of its resolver."""
+
+from asyncio import Future, gather
+from collections.abc import Awaitable, Mapping
+from typing import Any, assert_never
+
+from app.errors import Unauthenticated
+from app.graphql.inputs import Given
+from app.graphql.node import Node
+from app.graphql.relations.connections import Connection, PageArgs, empty_connection, root_connection
+from app.graphql.relations.declarations import (
+    Column,
+    Computed,
+    Declaration,
+    Embedded,
+    Lookup,
+    Nodes,
+    Pages,
+    Reference,
+    Row,
+    Rows,
+    Visible,
+)
+from app.security.viewer import Access, require
+
+
+def resolve(declaration: Declaration, source: Any, info: Any, arguments: Mapping[str, Any]) -> Any:
+    """Return the value of a field, or what awaits it."""
+    row = source.row if isinstance(source, Node) else source
+    match declaration:
+        case Column():
+            return _column(declaration, row, info)
+        case Computed():
+            return info.context.loaders.computed(declaration).load(row.id)
+        case Embedded():
+            return declaration.type_(**declaration.fields(row))
+        case Reference():
+            key = declaration.key(row)
+            return None if key is None else info.context.loaders.reference(declaration).load(key)
+        case Rows():
+            return info.context.loaders.rows(declaration).load(row.id)
+        case Pages():
+            return _pages(declaration, row, info.context, arguments)
+        case Lookup():
+            return _lookup(declaration, info.context, arguments)
+        case Nodes():
+            return _nodes(declaration, info.context, arguments)
+        case _:
+            assert_never(declaration)
+
+
+def _column(declaration: Column, row: Row, info: Any) -> Any:
+    if declaration.visible is not None and not _sees(info.context, declaration.visible, row):
+        return None
+    return declaration.expression(row)
+
+
+def _sees(context: Any, visible: Visible, row: Row) -> bool:
+    """Tell whether the viewer sees this of a row; Unauthenticated, rather than not, where the token is no good."""
+    context.refuse_token()
+    return bool(visible(context.viewer, row))
+
+
+def _pages(declaration: Pages, row: Row, context: Any, arguments: Mapping[str, Any]) -> Connection[Any]:
+    if declaration.access is not Access.ANYONE:
+        require(declaration.access, context.known_viewer())
+    filter, _, request = requested(declaration, arguments)
+    if declaration.visible is not None and not _sees(context, declaration.visible, row):
+        return empty_connection(request)
+    if declaration.relation is None:
+        return root_connection(context.work, declaration.collection.listing(context.viewer, filter), request)
+    connection: Connection[Any] = context.loaders.connection(declaration, row.id, filter, request)
+    return connection
+
+
+def requested(declaration: Pages, arguments: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Return the filter, what orders by it, and the page that the arguments ask for."""
+    inputs = {name: given.checked() for name, given in arguments.items() if isinstance(given, Given)}
+    page = PageArgs.of(arguments)
+    filter, ordering = declaration.collection.chosen(inputs.get("filter"), inputs.get("order_by"))
+    return filter, ordering, page.on(ordering(filter))
+
+
+async def _lookup(declaration: Lookup, context: Any, arguments: Mapping[str, Any]) -> Any:
+    key = declaration.key(context.viewer, **arguments)
+    return context.seen(None if key is None else await context.loaders.lookup(declaration).load(key))
+
+
+def _nodes(declaration: Nodes, context: Any, arguments: Mapping[str, Any]) -> Awaitable[Any]:
+    ids = declaration.ids(**arguments)
+    found: list[Future[Any]] = [context.loaders.node(name).load(key) for name, key in ids]
+    return _many(context, found) if "ids" in arguments else _one(context, found[0])
+
+
+async def _one(context: Any, found: Future[Any]) -> Any:
+    return context.seen(await found)
+
+
+async def _many(context: Any, found: list[Future[Any]]) -> list[Any]:
+    return [_seen_or_refused(context, node) for node in await gather(*found)]
+
+
+def _seen_or_refused(context: Any, node: Node | None) -> Any:
+    """Return what is in the place of one of many; an exception is the error of that place alone."""
+    try:
+        return context.seen(node)
+    except Unauthenticated as refusal:
+        return refusal
