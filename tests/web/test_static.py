@@ -1,4 +1,4 @@
-"""What the pages say is so: each command is run by somebody, each link leads somewhere, each decision is whole."""
+"""The documentation is true: each command runs somewhere, each link has a target, each decision is complete."""
 
 import os
 import re
@@ -221,11 +221,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda path: path.stem)
 def test_every_decision_says_why_and_what_it_costs_on_a_page(page: Path) -> None:
     text = page.read_text()
-    assert re.findall(r"^\*\*(Decided\.|Why\.|Given up\.|Think again)\*\*", text, re.MULTILINE) == [
-        "Decided.",
+    assert re.findall(r"^\*\*(Decision\.|Why\.|Trade-offs\.|Reconsider)\*\*", text, re.MULTILINE) == [
+        "Decision.",
         "Why.",
-        "Given up.",
-        "Think again",
+        "Trade-offs.",
+        "Reconsider",
     ]
     assert len(text.split()) <= 650
     assert f"]({page.name})" in (page.parent / "README.md").read_text()
