@@ -14,7 +14,7 @@ const config: CodegenConfig = {
         scalars: { ID: "string", DateTime: "string", Decimal: "string" },
       },
     },
-    // Which types a fragment such as `... on Error` holds for, so that the cache knows.
+    // The types that a fragment such as `... on Error` applies to, for the cache.
     "src/gql/possible-types.ts": {
       plugins: ["fragment-matcher"],
       config: { apolloClientVersion: 3, useExplicitTyping: true },

@@ -1,4 +1,4 @@
-"""One login to the Orders API: sends its token, renews it, follows an order."""
+"""A login to the Orders API: sends the token, refreshes it, follows an order."""
 
 import asyncio
 import hashlib
@@ -17,44 +17,44 @@ from websockets import ConnectionClosed
 
 
 class Tokens(Protocol):
-    """What a session has, however it was selected."""
+    """The tokens of a session, whichever operation returned it."""
 
     access_token: str
     refresh_token: str
 
 
 class Login(httpx.Auth):
-    """Who is logged in; `api` sends the token with each request, and renews it where it has expired."""
+    """A logged-in user. `api` sends the token with each request and refreshes it when it has expired."""
 
     def __init__(self, url: str) -> None:
-        http: Any = httpx.AsyncClient(auth=self)  # `HttpClient` asks for fewer keywords than it has
+        http: Any = httpx.AsyncClient(auth=self)  # `HttpClient` declares fewer keywords than it accepts
         self.api = Client(url, http_client=http, ws_url=url.replace("http", "ws", 1))
         self._access_token: str | None = None
         self._refresh_token = ""
         self._renewing = asyncio.Lock()
 
     def use(self, tokens: Tokens) -> None:
-        """Send this token from now on."""
+        """Use these tokens from now on."""
         self._access_token, self._refresh_token = tokens.access_token, tokens.refresh_token
-        self._tell_websockets()
+        self._authorize_websockets()
 
     def expire(self) -> None:
-        """Pretend that the quarter of an hour is over for which an access token is good."""
+        """Simulate an access token that has expired."""
         self._access_token = "expired"
-        self._tell_websockets()
+        self._authorize_websockets()
 
     async def aclose(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self.api.http_client.aclose()
 
     async def follow(self, order_id: str) -> AsyncIterator[FollowOrderOrderUpdated]:
-        """Follow an order, also beyond the time of a token or a server: the first event tells what is so then."""
+        """Follow an order across expired tokens and server restarts; each new stream begins with the current state."""
         while True:
             token = self._access_token
             try:
                 async for order in self.api.follow_order(order_id):
                     yield order
-            except (ConnectionClosed, OSError):  # a server that restarts may not take connections for a while
+            except (ConnectionClosed, OSError):  # a restarting server may refuse connections for a while
                 await asyncio.sleep(1)
             except GraphQLClientGraphQLMultiError as error:
                 if token is None or not _is_unauthenticated([each.original for each in error.errors]):
@@ -62,7 +62,7 @@ class Login(httpx.Auth):
                 await self._renew(token)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Send the token with a request; renew it and send the request again, where it has expired."""
+        """Send the token with a request; if it has expired, refresh it and send the request again."""
         token = self._authorize(request)
         response = yield request
         await response.aread()
@@ -77,11 +77,11 @@ class Login(httpx.Auth):
         return self._access_token
 
     async def _renew(self, failed: str) -> None:
-        """Renew the tokens once, however many requests wait for it: one that is used twice ends the login."""
+        """Refresh the tokens once, however many requests wait: using a refresh token twice ends the session."""
         async with self._renewing:
             if self._access_token != failed:
                 return
-            # The same key makes it the same renewal, should the answer be lost.
+            # With the same key, a retry after a lost response is the same refresh.
             headers = {"Idempotency-Key": hashlib.sha256(self._refresh_token.encode()).hexdigest()}
             match await self.api.refresh_session(self._refresh_token, auth=None, headers=headers):
                 case RefreshSessionRefreshSessionSession() as session:
@@ -91,7 +91,7 @@ class Login(httpx.Auth):
                 case never:
                     assert_never(never)
 
-    def _tell_websockets(self) -> None:
+    def _authorize_websockets(self) -> None:
         self.api.ws_connection_init_payload = {"Authorization": f"Bearer {self._access_token}"}
 
 

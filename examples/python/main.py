@@ -1,4 +1,4 @@
-"""Browses, orders, handles whatever may come of it, and follows the order until it is fulfilled."""
+"""Browses, places orders, handles every possible result, and follows an order until it is fulfilled."""
 
 import asyncio
 import os
@@ -53,19 +53,19 @@ async def log_in(login: Login, email: str, password: str) -> None:
 
 async def browse(login: Login, search: str, after: str | None = None) -> BrowseProducts:
     products = await login.api.browse(search, first=2, after=after)
-    described = (f"{product.name} ({product.price.amount} {product.price.currency})" for product in products.nodes)
-    print(f"Page: {', '.join(described)}")
+    names = (f"{product.name} ({product.price.amount} {product.price.currency})" for product in products.nodes)
+    print(f"Page: {', '.join(names)}")
     return products
 
 
 async def order(login: Login, items: list[OrderItemInput], key: str | None = None) -> Placed:
     result = await login.api.place_order(items, headers={"Idempotency-Key": key or str(uuid4())})
-    print(told(result))
+    print(described(result))
     return result
 
 
-def told(result: Placed) -> str:
-    """Say what has become of an order, whatever that is."""
+def described(result: Placed) -> str:
+    """Describe the result of placing an order."""
     match result:
         case PlaceOrderPlaceOrderOrder(status=status, totals=totals):
             return f"Order: {status.value}, {', '.join(f'{total.amount} {total.currency}' for total in totals)}"
@@ -82,10 +82,10 @@ def told(result: Placed) -> str:
 
 
 async def follow_until_fulfilled(customer: Login, owner: Login, id: str) -> None:
-    """Tell the customer of each step of the order, which the owner of the store takes: one item after the other."""
+    """Follow the order as the customer, while the store's owner fulfills one item after the other."""
     async for followed in customer.follow(id):
         waiting = [item for item in followed.items if item.fulfilled_at is None]
-        print(f"Followed: {followed.status.value}, {len(waiting)} to come")
+        print(f"Followed: {followed.status.value}, {len(waiting)} to fulfill")
         if not waiting:
             return
         await fulfill(owner, id, waiting[0].product.id)

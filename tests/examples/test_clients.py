@@ -29,9 +29,9 @@ FAILURES = [
     "NotFound: Product_00000000-0000-7000-8000-000000000000",
 ]
 FOLLOWED = [
-    "Followed: PLACED, 2 to come",
-    "Followed: PARTIALLY_FULFILLED, 1 to come",
-    "Followed: FULFILLED, 0 to come",
+    "Followed: PLACED, 2 to fulfill",
+    "Followed: PARTIALLY_FULFILLED, 1 to fulfill",
+    "Followed: FULFILLED, 0 to fulfill",
     "InvalidTransition: FULFILLED",
 ]
 RENEWED = "Renewed: the order is FULFILLED"
@@ -82,7 +82,7 @@ async def test_typed_documents_are_all_that_a_server_trusts(
         TRUSTED_DOCUMENTS="require",
         TRUSTED_DOCUMENTS_FILE=str(example.folder / "src" / "gql" / "persisted-documents.json"),
     ) as (_, url):
-        answered_before = f"Answered before, {PLACED}"  # told by a header
+        answered_before = f"Replayed: {PLACED}"  # told by a header
         story = [*BEGUN, *PAGES, PLACED, answered_before, *FAILURES, *FOLLOWED, RENEWED]
         await lived(example, committed_engine, url, *story)
         refused = httpx2.post(f"{url}/graphql", json={"query": "{ viewer { id } }"}).json()

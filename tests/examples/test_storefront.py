@@ -56,8 +56,8 @@ def visit(shop: Shop, browser: "Browser") -> Iterator[Visit]:
         assert not any(complaints), complaints
 
 
-def fulfil(store: "Locator", what: str) -> None:
-    store.get_by_role("listitem").filter(has_text=what).get_by_role("button", name="Fulfil").click()
+def fulfill(store: "Locator", what: str) -> None:
+    store.get_by_role("listitem").filter(has_text=what).get_by_role("button", name="Fulfill").click()
 
 
 def log_in(page: "Page", account: str) -> None:
@@ -107,7 +107,7 @@ def test_an_order_is_placed_and_seen_to_be_fulfilled(shop: Shop, visit: Visit) -
     customer.get_by_role("button", name="More").click()
     expect(customer.get_by_role("listitem")).to_have_count(24)
 
-    customer.get_by_role("searchbox", name="Search the catalogue").fill("tea")
+    customer.get_by_role("searchbox", name="Search the catalog").fill("tea")
     expect(customer.get_by_text("4 products")).to_be_visible()
     customer.get_by_role("button", name="Add Milk-first teapot to the basket").click()
     customer.get_by_role("searchbox").fill("creme bru")
@@ -130,13 +130,13 @@ def test_an_order_is_placed_and_seen_to_be_fulfilled(shop: Shop, visit: Visit) -
     expect(status).to_have_text("This order is Placed")
     expect(customer.get_by_text("Waiting for Le Fouet Distrait")).to_be_visible()
 
-    expect(bakery.get_by_role("status")).to_have_text("New: an order of Cosmo Bellandi")
-    fulfil(bakery, "2 × Crème brûlée torch")
+    expect(bakery.get_by_role("status")).to_have_text("New order from Cosmo Bellandi")
+    fulfill(bakery, "2 × Crème brûlée torch")
     expect(status).to_have_text("This order is Partly fulfilled")
     expect(customer.get_by_text("Sent by Le Fouet Distrait")).to_be_visible()
     expect(customer.get_by_text("Waiting for The Quibbling Kettle")).to_be_visible()
 
-    fulfil(teas, "1 × Milk-first teapot")
+    fulfill(teas, "1 × Milk-first teapot")
     expect(status).to_have_text("This order is Fulfilled")
     expect(bakery.get_by_role("listitem").first).to_contain_text("Fulfilled")
 
@@ -162,10 +162,11 @@ def test_what_is_short_is_told_and_nothing_is_ordered(visit: Visit) -> None:
 
     page.get_by_role("spinbutton").fill("5")
     page.get_by_role("button", name="Place the order").click()
-    expect(page.get_by_role("alert")).to_contain_text("You want 5 of Bonsai, almost finished, and 3 are left.")
+    shortage = "You asked for 5 of Bonsai, almost finished, but only 3 are left."
+    expect(page.get_by_role("alert")).to_contain_text(shortage)
     with page.expect_response(lambda response: asks_for(response.request, "PlaceOrder")):
         page.get_by_role("button", name="Place the order").click()
-    page.get_by_role("button", name="Take what is left").click()
+    page.get_by_role("button", name="Take the remaining ones").click()
     expect(page.get_by_role("spinbutton")).to_have_value("3")
     expect(page.get_by_role("alert")).to_have_count(0)
     page.get_by_role("button", name="Place the order").click()
@@ -190,7 +191,7 @@ def test_an_order_whose_answer_was_lost_is_sent_again_under_the_same_key(visit: 
 
     page.route("**/graphql", lose_the_answer)
     page.get_by_role("button", name="Place the order").click()
-    expect(page.get_by_role("alert")).to_contain_text("The shop does not answer")
+    expect(page.get_by_role("alert")).to_contain_text("The shop isn't responding")
     page.unroute("**/graphql")
     page.get_by_role("button", name="Place the order").click()
     expect(page.get_by_text("1 × Haiku ruler")).to_be_visible()
@@ -265,8 +266,8 @@ def test_what_could_not_be_read_can_be_tried_again(visit: Visit) -> None:
 
     page = visit("/log-in")
     page.route("**/graphql", lambda route: route.fulfill(status=200, content_type="text/plain", body=""))
-    page.get_by_role("link", name="Catalogue").click()
-    expect(page.get_by_role("alert")).to_contain_text("The shop does not answer")
+    page.get_by_role("link", name="Catalog").click()
+    expect(page.get_by_role("alert")).to_contain_text("The shop isn't responding")
     page.unroute("**/graphql")
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("listitem")).to_have_count(12)

@@ -1,4 +1,4 @@
-/** Apollo Client for the Orders API: one for each login. */
+/** Apollo Client for the Orders API, one client per login. */
 
 import { createHash } from "node:crypto";
 
@@ -22,7 +22,7 @@ import * as ws from "ws";
 import { graphql } from "./gql/gql.js";
 import generated from "./gql/possible-types.js";
 
-globalThis.WebSocket ??= ws.WebSocket as unknown as typeof WebSocket; // which Node has from 22 on
+globalThis.WebSocket ??= ws.WebSocket as unknown as typeof WebSocket; // built into Node from version 22
 
 const RefreshSession = graphql(`
   mutation RefreshSession($refreshToken: String!) {
@@ -44,12 +44,12 @@ export interface Tokens {
   refreshToken: string;
 }
 
-/** Fails to compile where a member of a union is not handled. */
+/** Fails to compile if a member of a union is not handled. */
 export function unreachable(value: never): never {
   throw new Error(`UNKNOWN_RESULT: ${JSON.stringify(value)}`);
 }
 
-/** Keeps every object once, by its type and global id; the pages of a list are one list that grows. */
+/** Stores each object once, by type and global ID, and merges the pages of a list into one. */
 function cache() {
   return new InMemoryCache({
     possibleTypes: generated.possibleTypes,
@@ -58,7 +58,7 @@ function cache() {
         fields: {
           products: relayStylePagination(["filter", "orderBy"]),
           orders: relayStylePagination(["filter", "orderBy"]),
-          // What a list brought is there already when it is asked for by its id.
+          // Find objects that a list has already loaded by their ID.
           product: { read: (known, options) => (known === undefined ? byId("Product", options) : known) },
           order: { read: (known, options) => (known === undefined ? byId("Order", options) : known) },
         },
@@ -71,7 +71,7 @@ function byId(__typename: string, { args, toReference }: FieldFunctionOptions) {
   return toReference({ __typename, id: args?.["id"] });
 }
 
-/** A login, and the client that sends its token. */
+/** A login and the client that sends its token. */
 export class Login {
   readonly client: ApolloClient;
   readonly #sockets;
@@ -93,12 +93,12 @@ export class Login {
     this.client = new ApolloClient({ link, cache: cache() });
   }
 
-  /** Sends this token from now on. */
+  /** Uses these tokens from now on. */
   use(tokens: Tokens) {
     this.#tokens = { ...tokens };
   }
 
-  /** Pretends that the quarter of an hour is over for which an access token is good. */
+  /** Simulates an access token that has expired. */
   expire() {
     this.#tokens = this.#tokens && { ...this.#tokens, accessToken: "expired" };
   }
@@ -119,7 +119,7 @@ export class Login {
     }));
   }
 
-  /** Renews a token that is no good any more, and sends what failed again; what lasts may fail again. */
+  /** Refreshes an expired token and sends the failed operation again. A subscription can do this repeatedly. */
   #renewing() {
     const link: ErrorLink = new ErrorLink(({ error, operation, forward }) => {
       const { token } = operation.getContext();
@@ -131,7 +131,7 @@ export class Login {
     return link;
   }
 
-  /** Renews the tokens once, however many requests wait for it: a refresh token that is used twice ends the login. */
+  /** Refreshes the tokens once, however many requests wait: using a refresh token twice ends the session. */
   async #renewed(failed: string) {
     if (this.#tokens?.accessToken === failed) {
       this.#renewal ??= this.#renew(this.#tokens.refreshToken).finally(() => (this.#renewal = undefined));
@@ -140,7 +140,7 @@ export class Login {
   }
 
   async #renew(refreshToken: string) {
-    const key = createHash("sha256").update(refreshToken).digest("hex"); // so that it can be sent again if the answer is lost
+    const key = createHash("sha256").update(refreshToken).digest("hex"); // so that it can be sent again if the response is lost
     const { data } = await this.client.mutate({
       mutation: RefreshSession,
       variables: { refreshToken },
@@ -151,7 +151,7 @@ export class Login {
     switch (result.__typename) {
       case "Session":
         this.use(result);
-        return this.#sockets.terminate(); // they connect again, with the new token
+        return this.#sockets.terminate(); // they reconnect with the new token
       case "IncorrectCredentials":
         this.#tokens = undefined;
         throw new Error(result.message); // log in again

@@ -1,4 +1,4 @@
-/** Browses, orders, handles whatever may come of it, and follows the order until it is fulfilled. */
+/** Browses, places orders, handles every possible result, and follows an order until it is fulfilled. */
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -186,7 +186,7 @@ async function logIn(email: string, password: string): Promise<Login> {
   return login;
 }
 
-/** Reads two pages: what was read before stays, so the list grows. */
+/** Reads two pages. The list grows, because earlier pages are kept. */
 async function browse({ client }: Login, search: string) {
   const list = client.watchQuery({ query: Browse, variables: { search, first: 2 } });
   const pages = list.pipe(
@@ -211,12 +211,12 @@ async function order({ client }: Login, items: OrderItemInput[], key: string = r
     variables: { items },
     context: { headers: { "Idempotency-Key": key } },
   });
-  console.log(told(data!.placeOrder));
+  console.log(resultText(data!.placeOrder));
   return data!.placeOrder;
 }
 
-/** Says what has become of an order, whatever that is. */
-function told(result: PlaceOrderMutation["placeOrder"]): string {
+/** Describes the result of placing an order. */
+function resultText(result: PlaceOrderMutation["placeOrder"]): string {
   switch (result.__typename) {
     case "Order":
       return `Order: ${result.status}, ${result.totals.map(({ amount, currency }) => `${amount} ${currency}`).join(", ")}`;
@@ -233,7 +233,7 @@ function told(result: PlaceOrderMutation["placeOrder"]): string {
   }
 }
 
-/** Tells the customer of each step of the order, which the owner of the store takes: one item after the other. */
+/** Follows the order as the customer, while the store's owner fulfills one item after the other. */
 async function followUntilFulfilled(customer: Login, owner: Login, id: string) {
   const updates = customer.client.subscribe({ query: FollowOrder, variables: { id } });
   const steps = updates.pipe(
@@ -242,14 +242,14 @@ async function followUntilFulfilled(customer: Login, owner: Login, id: string) {
       if (error) {
         throw error;
       }
-      // The event is in the cache, where whatever shows this order sees it.
+      // The event is in the cache, so every component that shows this order is updated.
       const cached = await customer.client.query({
         query: OrderStatus,
         variables: { id },
         fetchPolicy: "cache-only",
       });
       const waiting = data!.orderUpdated.items.filter((item) => item.fulfilledAt === null);
-      console.log(`Followed: ${cached.data?.order?.status}, ${waiting.length} to come`);
+      console.log(`Followed: ${cached.data?.order?.status}, ${waiting.length} to fulfill`);
       const [next] = waiting;
       await (next && fulfill(owner, id, next.product.id));
       return waiting.length === 0;

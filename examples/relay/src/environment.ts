@@ -1,4 +1,4 @@
-/** Relay's environment for the Orders API: one for each login. */
+/** Relay's environment for the Orders API, one environment per login. */
 
 import { createHash } from "node:crypto";
 
@@ -29,12 +29,12 @@ export interface Tokens {
   readonly refreshToken: string;
 }
 
-/** Fails to compile where a member of a union that was selected is not handled. */
+/** Fails to compile if a selected member of a union is not handled. */
 export function unreachable(value: never): never {
   throw new Error(`UNKNOWN_RESULT: ${JSON.stringify(value)}`);
 }
 
-/** A login, and the environment that sends its token. */
+/** A login and the environment that sends its token. */
 export class Login {
   readonly environment: Environment;
   readonly #url: string;
@@ -56,9 +56,9 @@ export class Login {
         (request, variables) => this.#follow(request, variables),
       ),
       store: new Store(new RecordSource()),
-      // What tells of something that is not there has its id, but must not take its place in the store.
+      // These types have the ID of another object and must not replace it in the store.
       getDataID: ({ id }, typename) => (ABSENT.includes(typename) ? undefined : id),
-      // What a list brought is there already when it is asked for by its id.
+      // Find objects that a list has already loaded by their ID.
       missingFieldHandlers: [
         {
           kind: "linked",
@@ -69,12 +69,12 @@ export class Login {
     });
   }
 
-  /** Sends this token from now on. */
+  /** Uses these tokens from now on. */
   use({ accessToken, refreshToken }: Tokens) {
     this.#tokens = { accessToken, refreshToken };
   }
 
-  /** Pretends that the quarter of an hour is over for which an access token is good. */
+  /** Simulates an access token that has expired. */
   expire() {
     this.#tokens = this.#tokens && { ...this.#tokens, accessToken: "expired" };
   }
@@ -83,7 +83,7 @@ export class Login {
     await this.#sockets.dispose();
   }
 
-  /** Sends a mutation; with an Idempotency-Key, the same mutation happens no second time. */
+  /** Sends a mutation. With an Idempotency-Key, the same mutation takes effect only once. */
   mutate<Operation extends MutationParameters>(
     mutation: GraphQLTaggedNode,
     variables: Operation["variables"],
@@ -128,7 +128,7 @@ export class Login {
     return await response.json();
   }
 
-  /** Follows a subscription, also beyond the time of a token. The first event after a break tells what is so then. */
+  /** Follows a subscription across expired tokens. The first event after an interruption has the current state. */
   #follow(request: RequestParameters, variables: Variables): Observable<GraphQLResponse> {
     const token = this.#tokens?.accessToken;
     return this.#events(request, variables).catch((error) => {
@@ -154,7 +154,7 @@ export class Login {
     });
   }
 
-  /** Renews the tokens once, however many requests wait for it: a refresh token that is used twice ends the login. */
+  /** Refreshes the tokens once, however many requests wait: using a refresh token twice ends the session. */
   async #renewed(failed: string) {
     if (this.#tokens?.accessToken === failed) {
       this.#renewal ??= this.#renew(this.#tokens.refreshToken).finally(() => (this.#renewal = undefined));
@@ -179,17 +179,17 @@ export class Login {
         }
       `,
       { refreshToken },
-      createHash("sha256").update(refreshToken).digest("hex"), // so that it can be sent again if the answer is lost
+      createHash("sha256").update(refreshToken).digest("hex"), // so that it can be sent again if the response is lost
     );
     switch (refreshSession.__typename) {
       case "Session":
         this.use(refreshSession);
-        return this.#sockets.terminate(); // they connect again, with the new token
+        return this.#sockets.terminate(); // they reconnect with the new token
       case "IncorrectCredentials":
         this.#tokens = undefined;
         throw new Error(refreshSession.message); // log in again
       case "%other":
-        throw new Error("The server knows more results than this client.");
+        throw new Error("The server returned a type that this client doesn't know.");
       default:
         return unreachable(refreshSession);
     }

@@ -1,4 +1,4 @@
-/** Browses, orders, handles whatever may come of it, and follows the order until it is fulfilled. */
+/** Browses, places orders, handles every possible result, and follows an order until it is fulfilled. */
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -24,7 +24,7 @@ import { Login, unreachable } from "./environment";
 
 const { ORDERS_URL = "http://127.0.0.1:8000/graphql", PASSWORD = "open-sesame" } = process.env;
 const { CUSTOMER = "customer@example.com", OWNER = "owner@example.com" } = process.env;
-const NEWER = "The server knows more results than this client.";
+const NEWER = "The server returned a type that this client doesn't know.";
 const UNKNOWN = "Product_00000000-0000-7000-8000-000000000000";
 
 const Shelf = graphql`
@@ -99,7 +99,7 @@ async function logIn(email: string, password: string): Promise<Login> {
   return login;
 }
 
-/** Reads two pages: what was read before stays, so the list grows. */
+/** Reads two pages. The list grows, because earlier pages are kept. */
 async function browse({ environment }: Login, search: string) {
   const query = graphql`
     query mainShelfQuery($search: String!) {
@@ -159,12 +159,12 @@ async function order(login: Login, items: OrderItemInput[], key: string = random
     { items },
     key,
   );
-  console.log(told(placeOrder));
+  console.log(resultText(placeOrder));
   return placeOrder;
 }
 
-/** Says what has become of an order, whatever that is. */
-function told(result: mainPlaceOrderMutation["response"]["placeOrder"]): string {
+/** Describes the result of placing an order. */
+function resultText(result: mainPlaceOrderMutation["response"]["placeOrder"]): string {
   switch (result.__typename) {
     case "Order":
       return `Order: ${result.status}, ${result.totals.map(({ amount, currency }) => `${amount} ${currency}`).join(", ")}`;
@@ -183,14 +183,14 @@ function told(result: mainPlaceOrderMutation["response"]["placeOrder"]): string 
   }
 }
 
-/** Asks for a product again, by its id: `node`. */
+/** Reads a product again by its ID, with `node`. */
 async function refetch({ environment }: Login, product: mainStock_product$key & { readonly id: string }) {
   await fetchQuery<mainStockRefetchQuery>(environment, stockRefetch, { id: product.id }).toPromise();
   const { name, stock } = await waitForFragmentData<mainStock_product$key>(environment, Stock, product);
   console.log(`Refetched: ${stock} ${name}`);
 }
 
-/** Tells the customer of each step of the order, which the owner of the store takes: one item after the other. */
+/** Follows the order as the customer, while the store's owner fulfills one item after the other. */
 async function followUntilFulfilled(customer: Login, owner: Login, id: string) {
   const subscription = graphql`
     subscription mainFollowSubscription($id: ID!) {
@@ -209,11 +209,11 @@ async function followUntilFulfilled(customer: Login, owner: Login, id: string) {
     let known: string | undefined;
     const step = async ({ orderUpdated }: mainFollowSubscription$data) => {
       if (orderUpdated.status === known) {
-        return; // the first event after a break tells what is so, also where nothing has changed
+        return; // after an interruption, the first event has the current state, which may be unchanged
       }
       known = orderUpdated.status;
       const waiting = orderUpdated.items.filter((item) => !item.fulfilledAt);
-      console.log(`Followed: ${orderUpdated.status}, ${waiting.length} to come`);
+      console.log(`Followed: ${orderUpdated.status}, ${waiting.length} to fulfill`);
       const [next] = waiting;
       if (next) {
         await fulfill(owner, id, next.product.id);

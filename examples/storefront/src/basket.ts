@@ -1,6 +1,6 @@
 import { kept } from "./kept";
 
-/** What is wanted of each product, and the Idempotency-Key under which it is ordered. */
+/** The quantity of each product, and the Idempotency-Key to order them with. */
 const basket = kept("basket", { key: crypto.randomUUID() as string, quantities: {} as Record<string, number> });
 
 export const useBasket = basket.use;
@@ -18,7 +18,7 @@ export function remove(productId: string) {
   renewKey(others);
 }
 
-/** Another basket is another order, and so is another attempt after an answer. Without an answer it is the same one. */
+/** Uses a new key when the basket changes, or after a response. A retry without a response keeps its key. */
 export function renewKey(quantities = basket.get().quantities) {
   basket.set({ key: crypto.randomUUID(), quantities });
 }

@@ -7,17 +7,17 @@ import schema from "./gql/introspection";
 import { login, renew, timeLeft } from "./login";
 import { isCode } from "./results";
 
-/** A client for one login: its cache and its websocket hold nothing of anyone else's. */
+/** A client for one login. Its cache and its WebSocket are never shared with another user. */
 export function shopClient(): Client {
   return new Client({
     url: "/graphql",
-    preferGetMethod: false, // variables are nobody's business who reads a proxy's log
+    preferGetMethod: false, // keep variables out of proxy logs
     requestPolicy: "cache-and-network",
     exchanges: [cache(), live(), auth(), fetchExchange],
   });
 }
 
-/** Everything by its global id: what a mutation or an event brings is shown wherever it is on a page. */
+/** Stores objects by global ID, so that mutations and events update every component that shows them. */
 function cache() {
   const withoutId = ["InsufficientStock", "InvalidInput", "InvalidTransition", "InputIssue", "Money", "StockShortage"];
   return cacheExchange({
@@ -39,12 +39,12 @@ function cache() {
   });
 }
 
-/** Read a list again when it is next wanted. */
+/** Removes a list from the cache, so that it is read again when it is next shown. */
 function forget(cache: Cache, owner: Entity, list: string) {
   for (const field of cache.inspectFields(owner)) if (field.fieldName === list) cache.invalidate(owner, field.fieldKey);
 }
 
-/** Put something in front of a list, which may have it already. */
+/** Adds an item to the start of a list, or moves it there. */
 function prepend(cache: Cache, owner: Entity, list: string, node: Entity) {
   for (const field of cache.inspectFields(owner)) {
     if (field.fieldName !== list) continue;
@@ -55,7 +55,7 @@ function prepend(cache: Cache, owner: Entity, list: string, node: Entity) {
   }
 }
 
-/** Requests carry the token; one that is answered UNAUTHENTICATED is sent again with a new one. */
+/** Sends the token with each request. After UNAUTHENTICATED, refreshes it and sends the request again. */
 function auth() {
   return authExchange(async ({ appendHeaders }) => ({
     addAuthToOperation: (operation) => {
@@ -68,10 +68,10 @@ function auth() {
   }));
 }
 
-/** Sent on `window` when the websocket is back; what has no state to be told anew may have been missed. */
+/** Dispatched on `window` when the WebSocket has reconnected: events without a current state may have been missed. */
 export const RECONNECTED = "reconnected";
 
-/** All subscriptions over one websocket, which connects again with a new token before the old one expires. */
+/** Runs all subscriptions over one WebSocket, which reconnects with a new token before the old one expires. */
 function live() {
   let expiry: ReturnType<typeof setTimeout>;
   const sockets = createSockets({

@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react";
 
-/** A value that outlives a reload, in this tab alone; components that `use` it are rendered anew when it changes. */
+/** A value that survives a reload, in this tab only. Components that `use` it render again when it changes. */
 export function kept<T>(key: string, initial: T) {
   let value: T = JSON.parse(sessionStorage.getItem(key) ?? "null") ?? initial;
   const listeners = new Set<() => void>();

@@ -2,7 +2,7 @@ import { Client, fetchExchange } from "urql";
 import { graphql, unmask } from "./gql";
 import type { LoginFragment } from "./gql/graphql";
 import { kept } from "./kept";
-import { told } from "./results";
+import { messageOf } from "./results";
 
 const Login = graphql(`
   fragment Login on Session {
@@ -34,22 +34,22 @@ const LogOut = graphql(`
   mutation LogOut($refreshToken: String!) { logOut(refreshToken: $refreshToken) }
 `);
 
-/** Who is logged in, in this tab; a copy of the tab begins with the same tokens. */
+/** The login of this tab. A duplicate of the tab starts with the same tokens. */
 export const login = kept<LoginFragment | null>("login", null);
 
-/** Needs no token, and so works while there is no good one. */
+/** Sends no token, so it also works when there is no valid one. */
 const tokenless = new Client({ url: "/graphql", exchanges: [fetchExchange], preferGetMethod: false });
 
-/** Log in, or return why not. */
+/** Logs in, or returns the reason why it failed. */
 export async function logIn(email: string, password: string): Promise<string | undefined> {
   const { data, error } = await tokenless.mutation(LogIn, { input: { email, password } });
-  if (!data) return told(error);
+  if (!data) return messageOf(error);
   if (data.logIn.__typename !== "Session") return data.logIn.message;
   login.set(unmask(Login, data.logIn));
   return undefined;
 }
 
-/** Log out here at once, and then at the API. */
+/** Logs out here at once, then at the API. */
 export async function logOut() {
   const refreshToken = login.get()?.refreshToken;
   login.set(null);
@@ -58,7 +58,7 @@ export async function logOut() {
 
 let renewal: Promise<void> | undefined;
 
-/** Get new tokens; whoever asks while they are under way gets the same ones. */
+/** Requests new tokens. Concurrent callers share one request. */
 export function renew(): Promise<void> {
   renewal ??= exchangeTokens().finally(() => (renewal = undefined));
   return renewal;
@@ -70,13 +70,13 @@ async function exchangeTokens() {
   const { refreshToken } = old;
   const headers = { "Idempotency-Key": await keyOf(refreshToken) };
   const { data } = await tokenless.mutation(RefreshSession, { refreshToken }, { fetchOptions: { headers } });
-  if (!data || login.get() !== old) return; // not reached: whoever needs the tokens will ask again
+  if (!data || login.get() !== old) return; // no response: the next caller tries again
   login.set(data.refreshSession.__typename === "Session" ? unmask(Login, data.refreshSession) : null);
 }
 
 /**
- * A refresh token is good for one renewal, and used twice it ends the login. Under the same key it is the same renewal: when the
- * answer was lost, and in a copy of this tab.
+ * Returns an Idempotency-Key for a refresh token, which works once and ends the session if it is used twice. With the same key,
+ * a retry after a lost response is the same refresh, and so is the refresh of a duplicated tab.
  */
 async function keyOf(refreshToken: string) {
   const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(refreshToken));
@@ -85,7 +85,7 @@ async function keyOf(refreshToken: string) {
 
 const AHEAD = 10_000;
 
-/** How many milliseconds the access token should still be used. */
+/** Milliseconds until the access token should be refreshed. */
 export function timeLeft(): number {
   const expiresAt = login.get()?.expiresAt;
   return expiresAt ? Date.parse(expiresAt) - AHEAD - Date.now() : Infinity;

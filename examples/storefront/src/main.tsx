@@ -6,7 +6,7 @@ import { useBasket } from "./basket";
 import { shopClient } from "./client";
 import { login, logOut } from "./login";
 import { BasketPage } from "./pages/Basket";
-import { CataloguePage } from "./pages/Catalogue";
+import { CatalogPage } from "./pages/Catalog";
 import { LogInPage } from "./pages/LogIn";
 import { OrderPage } from "./pages/Order";
 import { OrdersPage } from "./pages/Orders";
@@ -22,7 +22,7 @@ function Storefront() {
     <Provider key={userId} value={client}>
       <Header />
       <Switch>
-        <Route path="/" component={CataloguePage} />
+        <Route path="/" component={CatalogPage} />
         <Route path="/products/:id">{({ id }) => <ProductPage key={id} id={id} />}</Route>
         <Route path="/basket" component={BasketPage} />
         <Route path="/checkout"><LoggedIn><Redirect to="/basket" /></LoggedIn></Route>
@@ -30,13 +30,13 @@ function Storefront() {
         <Route path="/orders"><LoggedIn><OrdersPage /></LoggedIn></Route>
         <Route path="/orders/:id">{({ id }) => <LoggedIn><OrderPage key={id} id={id} /></LoggedIn>}</Route>
         <Route path="/stores"><LoggedIn><StoresPage /></LoggedIn></Route>
-        <Route><Page title="There is no such page"><Link href="/">To the catalogue</Link></Page></Route>
+        <Route><Page title="Page not found"><Link href="/">Go to the catalog</Link></Page></Route>
       </Switch>
     </Provider>
   );
 }
 
-/** What it holds, for those who are logged in; everybody else logs in first. */
+/** Shows its children to logged-in users and the log-in page to everyone else. */
 function LoggedIn({ children }: { children: ReactNode }) {
   return login.use() ? children : <LogInPage />;
 }
@@ -48,11 +48,11 @@ function Header() {
     <header>
       <Link href="/" className="brand">Marketplace</Link>
       <nav aria-label="Pages">
-        <Tab to="/">Catalogue</Tab>
+        <Tab to="/">Catalog</Tab>
         {user && <Tab to="/orders">My orders</Tab>}
         {user && user.stores.totalCount > 0 && <Tab to="/stores">Your stores</Tab>}
         <Tab to="/basket">
-          Basket <span role="status" aria-label={`${count} in the basket`} className="count">{count}</span>
+          Basket <span role="status" aria-label={`${count} items in the basket`} className="count">{count}</span>
         </Tab>
         {user
           ? <button className="plain" onClick={logOut} title={user.fullName}>Log out</button>

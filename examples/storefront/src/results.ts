@@ -1,16 +1,16 @@
 import type { CombinedError } from "urql";
 
-/** For the `default` of a switch over a result's types: the compiler says so when the schema gets a new one. */
+/** For the `default` of a switch over a result's types: compilation fails when the schema adds a type. */
 export function unexpected(result: never): string {
-  return `Unexpected answer: ${JSON.stringify(result)}`;
+  return `Unexpected result: ${JSON.stringify(result)}`;
 }
 
-/** What to tell the user of what is no answer. */
-export function told(error: CombinedError | undefined): string {
-  return error?.graphQLErrors[0]?.message ?? "The shop does not answer. Please try again.";
+/** The message to show for an error. */
+export function messageOf(error: CombinedError | undefined): string {
+  return error?.graphQLErrors[0]?.message ?? "The shop isn't responding. Please try again.";
 }
 
-/** Whether that is what went wrong. */
+/** Whether an error has this code. */
 export function isCode(error: CombinedError | undefined, code: string): boolean {
   return error?.graphQLErrors.some(({ extensions }) => extensions.code === code) ?? false;
 }

@@ -1,4 +1,4 @@
-/** One login to the Orders API: sends documents by their hashes, renews its token, follows what changes. */
+/** A login to the Orders API: sends documents by hash, refreshes its token, follows subscriptions. */
 
 import { createHash } from "node:crypto";
 
@@ -42,7 +42,7 @@ const RefreshSession = graphql(`
   }
 `);
 
-/** What nobody is meant to handle by a type: a code of `extensions.code`. */
+/** A failure that isn't a type of the result, with its `extensions.code`. */
 export class Failure extends Error {
   constructor(
     readonly code: string,
@@ -52,7 +52,7 @@ export class Failure extends Error {
   }
 }
 
-/** Fails to compile where a member of a union is not handled. */
+/** Fails to compile if a member of a union is not handled. */
 export function unreachable(value: never): never {
   throw new Failure("UNKNOWN_RESULT", JSON.stringify(value));
 }
@@ -64,7 +64,7 @@ interface Tokens {
 
 interface Answer<Result> {
   data: Result;
-  /** Whether the server had answered this Idempotency-Key before. */
+  /** Whether this is the stored response of an earlier request with the same Idempotency-Key. */
   replayed: boolean;
 }
 
@@ -75,7 +75,7 @@ export class ApiClient {
 
   constructor(readonly url: string) {}
 
-  /** Logs in; answers with the failure if the credentials are not right. */
+  /** Logs in. Returns the failure if the credentials are wrong. */
   async logIn(input: LogInInput) {
     const { logIn } = await this.request(LogIn, { input });
     if (logIn.__typename === "Session") {
@@ -84,12 +84,12 @@ export class ApiClient {
     return logIn;
   }
 
-  /** Sends an operation; where the token has expired, renews it and sends the operation again. */
+  /** Sends an operation. If the token has expired, refreshes it and sends the operation again. */
   async request<Result, Variables>(document: TypedDocumentString<Result, Variables>, variables: Variables) {
     return (await this.send(document, variables)).data;
   }
 
-  /** The same, with an Idempotency-Key: sent again with this key, a mutation happens no second time. */
+  /** The same, with an Idempotency-Key: a mutation that is sent again with this key takes effect only once. */
   async send<Result, Variables>(
     document: TypedDocumentString<Result, Variables>,
     variables: Variables,
@@ -104,7 +104,7 @@ export class ApiClient {
     }
   }
 
-  /** Follows a subscription, also beyond the time of a token. The first event after a break tells what is so then. */
+  /** Follows a subscription across expired tokens. The first event after an interruption has the current state. */
   async *follow<Result, Variables>(
     document: TypedDocumentString<Result, Variables>,
     variables: Variables & Record<string, unknown>,
@@ -126,7 +126,7 @@ export class ApiClient {
     await this.#socket?.dispose();
   }
 
-  /** Pretends that the quarter of an hour is over for which an access token is good. */
+  /** Simulates an access token that has expired. */
   expire() {
     this.#tokens = this.#tokens && { ...this.#tokens, accessToken: "expired" };
   }
@@ -145,7 +145,7 @@ export class ApiClient {
     return this.#tokens && { Authorization: `Bearer ${this.#tokens.accessToken}` };
   }
 
-  /** Renews the tokens once, however many requests wait for it: a refresh token that is used twice ends the login. */
+  /** Refreshes the tokens once, however many requests wait: using a refresh token twice ends the session. */
   async #renewOrThrow(error: unknown, token: string | undefined) {
     if (!(error instanceof Failure && error.code === "UNAUTHENTICATED" && token !== undefined)) {
       throw error;
@@ -158,12 +158,12 @@ export class ApiClient {
 
   async #renew() {
     const refreshToken = this.#tokens?.refreshToken ?? "";
-    const key = createHash("sha256").update(refreshToken).digest("hex"); // so that it can be sent again if the answer is lost
+    const key = createHash("sha256").update(refreshToken).digest("hex"); // so that it can be sent again if the response is lost
     const { refreshSession } = (await this.#post(RefreshSession, { refreshToken }, key)).data;
     switch (refreshSession.__typename) {
       case "Session":
         this.#tokens = refreshSession;
-        this.#socket?.terminate(); // it connects again, with the new token
+        this.#socket?.terminate(); // it reconnects with the new token
         return;
       case "IncorrectCredentials":
         this.#tokens = undefined;
@@ -197,7 +197,7 @@ function hashOf(document: TypedDocumentString<any, any>): string {
   return document.__meta__?.["hash"];
 }
 
-/** Names a document as clients of graphql-ws can: `query` must be there, and `extensions` say which one it is. */
+/** Refers to a document over graphql-ws: `query` is required there, and `extensions` contains the hash. */
 function named(document: TypedDocumentString<any, any>) {
   return { query: "", extensions: { persistedQuery: { version: 1, sha256Hash: hashOf(document) } } };
 }
@@ -210,5 +210,5 @@ function dataOf<Result>({ data, errors }: FormattedExecutionResult<Result>): Res
 }
 
 function failureOf(error?: GraphQLFormattedError): Failure {
-  return new Failure(String(error?.extensions?.["code"]), error?.message ?? "There is no data.");
+  return new Failure(String(error?.extensions?.["code"]), error?.message ?? "The response has no data.");
 }

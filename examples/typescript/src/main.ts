@@ -1,4 +1,4 @@
-/** Browses, orders, handles whatever may come of it, and follows the order until it is fulfilled. */
+/** Browses, places orders, handles every possible result, and follows an order until it is fulfilled. */
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -139,12 +139,12 @@ async function browse(client: ApiClient, search: string, after: string | null = 
 
 async function order(client: ApiClient, items: OrderItemInput[], key: string = randomUUID()) {
   const { data, replayed } = await client.send(PlaceOrder, { items }, key);
-  console.log(`${replayed ? "Answered before, " : ""}${told(data.placeOrder)}`);
+  console.log(`${replayed ? "Replayed: " : ""}${resultText(data.placeOrder)}`);
   return data.placeOrder;
 }
 
-/** Says what has become of an order, whatever that is. */
-function told(result: PlaceOrderMutation["placeOrder"]): string {
+/** Describes the result of placing an order. */
+function resultText(result: PlaceOrderMutation["placeOrder"]): string {
   switch (result.__typename) {
     case "Order":
       return `Order: ${result.status}, ${result.totals.map(({ amount, currency }) => `${amount} ${currency}`).join(", ")}`;
@@ -161,11 +161,11 @@ function told(result: PlaceOrderMutation["placeOrder"]): string {
   }
 }
 
-/** Tells the customer of each step of the order, which the owner of the store takes: one item after the other. */
+/** Follows the order as the customer, while the store's owner fulfills one item after the other. */
 async function followUntilFulfilled(customer: ApiClient, owner: ApiClient, id: string) {
   for await (const { orderUpdated } of customer.follow(FollowOrder, { id })) {
     const waiting = orderUpdated.items.filter((item) => item.fulfilledAt === null);
-    console.log(`Followed: ${orderUpdated.status}, ${waiting.length} to come`);
+    console.log(`Followed: ${orderUpdated.status}, ${waiting.length} to fulfill`);
     const [next] = waiting;
     if (!next) {
       return;

@@ -6,7 +6,7 @@ import { graphql, unmask, type FragmentType } from "../gql";
 import type { PlaceOrderMutation } from "../gql/graphql";
 import { login } from "../login";
 import { Page, Price, Problem } from "../parts/basics";
-import { told, unexpected } from "../results";
+import { messageOf, unexpected } from "../results";
 
 const BasketLineFragment = graphql(`
   fragment BasketLine on Product {
@@ -20,7 +20,7 @@ const Basket = graphql(`
   }
 `);
 
-/** Asks for the stock of what was ordered, so that every page that shows it tells the new one. */
+/** Selects the stock of the ordered products, so that every page shows the new value. */
 const PlaceOrder = graphql(`
   mutation PlaceOrder($input: PlaceOrderInput!) {
     placeOrder(input: $input) {
@@ -49,7 +49,7 @@ export function BasketPage() {
     const items = ids.map((productId) => ({ productId, quantity: quantities[productId] ?? 0 }));
     const answer = await placeOrder({ input: { items } }, { fetchOptions: { headers: { "Idempotency-Key": key } } });
     const result = answer.data?.placeOrder;
-    if (!result) return; // under the same key the same order can be sent again, and is placed once
+    if (!result) return; // a retry uses the same key, so the order is placed only once
     if (result.__typename === "Order") {
       renewKey({});
       navigate(`/orders/${result.id}`);
@@ -61,10 +61,10 @@ export function BasketPage() {
 
   return (
     <Page title="Basket">
-      {(error ?? failure) && <Problem>{told(error ?? failure)}</Problem>}
+      {(error ?? failure) && <Problem>{messageOf(error ?? failure)}</Problem>}
       {refused?.quantities === quantities && <Problem><Reason of={refused.why} /></Problem>}
       {ids.length === 0 ? (
-        <p>It is empty. <Link href="/">Find something</Link></p>
+        <p>Your basket is empty. <Link href="/">Browse the catalog</Link></p>
       ) : (
         <form onSubmit={order}>
           <ul className="lines">
@@ -94,7 +94,7 @@ function BasketLine(props: { product: FragmentType<typeof BasketLineFragment>; q
         min={1}
         max={10_000}
         required
-        aria-label={`How many of ${name}`}
+        aria-label={`Quantity of ${name}`}
         value={props.quantity || ""}
         onChange={({ target }) => put(id, target.valueAsNumber || 0)}
       />
@@ -108,20 +108,20 @@ function takeTheRest({ product, available }: { product: { id: string }; availabl
   return available > 0 ? put(product.id, available) : remove(product.id);
 }
 
-/** Why nothing was ordered. */
+/** Explains why nothing was ordered. */
 function Reason({ of: refusal }: { of: Refusal }) {
   switch (refusal.__typename) {
     case "InsufficientStock":
       return (
         <>
           {refusal.shortages.map(({ product, requested, available }) => (
-            <p key={product.id}>You want {requested} of <strong>{product.name}</strong>, and {available} are left.</p>
+            <p key={product.id}>You asked for {requested} of <strong>{product.name}</strong>, but only {available} are left.</p>
           ))}
-          <button onClick={() => refusal.shortages.forEach(takeTheRest)}>Take what is left</button>
+          <button onClick={() => refusal.shortages.forEach(takeTheRest)}>Take the remaining ones</button>
         </>
       );
     case "NotFound":
-      return <p>Something is not sold any more. <button onClick={() => remove(refusal.id)}>Remove it</button></p>;
+      return <p>A product is no longer for sale. <button onClick={() => remove(refusal.id)}>Remove it</button></p>;
     case "InvalidInput":
       return refusal.issues.map(({ message }) => <p key={message}>{message}</p>);
     default:

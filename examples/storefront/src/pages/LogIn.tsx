@@ -6,10 +6,10 @@ const DEMO_PASSWORD = "open-sesame";
 const DEMO_ACCOUNTS = {
   "customer@example.com": "Cosmo, a customer",
   "owner@example.com": "Odile, who owns three stores",
-  "superuser@example.com": "Sunniva, who may do everything",
+  "superuser@example.com": "Sunniva, who can do everything",
 };
 
-/** Shown in place of a page that needs a login, which then takes its place. */
+/** Shown instead of a page that requires a login, until the user logs in. */
 export function LogInPage() {
   const [problem, setProblem] = useState<string>();
 
@@ -27,7 +27,7 @@ export function LogInPage() {
         <label>Password <input name="password" type="password" autoComplete="current-password" required /></label>
         <button className="main">Log in</button>
       </form>
-      <h2>Or be someone of the demo shop</h2>
+      <h2>Or use a demo account</h2>
       <ul className="accounts">
         {Object.entries(DEMO_ACCOUNTS).map(([email, who]) => (
           <li key={email}>

@@ -2,9 +2,9 @@ import { useSubscription } from "urql";
 import { graphql } from "../gql";
 import { Moment, Page, Price, Problem } from "../parts/basics";
 import { Track } from "../parts/OrderStatus";
-import { told } from "../results";
+import { messageOf } from "../results";
 
-/** The first event is the order as it is now, and each later one is sent when it has changed. */
+/** The first event has the current state of the order; later ones follow each change. */
 const OrderUpdated = graphql(`
   subscription OrderUpdated($id: ID!) {
     orderUpdated(orderId: $id) {
@@ -19,7 +19,7 @@ export function OrderPage({ id }: { id: string }) {
   const order = data?.orderUpdated;
   return (
     <Page title="Your order">
-      {error && <Problem>{told(error)}</Problem>}
+      {error && <Problem>{messageOf(error)}</Problem>}
       {order && (
         <>
           <Track status={order.status} />

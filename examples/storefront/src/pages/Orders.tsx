@@ -4,7 +4,7 @@ import { Link } from "wouter";
 import { graphql, unmask, type FragmentType } from "../gql";
 import { Moment, Page, Price, Problem } from "../parts/basics";
 import { Badge } from "../parts/OrderStatus";
-import { told } from "../results";
+import { messageOf } from "../results";
 
 const OrderSummaryFragment = graphql(`
   fragment OrderSummary on Order {
@@ -31,8 +31,8 @@ export function OrdersPage() {
   const orders = data?.viewer?.orders;
   return (
     <Page title="My orders">
-      {error && <Problem retry={read}>{told(error)}</Problem>}
-      {orders?.nodes.length === 0 && <p>There are none yet. <Link href="/">Find something</Link></p>}
+      {error && <Problem retry={read}>{messageOf(error)}</Problem>}
+      {orders?.nodes.length === 0 && <p>You have no orders yet. <Link href="/">Browse the catalog</Link></p>}
       <ul className="lines">
         {orders?.nodes.map((order) => <OrderSummary key={order.id} order={order} />)}
       </ul>

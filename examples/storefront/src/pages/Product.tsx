@@ -2,9 +2,9 @@ import { useSubscription } from "urql";
 import { graphql } from "../gql";
 import { Page, Price, Problem, Tile } from "../parts/basics";
 import { AddToBasket } from "../parts/ProductCard";
-import { told } from "../results";
+import { messageOf } from "../results";
 
-/** The first event is the product as it is now, so the page needs no query. */
+/** The first event has the current state of the product, so the page needs no query. */
 const ProductUpdated = graphql(`
   subscription ProductUpdated($id: ID!) {
     productUpdated(productId: $id) {
@@ -19,7 +19,7 @@ export function ProductPage({ id }: { id: string }) {
   const product = data?.productUpdated;
   return (
     <Page title={product?.name ?? "Product"}>
-      {error && <Problem>{told(error)}</Problem>}
+      {error && <Problem>{messageOf(error)}</Problem>}
       {product && (
         <article className="product">
           <Tile name={product.name} />

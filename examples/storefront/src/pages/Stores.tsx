@@ -5,7 +5,7 @@ import { graphql, unmask, type FragmentType } from "../gql";
 import type { FulfillMutation } from "../gql/graphql";
 import { Moment, Page, Problem } from "../parts/basics";
 import { Badge } from "../parts/OrderStatus";
-import { isCode, told } from "../results";
+import { isCode, messageOf } from "../results";
 
 const StoreOrderFragment = graphql(`
   fragment StoreOrder on Order {
@@ -27,7 +27,7 @@ const Stores = graphql(`
   }
 `);
 
-/** The cache puts each event in front of the store's orders. */
+/** The cache adds each event to the start of the store's orders. */
 const StoreOrderPlaced = graphql(`
   subscription StoreOrderPlaced($storeId: ID!) {
     storeOrderPlaced(storeId: $storeId) { id customer { id fullName } ...StoreOrder }
@@ -55,7 +55,7 @@ export function StoresPage() {
   }, [readAgain]);
   return (
     <Page title="Your stores">
-      {error && <Problem retry={readAgain}>{told(error)}</Problem>}
+      {error && <Problem retry={readAgain}>{messageOf(error)}</Problem>}
       {data?.viewer?.stores.nodes.map((store) => <Counter key={store.id} store={store} onMissed={readAgain} />)}
     </Page>
   );
@@ -73,9 +73,9 @@ function Counter(props: { store: FragmentType<typeof CounterFragment>; onMissed:
   return (
     <section aria-label={name}>
       <h2>{name} <small className="quiet">{city}</small></h2>
-      <p role="status">{data && `New: an order of ${data.storeOrderPlaced.customer?.fullName ?? "somebody"}`}</p>
-      {error && <Problem>{told(error)}</Problem>}
-      {orders.nodes.length === 0 && <p className="quiet">No orders are waiting.</p>}
+      <p role="status">{data && `New order from ${data.storeOrderPlaced.customer?.fullName ?? "a closed account"}`}</p>
+      {error && <Problem>{messageOf(error)}</Problem>}
+      {orders.nodes.length === 0 && <p className="quiet">No open orders.</p>}
       <ul className="lines">
         {orders.nodes.map((order) => <StoreOrder key={order.id} storeId={id} order={order} />)}
       </ul>
@@ -88,7 +88,7 @@ function StoreOrder(props: { storeId: string; order: FragmentType<typeof StoreOr
   const [{ data, error, fetching }, fulfill] = useMutation(Fulfill);
   const own = items.filter(({ product }) => product.store.id === props.storeId);
   const waiting = own.filter(({ fulfilledAt }) => !fulfilledAt).map(({ product }) => product.id);
-  const refused = error ? told(error) : data && why(data.fulfillOrderItems);
+  const refused = error ? messageOf(error) : data && why(data.fulfillOrderItems);
   return (
     <li>
       <div>
@@ -99,7 +99,7 @@ function StoreOrder(props: { storeId: string; order: FragmentType<typeof StoreOr
       <Badge status={status} />
       {waiting.length > 0 && (
         <button disabled={fetching} onClick={() => fulfill({ input: { orderId: id, productIds: waiting } })}>
-          Fulfil
+          Fulfill
         </button>
       )}
     </li>

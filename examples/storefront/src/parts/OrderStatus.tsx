@@ -12,7 +12,7 @@ export function Badge({ status }: { status: OrderStatus }) {
   return <span className={`badge ${status.toLowerCase()}`}>{IN_WORDS[status]}</span>;
 }
 
-/** How far an order has come; each change is read out. */
+/** Shows the progress of an order. Screen readers announce each change. */
 export function Track({ status }: { status: OrderStatus }) {
   const reached = STEPS.indexOf(status);
   return (

@@ -1,7 +1,7 @@
 import { useEffect, useRef, type CSSProperties, type ReactNode } from "react";
 import { graphql, unmask, type FragmentType } from "../gql";
 
-/** A page and its heading, which is focused when the page is turned, so that screen readers read it. */
+/** A page whose heading receives the focus on navigation, so that screen readers announce it. */
 export function Page({ title, children }: { title: string; children: ReactNode }) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), [title]);
@@ -14,7 +14,7 @@ export function Page({ title, children }: { title: string; children: ReactNode }
   );
 }
 
-/** What went wrong, read out at once. */
+/** An error message, announced immediately. */
 export function Problem({ children, retry }: { children: ReactNode; retry?: () => void }) {
   return (
     <div role="alert" className="problem">
@@ -38,7 +38,7 @@ export function Moment({ at }: { at: string }) {
   return <time dateTime={at}>{AT.format(new Date(at))}</time>;
 }
 
-/** Stands for a picture, which the API has none of: the first letter, on a colour of the name's own. */
+/** A placeholder for the picture that the API doesn't have: the first letter, on a color derived from the name. */
 export function Tile({ name }: { name: string }) {
   const hue = [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 0);
   return <div className="tile" style={{ "--hue": hue } as CSSProperties} aria-hidden="true">{name.charAt(0)}</div>;

@@ -4,10 +4,10 @@ import { useSearchParams } from "wouter";
 import { graphql } from "../gql";
 import { Page, Problem } from "../parts/basics";
 import { ProductCard } from "../parts/ProductCard";
-import { told } from "../results";
+import { messageOf } from "../results";
 
-const Catalogue = graphql(`
-  query Catalogue($search: String, $after: String) {
+const Catalog = graphql(`
+  query Catalog($search: String, $after: String) {
     products(first: 12, after: $after, filter: { search: $search }) {
       totalCount
       nodes { id ...ProductCard }
@@ -16,29 +16,29 @@ const Catalogue = graphql(`
   }
 `);
 
-export function CataloguePage() {
+export function CatalogPage() {
   const [parameters, setParameters] = useSearchParams();
   const typed = parameters.get("search") ?? "";
   const search = useSettled(typed);
   const [page, setPage] = useState<{ of: string; after?: string | null }>({ of: search });
   const after = page.of === search ? page.after : null;
-  const [{ data, error, fetching }, read] = useQuery({ query: Catalogue, variables: { search: search || null, after } });
+  const [{ data, error, fetching }, read] = useQuery({ query: Catalog, variables: { search: search || null, after } });
   const products = data?.products;
   const more = () => setPage({ of: search, after: products?.pageInfo.endCursor });
 
   return (
-    <Page title="Catalogue">
+    <Page title="Catalog">
       <form role="search" onSubmit={(event) => event.preventDefault()}>
         <input
           type="search"
-          aria-label="Search the catalogue"
+          aria-label="Search the catalog"
           placeholder="Search: tea, lamp, creme …"
           value={typed}
           onChange={({ target: { value } }) => setParameters(value ? { search: value } : {}, { replace: true })}
         />
-        <p role="status" className="quiet">{fetching ? "Looking …" : products && `${products.totalCount} products`}</p>
+        <p role="status" className="quiet">{fetching ? "Searching…" : products && `${products.totalCount} products`}</p>
       </form>
-      {error && <Problem retry={read}>{told(error)}</Problem>}
+      {error && <Problem retry={read}>{messageOf(error)}</Problem>}
       <ul className="cards">
         {products?.nodes.map((product) => <ProductCard key={product.id} product={product} />)}
       </ul>
@@ -47,7 +47,7 @@ export function CataloguePage() {
   );
 }
 
-/** What was typed, once typing has paused. */
+/** Returns the text after a pause in typing. */
 function useSettled(typed: string) {
   const [settled, settle] = useState(typed);
   useEffect(() => {
