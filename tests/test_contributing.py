@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md tells the truth: its map is of this house, and its recipes work as they are written."""
+"""CONTRIBUTING.md is true: its map matches the repository, and its recipes work as written."""
 
 import os
 import re
@@ -109,10 +109,10 @@ def test_the_recipes_work_one_after_the_other(copy: Copy) -> None:
 
 
 def test_every_module_of_the_map_exists_and_every_one_that_exists_is_in_it() -> None:
-    (house,) = re.findall(r"## The house\n\n```\n(.*?)```", PAGE, re.DOTALL)
-    (inside,) = re.findall(r"^app/\n(.*?)^\S", house, re.DOTALL | re.MULTILINE)
+    (the_map,) = re.findall(r"## Map\n\n```\n(.*?)```", PAGE, re.DOTALL)
+    (inside,) = re.findall(r"^app/\n(.*?)^\S", the_map, re.DOTALL | re.MULTILINE)
     named = {name for names in re.findall(r"^  ((?:\w+(?:\.py|/) ?)+)", inside, re.MULTILINE) for name in names.split()}
     there = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "app").iterdir()}
     assert named == there - {"__init__.py", "__pycache__/"}
-    for name in re.findall(r"^(\S+)  ", house, re.MULTILINE):
+    for name in re.findall(r"^(\S+)  ", the_map, re.MULTILINE):
         assert (ROOT / name).exists(), name
