@@ -1,1 +1,1 @@
-"""What the API costs beside a tutorial's server and hand-written SQL: `python -m benchmarks`, docs/performance.md."""
+"""Benchmarks of the API, a tutorial's server and hand-written SQL: `python -m benchmarks`, docs/performance.md."""

@@ -26,20 +26,22 @@ cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @cli.command()
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="How often each contestant has its turn.")] = 3,
-    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long a turn lasts.")] = 3.0,
-    only: Annotated[str, typer.Option(help="Scenarios, such as Q1,Q4; all without it.")] = "",
-    contestants: Annotated[str, typer.Option(help="Contestants, such as app,sql; all without it.")] = "",
+    rounds: Annotated[int, typer.Option(min=1, help="Number of turns of each contestant.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Duration of a turn.")] = 3.0,
+    only: Annotated[str, typer.Option(help="Scenarios, such as Q1,Q4. Default: all.")] = "",
+    contestants: Annotated[str, typer.Option(help="Contestants, such as app,sql. Default: all.")] = "",
     variants: Annotated[
         list[str] | None,
-        typer.Option("--variant", help="The app once more, with other settings: 'app plain:NAME=VALUE,…'."),
+        typer.Option("--variant", help="Add the app with other settings: 'app plain:NAME=VALUE,…'."),
     ] = None,
-    connections: Annotated[str, typer.Option(help="At how many connections at once, each up to 64.")] = "1,16",
-    quick: Annotated[bool, typer.Option("--quick", help="One round of half a second: does it run?")] = False,
-    pin: Annotated[bool, typer.Option(help="Give the servers a core of their own.")] = True,
-    stores: Annotated[int, typer.Option(min=10, help="How many stores to measure with.")] = 200,
-    products: Annotated[int, typer.Option(min=1_000, help="How many products.")] = 200_000,
-    orders: Annotated[int, typer.Option(min=100, help="How many orders.")] = 100_000,
+    connections: Annotated[str, typer.Option(help="Numbers of concurrent connections, each up to 64.")] = "1,16",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only check that it works: one round of half a second.")
+    ] = False,
+    pin: Annotated[bool, typer.Option(help="Run the servers on a core of their own.")] = True,
+    stores: Annotated[int, typer.Option(min=10, help="Number of stores.")] = 200,
+    products: Annotated[int, typer.Option(min=1_000, help="Number of products.")] = 200_000,
+    orders: Annotated[int, typer.Option(min=100, help="Number of orders.")] = 100_000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the raw figures to this file.")] = None,
 ) -> None:
     """Compare the API with a tutorial's server and with hand-written SQL, on the same data and machine."""
@@ -60,7 +62,7 @@ def main(
 
 
 def chosen(everything: Sequence[Named], names: str) -> list[Named]:
-    """Return those of these names, or all; an error where there is no such one."""
+    """Return the entries with these names, or all. Raise BadParameter for an unknown name."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     known = {one.name: one for one in everything}
     if unknown := [name for name in wanted if name not in known]:
@@ -69,7 +71,7 @@ def chosen(everything: Sequence[Named], names: str) -> list[Named]:
 
 
 async def run(server_url: str, name: str, course: Course, size: Size) -> tuple[Outcome, dict[str, str]]:
-    """Run the course on the database of this name, and return what came out and what it means nothing without."""
+    """Run the course on this database. Return the outcome and the facts needed to interpret it."""
     async with opened(server_url, name, size) as database:
         outcome = await race(course, database, lambda message: typer.echo(message, err=True))
         return outcome, facts(course, outcome, size, await database.version())
@@ -77,7 +79,7 @@ async def run(server_url: str, name: str, course: Course, size: Size) -> tuple[O
 
 @contextmanager
 def database_server() -> Iterator[str]:
-    """Yield the URL of the server of DATABASE_URL, or of an embedded one of the benchmarks' own."""
+    """Yield DATABASE_URL, or the URL of an embedded server for the benchmarks."""
     url = load_settings().database_url
     if url is not None:
         yield url

@@ -1,7 +1,7 @@
-"""Who takes part. To add one: how its server is started, and what each scenario sends it.
+"""The contestants. To add one, declare how to start its server and what each scenario sends to it.
 
-A server is told DATABASE_URL, SECRET_KEY, HOST and PORT by the environment, and answers as `scenarios.essence`
-understands it."""
+A server receives DATABASE_URL, SECRET_KEY, HOST and PORT in its environment. `scenarios.essence` must understand its
+responses."""
 
 import json
 import sys
@@ -30,14 +30,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A server that answers the scenarios, or some of them."""
+    """A server that answers all or some of the scenarios."""
 
     name: str
     command: tuple[str, ...]
     requests: Mapping[str, Callable[[Case], Request]]
-    """What is sent for a case, by the name of the scenario."""
+    """The request for a case, by scenario name."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What its server is told beside the database, the secret and where to listen."""
+    """Environment variables in addition to the database, the secret and the address."""
 
 
 def _graphql(query: str, variables: Callable[[Case], Mapping[str, Any]] = lambda _: {}) -> Callable[[Case], Request]:
@@ -52,7 +52,7 @@ _PLACED = "id items { quantity product { name } }"
 APP = Contestant(
     name="app",
     command=(sys.executable, "-m", "app", "serve", "--end-with-parent"),
-    # No contestant writes a line for each request.
+    # No contestant logs a line for each request.
     environment={"APP_ENV": "production", "WORKERS": "1", "DATABASE_POOL_SIZE": "10", "LOG_LEVEL": "warning"},
     requests={
         "Q1": _graphql(f"{{ products(first: 50) {{ nodes {{ {_PRODUCT} store {{ id name city currency }} }} }} }}"),
@@ -110,7 +110,7 @@ CONTESTANTS = (APP, TUTORIAL, SQL)
 
 
 def variant(text: str) -> Contestant:
-    """Return the app under another name and with more environment variables: `app plain:FAST=False,OTHER=1`."""
+    """Return the app under another name, with more environment variables: `app plain:FAST=False,OTHER=1`."""
     name, _, settings = text.partition(":")
     pairs = (setting.partition("=") for setting in settings.split(",") if setting)
     environment = {key.strip(): value for key, _, value in pairs}

@@ -1,4 +1,4 @@
-"""The database of the benchmarks: filled once, kept between runs, and put back as it was after every order."""
+"""The database of the benchmarks: filled once, kept between runs, and restored after every order."""
 
 import asyncio
 import os
@@ -100,7 +100,7 @@ async def opened(server_url: str, name: str, size: Size) -> AsyncIterator[Databa
 
 
 async def _fill_once(server_url: str, url: str, name: str, size: Size) -> None:
-    """Fill the database, unless its comment tells that this has been done; make it anew where it is another."""
+    """Fill the database, unless its comment says that this has been done. Recreate it if its size or schema differs."""
     head = ScriptDirectory.from_config(alembic_config(url)).get_current_head()
     filled = f"{_OURS} {size.stores} stores, {size.products} products, {size.orders} orders, schema {head}"
     server = await asyncpg.connect(dsn_of(server_url))

@@ -1,4 +1,4 @@
-"""The arithmetic: what was measured once, and what is told of all rounds."""
+"""The arithmetic: single measurements, and the figures reported for all rounds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How soon are subscribers told, and what does each cost? `python -m benchmarks.live` tells."""
+"""Measure how soon subscribers receive events, and what each of them costs: `python -m benchmarks.live`."""
 
 import asyncio
 import json
@@ -26,23 +26,23 @@ from benchmarks.sql import dsn_of
 from tools.bulk import Size
 
 DATABASE = "orders_benchmark_live"
-BATCHES = 20  # in a second, where each subscriber has an event of its own
-HEADINGS = ("subscribers", "follow", "p50 ms", "p99 ms", "max ms", "told", "server CPU %", "KB each")
+BATCHES = 20  # per second, if each subscriber has events of its own
+HEADINGS = ("subscribers", "follow", "p50 ms", "p99 ms", "max ms", "received", "server CPU %", "KB each")
 QUERY = "subscription ($id: ID!) { productUpdated(productId: $id) { name stock price { amount currency } } }"
-# The stock counts the events, and so tells each subscriber which one it is told of.
+# The stock counts the events, so that each subscriber knows which one it has received.
 CHANGE = "UPDATE products SET stock = $1 WHERE id = ANY($2)"
-TELL = "SELECT pg_notify($1, event) FROM unnest($2::text[]) AS event"
+NOTIFY = "SELECT pg_notify($1, event) FROM unnest($2::text[]) AS event"
 
 
 @dataclass
 class Watch:
-    """When each event was committed, and how long after it subscribers were told."""
+    """When each event was committed, and how long after that subscribers received it."""
 
     committed: dict[tuple[str, int], float] = field(default_factory=dict)
     delays: list[float] = field(default_factory=list)
 
-    def told(self, product: str, number: int) -> None:
-        """Note that a subscriber is told now."""
+    def received(self, product: str, number: int) -> None:
+        """Record that a subscriber has received the event now."""
         if (moment := self.committed.get((product, number))) is not None:
             self.delays.append((time.perf_counter() - moment) * 1_000)
 
@@ -50,7 +50,7 @@ class Watch:
 async def measure(
     server_url: str, name: str, subscribers: int, seconds: int, core: set[int] | None = None
 ) -> Sequence[Sequence[str]]:
-    """Return the figures with all following one product, and with each following their own."""
+    """Return the figures with all subscribers following one product, and with each following its own."""
     size = Size(stores=10, products=max(400, subscribers), orders=50)
     limits = {"SUBSCRIPTIONS_PER_USER": str(subscribers + 1)}
     app = replace(APP, environment={**APP.environment, **limits})
@@ -95,7 +95,7 @@ async def _round(
 
 
 async def _subscribed(port: int, key: Any, payload: Mapping[str, str]) -> ClientConnection:
-    """Return a websocket that has been told what is so."""
+    """Return a WebSocket that has received the current state."""
     socket = await connect(f"ws://127.0.0.1:{port}/graphql", subprotocols=[Subprotocol("graphql-transport-ws")])
     await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
     await socket.recv()
@@ -109,11 +109,11 @@ async def _subscribed(port: int, key: Any, payload: Mapping[str, str]) -> Client
 async def _read(socket: ClientConnection, key: Any, watch: Watch) -> None:
     async for text in socket:
         product = json.loads(text)["payload"]["data"]["productUpdated"]
-        watch.told(str(key), product["stock"])
+        watch.received(str(key), product["stock"])
 
 
 async def _write(connection: Any, keys: Sequence[Any], seconds: int, watch: Watch) -> None:
-    """Change each product once a second, a part of them at a time, each part in a transaction of its own."""
+    """Change each product once a second, in batches with a transaction each."""
     size = -(-len(keys) // BATCHES)
     batches = [keys[start : start + size] for start in range(0, len(keys), size)]
     begun = time.perf_counter()
@@ -122,16 +122,16 @@ async def _write(connection: Any, keys: Sequence[Any], seconds: int, watch: Watc
             await asyncio.sleep(max(0, begun + number + place / len(batches) - time.perf_counter()))
             async with connection.transaction():
                 await connection.execute(CHANGE, 1_000 + number, batch)
-                await connection.execute(TELL, CHANNEL, [str(event) for event in updated("Product", batch)])
-                # Before the commit, as who is told may be told before it has returned here.
+                await connection.execute(NOTIFY, CHANNEL, [str(event) for event in updated("Product", batch)])
+                # Before the commit: subscribers may receive the event before it returns here.
                 watch.committed |= {(str(key), 1_000 + number): time.perf_counter() for key in batch}
 
 
 def main(
-    subscribers: Annotated[int, typer.Option(min=1, help="How many subscribers.")] = 1_000,
-    seconds: Annotated[int, typer.Option(min=1, help="For how long, with an event for each every second.")] = 15,
+    subscribers: Annotated[int, typer.Option(min=1, help="Number of subscribers.")] = 1_000,
+    seconds: Annotated[int, typer.Option(min=1, help="Duration, with one event per subscriber every second.")] = 15,
 ) -> None:
-    """Tell how soon subscribers of one process are told of changes, and what each holds there."""
+    """Measure how soon subscribers of one process receive changes, and how much memory each takes."""
     cores = split_cores()
     if cores is not None:
         pin(os.getpid(), cores[1])

@@ -1,5 +1,5 @@
-"""The load generator: some keep-alive connections over HTTP/1.1, each sending a request as soon as it has the
-answer to the one before. It runs in a process of its own and does as little as it can per answer."""
+"""The load generator: keep-alive connections over HTTP/1.1, each of which sends a request as soon as it has received
+the previous response. It runs in a process of its own and does as little as possible per response."""
 
 import asyncio
 import gc
@@ -71,12 +71,12 @@ class Connection(asyncio.Protocol):
             self._then(answer)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever waits."""
+        """Fail the pending request."""
         if not self.failed.done():
             self.failed.set_exception(BadAnswer(f"the server closed the connection ({error})"))
 
     def close(self) -> None:
-        """Close the connection; nobody waits any more."""
+        """Close the connection and stop waiting."""
         self.failed.cancel()
         self.transport.close()
 

@@ -1,4 +1,4 @@
-"""Does the memory of a server stay as it is, whatever it is asked? `python -m benchmarks.memory` tells."""
+"""Check that a server's memory use stays constant, whatever it receives: `python -m benchmarks.memory`."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ SIZE = Size(stores=200, products=200_000, orders=100_000)
 CONNECTIONS = 12
 BLOCK = 2_000
 KEPT = 20  # different queries that are sent again and again
-QUERIES = (  # the last is answered by the ordinary lane, the others are compiled
+QUERIES = (  # the last one runs on the resolver path, the others are compiled
     "{{ a{n}: products(first: {size}) {{ nodes {{ id b{n}: name store {{ name }} }} pageInfo {{ endCursor }} }} }}",
     "query Q{n} {{ orders(first: 5) {{ nodes {{ id c{n}: date items {{ quantity product {{ name }} }} }} }} }}",
     '{{ d{n}: stores(first: 5, filter: {{ search: "goods" }}) {{ edges {{ cursor node {{ name }} }} }} }}',
@@ -28,12 +28,12 @@ QUERIES = (  # the last is answered by the ordinary lane, the others are compile
 
 
 def query(number: int) -> str:
-    """Return a query that no other number has."""
+    """Return a query that differs for each number."""
     return QUERIES[number % len(QUERIES)].format(n=number, size=number % 50 + 1)
 
 
 async def measure(server_url: str, different: int, same: int) -> None:
-    """Send different queries, then the same ones, and tell after each block what the server holds."""
+    """Send different queries, then the same ones, and print the server's memory use after each block."""
     async with opened(server_url, DATABASE, SIZE) as database, served(APP, database.url) as server:
         token = (await database.world()).tokens[SUPERUSER]
         connections = [await connect(server.port) for _ in range(CONNECTIONS)]
@@ -53,10 +53,10 @@ async def _send(connection: Connection, numbers: Iterator[int], token: str) -> N
 
 
 def main(
-    different: Annotated[int, typer.Option(min=1, help="How many different queries.")] = 20_000,
-    same: Annotated[int, typer.Option(min=0, help="How many queries then, the same ones again and again.")] = 20_000,
+    different: Annotated[int, typer.Option(min=1, help="Number of different queries.")] = 20_000,
+    same: Annotated[int, typer.Option(min=0, help="Number of repeated queries that follow.")] = 20_000,
 ) -> None:
-    """Tell what the server holds after each block of queries; on what the race is run on."""
+    """Print the server's memory use after each block of queries, on the database of the benchmarks."""
     with database_server() as url:
         asyncio.run(measure(url, different, same))
 

@@ -1,4 +1,4 @@
-"""What processes use, as Linux tells in /proc, and on which cores they run. Elsewhere: unknown, and not pinned."""
+"""Resource use of processes and the cores they run on, from Linux's /proc. Elsewhere unknown, and not pinned."""
 
 import os
 from collections import defaultdict
@@ -11,7 +11,7 @@ _PARENT, _USER, _CHILDREN_SYSTEM = 1, 11, 14  # places in /proc/<pid>/stat after
 
 
 def _stat(pid: int) -> list[str]:
-    """Return what /proc/<pid>/stat says after the name of the program, nothing where there is no such process."""
+    """Return the fields of /proc/<pid>/stat after the program's name, or none if there is no such process."""
     with suppress(OSError):
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return []
@@ -24,7 +24,7 @@ def parent(pid: int) -> int | None:
 
 
 def program(pid: int) -> str:
-    """Return the name of the program that a process runs, empty where there is no such process."""
+    """Return the name of a process's program, or "" if there is no such process."""
     with suppress(OSError):
         return (_PROC / str(pid) / "comm").read_text().strip()
     return ""
@@ -43,7 +43,7 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int | None) -> float | None:
-    """Return what a process and its descendants, also those that ended, have used so far, of user and system."""
+    """Return the user and system CPU of a process and its descendants, including those that have ended."""
     if pid is None or not _stat(pid):
         return None
     ticks = sum(int(value) for member in family(pid) for value in _stat(member)[_USER : _CHILDREN_SYSTEM + 1])
@@ -62,7 +62,7 @@ def resident_megabytes(pid: int) -> float | None:
 
 
 def split_cores() -> tuple[set[int], set[int]] | None:
-    """Return the core for the server, and those for everything else; None where there are too few, or no telling."""
+    """Return the core for the server and the cores for everything else; None if there are too few or it is unknown."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     *others, last = sorted(os.sched_getaffinity(0))

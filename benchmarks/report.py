@@ -1,4 +1,4 @@
-"""What is printed, and what is written as JSON."""
+"""The printed report, and the figures as JSON."""
 
 import os
 import platform
@@ -30,7 +30,7 @@ HEADINGS = (
 
 
 def facts(course: Course, outcome: Outcome, size: Size, postgres: str) -> dict[str, str]:
-    """Return what a figure means nothing without."""
+    """Return the facts needed to interpret the figures."""
     return {
         "Python": f"{platform.python_version()} ({_build()})",
         "Postgres": postgres,
@@ -43,10 +43,10 @@ def facts(course: Course, outcome: Outcome, size: Size, postgres: str) -> dict[s
 
 
 def _build() -> str:
-    """Return what is known of how Python was built; a distribution may optimise without the option of configure."""
+    """Return how Python was built; a distribution may optimize without configure's option."""
     date, compiler = platform.python_build()[1], platform.python_compiler()
-    optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-    return f"built {date} with {compiler}, {'' if optimised else 'not '}configured with --enable-optimizations"
+    optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    return f"built {date} with {compiler}, {'' if optimized else 'not '}configured with --enable-optimizations"
 
 
 def _cpu_model() -> str:
@@ -84,14 +84,14 @@ def _row(series: Series, outcome: Outcome) -> tuple[str, ...]:
 
 
 def _number(value: float | None) -> str:
-    """Return a number with about three digits that tell something, nothing for what is unknown."""
+    """Return a number with about three significant digits, or "" if it is unknown."""
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def aligned(rows: Sequence[Sequence[str]], texts: int = 2) -> str:
-    """Return a table, its first columns being texts and the others numbers."""
+    """Return a table whose first columns are texts and whose other columns are numbers."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

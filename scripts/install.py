@@ -1,7 +1,7 @@
-"""Sets up what `make` needs: a virtual environment with the pinned packages, and GraphiQL's files where npm is.
+"""Install what `make` needs: a virtual environment with the pinned packages and, if npm is available, GraphiQL's files.
 
-Runs on the bare interpreter, so it imports nothing but the standard library. Does nothing where all is in place;
-of several that run at once, one does the work and the others wait for it.
+It runs on the bare interpreter, so it imports only the standard library. It does nothing if everything is installed. If
+several run at once, one does the work and the others wait.
 """
 
 import fcntl
@@ -22,37 +22,37 @@ OLDEST = (3, 11)
 
 
 def wanted() -> str:
-    """Return what an installation is known by: the interpreter and everything that is pinned."""
+    """Return what identifies an installation: the interpreter and all pinned versions."""
     pins = LOCK.read_bytes() + GRAPHIQL.read_bytes()
     return f"{platform.python_implementation()} {platform.python_version()} {hashlib.sha256(pins).hexdigest()}"
 
 
 def is_installed() -> bool:
-    """Tell whether the environment holds what is wanted."""
+    """Return whether the environment is complete and current."""
     return PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted()
 
 
 def install() -> None:
-    """Make the environment anew."""
+    """Create the environment from scratch."""
     say("Installing the pinned packages into .venv (once, about half a minute) …")
     try:
         venv.create(ENVIRONMENT, clear=True, with_pip=True)
     except subprocess.CalledProcessError:
-        sys.exit("This Python cannot make virtual environments: install its venv package (Debian: python3-venv).")
+        sys.exit("This Python can't create virtual environments. Install its venv package (Debian: python3-venv).")
     run("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes", "-r", str(LOCK))
     run("-m", "app.web.graphiql.fetch", "--optional")
     STAMP.write_text(wanted())
 
 
 def run(*arguments: str) -> None:
-    """Run the environment's interpreter; end where it fails, which it has said."""
+    """Run the environment's interpreter. Exit if it fails; it has printed the reason."""
     done = subprocess.run([PYTHON, *arguments], cwd=ROOT, check=False)
     if done.returncode:
-        sys.exit("The installation did not succeed, for the reason above. The same command tries again.")
+        sys.exit("The installation failed for the reason above. Run the same command to try again.")
 
 
 def say(message: str) -> None:
-    """Tell the user what takes its time."""
+    """Print a message to standard error."""
     sys.stderr.write(message + "\n")
 
 
@@ -60,13 +60,15 @@ def main() -> None:
     """Install what is missing."""
     if sys.version_info < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        sys.exit(f"Python {oldest} or newer is needed, not {platform.python_version()}: PYTHON=… chooses it.")
+        sys.exit(
+            f"Python {oldest} or newer is required, not {platform.python_version()}. Set PYTHON to choose another one."
+        )
     if is_installed():
-        return  # also for a user who may not write here
+        return  # also for users who can't write here
     try:
         lock = (ROOT / ".install.lock").open("w")
     except OSError as failure:
-        sys.exit(f"{failure.filename} cannot be written ({failure.strerror}): packages are installed into this folder.")
+        sys.exit(f"{failure.filename} cannot be written ({failure.strerror}). Packages are installed into this folder.")
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_installed():
@@ -77,4 +79,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("Interrupted. The same command begins anew.")
+        sys.exit("Interrupted. Run the same command to start over.")
