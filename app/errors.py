@@ -9,7 +9,7 @@ from app.global_ids import global_id
 
 NO_ACCOUNT = "The account no longer exists."
 INTERNAL = "INTERNAL_SERVER_ERROR"  # the code of whatever was unforeseen
-EXPIRED = "The access token has expired; use refreshSession to get another."
+EXPIRED = "The access token has expired. Use refreshSession to get a new one."
 
 
 class DomainError(Exception):
@@ -75,11 +75,11 @@ class StaleVersion(DomainError):
 
 
 class RequestError(Exception):
-    """A failure of the request as a whole, shown in `errors` with this stable code."""
+    """A failure of the request as a whole, reported in `errors` with this stable code."""
 
     code: str
     retry_after: int | None = None
-    """After how many seconds to try again, where it is the service that cannot answer, whatever was asked of it."""
+    """Seconds after which to retry, where the service itself is unavailable."""
 
     def __init__(self, message: str, **extensions: object) -> None:
         super().__init__(message)
@@ -87,13 +87,13 @@ class RequestError(Exception):
 
 
 class Unauthenticated(RequestError):
-    """The operation needs a login, or the token is no longer good."""
+    """The operation requires a login, or the token is no longer valid."""
 
     code = "UNAUTHENTICATED"
 
 
 class Forbidden(RequestError):
-    """The viewer may see this but not do it."""
+    """The viewer can see the object but may not do this to it."""
 
     code = "FORBIDDEN"
 
@@ -108,93 +108,95 @@ class BadUserInput(RequestError):
 
 
 class Missing(RequestError):
-    """What a subscription follows is not there, or no longer the viewer's to see."""
+    """The object that a subscription follows doesn't exist, or the viewer can't see it any longer."""
 
     code = "NOT_FOUND"
 
 
 class TooManySubscriptions(RequestError):
-    """The connection or the user has as many as may be."""
+    """The connection or the user has reached the limit."""
 
     code = "SUBSCRIPTION_LIMIT"
 
     def __init__(self, whose: str, limit: int) -> None:
-        super().__init__(f"{whose} may have {limit} subscriptions at once.", limit=limit)
+        super().__init__(f"{whose} may have at most {limit} subscriptions at once.", limit=limit)
 
 
 class EventsMissed(RequestError):
-    """Events may have been missed, and nobody could tell which."""
+    """Events may have been missed, and it is unknown which."""
 
     code = "EVENTS_MISSED"
 
     def __init__(self) -> None:
-        super().__init__("Events may have been missed. Read what there is, and subscribe again.")
+        super().__init__("Events may have been missed. Read the current state and subscribe again.")
 
 
 class Restarting(RequestError):
-    """The process ends; another one takes over."""
+    """The process is ending; another one takes over."""
 
     code = "RESTARTING"
     retry_after = 1
 
     def __init__(self) -> None:
-        super().__init__("The server restarts. What was under way was not done. Connect again.")
+        super().__init__("The server is restarting. The operation was not completed. Reconnect.")
 
 
 class TimedOut(RequestError):
-    """The operation, or one of its statements, took longer than it may; nothing was done."""
+    """The operation, or one of its statements, exceeded its time limit; nothing was changed."""
 
     code = "TIMEOUT"
 
     def __init__(self) -> None:
-        super().__init__("It took too long and was given up. Nothing was done; ask for less, or try again later.")
+        super().__init__(
+            "The operation took too long and was cancelled. Nothing was changed. Request less, or retry later."
+        )
 
 
 class Overloaded(RequestError):
-    """There is more to do than can be done in time; nothing was done."""
+    """The server has more requests than it can handle in time; nothing was changed."""
 
     code = "OVERLOADED"
     retry_after = 1
 
     def __init__(self) -> None:
-        super().__init__("There is too much to do at once. Nothing was done; try again in a moment.")
+        super().__init__("The server is overloaded. Nothing was changed. Retry in a moment.")
 
 
 class DatabaseUnavailable(RequestError):
-    """The database could not be reached, or went away before anything was committed; nothing was done."""
+    """The database couldn't be reached, or disconnected before anything was committed; nothing was changed."""
 
     code = "DATABASE_UNAVAILABLE"
     retry_after = 1
 
     def __init__(self) -> None:
-        super().__init__("The database cannot be reached. Nothing was done; try again in a moment.")
+        super().__init__("The database can't be reached. Nothing was changed. Retry in a moment.")
 
 
 class OutcomeUnknown(RequestError):
-    """The database went away while it committed: nobody knows whether the mutation stands."""
+    """The database disconnected during the commit: it is unknown whether the mutation took effect."""
 
     code = "OUTCOME_UNKNOWN"
 
     def __init__(self) -> None:
         super().__init__(
-            "The database went away while it committed, so all of this was done, or nothing. Send it again with the "
-            "same Idempotency-Key if it had one; else look what is so before you do."
+            "The database disconnected during the commit: either everything took effect, or nothing. Retry with the "
+            "same Idempotency-Key if you sent one. Otherwise, check the current state before you retry."
         )
 
 
 class RateLimited(RequestError):
-    """More than may be asked for within a time."""
+    """The client exceeded a rate limit."""
 
     code = "RATE_LIMIT_EXCEEDED"
 
     def __init__(self, what: str, limit: int, window: int, remaining: int, reset: int) -> None:
-        message = f"There are {limit:,} {what} for each {window:,} seconds; try again in {reset:,} seconds."
+        message = f"The limit is {limit:,} {what} per {window:,} seconds. Retry in {reset:,} seconds."
         super().__init__(message, limit=limit, window=window, remaining=remaining, retryAfter=reset)
         self.limit, self.window, self.reset = limit, window, reset
 
 
 class DocumentNotFound(RequestError):
-    """No document is known by this hash. Clients know the message, and send the document."""
+    """No document with this hash is known. Clients recognize the message and send the document."""
 
     code = "PERSISTED_QUERY_NOT_FOUND"
 
@@ -203,7 +205,7 @@ class DocumentNotFound(RequestError):
 
 
 class DocumentsNotNamed(RequestError):
-    """Documents are not known by hashes here. Clients know the message, and send whole ones from then on."""
+    """Documents can't be named by their hashes. Clients recognize the message and send whole ones from then on."""
 
     code = "PERSISTED_QUERY_NOT_SUPPORTED"
 
@@ -212,18 +214,18 @@ class DocumentsNotNamed(RequestError):
 
 
 class HashMismatch(RequestError):
-    """The hash that came with a document is not its own."""
+    """The hash sent with a document isn't its own."""
 
     code = "PERSISTED_QUERY_HASH_MISMATCH"
 
     def __init__(self) -> None:
-        super().__init__("The hash is not the SHA-256 of the document that came with it.")
+        super().__init__("The hash isn't the SHA-256 of the document sent with it.")
 
 
 class TransactionConflict(RequestError):
-    """Other operations stood in the way, again and again; nothing was done, and the client may try again."""
+    """The operation conflicted with others on every attempt; nothing was changed."""
 
     code = "TRANSACTION_CONFLICT"
 
     def __init__(self) -> None:
-        super().__init__("Other changes stood in the way. Nothing was done; try again.")
+        super().__init__("The operation conflicted with other changes. Nothing was changed. Retry it.")

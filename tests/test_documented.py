@@ -96,7 +96,7 @@ COST_LIMIT=1
 {
   "errors": [
     {
-      "message": "The operation costs 2 points; 1 it may. Ask for smaller pages, or less of each object.",
+      "message": "This operation costs 2 points; the limit is 1. Request fewer items per page, or fewer fields.",
       "extensions": { "code": "COST_LIMIT_EXCEEDED", "cost": { "requested": 2, "limit": 1 } }
     }
   ]

@@ -1,4 +1,4 @@
-"""Records what a mutation changes, while it does, and writes it down and tells of it in the same transaction."""
+"""Records what a mutation changes, and writes the audit trail and its notifications in the same transaction."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ from app.db.unit_of_work import UnitOfWork
 
 _RECORDING = "audit"
 _FOLLOWED = {model.__name__ for model in Audited.__subclasses__() if model.is_followed}
-# A hash may be made anew of the same password; where the password changes, that is noted.
-_NOT_TOLD = {"id", "version", "created_at", "updated_at", "password_hash"}
+# A password may be rehashed without a change; where it changes, the service notes that.
+_NOT_RECORDED = {"id", "version", "created_at", "updated_at", "password_hash"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Recording:
     is_written: bool = False
 
     def entry(self, change: Change | None) -> Mapping[str, Any]:
-        """Return the entry that tells of a change, or of none."""
+        """Return the entry of a change, or of an operation that changed nothing."""
         return {
             "id": uuid7(),
             "actor_id": self.actor_id,
@@ -69,13 +69,13 @@ class Recording:
 
 
 def begin(work: UnitOfWork, operation: str, request_id: str, actor_id: UUID | None) -> None:
-    """Record from now on what is flushed; what was recorded before is forgotten."""
+    """Record whatever is flushed from now on, and discard what was recorded before."""
     work.info[_RECORDING] = Recording(operation, request_id, actor_id)
     events.begin(work)
 
 
 def act_as(work: UnitOfWork, actor_id: UUID | None) -> None:
-    """Tell who does it, where that is known only by now."""
+    """Set the actor, where it is known only now."""
     work.info[_RECORDING].actor_id = actor_id
 
 
@@ -87,16 +87,15 @@ def note(session: AsyncSession, *changes: Change) -> None:
 
 
 def written_within(work: UnitOfWork, change: Change) -> Mapping[str, Any]:
-    """Return the parameters of an entry that a statement writes together with the one change it tells of, and with the
-    events that were noted."""
+    """Return the parameters of the entry that a statement writes together with its one change and the noted events."""
     recording: Recording = work.info[_RECORDING]
     recording.is_written = True
     return repository.parameters_of(recording.entry(change), events.noted(work))
 
 
 async def write(work: UnitOfWork, *, failed: bool = False) -> None:
-    """Write what was recorded, a line for each entity; where nothing was changed one line, unless it failed.
-    Whoever follows what was changed is told."""
+    """Write what was recorded: an entry for each entity, or one where nothing was changed, unless the operation failed.
+    Notify the followers of changed entities."""
     await work.flush()
     recording: Recording = work.info.pop(_RECORDING)
     changes: Sequence[Change] = _merged(recording.changes)
@@ -108,7 +107,7 @@ async def write(work: UnitOfWork, *, failed: bool = False) -> None:
 
 
 def _updates(changes: Iterable[Change]) -> Iterator[events.Event]:
-    """Return the events of what can be followed; nobody follows yet what is new."""
+    """Return the events of changed entities that can be followed; nobody follows a new one yet."""
     for change in changes:
         if change.entity_type in _FOLLOWED and not change.is_new:
             yield from events.updated(change.entity_type, [change.entity_id])
@@ -126,7 +125,7 @@ def _record(session: SyncSession, *_: Any) -> None:
 
 def _changed_fields(entity: Any) -> tuple[str, ...]:
     changed = (attribute.key for attribute in inspect(entity).attrs if attribute.history.has_changes())
-    return tuple(to_camel(key) for key in changed if key not in _NOT_TOLD)
+    return tuple(to_camel(key) for key in changed if key not in _NOT_RECORDED)
 
 
 def _merged(recorded: Sequence[Change | _Flushed]) -> list[Change]:

@@ -18,12 +18,12 @@ from app.security.viewer import Viewer
 entries = table_of(AuditEntry).c
 
 _WRITTEN = ("id", "actor_id", "operation", "entity_type", "entity_id", "fields", "request_id")
-_TOLD = func.unnest(bindparam("events", type_=ARRAY(Text))).column_valued("event")
+_NOTIFIED = func.unnest(bindparam("events", type_=ARRAY(Text))).column_valued("event")
 # Every mutation writes here, so that its events need no round trip of their own.
 INSERT = (
     insert(AuditEntry)
     .values({name: bindparam(f"entry_{name}", type_=entries[name].type) for name in _WRITTEN})
-    .returning(select(func.count(func.pg_notify(CHANNEL, _TOLD))).scalar_subquery().label("told"))
+    .returning(select(func.count(func.pg_notify(CHANNEL, _NOTIFIED))).scalar_subquery().label("notified"))
 )
 _INSERT = Prepared(INSERT)
 
@@ -59,11 +59,11 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
 
 
 def parameters_of(row: Mapping[str, Any], events: Iterable[Event] = ()) -> Mapping[str, Any]:
-    """Return the parameters with which INSERT writes an entry, and tells of events."""
+    """Return the parameters with which INSERT writes an entry and notifies of events."""
     return {**{f"entry_{name}": row[name] for name in _WRITTEN}, "events": packed(events)}
 
 
 async def insert_all(work: UnitOfWork, rows: Sequence[Mapping[str, Any]], events: Iterable[Event]) -> None:
-    """Insert entries, one or more, and tell of events: to whoever listens, once the transaction is committed."""
+    """Insert entries, one or more, and notify of events, which are delivered once the transaction commits."""
     first, *others = rows
     await work.execute_each(_INSERT, [parameters_of(first, events), *map(parameters_of, others)])

@@ -1,5 +1,5 @@
-"""Keyset pages: a cursor is a place in an order, so a page costs the same wherever it lies, and rows that are
-inserted meanwhile neither repeat nor hide others. Knows no GraphQL."""
+"""Keyset pagination: a cursor is a position in an order, so every page costs the same, and rows inserted meanwhile
+neither repeat nor hide others. Independent of GraphQL."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +68,7 @@ def _format(value: Any) -> str:
 
 
 class Position(NamedTuple):
-    """Where a row stands in an order: the value it is ordered by, and its key."""
+    """A row's position in an order: the value it is ordered by, and its key."""
 
     value: Any
     key: UUID
@@ -94,18 +94,18 @@ class Ordering:
         return f"{self.name}-{'desc' if self.descending else 'asc'}"
 
     def cursor(self, row: Row[Any]) -> str:
-        """Return the opaque text that stands for the place of this row."""
+        """Return the opaque text of this row's position."""
         text = f"{self.label}:{row.id}:{_format(getattr(row, CURSOR_VALUE))}"
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     def position(self, argument: str, cursor: str) -> Position:
-        """Return the place a cursor stands for; BadUserInput where it is malformed or of another order."""
+        """Return the position of a cursor; BadUserInput where it is malformed or of another order."""
         try:
             text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
             label, key, value = text.split(":", 2)
             position = Position(_parse(self.column.type, value) if label == self.label else None, UUID(key))
         except (ValueError, InvalidOperation):
-            raise BadUserInput(argument, "is not a cursor that this API has given out") from None
+            raise BadUserInput(argument, "is not a cursor of this API") from None
         if label != self.label:
             raise BadUserInput(argument, f"is a cursor of another order ({label}, not {self.label})")
         return position
@@ -129,7 +129,7 @@ def search_ordering(
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page is wanted: up to `limit` rows after and before two places, from the start or the end."""
+    """A requested page: up to `limit` rows after and before two positions, from the start or the end."""
 
     ordering: Ordering
     limit: int
@@ -140,7 +140,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """The nodes of a page, and the rows they were made of, from which cursors are made when asked for."""
+    """The nodes of a page, and the rows they show, of which cursors are made when selected."""
 
     nodes: Sequence[T]
     rows: Sequence[Row[Any]]
@@ -156,7 +156,7 @@ def page_request(
     last: int | None = None,
     before: str | None = None,
 ) -> PageRequest:
-    """Return the page that Relay's four arguments ask for; BadUserInput names the one that is wrong."""
+    """Return the page that Relay's four arguments request; BadUserInput names the one that is invalid."""
     for argument, size in (("first", first), ("last", last)):
         if size is not None and not 0 <= size <= MAX_PAGE_SIZE:
             raise BadUserInput(argument, f"must be between 0 and {MAX_PAGE_SIZE}, not {size}")
@@ -173,7 +173,7 @@ def page_request(
 
 
 def paginate(statement: Select[Any], request: PageRequest, spare: int = 1) -> Select[Any]:
-    """Restrict a statement to the page, read from its near end, and a spare row that tells of others."""
+    """Restrict a statement to the page, read from its near end, and a spare row that shows whether there are more."""
     ordering = request.ordering
     columns = (ordering.column, ordering.key)
     for position, onward in ((request.after, True), (request.before, False)):
@@ -190,10 +190,10 @@ def paginate(statement: Select[Any], request: PageRequest, spare: int = 1) -> Se
 
 
 def constant(number: int) -> ColumnElement[int]:
-    """Return a number that stands in the statement's text.
+    """Return a number as part of the statement's text.
 
-    Postgres plans a statement anew each time while it cannot know what the plan for all values would cost, and with a
-    limit that is a parameter it never can: planning took half of its time."""
+    With a parameter as its limit, Postgres plans a statement anew each time, as it can't estimate a plan for all
+    values: planning took half of its time."""
     return literal_column(str(int(number)), Integer)
 
 
@@ -203,7 +203,7 @@ def _bound(value: Any, column_type: Any) -> ColumnElement[Any]:
 
 
 def page_of(rows: Sequence[Row[Any]], request: PageRequest, make: Callable[[Row[Any]], T]) -> Page[T]:
-    """Return the page that a paginated statement's rows stand for, each made into a node."""
+    """Return the page of a paginated statement's rows, each made into a node."""
     others = len(rows) > request.limit
     wanted = rows[: request.limit]
     if request.backward:

@@ -42,7 +42,7 @@ from app.stores import repository as stores
 from app.users import repository as users
 
 PLACED = "Placed"
-"""The kind of event that a store is told of when an order has items of it."""
+"""The kind of event that notifies a store of an order with its items."""
 
 orders = table_of(Order).c
 items = table_of(OrderItem).c
@@ -186,7 +186,7 @@ _TO_ORDER = _to_order()
 async def customer_and_products(
     work: UnitOfWork, customer_id: UUID, keys: Sequence[UUID]
 ) -> tuple[Viewer | None, Mapping[UUID, Record]]:
-    """Return the customer with the rights of now, None where the account is deleted, and the products that can be
+    """Return the customer with their current rights, None where the account is deleted, and the products that can be
     ordered; all of them locked."""
     rows = await work.fetch(_TO_ORDER, viewer_id=customer_id, keys=keys)
     if not rows:
@@ -207,7 +207,7 @@ _NEW_ITEM: Mapping[str, Any] = {
 
 
 def _placing() -> Prepared:
-    """Return the statement that inserts an order and its items, takes from stock what they take, and tells of it."""
+    """Return the statement that inserts an order and its items, takes their stock, and notifies of it."""
     arrays = (unforeseen(bindparam(name, type_=ARRAY(type_))) for name, type_ in _NEW_ITEM.items())
     columns = (column(name, type_) for name, type_ in _NEW_ITEM.items())
     new = func.unnest(*arrays).table_valued(*columns).render_derived().alias("new")
@@ -221,15 +221,15 @@ def _placing() -> Prepared:
     placed = insert(Order).values(order).returning(*columns_of(Order)).cte("placed")
     given = select(placed.c.id, *(new.c[name] for name in _NEW_ITEM))
     inserted = insert(OrderItem).from_select(["order_id", *_NEW_ITEM], given).cte("inserted")
-    told = select(audit.INSERT.cte("audited").c.told).scalar_subquery()
-    return Prepared(select(placed, told.label("told")).add_cte(taken, inserted))
+    notified = select(audit.INSERT.cte("audited").c.notified).scalar_subquery()
+    return Prepared(select(placed, notified.label("notified")).add_cte(taken, inserted))
 
 
 _PLACE = _placing()
 
 
 def note_placed(work: UnitOfWork, key: UUID, items: Sequence[Mapping[str, Any]]) -> None:
-    """Note the events of an order with these items: its stores are told, and who follows what stock is taken of."""
+    """Note the events of an order with these items, for its stores and for followers of products with tracked stock."""
     events.note(work, (events.Event(events.Topic(PLACED, item["store_id"]), key) for item in items))
     events.note(work, events.updated("Product", (item["product_id"] for item in items if item["from_stock"])))
 
@@ -237,10 +237,10 @@ def note_placed(work: UnitOfWork, key: UUID, items: Sequence[Mapping[str, Any]])
 async def place(
     work: UnitOfWork, key: UUID, customer_id: UUID, items: Sequence[Mapping[str, Any]], entry: Mapping[str, Any]
 ) -> Record:
-    """Insert an order with these items, take what is to be taken from stock, and return the order.
+    """Insert an order with these items, take their stock, and return the order.
 
-    The products are locked. It is one statement, with the entry in the audit trail: this is the mutation that a shop
-    lives on, and each round trip costs it a tenth of its time."""
+    The products are locked. It is one statement, including the entry in the audit trail: this is the mutation that a
+    shop lives on, and each round trip takes a tenth of its time."""
     arrays = {name: [item[name] for item in items] for name in _NEW_ITEM if name != "id"}
     keys = [uuid7() for _ in items]
     (order,) = await work.fetch(_PLACE, order_id=key, customer_id=customer_id, id=keys, **arrays, **entry)
@@ -248,7 +248,7 @@ async def place(
 
 
 async def add_stock(session: AsyncSession, quantities: Mapping[UUID, int]) -> None:
-    """Give back to the stock of the tracked products among these."""
+    """Return units to the stock of the tracked products among these."""
     if not quantities:
         return
     keys, amounts = zip(*sorted(quantities.items()), strict=True)

@@ -26,7 +26,7 @@ mutation { createStore(input: {
 }) { __typename } }
 """
 NOT_VALID = "The access token is not valid."
-EXPIRED = "The access token has expired; use refreshSession to get another."
+EXPIRED = "The access token has expired. Use refreshSession to get a new one."
 WRONG_SCHEME = "The Authorization header must be `Bearer` and an access token."
 ANOTHER_KEY = "another key, which also has more than 32 characters"
 

@@ -1,7 +1,7 @@
-"""What an operation costs: a point for each object that it may return, counted before anything runs.
+"""The cost of an operation: a point for each object that it can return, counted before anything runs.
 
-A page counts as many objects as it may have, and what is selected of each counts as often. Attributes are free: a price
-comes with its product. A field that costs more declares it with `costs`."""
+A page counts as many objects as it can hold, and whatever is selected from each counts as often. Attributes are free: a
+price comes with its product. A field that costs more declares it with `costs`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -40,14 +40,14 @@ from app.db.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from app.graphql.operations.cache import Cache
 from app.graphql.relations.declarations import Column, Computed, Embedded, Nodes, Pages, Rows, cost_of, declaration_of
 
-_OF_MUTATION = 10  # it locks, checks, writes, and tells of it
+_OF_MUTATION = 10  # it locks, checks, writes, and notifies
 _OF_INTROSPECTION = 100
 _OBJECTS_OF_LIST = 10  # of a list without pages: the items of an order
 _MAX_FIELDS = 10_000  # that are looked at; fragments within fragments can be more than anyone could count
 _COSTS_KEPT = 100
 _COUNTING = {"Int", "Boolean"}
 MOST = 1_000_000_000
-"""What is told of an operation that costs more than anybody would count."""
+"""The reported cost of an operation that is too large to count."""
 
 Variables = Mapping[str, Any]
 
@@ -68,7 +68,7 @@ class Cost:
         self._costs: Cache[Any, int] = Cache(_COSTS_KEPT)
 
     def of(self, variables: Variables | None) -> int:
-        """Return what the operation costs with these variables, valid or not."""
+        """Return the cost of the operation with these variables, valid or not."""
         counting = {node.variable.name.value: _counted(node, variables or {}) for node in self._counting}
         return self._costs.get(tuple(counting.values()), lambda: self._measured(counting))
 
@@ -188,24 +188,26 @@ class _Meter:
 
 def cost_exceeded(cost: int, limit: int) -> GraphQLError:
     """Return the error of an operation that costs too much."""
-    message = f"The operation costs {cost:,} points; {limit:,} it may. Ask for smaller pages, or less of each object."
-    told = {"requested": cost, "limit": limit}
-    return GraphQLError(message, extensions={"code": "COST_LIMIT_EXCEEDED", "cost": told})
+    message = (
+        f"This operation costs {cost:,} points; the limit is {limit:,}. Request fewer items per page, or fewer fields."
+    )
+    requested = {"requested": cost, "limit": limit}
+    return GraphQLError(message, extensions={"code": "COST_LIMIT_EXCEEDED", "cost": requested})
 
 
 def _counts(type_: TypeNode) -> bool:
-    """Tell whether variables of this type can change what an operation costs: sizes, conditions and lists can."""
+    """Return whether variables of this type can change the cost: sizes, conditions and lists can."""
     type_ = _nullable(type_)
     return isinstance(type_, ListTypeNode) or (isinstance(type_, NamedTypeNode) and type_.name.value in _COUNTING)
 
 
 def _counted(node: VariableDefinitionNode, variables: Variables) -> int | None:
-    """Return what of a variable's value counts: a number, a condition, or the length of a list."""
+    """Return the part of a variable's value that counts: a number, a condition, or the length of a list."""
     name = node.variable.name.value
     default = None if node.default_value is None else value_from_ast_untyped(node.default_value)
     value = variables.get(name, default)
     if isinstance(_nullable(node.type), ListTypeNode):
-        return len(value) if isinstance(value, list) else 1  # any other value stands for a list of it
+        return len(value) if isinstance(value, list) else 1  # a single value is coerced to a list
     if isinstance(value, float) and value.is_integer():
         return int(value)  # 100.0 is an Int, too
     return value if isinstance(value, int) else None

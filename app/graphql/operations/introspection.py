@@ -1,4 +1,4 @@
-"""A schema that is not told to those who ask for it; `hide_suggestions` keeps it from those who guess."""
+"""Disabled introspection; `hide_suggestions` keeps error messages from revealing the schema as well."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ CODE = "INTROSPECTION_DISABLED"
 
 
 class NoIntrospection(ValidationRule):
-    """Refuses to tell of the schema; `__typename` is told, for clients need it."""
+    """Rejects introspection, except `__typename`, which clients need."""
 
     def enter_field(self, node: FieldNode, *_: Any) -> None:
-        """Look at a field."""
+        """Check a field."""
         if node.name.value in ("__schema", "__type"):
-            message = "The schema is not told here; ask those who run this API for it."
+            message = "Introspection is disabled. Ask the operator of this API for its schema."
             self.report_error(GraphQLError(message, node, extensions={"code": CODE}))

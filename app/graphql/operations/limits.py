@@ -1,6 +1,6 @@
-"""How large a document may be, whatever it asks for.
+"""Limits on the size of a document, whatever it requests.
 
-That is counted before it is validated, as that may take longest: half a second for 280 times the same field."""
+The size is measured before validation, which can take longest: half a second for 280 copies of the same field."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,13 +20,13 @@ from graphql import (
 from app.settings import Settings
 
 _INTROSPECTION = {"__schema", "__type"}
-_NESTING = 100  # selections within each other, be they of fields or fragments: Python's stack bears twice as many
-_COMPARISONS = 20_000  # of fields with the same key, and fields looked at for that; validation takes 10 µs for each
+_NESTING = 100  # nested selections, of fields or fragments: Python's stack supports twice as many
+_COMPARISONS = 20_000  # of fields with the same key, and fields visited for that; validation takes 10 µs for each
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one document may have, and what one of its operations may cost."""
+    """The most that one document may contain, and one of its operations may cost."""
 
     tokens: int
     depth: int
@@ -39,7 +39,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
-        """Return the limits that are set."""
+        """Return the limits in the settings."""
         return cls(
             tokens=settings.token_limit,
             depth=settings.depth_limit,
@@ -53,10 +53,10 @@ class Limits:
 
 
 def exceeded(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
-    """Yield an error for each limit that the document exceeds, with its code and what `requested` would need."""
+    """Yield an error for each limit that the document exceeds, with its code and the `requested` size."""
     size = _Size(document)
     if size.nesting > _NESTING:
-        message = f"The document has more than {_NESTING} selections within each other, fragments among them."
+        message = f"A document may nest at most {_NESTING} selections, including those of fragments."
         yield limit_exceeded("DEPTH", message, size.nesting, _NESTING)
         return
     counted = (
@@ -64,16 +64,21 @@ def exceeded(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
         ("ROOT_FIELD", "root fields", size.root_fields, limits.root_fields),
         ("ALIAS", "aliases", size.aliases, limits.aliases),
         ("DIRECTIVE", "directives", size.directives, limits.directives),
-        ("REPETITION", "times the same field in one selection", size.repetitions, limits.repetitions),
+        ("REPETITION", "repetitions of a field in one selection", size.repetitions, limits.repetitions),
     )
     for name, what, requested, limit in counted:
         if requested > limit:
-            yield limit_exceeded(name, f"The document has {requested:,} {what}; {limit:,} may be.", requested, limit)
+            yield limit_exceeded(name, _too_many(what, requested, limit), requested, limit)
     if size.comparisons > _COMPARISONS:
         message = (
-            f"The document has the same fields too often: {_COMPARISONS:,} may be compared, those of fragments too."
+            f"The document repeats fields too often: at most {_COMPARISONS:,} may be compared, including those of "
+            "fragments."
         )
         yield limit_exceeded("REPETITION", message, size.comparisons, _COMPARISONS)
+
+
+def _too_many(what: str, requested: int, limit: int) -> str:
+    return f"A document may contain at most {limit:,} {what}; this one contains {requested:,}."
 
 
 def limit_exceeded(name: str, message: str, requested: int, limit: int) -> GraphQLError:
@@ -82,7 +87,7 @@ def limit_exceeded(name: str, message: str, requested: int, limit: int) -> Graph
 
 
 class _Size:
-    """The size of a document. What a fragment selects counts once, except for the depth at which it is spread."""
+    """The size of a document. A fragment's selection counts once, except for the depth at which it is spread."""
 
     def __init__(self, document: DocumentNode) -> None:
         self.aliases = self.directives = self.repetitions = self.comparisons = 0
@@ -104,8 +109,8 @@ class _Size:
         self.root_fields = max((self._root_fields(node.selection_set) for node in operations), default=0)
 
     def _nesting(self, selected: SelectionSetNode, level: int, spread: tuple[str, ...]) -> int:
-        """Return how many selections are within each other, at most one more than may be. A fragment is looked at again
-        only where it is deeper than before; that it spreads itself is told later."""
+        """Return how deep selections are nested, at most one level beyond the limit. A fragment is visited again only
+        at a greater depth than before; validation reports one that spreads itself."""
         deepest = level
         for node in selected.selections:
             below, within = _below(node), spread
@@ -132,7 +137,7 @@ class _Size:
         return sum(1 for _ in self._fields([selected], set()))
 
     def _compare(self, selected: Sequence[SelectionSetNode], level: int) -> None:
-        """Count what validation compares of what is selected together, no further than it may be."""
+        """Count the comparisons that validation makes of fields selected together, until the limit is exceeded."""
         same: dict[str, list[FieldNode]] = {}
         for node in self._fields(selected, set()):
             same.setdefault(_key(node), []).append(node)
@@ -155,7 +160,7 @@ class _Size:
                 yield from self._fields([self._fragments[node.name.value].selection_set], spread)
 
     def _depth(self, selected: SelectionSetNode) -> int:
-        """Return how many fields are within each other; introspection has a limit of its own."""
+        """Return how deep fields are nested; introspection has its own limit."""
         return max((self._depth_of(node) for node in selected.selections), default=0)
 
     def _depth_of(self, node: SelectionNode) -> int:
@@ -169,7 +174,7 @@ class _Size:
 
     def _depth_of_fragment(self, name: str) -> int:
         if name not in self._depths:
-            self._depths[name] = 0  # of one that spreads itself, which is refused later
+            self._depths[name] = 0  # for one that spreads itself, which validation rejects
             if name in self._fragments:
                 self._depths[name] = self._depth(self._fragments[name].selection_set)
         return self._depths[name]
@@ -180,7 +185,7 @@ def _below(node: SelectionNode) -> SelectionSetNode | None:
 
 
 def _key(node: SelectionNode) -> str:
-    """Return the key of a field in the response, or what stands for a fragment: the same again costs the same."""
+    """Return the key of a field in the response, or the name of a fragment: each repetition counts."""
     if isinstance(node, FieldNode):
         return (node.alias or node.name).value
     return f"...{node.name.value}" if isinstance(node, FragmentSpreadNode) else "..."

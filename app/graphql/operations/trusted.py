@@ -26,7 +26,7 @@ def hash_in(request: Mapping[str, Any]) -> str | None:
 
 
 class TrustedDocuments:
-    """Finds documents by their hashes, and tells which may be executed.
+    """Finds documents by their hashes, and decides which may be executed.
 
     `off`: only whole documents are sent. `allow`: a hash stands for a document of the manifest, or for one that was
     sent with its hash before (automatic persisted queries). `require`: nothing runs that is not in the manifest."""
@@ -39,19 +39,19 @@ class TrustedDocuments:
 
     @classmethod
     def of(cls, trust: Trust, file: Path | None) -> "TrustedDocuments":
-        """Read the manifest; ValueError where it is none."""
+        """Read the manifest; ValueError where it isn't one."""
         manifest = {} if file is None else orjson.loads(file.read_bytes())
         if not (isinstance(manifest, dict) and all(isinstance(text, str) for text in manifest.values())):
             raise ValueError(f"{file} is not a JSON object of documents by their hashes")
         return cls(trust, manifest)
 
     def executes(self, text: str) -> bool:
-        """Tell whether a document may be executed."""
+        """Return whether a document may be executed."""
         return self._trust is not Trust.REQUIRE or text in self._texts
 
     def text(self, sent: str | None, name: str) -> str:
-        """Return the document with this hash; it may have been sent as well. DocumentNotFound asks the client to send
-        it, HashMismatch tells that the hash is of another one, DocumentsNotNamed that only whole ones are read."""
+        """Return the document with this hash, which may have been sent as well. DocumentNotFound asks the client to
+        send it, HashMismatch rejects a wrong hash, DocumentsNotNamed means that only whole documents are accepted."""
         hash_ = name.removeprefix(_PREFIX)
         known = self._known(hash_)
         if sent is None:
