@@ -4,11 +4,14 @@ import asyncio
 from typing import Any
 
 from alembic import context
+from alembic.autogenerate.rewriter import Rewriter
+from alembic.operations import ops
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.db import migrations
 from app.db.models import Base
+from app.db.texts import constraint_against_quote
 from app.settings import settings
 
 MIGRATION_LOCK = 7_034_512  # any constant: processes that migrate at once wait here for the first
@@ -19,16 +22,33 @@ def announce_step(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
         announce(f"{'up' if step.is_upgrade else 'down'}: {step.up_revision.doc}")
 
 
+writer = Rewriter()
+
+
+@writer.rewrites(ops.AddColumnOp)
+def constrain_texts(_context: Any, _revision: Any, operation: ops.AddColumnOp) -> list[ops.MigrateOperation]:
+    """Write the constraint of a new column that stores texts, which Alembic would only write for a new table."""
+    constraint = constraint_against_quote(operation.column)
+    if constraint is None:
+        return [operation]
+    check = ops.CreateCheckConstraintOp(constraint.name, operation.table_name, str(constraint.sqltext))
+    return [operation, check]
+
+
 def migrate(connection: Connection) -> None:
+    # The lock belongs to the connection, which is closed at the end: migrations may commit on the way.
+    connection.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+    connection.execute(text(f"SET lock_timeout = {migrations.LOCK_WAIT_MILLISECONDS}"))
+    connection.commit()
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         compare_server_default=True,
         on_version_apply=announce_step,
+        process_revision_directives=writer,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-        connection.execute(text(f"SET LOCAL lock_timeout = {migrations.LOCK_WAIT_MILLISECONDS}"))
         context.run_migrations()
 
 
@@ -49,10 +69,10 @@ def database_url() -> str:
 
 
 if context.is_offline_mode():
-    context.configure(url=database_url(), target_metadata=Base.metadata, literal_binds=True)
+    context.configure(
+        url=database_url(), target_metadata=Base.metadata, literal_binds=True, transaction_per_migration=True
+    )
     with context.begin_transaction():
         context.run_migrations()
-elif connection := context.config.attributes.get("connection"):
-    migrate(connection)
 else:
     asyncio.run(connect_and_migrate(database_url()))

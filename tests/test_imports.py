@@ -18,7 +18,8 @@ KNOWS_DOMAINS = {"schema", "lazy", "context"}
 FOUNDATIONS = {
     "errors": ("global_ids",),
     "settings": (),
-    "db.models": (),
+    "db.texts": (),
+    "db.models": ("db.texts",),
     "process.supervisor": (),
     "process.protocol": (),
     "security": ("errors",),
@@ -33,7 +34,7 @@ FOUNDATIONS = {
     "db.notifications": ("db.engine", "errors", "db.unit_of_work"),
     "process.readiness": ("db.engine", "db.migrations"),
     "idempotency": ("errors", "db.models"),
-    "monitoring": ("db.engine", "errors", "security", "settings", "db.statements"),
+    "monitoring": ("db.engine", "errors", "security", "settings", "db.texts"),
     "process.logging": ("monitoring", "settings"),
 }
 

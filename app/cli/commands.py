@@ -255,7 +255,7 @@ def _migrate(url: str, announce: Announce = _say) -> None:
     try:
         migrations.migrate(url, announce)
     except migrations.TablesInUse:
-        _fail("Tables were in use for too long: nothing was changed. Run it again, at a quieter time.")
+        _fail("A table was in use for too long, so not all migrations ran. Run this command again at a quieter time.")
 
 
 def _tell_what_is_lacking(url: str) -> None:

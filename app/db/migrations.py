@@ -17,7 +17,7 @@ LOCK_WAIT_MILLISECONDS = 5_000
 
 
 class TablesInUse(Exception):
-    """Operations held on to a table for too long; the migrations were undone."""
+    """Operations held on to a table for too long; the migration that needed it was undone."""
 
 
 def alembic_config(url: str, announce: Callable[[str], None] | None = None) -> Config:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Numeric,
+    Table,
     Text,
     UniqueConstraint,
     func,
@@ -27,13 +28,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
+from app.db.texts import forbid_quote
+
 FOLDED_NAME = "folded(name)"
 PRODUCT_SEARCH = "setweight(search_vector(name), 'A') || setweight(search_vector(coalesce(description, '')), 'B')"
 PRESENT = text("deleted_at IS NULL")
 
 
 class Base(DeclarativeBase):
-    """What every table has: a time-ordered key made here, and two timestamps made by the database."""
+    """What every table has: a time-ordered key made here, two timestamps made by the database, and texts without the
+    character that the compiled path uses for itself."""
 
     metadata = MetaData(
         naming_convention={
@@ -57,6 +61,12 @@ class Base(DeclarativeBase):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Map the table, and forbid QUOTE in all its texts."""
+        super().__init_subclass__(**options)
+        if isinstance(table := getattr(cls, "__table__", None), Table):
+            forbid_quote(table)
 
 
 class Audited(Base):

@@ -32,17 +32,10 @@ from app.db.models import Base
 from app.errors import Conflict
 
 KEYS = bindparam("keys", type_=ARRAY(Uuid))
-QUOTE = "\x7f"
-"""What a statement that builds JSON writes for a quotation mark of the JSON itself."""
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects are untyped
 _SCALE = 1_000_000
 _BELOW_ONE = 32  # ts_rank's normalisation to rank / (rank + 1)
-
-
-def readable(sql: str) -> str:
-    """Return a statement as people are shown it."""
-    return sql.replace(QUOTE, '"')
 
 
 class Record(DriverRecord):

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from strawberry.types import ExecutionResult
 
 from app.db.engine import Database
-from app.db.statements import readable
+from app.db.texts import readable
 from app.monitoring.operation_log import SUBSCRIPTION, Report
 from app.settings import Environment, Settings
 

@@ -24,7 +24,7 @@ from opentelemetry.trace import TracerProvider as AnyTracerProvider
 from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
-from app.db.statements import readable
+from app.db.texts import readable
 from app.errors import INTERNAL
 from app.monitoring.operation_log import Report
 

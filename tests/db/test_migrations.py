@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import CheckConstraint, Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db import migrations
@@ -64,6 +65,26 @@ async def test_autogenerate_finds_nothing_to_do(engine: AsyncEngine) -> None:
         assert await connection.run_sync(differences) == []
 
 
+async def test_the_checks_of_the_models_are_those_of_the_database(engine: AsyncEngine) -> None:
+    """Autogenerate compares no checks; a column without its own could let texts write into responses."""
+    declared = {
+        (table.name, str(constraint.name))
+        for table in Base.metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+    }
+
+    def found(connection: Connection) -> set[tuple[str, str]]:
+        rows = connection.exec_driver_sql(
+            "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'c' AND convalidated"
+            " AND connamespace = 'public'::regnamespace"
+        )
+        return {(row[0], row[1]) for row in rows}
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(found) == declared
+
+
 async def test_names_follow_the_convention(engine: AsyncEngine) -> None:
     def names(connection: Connection) -> set[str]:
         rows = connection.exec_driver_sql(
@@ -110,3 +131,55 @@ def test_a_table_in_use_ends_a_migration_which_then_has_done_nothing(
     revision = "SELECT version_num FROM alembic_version"
     assert run_on(empty_database, lambda connection: connection.exec_driver_sql(revision).scalar()) == "0002"
     migrations.migrate(empty_database, lambda _: None)
+
+
+def test_texts_that_hold_the_forbidden_character_are_cleaned(empty_database: str) -> None:
+    config = alembic_config(empty_database)
+    command.upgrade(config, "0003")
+    run_on(empty_database, write_odd_texts)
+
+    command.upgrade(config, "0004")
+
+    assert run_on(empty_database, odd_texts) == [("A B", ["name", "", "price"])]
+    assert run_on(empty_database, unvalidated) == []
+
+
+def test_a_migration_that_stopped_before_it_validated_is_repeated(empty_database: str) -> None:
+    """Its constraints are committed before they are validated, so the second attempt finds them."""
+    config = alembic_config(empty_database)
+    command.upgrade(config, "0003")
+    run_on(empty_database, write_odd_texts)
+    run_on(empty_database, constrain_without_validating)
+
+    command.upgrade(config, "0004")
+
+    assert run_on(empty_database, odd_texts) == [("A B", ["name", "", "price"])]
+    assert run_on(empty_database, unvalidated) == []
+
+
+def write_odd_texts(connection: Connection) -> None:
+    connection.exec_driver_sql(
+        "INSERT INTO users (id, email, full_name, password_hash)"
+        " VALUES (gen_random_uuid(), 'a@b.c', chr(127) || 'A' || chr(127) || ' B', 'x')"
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO audit_entries (id, operation, fields, request_id)"
+        " VALUES (gen_random_uuid(), 'o', ARRAY['na' || chr(127) || 'me', chr(127), 'price'], 'r')"
+    )
+    connection.commit()
+
+
+def odd_texts(connection: Connection) -> list[Any]:
+    rows = connection.exec_driver_sql("SELECT full_name, fields FROM users CROSS JOIN audit_entries")
+    return [tuple(row) for row in rows]
+
+
+def constrain_without_validating(connection: Connection) -> None:
+    connection.exec_driver_sql(
+        "ALTER TABLE users ADD CONSTRAINT ck_users_email_without_del CHECK (strpos(email, chr(127)) = 0) NOT VALID"
+    )
+    connection.commit()
+
+
+def unvalidated(connection: Connection) -> list[Any]:
+    return list(connection.exec_driver_sql("SELECT conname FROM pg_constraint WHERE NOT convalidated"))

@@ -34,6 +34,7 @@ TEXTS = [
     " ",
     "x" * 20_000,
     "\x1b\x7f\u202e\ufeff\U0001f600",
+    "a\x7fb",
     "'; DROP TABLE users; --",
     '"\\%_{}$1:x',
 ]

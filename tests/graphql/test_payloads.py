@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2
 import pytest
@@ -164,18 +163,6 @@ async def test_arguments_that_are_refused_undo_the_mutation(
 
     assert error["code"] == "BAD_USER_INPUT"
     assert await number_of(connection, Order) == 1
-
-
-async def test_texts_that_only_the_ordinary_lane_can_tell(compiled: Api, shop: Shop, market: Market) -> None:
-    odd: Any = await market.product(shop.store, name="\x7f odd \x7f")
-    field = "placeOrder(input: { items: [{ productId: $product, quantity: 1 }] })"
-    variables = {"product": gid(odd)}
-
-    data = await compiled.data(
-        document(field, "Order", "items { product { name } }"), variables, user=shop.users["customer"]
-    )
-
-    assert data["done"]["items"] == [{"product": {"name": "\x7f odd \x7f"}}]
 
 
 async def test_a_failure_is_told_as_ever(compiled: Api, api: Api, shop: Shop) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.db.pagination import constant
-from app.db.statements import QUOTE
+from app.db.texts import QUOTE
 from app.graphql.compiled.plans import ROOT
 
 _UTC = literal_column("'UTC'", Text)

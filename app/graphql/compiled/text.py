@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from app.db.statements import QUOTE
+from app.db.texts import QUOTE
 
 _TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in range(256))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.db.statements import QUOTE
+from app.db.texts import QUOTE
 from app.graphql.compiled.text import Template
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))

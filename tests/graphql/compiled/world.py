@@ -29,8 +29,6 @@ NAMES = [
     "apple",
     "</script><!-- & -->",
 ]
-QUOTE = "\x7f"
-"""What the lane writes for the quotation marks of the JSON itself."""
 PRICES = ["0.00", "9999999999.99", "10.00", "0.01", "1000000.50", "10.00"]
 STOCKS = [None, 0, 7, 2**31 - 1]
 
@@ -65,7 +63,7 @@ async def populate(market: Market) -> Population:
     stores = [await _store(market, number, owner) for number, owner in enumerate(owners)]
     # the last but one is deleted, and the last is empty
     products = [await _product(market, number, store) for store in stores[:-1] for number in range(5)]
-    products.append(await market.product(stores[0], name="tells of del", description=f"one {QUOTE} two"))
+    products.append(await market.product(stores[0], name="the last", description="one \x7e two"))
     orders = [
         await _order(market, number, placed_by, products)
         for number, placed_by in enumerate([customer, owner, gone_customer, customer, other_owner, customer] * 2)
