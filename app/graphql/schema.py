@@ -6,6 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from app.audit.resolvers import AuditQueries
 from app.audit.types import AuditEntry
+from app.graphql.compiled.safety import check_texts
 from app.graphql.failures import HANDLERS
 from app.graphql.node_queries import NodeQueries
 from app.graphql.scalars import SCALARS
@@ -55,6 +56,7 @@ schema = strawberry.Schema(
     config=StrawberryConfig(scalar_map=SCALARS),
     exception_handlers=HANDLERS,
 )
+check_texts(schema)
 
 
 def schema_sdl() -> str:

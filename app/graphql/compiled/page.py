@@ -23,7 +23,7 @@ from app.graphql.compiled.binding import (
     values_of,
 )
 from app.graphql.compiled.plans import Declined, object_type
-from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as
+from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as, text_or_null
 from app.graphql.relations.declarations import Pages, Row
 from app.graphql.relations.resolving import requested
 from app.security.viewer import Viewer, require
@@ -52,7 +52,7 @@ def pages(compiler: Compiler, declared: Pages, asked: Asked, columns: Row, scope
 
 def _requested(compiler: Compiler, declared: Pages, asked: Asked) -> tuple[Listing, PageRequest]:
     """Return the list and the page of it that are asked for, with parameters in the place of what is bound."""
-    prefix, reader = compiler.writer.name("page_"), compiler.arguments(asked)
+    prefix, reader = compiler.name("page_"), compiler.arguments(asked)
 
     def chosen(variables: VariableValues) -> tuple[Any, Callable[[Any], Any], PageRequest]:
         return requested(declared, reader.read(variables))
@@ -112,7 +112,7 @@ class Page:
             wanted = self._rows.c[_NUMBER] <= constant(request.limit)
         else:
             self._rows, wanted = paginate(statement, request, spare=0).lateral(name), None
-        self.scope = Scope(compiler.writer.name("level_"), self._rows, only=wanted)
+        self.scope = Scope(self._rows, only=wanted)
         self.texts: dict[str, ColumnElement[Any]] = {}
         self._counted: ColumnElement[int] | None = None
 
@@ -145,7 +145,7 @@ class Page:
         return self._counted
 
     def _list(self, parts: list[Part]) -> Made:
-        name = self._add(self._compiler.writer.rows(self.scope, parts, self._in_order()))
+        name = self._add(self.scope.text_of_rows(parts, self._in_order()))
         return lambda found, scope: [Json("["), _column(found, name), Json("]")]
 
     def _node(self, parent: GraphQLObjectType, field: str, details: list[FieldDetails]) -> list[Part]:
@@ -202,8 +202,7 @@ class Page:
         name = self._add(self._cursor(row))
 
         def parts(found: FromClause | None, scope: Scope) -> list[Part]:
-            cursor = _column(found, name)
-            return [self._compiler.writer.optional([Json('"'), cursor, Json('"')], cursor, scope)]
+            return [text_or_null([Json('"'), _column(found, name), Json('"')])]
 
         return parts
 
@@ -223,7 +222,7 @@ class Page:
         return _directed(columns, ordering.descending)
 
     def _add(self, text: ColumnElement[Any]) -> str:
-        name = self._compiler.writer.name("text_")
+        name = self._compiler.name("text_")
         self.texts[name] = text
         return name
 

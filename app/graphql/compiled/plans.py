@@ -10,7 +10,7 @@ from typing import Any
 from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
 from graphql.execution.values import VariableValues
 
-from app.graphql.compiled.text import Template
+from app.graphql.compiled.text import rendered
 from app.graphql.operations.cache import Cache
 from app.security.viewer import Viewer
 
@@ -19,9 +19,6 @@ VIEWER = "viewer_id"
 
 NODE_KEY = "node_key"
 """The parameter that is the key of the object which a mutation returns."""
-
-ROOT = "root"
-"""The level of the statement itself, which returns one row."""
 
 _PLANS_KEPT = 20  # of one document: its variables can have many shapes
 _MAX_LIST = 100  # items of a list in the variables, whose shapes are part of a plan's key
@@ -56,14 +53,12 @@ class OtherShape(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """A statement, where its parameters come from, and what makes the response out of its row."""
+    """A statement, and where its parameters come from."""
 
     sql: str
     names: Sequence[str]
     constants: Mapping[str, Any]
     sites: Sequence[Site]
-    levels: Sequence[str]
-    template: Template
 
     @property
     def weight(self) -> int:
@@ -78,10 +73,9 @@ class Plan:
         values = {**self.constants, VIEWER: viewer.id if viewer else None, **bound, **given}
         return [values[name] for name in self.names]
 
-    def rendered(self, row: Any) -> bytes | None:
-        """Return the JSON that the statement's row stands for; None where only the ordinary lane can tell it."""
-        text, *counts = row
-        return self.template.render(text, dict(zip((*self.levels, ROOT), (*counts, 1), strict=True)))
+    def rendered(self, row: Sequence[str]) -> bytes:
+        """Return the JSON that the row which the statement returns stands for."""
+        return rendered(row[0])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from app.db.pagination import constant
 from app.db.statements import KEYS, select_all, table_of
 from app.graphql.compiled.binding import Asked, understood
 from app.graphql.compiled.plans import object_type
-from app.graphql.compiled.statements import EMPTY, NULL, Json, Part, Scope
+from app.graphql.compiled.statements import EMPTY, NULL, Json, Part, Scope, text_of
 from app.graphql.node import node_named
 from app.graphql.relations.declarations import Lookup, Nodes, Reference, Row, Rows
 from app.security.viewer import Viewer
@@ -52,25 +52,23 @@ def _if_present(
 ) -> ColumnElement[str]:
     """Return the text of the object that a row is, which is joined to those around it and may be missing."""
     scope.join(row, outer=True)
-    level = compiler.writer.name("optional_")
-    scope.count_present(level, row.c.id)
-    parts = compiler.object(type_, compiler.selected(type_, asked.details), row.c, scope.optional(level))
-    return case((row.c.id.is_not(None), compiler.writer.text(parts, level)))
+    parts = compiler.object(type_, compiler.selected(type_, asked.details), row.c, scope.optional())
+    return case((row.c.id.is_not(None), text_of(parts)))
 
 
 def rows(compiler: Compiler, declared: Rows, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
     """Return the parts of the list of all rows that belong to a row."""
     statement = declared.statement(compiler.viewer).where(declared.relation(columns.id)).correlate(columns.id.table)
     found, type_ = statement.lateral(compiler.source("rows_")), object_type(asked.type)
-    inner = Scope(compiler.writer.name("level_"), found)
+    inner = Scope(found)
     parts = compiler.object(type_, compiler.selected(type_, asked.details), found.c, inner)
-    text = compiler.writer.rows(inner, parts, [found.c[name].asc() for name in declared.order])
+    text = inner.text_of_rows(parts, [found.c[name].asc() for name in declared.order])
     return [Json("["), compiler.gather(inner, scope, {"text": text}).c.text, Json("]")]
 
 
 def lookup(compiler: Compiler, declared: Lookup, asked: Asked, scope: Scope) -> list[Part]:
     """Return the parts of the row with the key that the arguments and the viewer tell."""
-    name, arguments = compiler.writer.name("key_"), compiler.arguments(asked)
+    name, arguments = compiler.name("key_"), compiler.arguments(asked)
 
     def read(variables: VariableValues, viewer: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
         return None, {name: understood(declared.key, viewer, **arguments.read(variables))}
@@ -90,7 +88,7 @@ def nodes(compiler: Compiler, declared: Nodes, asked: Asked, scope: Scope) -> li
 
 def _one_node(compiler: Compiler, declared: Nodes, asked: Asked, scope: Scope) -> list[Part]:
     """Return the parts of what has a global id, whose type is the shape of the arguments."""
-    name, arguments = compiler.writer.name("key_"), compiler.arguments(asked)
+    name, arguments = compiler.name("key_"), compiler.arguments(asked)
 
     def read(variables: VariableValues, _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
         ((type_name, key),) = understood(declared.ids, **arguments.read(variables))
@@ -107,16 +105,16 @@ def with_the_key(
     """Return the parts of the row that a statement finds by the key which is the parameter of this name."""
     key = bindparam(name, type_=Uuid(), required=False)
     found = _keyed(statement, key).subquery(compiler.source("rows_"))
-    inner = Scope(compiler.writer.name("level_"), found)
+    inner = Scope(found)
     parts = compiler.object(type_, compiler.selected(type_, details), found.c, inner)
-    text = func.coalesce(func.string_agg(compiler.writer.text(parts, inner.level), EMPTY), NULL)
+    text = func.coalesce(func.string_agg(text_of(parts), EMPTY), NULL)
     return [compiler.gather(inner, scope, {"text": text}).c.text]
 
 
 def _many_nodes(compiler: Compiler, declared: Nodes, asked: Asked, scope: Scope) -> list[Part]:
     """Return the parts of the list of what has global ids, each in its place; which types they are of is the shape
     of the arguments, whatever their number. Of each type the rows are looked up one by one, as references are."""
-    names, keys = (compiler.writer.name(prefix) for prefix in ("types_", "keys_"))
+    names, keys = (compiler.name(prefix) for prefix in ("types_", "keys_"))
     arguments = compiler.arguments(asked)
 
     def read(variables: VariableValues, _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
@@ -128,14 +126,14 @@ def _many_nodes(compiler: Compiler, declared: Nodes, asked: Asked, scope: Scope)
     if not types:
         return [Json("[]")]
     ids = _unnested(names, keys).render_derived(compiler.source("ids_"))
-    inner = Scope(compiler.writer.name("level_"), ids)
+    inner = Scope(ids)
 
     def text(type_name: str) -> ColumnElement[str]:
         found = _keyed(node_named(type_name).by_key(compiler.viewer), ids.c.key).where(ids.c.type == type_name)
         row = found.offset(constant(0)).correlate(ids).lateral(compiler.source("row_"))
         return _if_present(compiler, row, compiler.type_named(type_name), asked, inner)
 
-    texts = compiler.writer.rows(inner, [func.coalesce(*map(text, types), NULL)], [ids.c.place.asc()])
+    texts = inner.text_of_rows([func.coalesce(*map(text, types), NULL)], [ids.c.place.asc()])
     return [Json("["), compiler.gather(inner, scope, {"text": texts}).c.text, Json("]")]
 
 

@@ -1,15 +1,12 @@
 """From the text that Postgres returns to the response.
 
-The text is the response's JSON, but for two things that Postgres would spend much of its time on: its values are not
-escaped, and each quotation mark of the JSON itself is the character QUOTE. So the whole text is escaped at once here,
-and then QUOTE becomes a quotation mark. A value that held QUOTE itself is found out, for the statement also returns how
-many rows there are at each level, and with it how many quotation marks there must be.
+The text is the response's JSON except for two things that would take Postgres much of its time: its values are not
+escaped, and the character QUOTE takes the place of each quotation mark of the JSON itself. So the whole text is escaped
+here, at once, and then QUOTE becomes a quotation mark. No value holds QUOTE: `app/db/texts.py` has the database refuse
+it, and `safety` refuses a schema that would show any other text.
 
-Measured with 10 lists of 20 objects: 20 µs here, and 0.2 ms in Postgres, where it takes 0.3 to 0.5 ms to write JSON.
+Measured with 10 lists of 20 objects: 11 µs here, and 0.2 ms in Postgres, where writing JSON takes 0.3 to 0.5 ms.
 """
-
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import orjson
 
@@ -18,14 +15,6 @@ from app.db.texts import QUOTE
 _TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in range(256))
 
 
-@dataclass(frozen=True)
-class Template:
-    """What is known of a response beforehand: how many quotation marks a row brings at each level."""
-
-    quotes: Mapping[str, int]
-
-    def render(self, text: str, rows: Mapping[str, int]) -> bytes | None:
-        """Return the response; None where a value holds QUOTE, which the ordinary lane has no trouble with."""
-        if text.count(QUOTE) != sum(quotes * rows[level] for level, quotes in self.quotes.items()):
-            return None
-        return orjson.dumps(text)[1:-1].translate(_TO_QUOTATION_MARKS)
+def rendered(text: str) -> bytes:
+    """Return the response that the text stands for."""
+    return orjson.dumps(text)[1:-1].translate(_TO_QUOTATION_MARKS)
