@@ -17,6 +17,7 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLScalarType,
+    GraphQLUnionType,
     build_schema,
     get_named_type,
 )
@@ -70,6 +71,12 @@ class Place:
         assert isinstance(type_, GraphQLObjectType)
         definition: GraphQLField = type_.fields[self.field]
         return definition
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the field may answer that its input is invalid: what writes texts does."""
+        result = get_named_type(self.definition.type)
+        return isinstance(result, GraphQLUnionType) and "InvalidInput" in (type_.name for type_ in result.types)
 
     @property
     def subject(self) -> str:
@@ -161,6 +168,23 @@ async def ids(market: Market) -> dict[str, str]:
     product = await market.product(store)
     order = await market.order(superuser, product)
     return {"User": gid(superuser), "Store": gid(store), "Product": gid(product), "Order": gid(order)}
+
+
+@pytest.mark.parametrize("place", [place for place in places() if place.is_checked], ids=str)
+async def test_what_the_database_would_refuse_is_an_invalid_input(
+    api: Api, market: Market, ids: dict[str, str], place: Place
+) -> None:
+    superuser, definitions = await market.superuser(), place.definition.args.items()
+    arguments = {name: value(argument, (name,), place, "a\x7fb", ids) for name, argument in definitions}
+    query = document(place, list(arguments), ids)
+    query = query.replace("__typename", "__typename ... on InvalidInput { issues { path } }")
+
+    response = (await api.send(query, arguments, user=superuser)).json()
+
+    if "errors" in response:
+        assert [error["extensions"]["code"] for error in response["errors"]] == ["BAD_USER_INPUT"]
+    else:
+        assert place.path[-1] in response["data"][place.field]["issues"][0]["path"]
 
 
 @pytest.mark.parametrize("place", list(places()), ids=str)
