@@ -33,7 +33,9 @@ TokenToEnd = Annotated[str, strawberry.argument(description="The refresh token o
 @strawberry.type
 class UserQueries:
     viewer: User | None = viewers_own(
-        User, "The user of the access token. Null if nobody is logged in.", repository.PRESENT_BY_KEY
+        User,
+        lambda _: repository.PRESENT_BY_KEY,
+        "The user of the access token. Null if nobody is logged in.",
     )
     user: User | None = lookup(User, "A user by ID, or null if there is none.")
     users: Connection[User] = pages(

@@ -144,10 +144,10 @@ def lookup(type_: type[Node], description: str) -> Any:
     return _declared(Lookup(node.model, key, node.by_key), description, [id_argument])
 
 
-def viewers_own(type_: type[Node], description: str, statement: Select[Any]) -> Any:
+def viewers_own(type_: type[Node], statement: Callable[[Viewer | None], Select[Any]], description: str) -> Any:
     """Declare a root field that is the viewer's own row; null where nobody is logged in."""
     model = node_named(type_.__name__).model
-    return _declared(Lookup(model, lambda viewer: viewer and viewer.id, lambda _: statement), description)
+    return _declared(Lookup(model, lambda viewer: viewer and viewer.id, statement), description)
 
 
 def nodes(
