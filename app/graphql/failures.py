@@ -82,3 +82,10 @@ class InvalidInput(Error):
 @failure(errors.StaleVersion, "The object has changed since you read it. Nothing was changed; read it again.")
 class StaleVersion(Error):
     current_version: int = strawberry.field(description="The current version of the object.")
+
+
+def result(mutation: str) -> Any:
+    """Make a union of the possible results of the mutation with this name."""
+    return strawberry.union(
+        f"{mutation[0].upper()}{mutation[1:]}Result", description=f"Possible results of `{mutation}`."
+    )

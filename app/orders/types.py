@@ -9,7 +9,7 @@ from app.db import models
 from app.db.models import OrderStatus
 from app.graphql import lazy
 from app.graphql.enums import describe_enum
-from app.graphql.failures import Error, InvalidInput, NotFound, failure
+from app.graphql.failures import Error, InvalidInput, NotFound, failure, result
 from app.graphql.money import Money, money
 from app.graphql.node import Node, node
 from app.graphql.relations.fields import column, reference, rows
@@ -103,18 +103,7 @@ class InvalidTransition(Error):
     status: OrderStatus = strawberry.field(description="The current status of the order.")
 
 
-PlaceOrderResult = Annotated[
-    Order | NotFound | InvalidInput | InsufficientStock,
-    strawberry.union("PlaceOrderResult", description="Possible results of `placeOrder`."),
-]
-CancelOrderResult = Annotated[
-    Order | NotFound | InvalidTransition,
-    strawberry.union("CancelOrderResult", description="Possible results of `cancelOrder`."),
-]
-FulfillOrderItemsResult = Annotated[
-    Order | NotFound | InvalidInput | InvalidTransition,
-    strawberry.union("FulfillOrderItemsResult", description="Possible results of `fulfillOrderItems`."),
-]
-DeleteOrderResult = Annotated[
-    OrderDeleted | NotFound, strawberry.union("DeleteOrderResult", description="Possible results of `deleteOrder`.")
-]
+PlaceOrderResult = Annotated[Order | NotFound | InvalidInput | InsufficientStock, result("placeOrder")]
+CancelOrderResult = Annotated[Order | NotFound | InvalidTransition, result("cancelOrder")]
+FulfillOrderItemsResult = Annotated[Order | NotFound | InvalidInput | InvalidTransition, result("fulfillOrderItems")]
+DeleteOrderResult = Annotated[OrderDeleted | NotFound, result("deleteOrder")]

@@ -8,7 +8,7 @@ import strawberry
 from app.db import models
 from app.graphql import lazy
 from app.graphql.enums import describe_enum
-from app.graphql.failures import Conflict, InvalidInput, NotFound, StaleVersion
+from app.graphql.failures import Conflict, InvalidInput, NotFound, StaleVersion, result
 from app.graphql.money import Money, money
 from app.graphql.node import Node, node
 from app.graphql.relations.fields import column, reference
@@ -52,22 +52,8 @@ class ProductBatch:
     products: list[Product] = strawberry.field(description="The new products, in the order of the input.")
 
 
-CreateProductResult = Annotated[
-    Product | NotFound | Conflict | InvalidInput,
-    strawberry.union("CreateProductResult", description="Possible results of `createProduct`."),
-]
-CreateProductsResult = Annotated[
-    ProductBatch | NotFound | Conflict | InvalidInput,
-    strawberry.union("CreateProductsResult", description="Possible results of `createProducts`."),
-]
-UpdateProductResult = Annotated[
-    Product | NotFound | Conflict | InvalidInput | StaleVersion,
-    strawberry.union("UpdateProductResult", description="Possible results of `updateProduct`."),
-]
-DeleteProductResult = Annotated[
-    Product | NotFound, strawberry.union("DeleteProductResult", description="Possible results of `deleteProduct`.")
-]
-RestoreProductResult = Annotated[
-    Product | NotFound | Conflict,
-    strawberry.union("RestoreProductResult", description="Possible results of `restoreProduct`."),
-]
+CreateProductResult = Annotated[Product | NotFound | Conflict | InvalidInput, result("createProduct")]
+CreateProductsResult = Annotated[ProductBatch | NotFound | Conflict | InvalidInput, result("createProducts")]
+UpdateProductResult = Annotated[Product | NotFound | Conflict | InvalidInput | StaleVersion, result("updateProduct")]
+DeleteProductResult = Annotated[Product | NotFound, result("deleteProduct")]
+RestoreProductResult = Annotated[Product | NotFound | Conflict, result("restoreProduct")]

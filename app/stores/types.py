@@ -3,12 +3,10 @@
 from datetime import datetime
 from typing import Annotated
 
-import strawberry
-
 from app.db import models
 from app.graphql import lazy
 from app.graphql.enums import describe_enum
-from app.graphql.failures import Conflict, InvalidInput, NotFound, StaleVersion
+from app.graphql.failures import Conflict, InvalidInput, NotFound, StaleVersion, result
 from app.graphql.node import Node, node
 from app.graphql.relations.connections import Connection
 from app.graphql.relations.fields import column, pages, reference
@@ -60,18 +58,7 @@ describe_enum(
     CREATED_AT="When the store was opened.",
 )
 
-CreateStoreResult = Annotated[
-    Store | Conflict | InvalidInput,
-    strawberry.union("CreateStoreResult", description="Possible results of `createStore`."),
-]
-UpdateStoreResult = Annotated[
-    Store | NotFound | Conflict | InvalidInput | StaleVersion,
-    strawberry.union("UpdateStoreResult", description="Possible results of `updateStore`."),
-]
-DeleteStoreResult = Annotated[
-    Store | NotFound, strawberry.union("DeleteStoreResult", description="Possible results of `deleteStore`.")
-]
-RestoreStoreResult = Annotated[
-    Store | NotFound | Conflict,
-    strawberry.union("RestoreStoreResult", description="Possible results of `restoreStore`."),
-]
+CreateStoreResult = Annotated[Store | Conflict | InvalidInput, result("createStore")]
+UpdateStoreResult = Annotated[Store | NotFound | Conflict | InvalidInput | StaleVersion, result("updateStore")]
+DeleteStoreResult = Annotated[Store | NotFound, result("deleteStore")]
+RestoreStoreResult = Annotated[Store | NotFound | Conflict, result("restoreStore")]

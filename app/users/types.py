@@ -7,7 +7,7 @@ import strawberry
 
 from app.db import models
 from app.graphql import lazy
-from app.graphql.failures import Conflict, Error, InvalidInput, NotFound, failure
+from app.graphql.failures import Conflict, Error, InvalidInput, NotFound, failure, result
 from app.graphql.node import Node, node
 from app.graphql.relations.connections import Connection
 from app.graphql.relations.fields import column, pages
@@ -75,21 +75,8 @@ class IncorrectCredentials(Error):
     pass
 
 
-SignUpResult = Annotated[
-    Session | Conflict | InvalidInput,
-    strawberry.union("SignUpResult", description="Possible results of `signUp`."),
-]
-LogInResult = Annotated[
-    Session | IncorrectCredentials, strawberry.union("LogInResult", description="Possible results of `logIn`.")
-]
-RefreshSessionResult = Annotated[
-    Session | IncorrectCredentials,
-    strawberry.union("RefreshSessionResult", description="Possible results of `refreshSession`."),
-]
-UpdateUserResult = Annotated[
-    User | NotFound | Conflict | InvalidInput,
-    strawberry.union("UpdateUserResult", description="Possible results of `updateUser`."),
-]
-DeleteUserResult = Annotated[
-    UserDeleted | NotFound, strawberry.union("DeleteUserResult", description="Possible results of `deleteUser`.")
-]
+SignUpResult = Annotated[Session | Conflict | InvalidInput, result("signUp")]
+LogInResult = Annotated[Session | IncorrectCredentials, result("logIn")]
+RefreshSessionResult = Annotated[Session | IncorrectCredentials, result("refreshSession")]
+UpdateUserResult = Annotated[User | NotFound | Conflict | InvalidInput, result("updateUser")]
+DeleteUserResult = Annotated[UserDeleted | NotFound, result("deleteUser")]

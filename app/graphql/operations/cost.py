@@ -3,26 +3,22 @@
 A page counts as many objects as it can hold, and whatever is selected from each counts as often. Attributes are free: a
 price comes with its product. A field that costs more declares it with `costs`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from graphql import (
     FieldNode,
     FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLError,
     GraphQLField,
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
-    InlineFragmentNode,
     ListTypeNode,
     ListValueNode,
     NamedTypeNode,
     NonNullTypeNode,
     OperationDefinitionNode,
-    SelectionNode,
-    SelectionSetNode,
     TypeNode,
     ValueNode,
     VariableDefinitionNode,
@@ -33,6 +29,8 @@ from graphql import (
     is_list_type,
     value_from_ast_untyped,
 )
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.values import VariableValues
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
@@ -43,7 +41,7 @@ from app.graphql.relations.declarations import Column, Computed, Embedded, Nodes
 _OF_MUTATION = 10  # it locks, checks, writes, and notifies
 _OF_INTROSPECTION = 100
 _OBJECTS_OF_LIST = 10  # of a list without pages: the items of an order
-_MAX_FIELDS = 10_000  # that are looked at; fragments within fragments can be more than anyone could count
+_MAX_FIELDS = 10_000  # that are visited; nested fragments can select more than anyone could count
 _COSTS_KEPT = 100
 _COUNTING = {"Int", "Boolean"}
 MOST = 1_000_000_000
@@ -75,56 +73,64 @@ class Cost:
     def _measured(self, variables: Variables) -> int:
         root = self._schema.get_root_type(self._operation.operation)
         assert root is not None, "the operation is valid"
-        meter = _Meter(self._schema, self._fragments, variables)
-        return min(meter.selection(root, [self._operation.selection_set]), MOST)
+        return min(_Meter(self._schema, self._operation, self._fragments, variables).operation(root), MOST)
 
 
 class _Meter:
-    """Walks one operation; fields with the same key are merged, as they are when it is executed."""
+    """Walks one operation, whose fields are merged as they are when it is executed."""
 
     def __init__(
-        self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode], variables: Variables
+        self,
+        schema: GraphQLSchema,
+        operation: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        variables: Variables,
     ) -> None:
         self._schema = schema
-        self._fragments = fragments
+        self._operation = operation
+        self._fragments = {name: FragmentDetails(definition) for name, definition in fragments.items()}
         self._variables = variables
-        self._looked_at = 0
+        # An invalid condition fails the operation before it costs anything.
+        self._coerced = VariableValues({}, {name: value or False for name, value in variables.items()})
+        self._visited = 0
 
-    def selection(self, type_: GraphQLNamedType, sets: Sequence[SelectionSetNode], page: int | None = None) -> int:
-        """Return the cost of what is selected of an object: of a connection, if it is a page of so many."""
+    def operation(self, root: GraphQLObjectType) -> int:
+        """Return the cost of the operation."""
+        fields = collect_fields(self._schema, self._fragments, self._coerced, root, self._operation)
+        return sum(self._field(root, details, None) for details in fields.grouped_field_set.values())
+
+    def selection(self, type_: GraphQLNamedType, details: list[FieldDetails], page: int | None = None) -> int:
+        """Return the cost of what is selected of an object: of a connection, if it is a page of this size."""
         if is_abstract_type(type_):
-            return max(self.selection(each, sets) for each in self._schema.get_possible_types(type_))
+            return max(self.selection(each, details) for each in self._schema.get_possible_types(type_))
         if not isinstance(type_, GraphQLObjectType):
             return 0
-        merged: dict[str, list[FieldNode]] = {}
-        for node in self._fields(type_, sets, set()):
-            merged.setdefault((node.alias or node.name).value, []).append(node)
-        return sum(self._field(type_, nodes, page) for nodes in merged.values())
+        fields = collect_subfields(self._schema, self._fragments, self._coerced, self._operation, type_, details)
+        return sum(self._field(type_, each, page) for each in fields.grouped_field_set.values())
 
-    def _field(self, parent: GraphQLObjectType, nodes: Sequence[FieldNode], page: int | None) -> int:
-        self._looked_at += 1
-        if self._looked_at > _MAX_FIELDS:
+    def _field(self, parent: GraphQLObjectType, details: list[FieldDetails], page: int | None) -> int:
+        self._visited += 1
+        if self._visited > _MAX_FIELDS:
             return MOST
-        name = nodes[0].name.value
-        if name.startswith("__"):
-            return 0 if name == "__typename" else _OF_INTROSPECTION
-        field = parent.fields[name]
+        node = details[0].node
+        if node.name.value.startswith("__"):
+            return 0 if node.name.value == "__typename" else _OF_INTROSPECTION
+        field = parent.fields[node.name.value]
         definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
-        type_, sets = get_named_type(field.type), [node.selection_set for node in nodes if node.selection_set]
-        is_mutation = parent is self._schema.mutation_type
+        type_, is_mutation = get_named_type(field.type), parent is self._schema.mutation_type
         extra = _OF_MUTATION if is_mutation else cost_of(definition)
-        if not sets:
+        if node.selection_set is None:
             return extra
         if isinstance(declaration_of(definition), Pages):
-            size = self._page_size(nodes[0])
-            return extra + max(1, size) + self.selection(type_, sets, size)
-        own, each = (0, 1) if is_mutation else self._objects(field, definition, nodes[0], page)
-        return extra + own + each * self.selection(type_, sets)
+            size = self._page_size(node)
+            return extra + max(1, size) + self.selection(type_, details, size)
+        own, each = (0, 1) if is_mutation else self._objects(field, definition, node, page)
+        return extra + own + each * self.selection(type_, details)
 
     def _objects(
         self, field: GraphQLField, definition: StrawberryField, node: FieldNode, page: int | None
     ) -> tuple[int, int]:
-        """Return the objects that a field reads, and how often what is selected of it counts."""
+        """Return the objects that a field reads, and how often what is selected from it counts."""
         many = _OBJECTS_OF_LIST if is_list_type(get_nullable_type(field.type)) else 1
         if page is not None:  # the nodes and edges of a connection, which has counted them
             return 0, 1 if many == 1 else page
@@ -137,37 +143,6 @@ class _Meter:
                 number = self._number_of_ids(node)
                 return number, number
         return 1, many
-
-    def _fields(
-        self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode], spread: set[str]
-    ) -> Iterator[FieldNode]:
-        """Yield the fields that are selected of an object of this type."""
-        for node in (node for selected in sets for node in selected.selections):
-            if not self._is_included(node):
-                continue
-            if isinstance(node, FieldNode):
-                yield node
-            elif isinstance(node, InlineFragmentNode):
-                if self._applies(node.type_condition, type_):
-                    yield from self._fields(type_, [node.selection_set], spread)
-            elif isinstance(node, FragmentSpreadNode) and node.name.value not in spread:
-                spread.add(node.name.value)
-                fragment = self._fragments[node.name.value]
-                if self._applies(fragment.type_condition, type_):
-                    yield from self._fields(type_, [fragment.selection_set], spread)
-
-    def _applies(self, condition: NamedTypeNode | None, type_: GraphQLObjectType) -> bool:
-        if condition is None or condition.name.value == type_.name:
-            return True
-        wanted = self._schema.type_map[condition.name.value]
-        return is_abstract_type(wanted) and self._schema.is_sub_type(wanted, type_)
-
-    def _is_included(self, node: SelectionNode) -> bool:
-        for directive in node.directives or ():
-            condition = next((self._value(given.value) for given in directive.arguments or ()), None)
-            if (directive.name.value, condition) in (("skip", True), ("include", False)):
-                return False
-        return True
 
     def _page_size(self, node: FieldNode) -> int:
         given = (self._argument(node, name) for name in ("first", "last"))
