@@ -1,0 +1,70 @@
+"""Each rule is declared once: without it, both execution paths answer otherwise, and still alike."""
+
+from collections.abc import Iterator
+
+import orjson
+import pytest
+from graphql import GraphQLObjectType, get_named_type, is_leaf_type
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+
+from app.graphql.relations.declarations import Column, Pages, declaration_of
+from app.graphql.schema import schema
+from app.security.viewer import Access
+from tests.lanes import Lanes
+from tests.market import Market, gid
+
+Rule = tuple[str, str, Column | Pages]
+
+
+def rules() -> Iterator[Rule]:
+    """Yield each field whose declaration restricts who sees it."""
+    for type_ in schema._schema.type_map.values():
+        if not isinstance(type_, GraphQLObjectType) or type_.name.startswith("__"):
+            continue
+        for name, field in type_.fields.items():
+            match declaration_of(field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]):
+                case Column(visible=visible) as declared if visible is not None:
+                    yield type_.name, name, declared
+                case Pages(visible=visible, access=access) as declared if visible or access is not Access.ANYONE:
+                    yield type_.name, name, declared
+
+
+RULES = list(rules())
+
+
+def test_the_rules_are_those_that_the_schema_documents() -> None:
+    assert {f"{type_name}.{name}" for type_name, name, _ in RULES} == {
+        *("Query.auditEntries", "Query.orders", "Query.users"),
+        *("Store.orders", "User.email", "User.orders"),
+    }
+
+
+def document(rule: Rule, name: str) -> str:
+    """Return a query, of this name, for the field: by the id of its object, or at the root."""
+    type_name, field, _ = rule
+    type_ = get_named_type(schema._schema.type_map[type_name].fields[field].type)  # type: ignore[attr-defined]  # an object
+    selection = field if is_leaf_type(type_) else f"{field} {{ totalCount }}"
+    if type_name == "Query":
+        return f"query {name} {{ {selection} }}"
+    return f"query {name}($id: ID!) {{ node(id: $id) {{ ... on {type_name} {{ {selection} }} }} }}"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule[0]}.{rule[1]}")
+async def test_without_a_rule_both_paths_show_more(
+    rule: Rule, lanes: Lanes, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, stranger = await market.user(), await market.user()
+    store = await market.store(owner)
+    await market.order(owner, await market.product(store))
+    variables = {"id": gid(store if rule[0] == "Store" else owner)} if rule[0] != "Query" else None
+    viewer = None if rule[1] == "orders" and rule[0] == "Query" else stranger
+    restricted = await lanes.agree(document(rule, "Restricted"), variables, user=viewer)
+
+    monkeypatch.setattr(rule[2], "visible", None)
+    if isinstance(rule[2], Pages):
+        monkeypatch.setattr(rule[2], "access", Access.ANYONE)
+    shown = await lanes.agree(document(rule, "Shown"), variables, user=viewer)
+
+    assert shown.was_compiled
+    assert not shown.has_errors
+    assert orjson.loads(shown.ordinary)["data"] != orjson.loads(restricted.ordinary)["data"]
