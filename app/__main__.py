@@ -1,4 +1,4 @@
-"""`python -m app`: the command line, or why there is none."""
+"""`python -m app`: the command line, or why it cannot run."""
 
 import sys
 
@@ -7,17 +7,17 @@ INTERRUPTED = 130
 
 
 def run() -> None:
-    """Run the command line, if this interpreter can."""
+    """Run the command line if this interpreter can."""
     if sys.version_info < OLDEST:
-        sys.exit(f"Python 3.11 or newer is needed, not {sys.version.split()[0]}: PYTHON=… chooses one.")
+        sys.exit(f"Python 3.11 or newer is required; this is {sys.version.split()[0]}. Set PYTHON=… to choose another.")
     try:
         from app.cli.commands import main
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.startswith("app"):
             raise
         sys.exit(
-            f"{sys.executable} has no package {missing.name!r}: `make run` installs all that is needed into .venv, "
-            "and .venv/bin/python has it."
+            f"{sys.executable} has no package {missing.name!r}. `make run` installs everything into .venv; "
+            "then use .venv/bin/python."
         )
     main()
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2
 
@@ -17,20 +18,20 @@ from app.settings import ROOT
 def served(*arguments: str, port: int | None = None, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Serve on this port or a free one; yield the process and the URL once it answers."""
     with started(
-        [sys.executable, "-m", "app", "serve", "--end-with-parent", *arguments], port, **environment
+        [sys.executable, "-m", "app", "serve", "--end-with-parent", *arguments], port, cwd=ROOT, **environment
     ) as server:
         yield server
 
 
 @contextmanager
 def started(
-    command: Sequence[str], port: int | None = None, **environment: str
+    command: Sequence[str], port: int | None = None, *, cwd: Path = ROOT, **environment: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a command that serves on this port or a free one; yield the process and the URL once it answers."""
     port = port or free_port()
     process = subprocess.Popen(
         command,
-        cwd=ROOT,
+        cwd=cwd,
         env={"PATH": os.environ["PATH"], "PORT": str(port), **environment},
         stderr=subprocess.PIPE,
         text=True,

@@ -1,1 +1,1 @@
-"""The command line: its commands, and what it says of what is wrong around them."""
+"""The command line: its commands, the doctor, and explanations of failures."""

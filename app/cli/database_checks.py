@@ -1,4 +1,4 @@
-"""What the doctor looks at in the database."""
+"""What the doctor checks in the database."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlalchemy import make_url
 
-from app.cli.findings import Finding, fine, mend, mind, skipped
+from app.cli.findings import Finding, ok, problem, skipped, warning
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
 from app.db import migrations
 from app.db.engine import OLDEST_POSTGRES, Server, driver_arguments
@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 5.0
 _VERSION_TABLE = "alembic_version"
 _SKEW = timedelta(seconds=5)
 _BESIDE_THE_POOL = 2
-"""Connections of a process that are not of its pool: one hears of events, one tells whether it is ready."""
+"""Connections of a process outside its pool: one listens for events, one checks readiness."""
 _FACTS = """
 SELECT current_setting('server_version') AS version,
     current_setting('server_version_num')::int / 10000 AS major,
@@ -48,66 +48,69 @@ SELECT current_setting('server_version') AS version,
 
 
 class Facts(NamedTuple):
-    """What the database tells of itself."""
+    """What the database reports about itself."""
 
     version: str
     major: int
     encoding: str
     connections: int
-    """How many it has for others than superusers."""
+    """How many it allows, apart from those reserved for superusers."""
     name: str
-    """Who we are there."""
+    """The user that this API connects as."""
     schema: str | None
     may_create: bool | None
     is_standby: bool
     now: datetime
     asked: datetime
-    """When it was asked, by the clock of this machine."""
+    """When the query was sent, by the clock of this machine."""
     is_migrated: bool
     tables: list[str]
-    """Those of this API's tables that are there, or whose names others have taken."""
+    """The tables that have a name of one of this API's tables, whoever created them."""
     forbidden: list[str]
-    """The tables that may not be read and written."""
+    """The tables that this user may not read and write."""
     revision: str | None = None
 
 
 async def database(settings: Settings) -> AsyncIterator[Finding]:
-    """Look at the database, if one runs."""
+    """Check the database if it is running."""
     url = settings.database_url
     if url is None:
-        from tools import postgres  # for development; an image for production lacks it
-
+        try:
+            from tools import postgres  # not part of the production image
+        except ModuleNotFoundError:
+            yield problem("database: the embedded Postgres is not part of this image", "Set DATABASE_URL.")
+            return
         url = postgres.running_url(EMBEDDED_POSTGRES)
         if url is None:
             yield _embedded(postgres.version_to_start(), postgres.home_of(EMBEDDED_POSTGRES))
-            yield skipped("the database itself: it starts with the server, as an embedded one")
+            yield skipped("checks of the database itself: the embedded one starts with the server")
             return
     try:
         facts = await _facts(url)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as failure:
         trouble = trouble_of(failure, url)
-        yield mend(f"database: {trouble.what}", trouble.remedy) if trouble else mend(f"database: {failure}", "")
+        yield problem(f"database: {trouble.what}", trouble.remedy) if trouble else problem(f"database: {failure}")
         return
-    yield fine(f"database: Postgres {facts.version} answers at {place_of(make_url(url))}")
+    yield ok(f"database: Postgres {facts.version} answers at {place_of(make_url(url))}")
     for check in _OF_DATABASE:
         yield check(facts, settings)
 
 
 def _embedded(major: int, home: Path) -> Finding:
-    """Look whether an embedded Postgres could be started."""
+    """Check that an embedded Postgres could start."""
     if not major:
-        return mend(
-            "database: there is no Postgres to start",
-            "make install brings one; or let DATABASE_URL name one that runs.",
+        return problem(
+            "database: no Postgres is installed",
+            "make install installs one; or point DATABASE_URL at a running one.",
         )
     place = next(path for path in (home, *home.parents) if path.exists())
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-        return mend(f"database: {place} cannot be written by this user", "Change its owner, or set DATABASE_URL.")
-    return fine(f"database: an embedded Postgres {major} can be started in {home}")
+        return problem(f"database: this user cannot write {place}", "Change its owner, or set DATABASE_URL.")
+    return ok(f"database: an embedded Postgres {major} can start in {home}")
 
 
 async def _facts(url: str) -> Facts:
-    """Ask the database of itself, in a transaction that can change nothing."""
+    """Query the facts in a read-only transaction."""
     connection: Any = await asyncpg.connect(**driver_arguments(make_url(url), "doctor"), timeout=_PATIENCE_SECONDS)
     try:
         async with connection.transaction(readonly=True):
@@ -123,64 +126,64 @@ async def _facts(url: str) -> Facts:
 
 
 def postgres_version(facts: Facts, _: Settings) -> Finding:
-    """Look whether Postgres is new enough, and has all letters."""
+    """Check the version of Postgres and the encoding."""
     if trouble := trouble_with(Server(facts.version, facts.major, facts.encoding)):
-        return mend(*trouble)
-    return fine(f"Postgres is {OLDEST_POSTGRES} or newer, in UTF8")
+        return problem(*trouble)
+    return ok(f"Postgres is {OLDEST_POSTGRES} or newer, in UTF8")
 
 
 def privileges(facts: Facts, _: Settings) -> Finding:
-    """Look whether we may do there what we must."""
+    """Check what this user may do in the database."""
     if facts.is_standby:
-        return mend("the database is a standby, which can only be read", "Let DATABASE_URL name the primary.")
+        return problem("the database is a read-only standby", "Point DATABASE_URL at the primary.")
     if facts.schema is None:
-        return mend(f"{facts.name} has no schema", f'GRANT CREATE, USAGE ON SCHEMA public TO "{facts.name}"')
+        return problem(f"{facts.name} has no schema", f'GRANT CREATE, USAGE ON SCHEMA public TO "{facts.name}"')
     if facts.forbidden:
-        return mend(
+        return problem(
             f"{facts.name} may not read and write {', '.join(facts.forbidden)}",
             f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{facts.schema}" TO "{facts.name}"',
         )
     if not facts.may_create:
-        remedy = f'Migrate as another user, or: GRANT CREATE ON SCHEMA "{facts.schema}" TO "{facts.name}"'
-        make = mind if facts.is_migrated else mend
-        return make(f"{facts.name} may not make tables, which migrations do", remedy)
-    return fine(f"{facts.name} may read, write and migrate")
+        remedy = f'Run migrations as another user, or: GRANT CREATE ON SCHEMA "{facts.schema}" TO "{facts.name}"'
+        finding = warning if facts.is_migrated else problem
+        return finding(f"{facts.name} may not create tables, which migrations need", remedy)
+    return ok(f"{facts.name} may read, write and migrate")
 
 
 def migrated(facts: Facts, _: Settings) -> Finding:
-    """Look whether the database has the schema that this version expects."""
+    """Check that the database has the schema of this version."""
     if _VERSION_TABLE in facts.forbidden:
-        return skipped("migrations cannot be looked at without that right")
+        return skipped("migrations: checking them needs the privileges above")
     if facts.revision is None and facts.tables not in ([], [_VERSION_TABLE]):
-        return mend(
+        return problem(
             f"the database has tables that no migration of this API made: {', '.join(facts.tables)}",
-            "Let DATABASE_URL name an empty one; createdb makes it.",
+            "Point DATABASE_URL at an empty database; createdb creates one.",
         )
     if migrations.is_behind(facts.revision):
-        return mend("the database lacks migrations", "python -m app migrate (make run does it by itself)")
+        return problem("migrations are missing", "python -m app migrate (make run does it automatically)")
     if not migrations.is_known(facts.revision):
-        return mind(NEWER_DATABASE, f"It works during an upgrade. Else: {USE_THAT_VERSION}")
-    return fine("migrations are up to date")
+        return warning(NEWER_DATABASE, f"Expected during an upgrade. Otherwise: {USE_THAT_VERSION}")
+    return ok("migrations are up to date")
 
 
 def connections(facts: Facts, settings: Settings) -> Finding:
-    """Look whether there are as many connections as there may be wanted."""
+    """Check that Postgres allows as many connections as the pools may open."""
     wanted = settings.workers * (settings.database_pool_size + _BESIDE_THE_POOL)
-    told = f"WORKERS * (DATABASE_POOL_SIZE + {_BESIDE_THE_POOL}) is {wanted}, of {facts.connections} connections"
+    usage = f"WORKERS * (DATABASE_POOL_SIZE + {_BESIDE_THE_POOL}) is {wanted} of {facts.connections} connections"
     if wanted > facts.connections:
-        return mend(told, "Lower WORKERS or DATABASE_POOL_SIZE, or raise max_connections of Postgres.")
-    return fine(f"connections: {told}")
+        return problem(usage, "Lower WORKERS or DATABASE_POOL_SIZE, or raise max_connections of Postgres.")
+    return ok(f"connections: {usage}")
 
 
 def clocks(facts: Facts, _: Settings) -> Finding:
-    """Look whether the database's clock and this machine's agree: logins end by both."""
+    """Check that the clocks of the database and this machine agree: tokens expire by both."""
     skew = abs(facts.now - facts.asked)
     if skew > _SKEW:
-        return mend(
+        return problem(
             f"the clocks of this machine and the database are {skew.total_seconds():.0f} s apart",
-            "Let both be set by NTP: logins end too early or too late.",
+            "Synchronize both with NTP: tokens expire too early or too late.",
         )
-    return fine("clocks agree")
+    return ok("clocks agree")
 
 
 _OF_DATABASE: tuple[Callable[[Facts, Settings], Finding], ...] = (

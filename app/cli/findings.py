@@ -1,41 +1,29 @@
-"""What the doctor says of one thing that it looked at."""
+"""What the doctor reports about each thing it checks."""
 
 from enum import Enum
+from functools import partial
 from typing import NamedTuple
 
 
 class Mark(Enum):
-    """How something is, with how a terminal that has no Unicode shows it."""
+    """The result of a check, as a terminal shows it: with Unicode, and without."""
 
-    FINE = "✓", "ok"
-    MIND = "!", "!"
-    MEND = "✗", "x"
+    OK = "✓", "ok"
+    WARNING = "!", "!"
+    PROBLEM = "✗", "x"
     SKIPPED = "–", "-"
 
 
 class Finding(NamedTuple):
-    """What was found, and what is to be done about it."""
+    """What a check found, and what to do about it."""
 
     mark: Mark
     what: str
     remedy: str = ""
 
 
-def fine(what: str) -> Finding:
-    """Return that something is as it should be."""
-    return Finding(Mark.FINE, what)
-
-
-def mind(what: str, remedy: str) -> Finding:
-    """Return that something could be better, without which the API works."""
-    return Finding(Mark.MIND, what, remedy)
-
-
-def mend(what: str, remedy: str) -> Finding:
-    """Return that something is wrong."""
-    return Finding(Mark.MEND, what, remedy)
-
-
-def skipped(what: str) -> Finding:
-    """Return that something could not be looked at, or need not be."""
-    return Finding(Mark.SKIPPED, what)
+ok = partial(Finding, Mark.OK)
+warning = partial(Finding, Mark.WARNING)
+"""The API works, but something could be better."""
+problem = partial(Finding, Mark.PROBLEM)
+skipped = partial(Finding, Mark.SKIPPED)

@@ -39,7 +39,7 @@ async def why_not_ready(url: URL) -> str | None:
         log.warning("not ready", reason=str(failure) or type(failure).__name__)
         return "the database does not answer"
     if await asyncio.to_thread(migrations.is_behind, revision):
-        return "the database lacks migrations"
+        return "migrations are missing"
     return None
 
 

@@ -127,7 +127,7 @@ def test_whoever_serves_without_migrations_is_told(empty_database: str) -> None:
         assert httpx2.get(url).status_code == 503
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=20)
-    assert "the database lacks migrations. `python -m app migrate`" in told
+    assert "migrations are missing. Run `python -m app migrate`" in told
 
 
 def test_workers_end_with_a_supervisor_that_is_killed(empty_database: str) -> None:

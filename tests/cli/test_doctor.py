@@ -78,14 +78,14 @@ def marks(findings: list[Finding]) -> list[Mark]:
 
 
 def test_the_interpreter() -> None:
-    assert doctor.python(("3", "11", "0")).mark is Mark.FINE
+    assert doctor.python(("3", "11", "0")).mark is Mark.OK
     old = doctor.python(("3", "10", "14"))
-    assert old.mark is Mark.MEND
+    assert old.mark is Mark.PROBLEM
     assert "3.11 or newer" in old.remedy
 
 
 def test_the_packages_that_are_pinned_are_installed() -> None:
-    assert doctor.packages(ROOT / "requirements.lock").mark is Mark.FINE
+    assert doctor.packages(ROOT / "requirements.lock").mark is Mark.OK
 
 
 def test_a_package_that_is_not_as_pinned(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_package_that_is_not_as_pinned(tmp_path: Path) -> None:
         "other==1 ; sys_platform == 'plan9'\n"
     )
     finding = doctor.packages(lock)
-    assert finding.mark is Mark.MEND
+    assert finding.mark is Mark.PROBLEM
     assert "typer is " in finding.what
     assert "no-such-package is missing" in finding.what
     assert "other" not in finding.what
@@ -110,7 +110,7 @@ async def test_settings_that_are_wrong_are_all_told(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PORT", "http")
     monkeypatch.setenv("WORKERS", "0")
     findings = await gathered(doctor.examine())
-    wrong = [finding.what.split(":")[0] for finding in findings if finding.mark is Mark.MEND]
+    wrong = [finding.what.split(":")[0] for finding in findings if finding.mark is Mark.PROBLEM]
     assert wrong == ["PORT", "WORKERS"]
     assert findings[-1].mark is Mark.SKIPPED
 
@@ -141,7 +141,7 @@ def test_settings_that_do_not_suit_production(changed: dict[str, Any], expected:
         assert findings == []
     else:
         (finding,) = findings
-        assert finding.mark is (Mark.MEND if expected == "SECRET_KEY" else Mark.MIND)
+        assert finding.mark is (Mark.PROBLEM if expected == "SECRET_KEY" else Mark.WARNING)
         assert expected in f"{finding.what} {finding.remedy}"
     assert [*doctor.production(Settings(**{**PRODUCTION, **changed, "app_env": Environment.QA}))] == []
 
@@ -152,13 +152,13 @@ def test_trusted_documents(tmp_path: Path) -> None:
     file.write_text("{}")
     (used,) = doctor.trusted_documents(Settings(trusted_documents_file=file))
     (unused,) = doctor.trusted_documents(Settings(trusted_documents_file=file, trusted_documents=Trust.OFF))
-    assert (used.mark, "unused" in used.what, "unused" in unused.what) == (Mark.FINE, False, True)
+    assert (used.mark, "unused" in used.what, "unused" in unused.what) == (Mark.OK, False, True)
 
 
 def test_graphiqls_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest, "ASSETS", tmp_path)
     (missing,) = doctor.graphiql(Settings())
-    assert missing.mark is Mark.MIND
+    assert missing.mark is Mark.WARNING
     assert "make graphiql" in missing.remedy
     assert [*doctor.graphiql(Settings(graphiql=False))] == []
 
@@ -167,9 +167,9 @@ def test_graphiqls_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for asset in pinned:
         asset.location.parent.mkdir()
         asset.location.write_bytes(asset.package.encode())
-    assert marks([*doctor.graphiql(Settings())]) == [Mark.FINE]
+    assert marks([*doctor.graphiql(Settings())]) == [Mark.OK]
     pinned[1].location.write_bytes(b"something else")
-    assert marks([*doctor.graphiql(Settings())]) == [Mark.MEND]
+    assert marks([*doctor.graphiql(Settings())]) == [Mark.PROBLEM]
 
 
 @pytest.fixture
@@ -203,24 +203,24 @@ def test_a_port_that_is_free_or_ours_or_anothers(serve: Callable[[bytes], int]) 
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
     (found,) = doctor.port(Settings(port=free))
-    assert (found.mark, "is free" in found.what) == (Mark.FINE, True)
+    assert (found.mark, "is free" in found.what) == (Mark.OK, True)
     (found,) = doctor.port(Settings(port=serve(b"alive")))
-    assert (found.mark, "serves" in found.what) == (Mark.FINE, True)
+    assert (found.mark, "serves" in found.what) == (Mark.OK, True)
     taken = serve(b"something else")
     (found,) = doctor.port(Settings(port=taken))
-    assert found.mark is Mark.MEND
+    assert found.mark is Mark.PROBLEM
     assert f"PORT={taken + 1}" in found.remedy
 
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no.such.host.invalid"])
 def test_a_host_that_is_not_this_machine(host: str) -> None:
     (found,) = doctor.port(Settings(host=host))
-    assert (found.mark, found.what.startswith("HOST: ")) == (Mark.MEND, True)
+    assert (found.mark, found.what.startswith("HOST: ")) == (Mark.PROBLEM, True)
 
 
 def test_a_port_that_is_for_root() -> None:
     found = doctor._taken(Settings(port=80), "127.0.0.1:80", PermissionError(errno.EACCES, "Permission denied"))
-    assert (found.mark, "1024" in found.remedy) == (Mark.MEND, True)
+    assert (found.mark, "1024" in found.remedy) == (Mark.PROBLEM, True)
 
 
 BEHIND = sorted(migrations._revisions()[1] - {GOOD.revision})[0]
@@ -229,38 +229,48 @@ BEHIND = sorted(migrations._revisions()[1] - {GOOD.revision})[0]
 @pytest.mark.parametrize(
     ("check", "changed", "mark", "expected"),
     [
-        (database_checks.postgres_version, {"major": 14, "version": "14.9"}, Mark.MEND, "14.9 is too old"),
-        (database_checks.postgres_version, {"encoding": "SQL_ASCII"}, Mark.MEND, "-E UTF8"),
-        (database_checks.privileges, {"is_standby": True}, Mark.MEND, "primary"),
-        (database_checks.privileges, {"schema": None}, Mark.MEND, 'GRANT CREATE, USAGE ON SCHEMA public TO "orders"'),
-        (database_checks.privileges, {"forbidden": ["users"]}, Mark.MEND, "may not read and write users"),
-        (database_checks.privileges, {"may_create": False}, Mark.MIND, "GRANT CREATE"),
-        (database_checks.privileges, {"may_create": False, "is_migrated": False}, Mark.MEND, "GRANT CREATE"),
-        (database_checks.migrated, {"revision": None, "tables": []}, Mark.MEND, "python -m app migrate"),
+        (database_checks.postgres_version, {"major": 14, "version": "14.9"}, Mark.PROBLEM, "14.9 is too old"),
+        (database_checks.postgres_version, {"encoding": "SQL_ASCII"}, Mark.PROBLEM, "-E UTF8"),
+        (database_checks.privileges, {"is_standby": True}, Mark.PROBLEM, "primary"),
+        (
+            database_checks.privileges,
+            {"schema": None},
+            Mark.PROBLEM,
+            'GRANT CREATE, USAGE ON SCHEMA public TO "orders"',
+        ),
+        (database_checks.privileges, {"forbidden": ["users"]}, Mark.PROBLEM, "may not read and write users"),
+        (database_checks.privileges, {"may_create": False}, Mark.WARNING, "GRANT CREATE"),
+        (database_checks.privileges, {"may_create": False, "is_migrated": False}, Mark.PROBLEM, "GRANT CREATE"),
+        (database_checks.migrated, {"revision": None, "tables": []}, Mark.PROBLEM, "python -m app migrate"),
         (
             database_checks.migrated,
             {"revision": None, "tables": ["alembic_version"]},
-            Mark.MEND,
+            Mark.PROBLEM,
             "python -m app migrate",
         ),
         (
             database_checks.migrated,
             {"revision": None, "tables": ["users"]},
-            Mark.MEND,
-            "Let DATABASE_URL name an empty one",
+            Mark.PROBLEM,
+            "Point DATABASE_URL at an empty database",
         ),
-        (database_checks.migrated, {"forbidden": ["alembic_version"]}, Mark.SKIPPED, "cannot be looked at"),
-        (database_checks.migrated, {"revision": BEHIND}, Mark.MEND, "python -m app migrate"),
-        (database_checks.migrated, {"revision": "of_another_version"}, Mark.MIND, "newer version"),
-        (database_checks.connections, {"connections": 11}, Mark.MEND, "is 12, of 11"),
-        (database_checks.clocks, {"now": NOW + timedelta(seconds=90)}, Mark.MEND, "90 s apart"),
-        (database_checks.clocks, {"now": NOW - timedelta(seconds=90)}, Mark.MEND, "90 s apart"),
+        (
+            database_checks.migrated,
+            {"forbidden": ["alembic_version"]},
+            Mark.SKIPPED,
+            "checking them needs the privileges",
+        ),
+        (database_checks.migrated, {"revision": BEHIND}, Mark.PROBLEM, "python -m app migrate"),
+        (database_checks.migrated, {"revision": "of_another_version"}, Mark.WARNING, "newer version"),
+        (database_checks.connections, {"connections": 11}, Mark.PROBLEM, "is 12 of 11"),
+        (database_checks.clocks, {"now": NOW + timedelta(seconds=90)}, Mark.PROBLEM, "90 s apart"),
+        (database_checks.clocks, {"now": NOW - timedelta(seconds=90)}, Mark.PROBLEM, "90 s apart"),
     ],
 )
 def test_what_a_database_may_lack(
     check: Callable[[Facts, Settings], Finding], changed: dict[str, Any], mark: Mark, expected: str
 ) -> None:
-    assert check(GOOD, Settings()).mark is Mark.FINE
+    assert check(GOOD, Settings()).mark is Mark.OK
     found = check(GOOD._replace(**changed), Settings())
     assert found.mark is mark
     assert expected in f"{found.what} -> {found.remedy}"
@@ -268,7 +278,7 @@ def test_what_a_database_may_lack(
 
 async def test_a_database_that_is_as_it_should_be(database_url: str) -> None:
     findings = await gathered(database_checks.database(Settings(database_url=database_url)))
-    assert marks(findings) == [Mark.FINE] * 6, findings
+    assert marks(findings) == [Mark.OK] * 6, findings
 
 
 def tables(connection: Connection) -> list[str]:
@@ -277,7 +287,7 @@ def tables(connection: Connection) -> list[str]:
 
 async def test_an_empty_database_stays_empty(database: str) -> None:
     findings = await gathered(database_checks.database(Settings(database_url=database)))
-    assert [finding.what for finding in findings if finding.mark is Mark.MEND] == ["the database lacks migrations"]
+    assert [finding.what for finding in findings if finding.mark is Mark.PROBLEM] == ["migrations are missing"]
     assert await asyncio.to_thread(run_on, database, tables) == []
 
 
@@ -292,7 +302,7 @@ def test_a_user_who_may_do_little(database: str) -> None:
         run_on(database, lambda connection: execute(connection, f"DROP ROLE {name}"))
     assert result.returncode == 1
     assert f"{name} may not read and write alembic_version, " in result.stdout
-    assert "lacks migrations" not in result.stdout
+    assert "migrations are missing" not in result.stdout
 
 
 async def test_tables_of_others(database: str) -> None:
@@ -304,10 +314,10 @@ async def test_tables_of_others(database: str) -> None:
 
     async def found() -> list[str]:
         findings = await gathered(database_checks.database(Settings(database_url=database)))
-        return [finding.what for finding in findings if finding.mark is Mark.MEND]
+        return [finding.what for finding in findings if finding.mark is Mark.PROBLEM]
 
     await asyncio.to_thread(run_on, database, lambda connection: make(connection, "spatial_ref_sys"))
-    assert await found() == ["the database lacks migrations"]
+    assert await found() == ["migrations are missing"]
     await asyncio.to_thread(run_on, database, lambda connection: make(connection, "users"))
     assert await found() == ["the database has tables that no migration of this API made: users"]
 
@@ -331,13 +341,13 @@ async def test_a_database_that_does_not_answer() -> None:
     (finding,) = await gathered(
         database_checks.database(Settings(database_url="postgresql://ann:hunter2@127.0.0.1:1/shop"))
     )
-    assert finding.mark is Mark.MEND
-    assert "nobody listens" in finding.what
+    assert finding.mark is Mark.PROBLEM
+    assert "nothing listens there" in finding.what
     assert "hunter2" not in finding.what + finding.remedy
 
 
 @pytest.mark.parametrize(
-    ("version", "place", "mark"), [(18, "", Mark.FINE), (18, "file", Mark.MEND), (0, "", Mark.MEND)]
+    ("version", "place", "mark"), [(18, "", Mark.OK), (18, "file", Mark.PROBLEM), (0, "", Mark.PROBLEM)]
 )
 async def test_an_embedded_postgres_that_does_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, place: str, mark: Mark
@@ -353,26 +363,26 @@ async def test_an_embedded_postgres_that_does_not_run(
 
 async def test_an_embedded_postgres_that_runs_is_looked_at(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "running_url", lambda _: database_url)
-    assert marks(await gathered(database_checks.database(Settings(database_url=None)))) == [Mark.FINE] * 6
+    assert marks(await gathered(database_checks.database(Settings(database_url=None)))) == [Mark.OK] * 6
 
 
 async def test_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await doctor.redis(Settings())).mark is Mark.SKIPPED
     away = await doctor.redis(Settings(rate_limit_storage=f"redis+unix://{tmp_path}/nobody"))
-    assert (away.mark, "RATE_LIMIT_STORAGE" in away.remedy) == (Mark.MEND, True)
+    assert (away.mark, "RATE_LIMIT_STORAGE" in away.remedy) == (Mark.PROBLEM, True)
 
     async def ping(_: object) -> bool:
         return True
 
     monkeypatch.setattr("redis.asyncio.Redis.ping", ping)
-    assert (await doctor.redis(Settings(rate_limit_storage="redis://cache/0"))).mark is Mark.FINE
+    assert (await doctor.redis(Settings(rate_limit_storage="redis://cache/0"))).mark is Mark.OK
 
 
 def test_the_command_ends_well_where_nothing_must_be_mended(database_url: str) -> None:
     result = run("doctor", DATABASE_URL=database_url, PORT="0", PYTHONIOENCODING="utf-8")
     assert result.returncode == 0, result.stdout
     lines = result.stdout.splitlines()
-    assert lines[-1] == "Nothing must be mended."
+    assert lines[-1] == "No problems found."
     assert all(line.startswith(("✓  ", "!  ", "–  ", "   -> ")) for line in lines[:-2])
 
 
@@ -385,7 +395,7 @@ def test_the_command_fails_where_something_must_and_needs_no_unicode() -> None:
     lines = result.stdout.splitlines()
     (at,) = [index for index, line in enumerate(lines) if line.startswith("x  ")]
     assert lines[at + 1].startswith("   -> ")
-    assert lines[-1] == "To be mended: 1."
+    assert lines[-1] == "Problems to fix: 1."
 
 
 def test_settings_that_cannot_be_read_do_not_stop_it() -> None:

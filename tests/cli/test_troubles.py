@@ -1,4 +1,4 @@
-"""What is wrong around a command is told in one line, with what to do about it; and never by a traceback."""
+"""Whatever is wrong around a command is explained in one line, with a remedy, and never by a traceback."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from asyncpg import DiskFullError
 from sqlalchemy import Connection, make_url, text
 
 from app import __main__ as start
-from app.cli import commands, troubles
+from app.cli import commands, databases, troubles
 from app.cli.troubles import trouble_of
 from app.db import engine as app_database
 from app.db.migrations import alembic_config
@@ -108,13 +108,13 @@ def refusal(code: str, message: str) -> bytes:
 @pytest.mark.parametrize(
     ("code", "message", "expected"),
     [
-        ("28P01", 'password authentication failed for user "ann"', "refuses the password of 'ann'"),
+        ("28P01", 'password authentication failed for user "ann"', "rejects the password of 'ann'"),
         ("28000", 'role "ann" does not exist', "createuser --pwprompt"),
         ("28000", "no pg_hba.conf entry for host, no encryption", "no encryption"),
         ("3D000", 'database "shop" does not exist', 'createdb "shop"'),
         ("53300", "sorry, too many clients already", "Lower DATABASE_POOL_SIZE"),
         ("57P03", "the database system is starting up", "Try again"),
-        ("25006", "cannot do this in a read-only transaction", "name the primary, not a standby"),
+        ("25006", "cannot do this in a read-only transaction", "at the primary, not at a standby"),
     ],
 )
 def test_whatever_postgres_refuses(told: Told, code: str, message: str, expected: str) -> None:
@@ -140,7 +140,7 @@ def test_a_server_without_tls(told: Told) -> None:
             DATABASE_START_WAIT_SECONDS="60",
         )
     assert ended.text.splitlines() == [ended.last_line], "there is nothing to wait for"
-    assert ended.last_line.startswith(f"No TLS with Postgres at 127.0.0.1:{port}: ")
+    assert ended.last_line.startswith(f"Cannot establish TLS with Postgres at 127.0.0.1:{port}: ")
     assert "sslmode" in ended.last_line
 
 
@@ -149,14 +149,14 @@ def test_parameters_that_the_driver_does_not_like(told: Told, parameter: str) ->
     ended = told("migrate", DATABASE_URL=f"postgresql://ann:hunter2@127.0.0.1:1/shop?{parameter}")
     (line,) = ended.text.splitlines()
     assert line.startswith("The driver cannot connect to 127.0.0.1:1: ")
-    assert line.endswith("Mend the parameters of DATABASE_URL.")
+    assert line.endswith("Correct the parameters of DATABASE_URL.")
     assert "hunter2" not in line
 
 
 def test_a_server_whose_certificate_is_not_trusted() -> None:
     trouble = trouble_of(ssl.SSLCertVerificationError(1, "self-signed certificate"), "postgresql://ann@db/shop")
     assert trouble is not None
-    assert trouble.what.startswith("no TLS with Postgres at db:5432: ")
+    assert trouble.what.startswith("cannot establish TLS with Postgres at db:5432: ")
     assert "self-signed certificate" in trouble.what
 
 
@@ -180,7 +180,7 @@ def test_a_database_that_has_not_all_letters(told: Told, server_url: str) -> Non
         line = told("migrate", DATABASE_URL=url).last_line
     finally:
         run_on(server_url, lambda it: execute(it, f"DROP DATABASE {name}"))
-    assert line.startswith("The database is in LATIN1. Make it anew: ")
+    assert line.startswith("The encoding of the database is LATIN1. Recreate it: ")
 
 
 def test_a_database_that_others_use(told: Told, database: str) -> None:
@@ -190,23 +190,25 @@ def test_a_database_that_others_use(told: Told, database: str) -> None:
 
     run_on(database, be_taken)
     line = told("migrate", DATABASE_URL=database).last_line
-    assert 'holds something that is not of this API: relation "users" already exists. Let DATABASE_URL' in line
+    assert 'contains something that isn\'t part of this API: relation "users" already exists. Point' in line
 
 
 @pytest.mark.parametrize("command", ["migrate", "serve", "seed"])
 def test_a_database_that_nobody_serves(told: Told, command: str) -> None:
     line = told(command, DATABASE_URL="postgresql://ann@127.0.0.1:1/shop", PORT="0").last_line
-    assert line.startswith("No Postgres answers at 127.0.0.1:1: nobody listens. Start it, or mend DATABASE_URL.")
+    assert line.startswith(
+        "No Postgres answers at 127.0.0.1:1: nothing listens there. Start it, or correct DATABASE_URL."
+    )
 
 
 def test_a_host_that_there_is_not(told: Told) -> None:
     line = told("migrate", DATABASE_URL="postgresql://ann@no.such.host.invalid/shop").last_line
-    assert line == "There is no host 'no.such.host.invalid'. Mend the host in DATABASE_URL."
+    assert line == "There is no host 'no.such.host.invalid'. Correct the host in DATABASE_URL."
 
 
 def test_a_socket_that_is_not_there(told: Told) -> None:
     ended = told("migrate", DATABASE_URL="postgresql://ann@/shop?host=/nowhere")
-    assert "the socket in /nowhere: nobody listens" in ended.last_line
+    assert "the socket in /nowhere: nothing listens there" in ended.last_line
 
 
 @pytest.mark.parametrize("arguments", [("migrate",), ("serve", "--migrate"), ("seed",)])
@@ -218,7 +220,7 @@ def test_a_database_of_a_newer_version(told: Told, database: str, arguments: tup
     command.upgrade(alembic_config(database), "head")
     run_on(database, be_ahead)
     line = told(*arguments, DATABASE_URL=database, PORT="0").last_line
-    assert line.startswith("The database has been migrated by a newer version of this API")
+    assert line.startswith("A newer version of this API has migrated the database")
     assert "Run that version" in line
 
 
@@ -242,7 +244,7 @@ def test_a_user_without_rights(told: Told, database: str) -> None:
 
 def test_a_file_that_cannot_be_written(told: Told) -> None:
     line = told("schema", "--output", "/nowhere/schema.graphql").last_line
-    assert line.startswith("/nowhere/schema.graphql cannot be used (No such file or directory).")
+    assert line.startswith("Cannot use /nowhere/schema.graphql (No such file or directory).")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +274,7 @@ def test_an_address_that_is_not_this_machines(told: Told, host: str) -> None:
 
 def test_a_disk_without_room() -> None:
     trouble = trouble_of(DiskFullError("could not extend file"), "postgresql://ann@db/shop")
-    assert str(trouble) == "The disk of the database is full. Make room, and try again."
+    assert str(trouble) == "The disk of the database is full. Free some space and try again."
 
 
 def test_a_failure_of_ours_is_not_explained_away() -> None:
@@ -286,12 +288,12 @@ def test_an_interpreter_without_the_packages() -> None:
     )
     assert bare.returncode == 1
     (line,) = bare.stderr.splitlines()
-    assert re.search(r"has no package '\w+': `make run` installs", line)
+    assert re.search(r"has no package '\w+'\. `make run` installs", line)
 
 
 def test_an_interpreter_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "OLDEST", (99, 0))
-    with pytest.raises(SystemExit, match=r"^Python 3\.11 or newer is needed"):
+    with pytest.raises(SystemExit, match=r"^Python 3\.11 or newer is required"):
         start.run()
 
 
@@ -315,8 +317,8 @@ def test_an_embedded_postgres_without_a_place(tmp_path: Path, monkeypatch: pytes
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     monkeypatch.setattr(postgres, "home_of", lambda _: in_the_way / "postgres")
-    with pytest.raises(OSError, match="Not a directory") as caught, commands._database(Settings(database_url=None)):
+    with pytest.raises(OSError, match="Not a directory") as caught, databases.database(Settings(database_url=None)):
         pass
     trouble = trouble_of(caught.value, None)
     assert trouble is not None
-    assert str(trouble).startswith(f"{in_the_way}/postgres cannot be used (Not a directory)")
+    assert str(trouble).startswith(f"Cannot use {in_the_way}/postgres (Not a directory)")

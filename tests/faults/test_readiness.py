@@ -14,7 +14,7 @@ from app.process.readiness import why_not_ready
 from tests.databases import create_database, drop_database, run_on
 from tests.faults.conftest import OpenShop
 
-LACKING = "the database lacks migrations"
+LACKING = "migrations are missing"
 
 
 @pytest.fixture

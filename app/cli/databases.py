@@ -1,0 +1,63 @@
+"""The database a command works on: find one that answers, migrate it, run work on it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.cli.output import fail, say
+from app.db.engine import wait_for_database
+from app.settings import Settings
+
+T = TypeVar("T")
+Announce = Callable[[str], None]
+
+
+@contextmanager
+def requires_tools(what: str, advice: str = "") -> Iterator[None]:
+    """Wrap an import of `app.cli.development`; end the command if the image was built without `tools`."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] != "tools":
+            raise
+        fail(f"{what} is not part of this image{advice}.")
+
+
+@contextmanager
+def database(settings: Settings, announce: Announce = say) -> Iterator[str]:
+    """Yield the URL of a database that answers: the configured one, or an embedded one."""
+    if settings.database_url is None:
+        with requires_tools("The embedded Postgres", "; set DATABASE_URL"):
+            from app.cli.development import embedded_postgres
+
+        with embedded_postgres() as url:
+            yield url
+    else:
+        asyncio.run(wait_for_database(settings.database_url, settings.database_start_wait_seconds, announce))
+        yield settings.database_url
+
+
+def migrate(url: str, announce: Announce = say) -> None:
+    """Run the migrations that the database is missing."""
+    from app.db import migrations  # Alembic takes 0.1 s to load, a tenth of the time to start serving
+
+    try:
+        migrations.migrate(url, announce)
+    except migrations.TablesInUse:
+        fail("A table was in use for too long, so not all migrations ran. Run this command again at a quieter time.")
+
+
+def run(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+    """Run an async function with an engine of its own."""
+
+    async def with_engine() -> T:
+        engine = create_async_engine(url)
+        try:
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(with_engine())

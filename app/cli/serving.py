@@ -1,0 +1,77 @@
+"""What `serve` does around the server itself."""
+
+import asyncio
+import errno
+from contextlib import suppress
+
+import uvicorn
+from sqlalchemy import make_url
+
+from app.cli.databases import Announce, requires_tools, run
+from app.cli.output import fail, say
+from app.process.protocol import Protocol, why_not_listen
+from app.process.readiness import why_not_ready
+from app.settings import Settings
+
+
+def warn_if_not_ready(url: str) -> None:
+    """Say what the database is missing."""
+    reason = asyncio.run(why_not_ready(make_url(url)))
+    if reason is not None:
+        say(f"Not ready: {reason}. Run `python -m app migrate`, or serve with `--migrate`.")
+
+
+def open_demo_shop(url: str, announce: Announce) -> None:
+    """Fill the database with the demo shop if it is empty."""
+    with requires_tools("The demo shop"):
+        from app.cli.development import NotEmpty, seed_demo
+    with suppress(NotEmpty):
+        announce(f"Created the demo shop: {run(url, seed_demo)}.")
+
+
+def configured(settings: Settings, host: str, port: int, workers: int) -> uvicorn.Config:
+    """Return the configuration of uvicorn."""
+    return uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        http=Protocol,
+        access_log=False,
+        log_config=None,  # its loggers are configured like all others
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+        # On a busy machine a worker takes more than the default 5 s to import; a dead one is noticed after as long.
+        timeout_worker_healthcheck=10,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        ws_max_size=settings.body_limit_kb * 1024,
+        ws_per_message_deflate=False,  # compression would take more memory per client than everything else
+    )
+
+
+def require_free_port(host: str, port: int) -> None:
+    """End the command if the server could not listen there."""
+    failure = why_not_listen(host, port)
+    if failure is None:
+        return
+    if failure.errno in (errno.EADDRINUSE, errno.EACCES):
+        fail(f"PORT: cannot listen on {host}:{port} ({failure.strerror}). Choose another, such as PORT={port + 1}.")
+    fail(f"HOST: cannot listen on {host} ({failure.strerror}). Choose an address of this machine.")
+
+
+def greet(settings: Settings, host: str, port: int, *, demo: bool) -> None:
+    """Say where the API is, and which accounts can log in."""
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    say(f"\nOrders API: {address}")
+    say(f"{'GraphiQL' if settings.graphiql else 'Endpoint'}: {address}/graphql")
+    if demo:
+        with requires_tools("The demo shop"):
+            from app.cli.development import DEMO_ACCOUNTS, DEMO_PASSWORD
+
+        say(f"Demo accounts, all with the password {DEMO_PASSWORD!r}:")
+        for account in DEMO_ACCOUNTS:
+            say(f"  {account.email:<24} {account.role}")
+    say("Press Ctrl-C to stop.\n")
