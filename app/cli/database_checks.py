@@ -12,8 +12,9 @@ from sqlalchemy import make_url
 from app.cli.findings import Finding, ok, problem, skipped, warning
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
 from app.db import migrations
-from app.db.engine import OLDEST_POSTGRES, Server, driver_arguments
+from app.db.engine import driver_arguments
 from app.db.models import Base
+from app.db.startup import OLDEST_POSTGRES, Server
 from app.settings import EMBEDDED_POSTGRES, Settings
 
 _PATIENCE_SECONDS = 5.0

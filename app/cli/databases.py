@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.cli.output import fail, say
-from app.db.engine import wait_for_database
+from app.db.startup import wait_for_database
 from app.settings import Settings
 
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from asyncpg import (
 )
 from sqlalchemy import URL, make_url
 
-from app.db.engine import OLDEST_POSTGRES, Server, UnsuitableDatabase, is_about_tls
+from app.db.startup import OLDEST_POSTGRES, Server, UnsuitableDatabase, is_about_tls
 
 NEWER_DATABASE = "a newer version of this API has migrated the database; this version doesn't know its schema"
 USE_THAT_VERSION = "Run that version, or restore a backup taken before the upgrade (docs/operations.md)."

@@ -1,17 +1,15 @@
-"""The engine and its pool: how connections are made and handed out, and how their failures are told apart."""
+"""The engine and its pool: how connections are opened and handed out, and how their failures are classified."""
 
 import asyncio
 import socket
-import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, cast
 
 import structlog
 from asyncpg import (
     AdminShutdownError,
     CannotConnectNowError,
-    ConnectionDoesNotExistError,
     CrashShutdownError,
     DataError,
     DeadlockDetectedError,
@@ -25,19 +23,18 @@ from asyncpg import (
     TooManyConnectionsError,
 )
 from asyncpg import Connection as DriverConnection
-from sqlalchemy import URL, Connection, PoolProxiedConnection, event, make_url
+from sqlalchemy import URL, PoolProxiedConnection, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
-from sqlalchemy.util.concurrency import in_greenlet
 
-from app.db.pool_queue import Line
+from app.db.asyncpg_internals import socket_of
+from app.db.pool_queue import PoolQueue
+from app.db.sqlalchemy_internals import connection_over, in_greenlet
 from app.errors import DatabaseUnavailable, Overloaded, RequestError, TimedOut, TransactionConflict
 from app.monitoring.operation_log import noted
 from app.settings import Settings
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +43,7 @@ _DISCONNECTIONS = (
     Overloaded,
     OSError,
     InterfaceError,
-    InternalClientError,  # of the driver's state, where the connection breaks at that moment
+    InternalClientError,  # the driver's state is inconsistent because the connection just broke
     PostgresConnectionError,
     AdminShutdownError,
     CrashShutdownError,
@@ -57,39 +54,38 @@ _DISCONNECTIONS = (
 _OUT_OF_TIME = (QueryCanceledError, LockNotAvailableError, IdleInTransactionSessionTimeoutError)
 _TOO_MANY = (TooManyConnectionsError, PoolTimeoutError)
 _CLOSE_SECONDS = 3.0
-OLDEST_POSTGRES = 15
 PAUSE_AFTER_BREAK = 0.02
-"""Seconds in which the driver hears of the other connections that broke with one, so that none of them is taken."""
+"""Seconds for the driver to notice other connections that broke at the same time, so that none of them is used."""
 
 
 class Database:
-    """The pool of one process. Hands out connections, on which SQLAlchemy begins no transactions."""
+    """The connection pool of one process. SQLAlchemy begins no transactions on its connections."""
 
-    def __init__(self, engine: AsyncEngine, wait_seconds: float = 10, queue: int = 1_000) -> None:
-        """Take an engine whose isolation level is AUTOCOMMIT: reads need no BEGIN and ROLLBACK, two round trips saved
-        on every query, and UnitOfWork begins what mutations need. So many may wait so long for a connection."""
+    def __init__(self, engine: AsyncEngine, wait_seconds: float = 10, queue_length: int = 1_000) -> None:
+        """Wrap an engine whose isolation level is AUTOCOMMIT: reads save the round trips of BEGIN and ROLLBACK, and
+        UnitOfWork begins the transactions of mutations. At most `queue_length` callers wait for a connection."""
         self.engine = engine
-        self._line = Line(cast(QueuePool, engine.pool), wait_seconds, queue)
-        event.listen(engine.sync_engine, "checkin", self._line.proceed_soon)
+        self._queue = PoolQueue(cast(QueuePool, engine.pool), wait_seconds, queue_length)
+        event.listen(engine.sync_engine, "checkin", self._queue.proceed_soon)
         event.listen(engine.sync_engine, "checkout", _require_open)
         event.listen(engine.sync_engine, "do_connect", _require_greenlet)
 
     @property
     def waiting(self) -> int:
-        """How many wait for a connection now."""
-        return len(self._line)
+        """The number of callers waiting for a connection."""
+        return len(self._queue)
 
     def over(self, pooled: PoolProxiedConnection) -> AsyncConnection:
-        """Return SQLAlchemy's connection over one of the pool; to close it gives that back."""
-        return AsyncConnection(self.engine, Connection(self.engine.sync_engine, connection=pooled))
+        """Wrap a pooled connection for SQLAlchemy; closing it returns the pooled one."""
+        return connection_over(self.engine, pooled)
 
     def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:
-        """Return a session within the transaction that the connection is in."""
+        """Return a session within the current transaction of the connection."""
         return AsyncSession(connection, expire_on_commit=False, info=info)
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
-        """Run a statement that changes nothing and return its first row, without the 0.04 ms that SQLAlchemy adds to
-        each. Where its connection breaks it is run once more, on another one."""
+        """Run a read-only statement and return its first row, saving the 0.04 ms that SQLAlchemy adds.
+        If the connection breaks, run it once more on another one."""
         try:
             return await self._driver_row(sql, parameters)
         except Exception as failure:
@@ -111,36 +107,36 @@ class Database:
             connection.close()
 
     async def take(self) -> PoolProxiedConnection:
-        """Return a connection of the pool in one's turn, without the greenlet that it only needs to connect.
-        Overloaded where too many want one, DatabaseUnavailable where there is none to be had."""
-        if self._line.must_wait:
-            await self._line.wait()
+        """Return a pooled connection when it is this caller's turn; only opening a new one needs a greenlet.
+        Overloaded if too many callers wait, DatabaseUnavailable if none can be opened."""
+        if self._queue.must_wait:
+            await self._queue.wait()
         if cast(QueuePool, self.engine.pool).checkedin():
-            with suppress(MissingGreenlet):  # what was idle is broken, and must be connected anew
+            with suppress(MissingGreenlet):  # the idle connection is broken; reconnect below
                 return self.engine.pool.connect()
         try:
             return await self.engine.raw_connection()
         except (OSError, DBAPIError, EmulatedDBAPIException, PoolTimeoutError) as failure:
-            self._line.proceed()  # as nothing is given back
-            # whatever it is: Postgres that refuses the password is no better than none
-            log.warning("no connection to the database", reason=str(failure) or type(failure).__name__)
+            self._queue.proceed()  # because no connection will be returned
+            # Any reason counts: a Postgres that rejects the password is as good as none.
+            log.warning("cannot connect to the database", reason=str(failure) or type(failure).__name__)
             raise (Overloaded if isinstance(_cause(failure), _TOO_MANY) else DatabaseUnavailable) from failure
 
     async def close(self) -> None:
-        """Close every connection of the pool, though the database may not say goodbye."""
+        """Close every connection of the pool, even if the database no longer responds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self.engine.dispose()
 
 
 def _require_open(connection: Any, _: Any, __: Any) -> None:
-    """Let the pool connect anew what broke while it was idle."""
+    """Have the pool replace a connection that broke while idle."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 
 
 def _require_greenlet(*_: Any) -> None:
-    """Raise MissingGreenlet before there is a coroutine that nobody would await."""
+    """Raise MissingGreenlet before SQLAlchemy creates a coroutine that nobody would await."""
     if not in_greenlet():
         raise MissingGreenlet
 
@@ -151,7 +147,7 @@ def driver_of(connection: PoolProxiedConnection) -> "DriverConnection[Any]":
 
 
 def open_database(url: str, settings: Settings) -> Database:
-    """Return the database at `url`; nothing connects until the first statement."""
+    """Return the database at `url`; it connects at the first statement."""
     wait = settings.database_pool_wait_seconds
     engine = create_async_engine(
         url,
@@ -159,12 +155,12 @@ def open_database(url: str, settings: Settings) -> Database:
         max_overflow=0,
         isolation_level="AUTOCOMMIT",
         pool_timeout=wait,
-        hide_parameters=True,  # of an error, which is logged: they hold password hashes
+        hide_parameters=True,  # errors are logged, and parameters contain password hashes
         connect_args={"server_settings": _server_settings(settings), "timeout": wait},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
-    def notice_a_silent_host(connection: Any, _: Any) -> None:
+    def detect_a_silent_host(connection: Any, _: Any) -> None:
         _keep_alive(connection.driver_connection, settings.operation_timeout_seconds)
 
     return Database(engine, wait, settings.database_pool_queue)
@@ -178,7 +174,7 @@ def _server_settings(settings: Settings) -> dict[str, str]:
         "timezone": "UTC",
         "jit": "off",
         "statement_timeout": _milliseconds(statement),
-        # Of a process that is stopped or cut off: what it had locked must not wait for it longer than it would.
+        # Releases the locks of a process that was suspended or cut off.
         "idle_in_transaction_session_timeout": _milliseconds(2 * operation),
         "tcp_user_timeout": _milliseconds(2 * operation),
     }
@@ -189,8 +185,8 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _keep_alive(driver: Any, seconds: float) -> None:
-    """Have the kernel close a connection whose other end says nothing any more, as of a host that lost its power."""
-    connected: socket.socket = driver._transport.get_extra_info("socket")
+    """Have the kernel close a connection whose peer has gone silent, such as a host that lost power."""
+    connected = socket_of(driver)
     if connected.family == socket.AF_UNIX:
         return
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -200,84 +196,20 @@ def _keep_alive(driver: Any, seconds: float) -> None:
         ("TCP_KEEPCNT", 3),
         ("TCP_USER_TIMEOUT", round(seconds * 1000)),
     ):
-        if hasattr(socket, option):  # as on Linux
+        if hasattr(socket, option):  # Linux has them all
             connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def driver_arguments(url: URL, purpose: str) -> dict[str, Any]:
-    """Return what the driver needs to connect by itself, outside the pool; Postgres shows the purpose."""
+    """Return the arguments for a driver connection outside the pool; Postgres displays its purpose."""
     _, arguments = url.get_dialect()().create_connect_args(url)
     own = {name: value for name, value in arguments.items() if not name.startswith("prepared_statement_")}
     return {**own, "server_settings": {"application_name": f"orders-api {purpose}"}}
 
 
-class Server(NamedTuple):
-    """What Postgres tells of itself to whoever connects."""
-
-    version: str
-    major: int
-    encoding: str
-
-
-class UnsuitableDatabase(Exception):
-    """The database answers, and this API cannot work with it: its server is too old, or it has not all letters."""
-
-    def __init__(self, server: Server) -> None:
-        super().__init__(f"Postgres {server.version} in {server.encoding}")
-        self.server = server
-
-
-async def wait_for_database(url: str, seconds: float, announce: Callable[[str], None]) -> None:
-    """Return once the database answers; say what is waited for, and raise its last error after `seconds`.
-    UnsuitableDatabase where it answers in vain."""
-    engine = create_async_engine(url)
-    deadline = asyncio.get_running_loop().time() + seconds
-    announced = False
-    try:
-        while True:
-            try:
-                async with engine.connect() as connection:
-                    _require_suitable(await _server(connection))
-                    return
-            except (OSError, DBAPIError) as error:
-                if not _may_pass(error) or asyncio.get_running_loop().time() >= deadline:
-                    raise
-                if not announced:
-                    where = make_url(url).render_as_string(hide_password=True)
-                    announce(f"waiting up to {seconds:.0f} s for the database at {where}: {error}")
-                    announced = True
-            await asyncio.sleep(0.2)
-    finally:
-        await engine.dispose()
-
-
-async def _server(connection: AsyncConnection) -> Server:
-    """Return what the driver was told when it connected."""
-    driver = driver_of(await connection.get_raw_connection())
-    settings, version = driver.get_settings(), driver.get_server_version()
-    return Server(settings.server_version, version.major, settings.server_encoding)
-
-
-def _require_suitable(server: Server) -> None:
-    if server.major < OLDEST_POSTGRES or server.encoding != "UTF8":
-        raise UnsuitableDatabase(server)
-
-
-def is_about_tls(failure: BaseException) -> bool:
-    """Tell whether two who reached each other could not agree on TLS, which no waiting changes."""
-    return isinstance(failure, ssl.SSLError) or "rejected SSL upgrade" in str(failure)
-
-
-def _may_pass(error: OSError | DBAPIError) -> bool:
-    """Tell a database that is coming up from one that will never let us in."""
-    if isinstance(error, OSError):
-        return not is_about_tls(error)
-    return isinstance(error.orig and error.orig.__cause__, (CannotConnectNowError, ConnectionDoesNotExistError))
-
-
 def raise_fault(failure: BaseException | None) -> None:
-    """Raise what clients are told where it is the database that failed, whatever was asked of it: TransactionConflict
-    where it asks to try again, TimedOut, Overloaded or DatabaseUnavailable."""
+    """Raise the error that clients see if the database itself failed: TransactionConflict if it asks to retry,
+    TimedOut, Overloaded or DatabaseUnavailable."""
     if isinstance(failure, (TimedOut, Overloaded, DatabaseUnavailable)):
         raise failure
     cause = _cause(failure)
@@ -286,20 +218,20 @@ def raise_fault(failure: BaseException | None) -> None:
     if isinstance(cause, _OUT_OF_TIME):
         raise TimedOut from failure
     if is_disconnection(failure):
-        log.warning("the database went away", reason=str(failure) or type(failure).__name__)
+        log.warning("lost the connection to the database", reason=str(failure) or type(failure).__name__)
         raise DatabaseUnavailable from failure
 
 
 def is_disconnection(failure: BaseException | None) -> bool:
-    """Tell whether the database could not be reached, whatever was asked of it."""
+    """Return whether the database could not be reached."""
     cause = _cause(failure)
-    if isinstance(cause, DataError):  # an InterfaceError of the driver, too
+    if isinstance(cause, DataError):  # which is also an InterfaceError
         return False
     return isinstance(cause, _DISCONNECTIONS) or (isinstance(failure, DBAPIError) and failure.connection_invalidated)
 
 
 def is_broken(failure: BaseException) -> bool:
-    """Tell whether a connection that was there broke, so that another one may do."""
+    """Return whether an open connection broke, so that another one may work."""
     return is_disconnection(failure) and not isinstance(failure, RequestError)
 
 

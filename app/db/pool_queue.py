@@ -1,4 +1,4 @@
-"""Those who wait for a connection of the pool: first come, first served."""
+"""A fair queue in front of the connection pool: first come, first served."""
 
 import asyncio
 from collections import deque
@@ -9,13 +9,13 @@ from sqlalchemy.pool import QueuePool
 from app.errors import Overloaded
 
 
-class Line:
-    """Each who waits is promised the next connection that is given back, so that nobody who comes later takes it.
+class PoolQueue:
+    """Promises each returned connection to the caller that has waited longest, so that no later caller takes it.
 
-    The pool itself serves whoever comes at the right moment; and to wait in it takes greenlets and 0.06 ms."""
+    SQLAlchemy's pool isn't fair, and waiting in it costs a greenlet and 0.06 ms."""
 
     def __init__(self, pool: QueuePool, seconds: float, longest: int) -> None:
-        """Let so many wait for so long."""
+        """Let at most `longest` callers wait, each for at most `seconds`."""
         self._pool = pool
         self._seconds = seconds
         self._longest = longest
@@ -27,53 +27,53 @@ class Line:
 
     @property
     def must_wait(self) -> bool:
-        """Whether who comes now has to wait."""
+        """Whether a new caller has to wait."""
         return bool(self._waiting) or self._is_used_up()
 
     def _is_used_up(self) -> bool:
-        """Tell whether every connection is taken, or promised to somebody."""
+        """Return whether every connection is in use or promised to a waiting caller."""
         return self._pool.checkedout() + self._promised >= self._pool.size()
 
     async def wait(self) -> None:
-        """Return when a connection is there to be taken, at once. Overloaded where too many wait, or it takes too
-        long."""
+        """Return when the caller may take a connection, which it must do at once. Overloaded if the queue is full or
+        the wait takes too long."""
         if len(self._waiting) >= self._longest:
             raise Overloaded
         loop = asyncio.get_running_loop()
-        turn = loop.create_future()
-        self._waiting.append(turn)
-        expiry = loop.call_later(self._seconds, _expire, turn)
+        waiter = loop.create_future()
+        self._waiting.append(waiter)
+        expiry = loop.call_later(self._seconds, _expire, waiter)
         try:
-            await turn
+            await waiter
         except BaseException:
-            self._leave(turn)
+            self._leave(waiter)
             raise
         finally:
             expiry.cancel()
         self._promised -= 1
 
     def proceed(self) -> None:
-        """Promise what there is to those who wait."""
+        """Promise the free connections to waiting callers."""
         while self._waiting and not self._is_used_up():
-            turn = self._waiting.popleft()
-            if not turn.done():
+            waiter = self._waiting.popleft()
+            if not waiter.done():
                 self._promised += 1
-                turn.set_result(None)
+                waiter.set_result(None)
 
     def proceed_soon(self, *_: object) -> None:
-        """Do so once a connection is back, which the pool tells a moment before."""
+        """Do so in a moment: the pool reports a returned connection just before it is available."""
         if self._waiting:
             asyncio.get_running_loop().call_soon(self.proceed)
 
-    def _leave(self, turn: "asyncio.Future[None]") -> None:
-        """Wait no more; what was promised already is there for the next."""
+    def _leave(self, waiter: "asyncio.Future[None]") -> None:
+        """Leave the queue; pass on a connection that was already promised."""
         with suppress(ValueError):
-            self._waiting.remove(turn)
-        if not turn.cancelled() and turn.done() and turn.exception() is None:
+            self._waiting.remove(waiter)
+        if not waiter.cancelled() and waiter.done() and waiter.exception() is None:
             self._promised -= 1
             self.proceed()
 
 
-def _expire(turn: "asyncio.Future[None]") -> None:
-    if not turn.done():
-        turn.set_exception(Overloaded())
+def _expire(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_exception(Overloaded())

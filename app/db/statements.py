@@ -62,11 +62,12 @@ class Prepared:
 
 def _constants(compiled: Any) -> dict[str, Any]:
     """Return the values that the statement itself has bound, as the driver takes them."""
-    processors = compiled._bind_processors
-    return {
-        name: processors[name](value) if name in processors and value is not None else value
-        for name, value in compiled.params.items()
-    }
+    constants = dict(compiled.params)
+    for parameter, name in compiled.bind_names.items():
+        process = parameter.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+        if process is not None and constants[name] is not None:
+            constants[name] = process(constants[name])
+    return constants
 
 
 def table_of(model: type[Base]) -> Table:

@@ -1,1 +1,1 @@
-"""The server process: what it accepts, how it starts, logs and ends, and whether it is ready."""
+"""The server process: receiving HTTP, starting and stopping, logging, and readiness."""

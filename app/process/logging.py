@@ -1,5 +1,4 @@
-"""How the process logs, with all that libraries log: readable in a terminal, JSON lines in production; on standard
-error."""
+"""Logging of the process and its libraries to standard error: readable in a terminal, JSON lines in production."""
 
 import json
 import logging
@@ -18,14 +17,14 @@ from app.settings import Environment, Settings
 
 
 def logs_json(settings: Settings) -> bool:
-    """Tell whether the log is for machines."""
+    """Return whether the log consists of JSON lines."""
     if settings.log_format == "auto":
         return settings.app_env is Environment.PRODUCTION
     return settings.log_format == "json"
 
 
 def configure_logging(settings: Settings) -> None:
-    """Set up structlog, and have what libraries log look the same. Tracebacks show no local variables: they hold
+    """Configure structlog, and format the logs of libraries alike. Tracebacks show no local variables, which may hold
     passwords and tokens."""
     *first, renderer = _json_lines() if logs_json(settings) else _text()
     structlog.configure(
@@ -40,12 +39,12 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _json_lines() -> list[Processor]:
-    """Return what makes a line for machines. The serializer writes times and ids, in a third of the time."""
+    """Return the processors of a JSON line; orjson writes times and ids in a third of the time."""
     return [*_common(_stamp), structlog.processors.JSONRenderer(serializer=_json)]
 
 
 def _text() -> list[Processor]:
-    """Return what makes a line for people."""
+    """Return the processors of a readable line."""
     plain = structlog.dev.plain_traceback
     return [
         *_common(structlog.processors.TimeStamper(fmt="iso", utc=True)),
@@ -65,11 +64,11 @@ def _common(stamp: Processor) -> list[Processor]:
 
 
 class _LibrariesHandler(logging.StreamHandler[Any]):
-    """Writes what libraries log."""
+    """Writes the records of libraries."""
 
 
 def _catch_libraries(first: Sequence[Processor], renderer: Processor) -> None:
-    """Have the warnings and errors of libraries written like ours, once however often this is called."""
+    """Format the warnings and errors of libraries like ours; replaces the handler of an earlier call."""
     handler = _LibrariesHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
     handler.setFormatter(
@@ -96,7 +95,7 @@ def _spell_viewer_out(_: Any, __: str, event: EventDict) -> EventDict:
 
 
 def _json(event: EventDict, **_: Any) -> str:
-    """Return the line. What orjson does not take is a text that is not Unicode, as a client may send."""
+    """Return the line. orjson rejects text that isn't valid Unicode, which clients may send."""
     try:
         return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z).decode()
     except TypeError:
@@ -104,7 +103,7 @@ def _json(event: EventDict, **_: Any) -> str:
 
 
 def _with_operation(_: Any, __: str, event: EventDict) -> EventDict:
-    """Tell during which operation it was."""
+    """Add the ids of the current operation."""
     if "request_id" not in event and (report := reports.current()) is not None:
         event["request_id"] = report.request_id
         if report.trace_id is not None:
@@ -113,8 +112,7 @@ def _with_operation(_: Any, __: str, event: EventDict) -> EventDict:
 
 
 def _without_row_contents(_: Any, __: str, event: EventDict) -> EventDict:
-    """Take out of a traceback what quotes values: Postgres's DETAIL lines, of the row that was refused, and the
-    driver's complaints of what it cannot send."""
+    """Remove values from a traceback: Postgres's DETAIL lines quote rows, and the driver quotes arguments."""
     if isinstance(exception := event.get("exception"), str):
         exception = re.sub(r"^DETAIL: .*\n?", "", exception, flags=re.MULTILINE)
         event["exception"] = re.sub(r"(invalid input for query argument \$\d+): .*", r"\1", exception)

@@ -1,4 +1,4 @@
-"""How server processes settle in, and how they end: when they are told to, or with the one that started them."""
+"""How server processes start and stop: on a signal, or together with the process that started them."""
 
 import asyncio
 import gc
@@ -12,56 +12,57 @@ from threading import Thread, current_thread, main_thread
 from types import FrameType
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
+
+from app.process.uvicorn_internals import Multiprocess
 
 _CHECK_EVERY_SECONDS = 0.5
-_LAST_SECONDS = 5.0  # after the grace, to close what is open
+_LAST_SECONDS = 5.0  # after the grace period, to close connections
+_STARTUP_FAILED = 3  # the exit code of uvicorn's own command
 
 
 def collect_seldom() -> None:
-    """Collect garbage less often: a sixth of the time to start went into walking through what is no garbage."""
+    """Collect garbage less often: collections took a sixth of the start-up time and found nothing."""
     gc.set_threshold(50_000, 10, 10)
 
 
 def settle() -> None:
-    """Leave what was made while starting out of garbage collection, and collect the rest less often: half the time of
-    a query in the ordinary lane went into walking through objects that live as long as the process."""
+    """Exclude the objects made during start-up from garbage collection, and collect less often.
+
+    Traversing objects that live as long as the process took half the time of a query on the resolver path."""
     gc.collect()
     gc.freeze()
     collect_seldom()
 
 
 def exit_on_termination() -> None:
-    """Have SIGTERM end this process as a success, with all that is to be done at the end; uvicorn, which ends for it by
-    itself, sends it once more when it is done."""
+    """Exit successfully on SIGTERM and clean up; uvicorn raises the signal again after it has shut down."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def serve(config: uvicorn.Config) -> None:
-    """Serve until a signal ends it, in this process or in several workers."""
+    """Serve until a signal, in this process or in several workers."""
     if config.workers == 1:
         server = uvicorn.Server(config)
         with suppress(KeyboardInterrupt):
             server.run()
         if not server.started:
-            sys.exit(STARTUP_FAILURE)
+            sys.exit(_STARTUP_FAILED)
     else:
         Supervisor(config, [config.bind_socket()]).run()
 
 
 class Supervisor(Multiprocess):
-    """Starts the workers, and another one where one dies. Once they are told to end, nobody can connect, who would only
-    wait; and a worker that does not end is made to."""
+    """Starts the workers and replaces any that die. On shutdown it stops accepting connections, which nobody would
+    serve, and kills a worker that doesn't stop in time."""
 
     def terminate_all(self) -> None:
-        """Tell the workers to end."""
+        """Stop listening and signal the workers to stop."""
         for listening in self.sockets:
             listening.close()
         super().terminate_all()
 
     def join_all(self) -> None:
-        """Wait for the workers."""
+        """Wait for the workers, and kill those that don't stop in time."""
         deadline = time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + _LAST_SECONDS
         for worker in self.processes:
             worker.process.join(max(0, deadline - time.monotonic()))
@@ -72,7 +73,7 @@ class Supervisor(Multiprocess):
 
 @contextmanager
 def on_termination(farewell: Callable[[], Awaitable[None]]) -> Iterator[None]:
-    """Call this when a signal ends the process, before whoever handles the signal waits for what is still going on."""
+    """Call `farewell` on SIGTERM or SIGINT, before the server's own handler waits for open requests."""
     if current_thread() is not main_thread():
         yield
         return
@@ -96,7 +97,7 @@ def on_termination(farewell: Callable[[], Awaitable[None]]) -> Iterator[None]:
 
 
 def end_with_parent(parent: int) -> None:
-    """Send this process SIGTERM once the parent with this id is gone: killed by `kill -9`, it cannot do so itself."""
+    """Send SIGTERM to this process once its parent is gone; a parent killed by `kill -9` cannot do so."""
     Thread(target=_watch, args=(parent,), name="end-with-parent", daemon=True).start()
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, make_url, text
 from app import __main__ as start
 from app.cli import commands, databases, troubles
 from app.cli.troubles import trouble_of
-from app.db import engine as app_database
+from app.db import startup
 from app.db.migrations import alembic_config
 from app.process import supervisor as processes
 from app.settings import ROOT, Settings
@@ -162,7 +162,7 @@ def test_a_server_whose_certificate_is_not_trusted() -> None:
 
 @pytest.mark.parametrize("command", ["migrate", "serve", "seed"])
 def test_a_server_that_is_too_old(told: Told, database: str, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    for module in (app_database, troubles):
+    for module in (startup, troubles):
         monkeypatch.setattr(module, "OLDEST_POSTGRES", 99)
     line = told(command, DATABASE_URL=database, PORT="0").last_line
     assert re.fullmatch(r"Postgres \d+\.\d+.* is too old\. Upgrade it to 99 or newer\.", line)

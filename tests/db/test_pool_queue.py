@@ -1,16 +1,16 @@
-"""Nobody who waits for a connection is overtaken or forgotten, and no connection is promised to somebody who left."""
+"""No waiting caller is overtaken or forgotten, and no connection is promised to a caller that left."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from app.db.pool_queue import Line
+from app.db.pool_queue import PoolQueue
 from app.errors import Overloaded
 
 
 class Pool:
-    """A pool of two, of which so many are out."""
+    """A pool of two connections, `out` of which are in use."""
 
     def __init__(self) -> None:
         self.out = 2
@@ -23,17 +23,17 @@ class Pool:
 
 
 class Queue:
-    """A line, and those who take what they were promised."""
+    """A queue, and callers that take what they were promised."""
 
     def __init__(self, seconds: float = 10, longest: int = 10) -> None:
         self.pool = Pool()
         pool: Any = self.pool
-        self.line = Line(pool, seconds, longest)
+        self.queue = PoolQueue(pool, seconds, longest)
         self.served: list[int] = []
 
     async def come(self, number: int) -> None:
-        if self.line.must_wait:
-            await self.line.wait()
+        if self.queue.must_wait:
+            await self.queue.wait()
         self.pool.out += 1
         self.served.append(number)
 
@@ -43,7 +43,7 @@ class Queue:
         return task
 
     def give_back(self) -> None:
-        self.line.proceed_soon()
+        self.queue.proceed_soon()
         self.pool.out -= 1
 
 
@@ -65,7 +65,7 @@ async def test_each_is_served_in_their_turn() -> None:
         queue.give_back()
         await settled()
 
-    assert (queue.served, len(queue.line), queue.line.must_wait) == ([0, 1, 2, 3], 0, True)
+    assert (queue.served, len(queue.queue), queue.queue.must_wait) == ([0, 1, 2, 3], 0, True)
 
 
 async def test_what_was_promised_to_who_left_is_there_for_the_next() -> None:
@@ -80,7 +80,7 @@ async def test_what_was_promised_to_who_left_is_there_for_the_next() -> None:
     assert queue.served == [1]
     queue.give_back()
     await settled()
-    assert not queue.line.must_wait
+    assert not queue.queue.must_wait
 
 
 async def test_who_leaves_before_is_forgotten() -> None:
@@ -88,7 +88,7 @@ async def test_who_leaves_before_is_forgotten() -> None:
     first, _ = await queue.comes(0), await queue.comes(1)
     first.cancel()
     await settled()
-    assert len(queue.line) == 1
+    assert len(queue.queue) == 1
 
     queue.give_back()
     await settled()
@@ -105,7 +105,7 @@ async def test_so_many_wait_and_no_more_and_not_for_ever() -> None:
     with pytest.raises(Overloaded):
         await first
 
-    assert (len(queue.line), queue.served) == (0, [])
+    assert (len(queue.queue), queue.served) == (0, [])
     queue.give_back()
     await queue.come(2)
     assert queue.served == [2]

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
-from app.db.engine import wait_for_database
+from app.db.startup import wait_for_database
 
 
 async def test_a_database_that_answers_is_not_waited_for(database_url: str) -> None:

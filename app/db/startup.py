@@ -1,0 +1,80 @@
+"""Waits for the database when a command starts, and checks that the API can use it."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import NamedTuple
+
+from asyncpg import CannotConnectNowError, ConnectionDoesNotExistError
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from app.db.engine import driver_of
+
+OLDEST_POSTGRES = 15
+_POLL_SECONDS = 0.2
+
+
+class Server(NamedTuple):
+    """What Postgres reports about itself to every client."""
+
+    version: str
+    major: int
+    encoding: str
+
+
+class UnsuitableDatabase(Exception):
+    """The database answers, but the API cannot use it: the server is too old, or the encoding isn't UTF8."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(f"Postgres {server.version} in {server.encoding}")
+        self.server = server
+
+
+async def wait_for_database(url: str, seconds: float, announce: Callable[[str], None]) -> None:
+    """Return once the database answers; announce the wait, and raise the last error after `seconds`.
+    UnsuitableDatabase if the API cannot use it."""
+    engine = create_async_engine(url)
+    deadline = asyncio.get_running_loop().time() + seconds
+    announced = False
+    try:
+        while True:
+            try:
+                async with engine.connect() as connection:
+                    _require_suitable(await _server(connection))
+                    return
+            except (OSError, DBAPIError) as error:
+                if not _may_pass(error) or asyncio.get_running_loop().time() >= deadline:
+                    raise
+                if not announced:
+                    where = make_url(url).render_as_string(hide_password=True)
+                    announce(f"waiting up to {seconds:.0f} s for the database at {where}: {error}")
+                    announced = True
+            await asyncio.sleep(_POLL_SECONDS)
+    finally:
+        await engine.dispose()
+
+
+async def _server(connection: AsyncConnection) -> Server:
+    """Return what the driver learned when it connected."""
+    driver = driver_of(await connection.get_raw_connection())
+    settings, version = driver.get_settings(), driver.get_server_version()
+    return Server(settings.server_version, version.major, settings.server_encoding)
+
+
+def _require_suitable(server: Server) -> None:
+    if server.major < OLDEST_POSTGRES or server.encoding != "UTF8":
+        raise UnsuitableDatabase(server)
+
+
+def is_about_tls(failure: BaseException) -> bool:
+    """Return whether the peers failed to agree on TLS, which waiting won't change."""
+    return isinstance(failure, ssl.SSLError) or "rejected SSL upgrade" in str(failure)
+
+
+def _may_pass(error: OSError | DBAPIError) -> bool:
+    """Return whether the database may still be starting, as opposed to rejecting this client for good."""
+    if isinstance(error, OSError):
+        return not is_about_tls(error)
+    return isinstance(error.orig and error.orig.__cause__, (CannotConnectNowError, ConnectionDoesNotExistError))
