@@ -8,9 +8,7 @@ from multiprocessing import parent_process
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from app.db.engine import Database, open_database
@@ -29,12 +27,13 @@ from app.graphql.subscriptions.manager import Live
 from app.graphql.subscriptions.streaming import Streams
 from app.monitoring.monitor import Monitor
 from app.process.logging import configure_logging
+from app.process.probes import probes
 from app.process.readiness import Readiness
 from app.process.supervisor import end_with_parent, on_termination, settle
 from app.security import passwords
 from app.settings import Settings, settings
 from app.web import graphiql
-from app.web.front_page import site as welcome
+from app.web.front_page.page import front_page
 
 GRAPHQL_PATH = "/graphql"
 # Those that pages of other origins may send and read.
@@ -101,28 +100,15 @@ def create_app(configuration: Settings | None = None, database: Database | None 
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,  # the redirection fails where the query is not UTF-8
-        routes=[
-            *welcome.routes(database, configuration, GRAPHQL_PATH),
-            *_probes(Readiness(database.engine.url)),
-            *monitor.routes,
-            *graphiql.routes(GRAPHQL_PATH),
-            WebSocketRoute(GRAPHQL_PATH, view),
-        ],
+        routes=[*monitor.routes, WebSocketRoute(GRAPHQL_PATH, view)],
     )
+    app.include_router(front_page(database, configuration, GRAPHQL_PATH))
+    app.include_router(probes(Readiness(database.engine.url)))
+    app.include_router(graphiql.files(GRAPHQL_PATH))
     app.state.live = live
     endpoint = GraphQLEndpoint(app, GRAPHQL_PATH, executor, contexts, view, configuration, lane)
     traced = monitor.traced(endpoint)
     return _shared(traced, configuration.cors_origins) if configuration.cors_origins else traced
-
-
-def _probes(readiness: Readiness) -> list[Route]:
-    """Return where an orchestrator asks: whether the process lives, and whether it can serve."""
-
-    async def ready(_: Request) -> Response:
-        reason = await readiness.why_not()
-        return PlainTextResponse(reason or "ready", 503 if reason else 200)
-
-    return [Route("/livez", lambda _: PlainTextResponse("alive")), Route("/readyz", ready)]
 
 
 def _database(configuration: Settings) -> Database:

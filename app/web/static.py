@@ -1,4 +1,4 @@
-"""What pages for people have in common: headers that confine them to this host, and files that are kept for good."""
+"""What the web pages share: headers that confine them to this host, and files that browsers cache indefinitely."""
 
 import hashlib
 from base64 import b64encode
@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, PlainTextResponse, Response
 
+METHODS = ["GET", "HEAD"]
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
 _TAGS = {
     ".css": '<link rel="stylesheet" href="{url}" integrity="{integrity}">',
@@ -30,7 +31,7 @@ _FILE_HEADERS = {
 
 
 def page_headers(**more: str) -> dict[str, str]:
-    """Return the headers of a page that loads nothing from another host; `style_src="…"` changes its policy."""
+    """Return the headers of a page that loads nothing from other hosts; `style_src="…"` changes its policy."""
     policy = _POLICY | {name.replace("_", "-"): sources for name, sources in more.items()}
     return {
         "Cache-Control": "no-cache",
@@ -44,7 +45,7 @@ def page_headers(**more: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """A file of a page; its path names its version, so a cached copy is never stale."""
+    """A file of a page; its path contains its version, so a cached copy is never stale."""
 
     path: str
     location: Path
@@ -56,14 +57,14 @@ class PageFile:
 
 
 def own_file(location: Path) -> PageFile:
-    """Return a file that is kept here, whose version is what it holds."""
+    """Return a file of ours, whose version is a hash of its content."""
     content = location.read_bytes()
     version = hashlib.sha256(content).hexdigest()[:12]
     return PageFile(f"page@{version}/{location.name}", location, integrity(content))
 
 
 def served(files: Iterable[PageFile], path: str) -> Response:
-    """Return the response to whoever asks for one of the files; any other path does not exist, wherever it may lead."""
+    """Return one of the files; any other path is not found, wherever it leads."""
     locations = {file.path: file.location for file in files}
     location = locations.get(path)
     if location is None or not location.is_file():
@@ -72,5 +73,5 @@ def served(files: Iterable[PageFile], path: str) -> Response:
 
 
 def integrity(content: bytes) -> str:
-    """Return the value of an `integrity` attribute that admits `content` only."""
+    """Return the `integrity` attribute of this content."""
     return "sha384-" + b64encode(hashlib.sha384(content).digest()).decode()

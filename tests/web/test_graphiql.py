@@ -109,7 +109,9 @@ class View(GraphQL[dict[str, Any], None]):
 def small_app() -> FastAPI:
     view = View(strawberry.Schema(Query, subscription=Subscription))
     endpoint = [Route("/graphql", view), WebSocketRoute("/graphql", view)]
-    return FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=[*graphiql.routes(), *endpoint])
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=endpoint)
+    app.include_router(graphiql.files())
+    return app
 
 
 @pytest.fixture
@@ -284,7 +286,7 @@ def test_a_tampered_package_is_refused_and_nothing_installed(
 @pytest.mark.parametrize(
     ("commands", "reason"),
     [
-        (None, "npm is not to be found"),
+        (None, "npm is not installed"),
         ("echo 'cannot reach example.com' >&2; exit 1", "could not download"),
         ("exec sleep 30", "did not finish"),
     ],

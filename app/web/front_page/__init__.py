@@ -1,1 +1,1 @@
-"""The page at `/`, for people: what this is, the shop as it is now, and queries to begin with."""
+"""The page at `/`: what this API is, the current state of the shop, and sample queries."""

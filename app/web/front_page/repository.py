@@ -1,4 +1,4 @@
-"""The SQL of the front page: what anyone may know of the shop."""
+"""The SQL of the front page: what anyone may know about the shop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,8 +51,8 @@ _PRODUCTS = (
 )
 
 
-class ProductOnShow(NamedTuple):
-    """A product, as the front page shows it."""
+class ListedProduct(NamedTuple):
+    """A product on the front page."""
 
     id: UUID
     name: str
@@ -60,29 +60,29 @@ class ProductOnShow(NamedTuple):
     price: Decimal
     currency: str
     stock: int | None
-    """None: not tracked, never runs out."""
+    """None if stock isn't tracked."""
     store: str
     city: str
 
 
 @dataclass(frozen=True)
 class Shop:
-    """The shop at a moment: its figures by what they are called, and its newest products."""
+    """A snapshot of the shop: figures by name, and the newest products."""
 
     figures: dict[str, int]
-    products: Sequence[ProductOnShow]
+    products: Sequence[ListedProduct]
 
     @property
-    def example(self) -> ProductOnShow | None:
-        """A product to order, rather one whose stock is seen to change."""
+    def example(self) -> ListedProduct | None:
+        """A product to order, preferably one whose stock will visibly change."""
         tracked = (product for product in self.products if product.stock)
         return next(tracked, next((product for product in self.products if product.stock is None), None))
 
 
 async def shop(work: UnitOfWork, *, with_orders: bool) -> Shop:
-    """Return the shop as it is now. How many orders there are is the owners' business."""
-    asked = _FIGURES | _ORDERS if with_orders else _FIGURES
-    figures = await work.row(select(*(total.scalar_subquery().label(name) for name, total in asked.items())))
-    assert figures is not None, "counts are a row"
-    shown = await work.rows(_PRODUCTS)
-    return Shop(dict(figures._mapping), [ProductOnShow._make(row) for row in shown])
+    """Return the current state of the shop. The number of orders isn't public."""
+    totals = _FIGURES | _ORDERS if with_orders else _FIGURES
+    figures = await work.row(select(*(total.scalar_subquery().label(name) for name, total in totals.items())))
+    assert figures is not None, "counts are one row"
+    listed = await work.rows(_PRODUCTS)
+    return Shop(dict(figures._mapping), [ListedProduct._make(row) for row in listed])

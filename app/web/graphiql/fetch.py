@@ -1,4 +1,4 @@
-"""Install the page's third-party files: `python -m app.web.graphiql.fetch`."""
+"""Installs the page's third-party files: `python -m app.web.graphiql.fetch`."""
 
 import os
 import subprocess
@@ -19,18 +19,18 @@ cli = typer.Typer(add_completion=False)
 
 
 class UnavailableError(Exception):
-    """The packages cannot be had here and now."""
+    """The packages cannot be downloaded."""
 
 
 class TamperedError(Exception):
-    """A package does not hold what packages.json says."""
+    """A package doesn't match packages.json."""
 
 
 @cli.command()
 def main(
     optional: Annotated[bool, typer.Option("--optional", help="Succeed without npm or network.")] = False,
 ) -> None:
-    """Install the files of GraphiQL, after which it needs no network."""
+    """Install the files of GraphiQL; it needs no network afterwards."""
     try:
         typer.echo("GraphiQL: installed." if install() else "GraphiQL: already installed.")
     except UnavailableError as reason:
@@ -42,7 +42,7 @@ def main(
 
 
 def install() -> bool:
-    """Write every file, or none if one is not as pinned; False if all of them are in place already."""
+    """Install every file, or none if one doesn't match; return False if all are installed already."""
     if all(map(_is_installed, assets())):
         return False
     with TemporaryDirectory() as folder:
@@ -57,7 +57,7 @@ def _is_installed(asset: Asset) -> bool:
 
 
 def _download(specs: Iterable[str], folder: Path) -> None:
-    """Have npm put the tarballs of the packages into `folder`."""
+    """Download the tarballs of the packages into `folder` with npm."""
     try:
         subprocess.run(
             [*NPM_PACK, *sorted(specs)],
@@ -65,33 +65,33 @@ def _download(specs: Iterable[str], folder: Path) -> None:
             timeout=TIMEOUT_SECONDS,
             check=True,
             stdin=subprocess.DEVNULL,
-            # What npm says stays unseen: it names the registry in use, which may be a private one.
+            # npm's output names the registry, which may be private.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
     except OSError:
-        raise UnavailableError("npm is not to be found; it comes with Node.js.") from None
+        raise UnavailableError("npm is not installed; it comes with Node.js.") from None
     except subprocess.TimeoutExpired:
         raise UnavailableError(f"npm did not finish within {TIMEOUT_SECONDS} seconds.") from None
     except subprocess.CalledProcessError:
-        raise UnavailableError("npm could not download the packages; is there a network?") from None
+        raise UnavailableError("npm could not download the packages; check the network.") from None
 
 
 def _verified(asset: Asset, folder: Path) -> bytes:
-    """The file's content out of its package's tarball, if it is the pinned one."""
+    """Return the file's content from the package's tarball if it matches the pinned hash."""
     content = _read_member(folder / _tarball(asset), f"package/{asset.file}")
     if not asset.holds(content):
-        raise TamperedError(f"{asset.path} is not the file that packages.json names.")
+        raise TamperedError(f"{asset.path} does not match packages.json.")
     return content
 
 
 def _tarball(asset: Asset) -> str:
-    """The file name `npm pack` gives a package: a scope loses its `@` and its slash."""
+    """Return the file name that `npm pack` gives a package: a scope loses its `@` and slash."""
     return f"{asset.package.removeprefix('@').replace('/', '-')}-{asset.version}.tgz"
 
 
 def _read_member(tarball: Path, member: str) -> bytes:
-    """One file out of the tarball, read without unpacking the rest."""
+    """Read one file of the tarball without unpacking the rest."""
     try:
         with tarfile.open(tarball) as archive:
             file = archive.extractfile(member)
@@ -101,7 +101,7 @@ def _read_member(tarball: Path, member: str) -> bytes:
 
 
 def _write(contents: Mapping[Asset, bytes]) -> None:
-    """Put each file in its place at once: a reader sees no half of it."""
+    """Replace each file atomically, so that no reader sees half of it."""
     for asset, content in contents.items():
         asset.location.parent.mkdir(parents=True, exist_ok=True)
         draft = asset.location.with_name(f".{asset.location.name}.{os.getpid()}")

@@ -1,10 +1,10 @@
 "use strict";
 
 (() => {
-  const CATALOGUE = `# Ctrl-Enter runs it, Ctrl-Space completes.
-# On the left: documentation, history, and the
-# explorer, which writes what you tick.
-# To sign in, see the LogIn tab.
+  const CATALOGUE = `# Ctrl-Enter runs a query, Ctrl-Space completes it.
+# On the left: documentation, history, and an
+# explorer that builds queries from checkboxes.
+# To log in, see the LogIn tab.
 
 query Catalogue {
   products(first: 5) {
@@ -30,10 +30,10 @@ query Catalogue {
 }
 `;
 
-  const LOG_IN = `# Then write this into a tab's headers, as it is:
+  const LOG_IN = `# After logging in, put this into a tab's headers:
 #   {"Authorization": "Bearer <accessToken>"}
-# The token of the last login takes its place, until
-# the page is loaded again.
+# The page replaces <accessToken> with the token of
+# the last login, until you reload it.
 
 mutation LogIn {
   logIn(
@@ -55,13 +55,13 @@ mutation LogIn {
 }
 `;
 
-  /** Stands in the headers for the token of the last login, which this page knows as long as it is open. */
+  /** Placeholder in headers for the token of the last login, which the page keeps until it is reloaded. */
   const TOKEN = "<accessToken>";
   const HISTORY_KEYS = ["graphiql:queries", "graphiql:favorites"];
 
   /**
-   * The operation of the page's URL, if any. Headers are not taken from a link: it may come from anyone. It can say
-   * that the operation needs a login.
+   * The operation of the page's URL, if any. Links cannot set headers, as anyone can make one; they can only say that
+   * the operation needs a login.
    */
   function linkedOperation() {
     const parameters = new URLSearchParams(location.search);
@@ -74,7 +74,7 @@ mutation LogIn {
     };
   }
 
-  /** Local storage in which the history keeps no headers: GraphiQL would store tokens there unasked. */
+  /** Local storage whose history omits headers: by default GraphiQL stores tokens there. */
   function createStorage() {
     const storage = GraphiQL.createLocalStorage({ namespace: "orders-api" });
     const { setItem } = storage;
@@ -86,34 +86,34 @@ mutation LogIn {
     return JSON.stringify(JSON.parse(json), (key, value) => (key === "headers" ? undefined : value));
   }
 
-  /** Whether the user chose to keep headers: GraphiQL itself forgets it on reload, and on `false` offers no choice. */
+  /** Whether the user chose to keep headers. GraphiQL forgets it on reload, and `false` would hide the choice. */
   function persistsHeaders(storage) {
     return storage.getItem("graphiql:shouldPersistHeaders") === "true" || undefined;
   }
 
-  /** Queries go by HTTP, subscriptions by a websocket; the headers tab becomes its connection_init payload. */
+  /** Queries use HTTP, subscriptions a websocket; the headers tab becomes its connection_init payload. */
   function createFetcher(endpoint) {
     const url = new URL(endpoint, location.href).href;
     const send = GraphiQL.createFetcher({ url, subscriptionUrl: url.replace(/^http/, "ws") });
     let token;
 
-    /** The headers with the token in its place; without a login there is none to send. */
+    /** The headers with the token filled in; before a login, headers that need it are left out. */
     function filled(headers = {}) {
       const needed = Object.entries(headers).filter(([, value]) => token || !`${value}`.includes(TOKEN));
       return Object.fromEntries(needed.map(([name, value]) => [name, `${value}`.replace(TOKEN, () => token)]));
     }
 
-    function note(result) {
+    function remember(result) {
       token = accessTokenIn(result) ?? token;
       return result;
     }
 
-    /** Results that come one after the other: still the same object, whose own `return` ends a subscription. */
-    function noting(results) {
+    /** A stream of results. It must stay the same object, whose own `return` ends a subscription. */
+    function remembering(results) {
       const next = results.next.bind(results);
       results.next = async () => {
         const step = await next();
-        note(step.value);
+        remember(step.value);
         return step;
       };
       return results;
@@ -121,7 +121,7 @@ mutation LogIn {
 
     return async (parameters, options) => {
       const results = await send(parameters, { ...options, headers: filled(options?.headers) });
-      return results[Symbol.asyncIterator] ? noting(results) : note(results);
+      return results[Symbol.asyncIterator] ? remembering(results) : remember(results);
     };
   }
 
@@ -144,7 +144,7 @@ mutation LogIn {
     ...(link && { query: link.query, variables: link.variables, headers: link.headers }),
   };
 
-  /** The link's operationName rules as long as the tab in front shows the link's document. */
+  /** The link's operationName applies while the active tab shows the link's document. */
   function Page() {
     const [operationName, setOperationName] = React.useState(link?.operationName);
     const onTabChange = React.useCallback(({ tabs, activeTabIndex }) => {

@@ -1,4 +1,4 @@
-"""The third-party files of the page: which packages they come from, what they hold, where they are kept."""
+"""The third-party files of the page: their packages, hashes and locations."""
 
 import json
 from collections.abc import Iterator
@@ -23,27 +23,27 @@ class Asset:
 
     @property
     def spec(self) -> str:
-        """What npm calls the package: name and exact version."""
+        """The package as npm names it: name and exact version."""
         return f"{self.package}@{self.version}"
 
     @property
     def path(self) -> str:
-        """Where the file is kept below the assets folder, and served below its URL."""
+        """The path of the file below the assets folder and its URL."""
         return f"{self.spec}/{self.file}"
 
     @property
     def location(self) -> Path:
-        """Where the file is on this machine once installed."""
+        """The location of the installed file."""
         return ASSETS / self.path
 
     def holds(self, content: bytes) -> bool:
-        """Whether `content` is exactly what this file must be."""
+        """Return whether `content` matches the pinned hash."""
         return integrity(content) == self.integrity
 
 
 @cache
 def assets() -> tuple[Asset, ...]:
-    """Every pinned file, in the order the page loads them."""
+    """Return every pinned file, in the order in which the page loads them."""
     return tuple(_read_packages())
 
 

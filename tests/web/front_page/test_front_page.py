@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 from app.db.engine import open_database
 from app.main import create_app
 from app.settings import Environment, Settings
-from app.web.front_page import window
-from app.web.front_page.ready import cards
+from app.web.front_page import shop_cache
+from app.web.front_page.sample_queries import cards
 from app.web.static import integrity
 from tests.api import Api
 from tests.databases import SingleConnection
@@ -86,7 +86,7 @@ async def test_what_is_deleted_is_not_shown(open_site: OpenSite, market: Market,
         html = (await client.get("/")).text
     assert "Unwanted" not in html
     assert figures(html) == dict.fromkeys(("Stores", "Countries", "Products", "In stock", "Orders placed"), "0")
-    assert "nothing for sale yet" in html
+    assert "Nothing is for sale yet" in html
 
 
 @pytest.mark.parametrize("environment", [Environment.QA, Environment.PRODUCTION])
@@ -126,7 +126,7 @@ async def test_however_many_come_the_database_is_asked_once(
     open_site: OpenSite, market: Market, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered = Mock(wraps=cards)
-    monkeypatch.setattr("app.web.front_page.site.cards", rendered)
+    monkeypatch.setattr("app.web.front_page.page.cards", rendered)
     await market.product()
     async with open_site() as client:
         statements.clear()
@@ -152,7 +152,7 @@ async def test_it_is_looked_at_again_after_a_while(
     open_site: OpenSite, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(window, "monotonic", lambda: now)
+    monkeypatch.setattr(shop_cache, "monotonic", lambda: now)
     async with open_site() as client:
         before = (await client.get("/")).headers["etag"]
         await market.product(name="Brand-new")
@@ -174,7 +174,7 @@ async def test_what_takes_long_is_asked_seldom(
         now += 0.5
         return now
 
-    monkeypatch.setattr(window, "monotonic", monotonic)
+    monkeypatch.setattr(shop_cache, "monotonic", monotonic)
     async with open_site() as client:
         await client.get("/")  # took half a second
         statements.clear()
@@ -232,11 +232,11 @@ async def test_a_database_that_comes_back_is_asked_again_when_the_page_has_said_
     open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = 0
-    monkeypatch.setattr(window, "monotonic", lambda: monotonic() + later)
+    monkeypatch.setattr(shop_cache, "monotonic", lambda: monotonic() + later)
     async with open_shop() as shop:
         async with shop.unreadable():
             with monkeypatch.context() as impatient:
-                impatient.setattr(window, "_PATIENCE_SECONDS", 0.4)
+                impatient.setattr(shop_cache, "_PATIENCE_SECONDS", 0.4)
                 away = await shop.api.client.get("/", headers=BROWSER)
         later = int(away.headers["retry-after"])
         assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 200
@@ -264,8 +264,8 @@ async def test_without_its_database_the_page_is_there_and_says_so(settings: Sett
             assert "its database does not answer" in response.text
             assert "127.0.0.1" not in response.text
         page = (await client.get("/", headers=BROWSER)).text
-    assert "Queries to begin with" in page
-    assert page.count("there must be a product in stock") == 2
+    assert "Sample queries" in page
+    assert page.count("This needs a product in stock") == 2
 
 
 async def test_a_fault_that_nobody_foresaw_is_logged_and_not_shown(
@@ -278,7 +278,7 @@ async def test_a_fault_that_nobody_foresaw_is_logged_and_not_shown(
     assert response.status_code == 503
     assert "stck" not in response.text
     assert "Traceback" not in response.text
-    (entry,) = [entry for entry in logs if entry["event"] == "the front page cannot show the shop"]
+    (entry,) = [entry for entry in logs if entry["event"] == "the front page cannot read the shop"]
     assert entry["log_level"] == "error"
 
 
@@ -287,10 +287,10 @@ async def test_nobody_waits_long_for_a_shop_that_cannot_be_read(
 ) -> None:
     async with open_shop() as shop:
         async with shop.unreadable():
-            monkeypatch.setattr(window, "_PATIENCE_SECONDS", 0.1)
+            monkeypatch.setattr(shop_cache, "_PATIENCE_SECONDS", 0.1)
             assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 503
             assert await shop.statements() == []
         assert shop.taken == 0
-        monkeypatch.setattr(window, "_PATIENCE_SECONDS", 60)
-        monkeypatch.setattr(window, "monotonic", lambda: 2**40)
+        monkeypatch.setattr(shop_cache, "_PATIENCE_SECONDS", 60)
+        monkeypatch.setattr(shop_cache, "monotonic", lambda: 2**40)
         assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 200

@@ -50,7 +50,7 @@ def test_a_ready_query_is_answered_after_two_clicks(site: str, browser_page: "Pa
     from playwright.sync_api import expect
 
     browser_page.goto(site)
-    graphiql = open_ready(browser_page, "Find something")
+    graphiql = open_ready(browser_page, "Search for products")
     complaints = watch(graphiql)
     graphiql.get_by_role("button", name="Execute query").click()
     expect(graphiql.locator(".graphiql-response .CodeMirror")).to_contain_text("Crème brûlée torch")

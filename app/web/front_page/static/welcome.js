@@ -1,24 +1,24 @@
 "use strict";
 
-// Keeps the part of the page that changes as it is now, while somebody looks at it.
+// Refreshes the shop while the page is visible.
 (() => {
   const EVERY = 3000;
   let shown = "";
   let timer;
 
   async function refresh() {
-    const text = await told();
+    const text = await fetched();
     const next = text === null ? null : shopIn(text);
     const shop = document.getElementById("shop");
     shop.classList.toggle("stale", next === null);
     shop.querySelector(".state").textContent = next === null ? "a while ago" : "now";
     if (next !== null && text !== shown) replace(shop, next);
     shown = next === null ? "" : text;
-    plan();
+    schedule();
   }
 
-  /** What the server answers; null where there is none, and what is shown is old. */
-  async function told() {
+  /** The server's response; null if it doesn't answer. */
+  async function fetched() {
     try {
       return await (await fetch("/welcome/shop", { cache: "no-cache" })).text();
     } catch {
@@ -26,12 +26,12 @@
     }
   }
 
-  /** The shop in an answer; null where it is another's, such as of a proxy whose server is gone. */
+  /** The shop in a response; null if another server sent it, such as a proxy without a backend. */
   function shopIn(text) {
     return new DOMParser().parseFromString(text, "text/html").getElementById("shop");
   }
 
-  /** Show the new state, and for a moment what is different in it. */
+  /** Show the new state, and highlight what changed. */
   function replace(shop, next) {
     const before = figures(shop);
     shop.replaceWith(next);
@@ -45,13 +45,13 @@
     return new Map([...shop.querySelectorAll("[data-key]")].map((element) => [element.dataset.key, element]));
   }
 
-  function plan() {
+  function schedule() {
     clearTimeout(timer);
     if (!document.hidden) timer = setTimeout(refresh, EVERY);
   }
 
-  // Only the browser knows under which name it came here; what is shown can be copied as it is.
+  // Only the browser knows the public address; with it, the example can be copied as it is.
   for (const here of document.querySelectorAll(".here")) here.replaceWith(location.origin);
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : refresh()));
-  plan();
+  schedule();
 })();

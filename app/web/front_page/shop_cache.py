@@ -1,4 +1,4 @@
-"""The shop as whoever comes by may see it: however many look, Postgres is asked once in a while."""
+"""The state of the shop for visitors, read from Postgres at most once a second however many there are."""
 
 import asyncio
 from time import monotonic
@@ -12,16 +12,16 @@ from app.web.front_page.repository import Shop
 
 _KEPT_SECONDS = 1.0
 _REST = 20
-"""What took long to read is kept so many times as long: visitors take a twentieth of one connection at most."""
+"""A slow read is kept this many times as long as it took, so visitors use at most a twentieth of one connection."""
 RETRY_AFTER_SECONDS = 5
-"""When the database is asked again that did not answer."""
+"""When a database that didn't answer is queried again."""
 _PATIENCE_SECONDS = 3.0
 
 log = structlog.get_logger(__name__)
 
 
-class Window:
-    """Shows the shop."""
+class ShopCache:
+    """Keeps the state of the shop for a moment."""
 
     def __init__(self, database: Database, *, with_orders: bool) -> None:
         self._database = database
@@ -29,8 +29,8 @@ class Window:
         self._reading: asyncio.Task[Shop | None] | None = None
         self._fresh_until = 0.0
 
-    async def look(self) -> Shop | None:
-        """Return the shop as it was a moment ago; None where the database cannot be asked."""
+    async def current(self) -> Shop | None:
+        """Return the shop as of a moment ago; None if the database cannot be read."""
         if self._reading is None or (self._reading.done() and monotonic() >= self._fresh_until):
             self._reading = asyncio.create_task(self._read())
         return await asyncio.shield(self._reading)
@@ -43,8 +43,8 @@ class Window:
             rest = max(_KEPT_SECONDS, _REST * (monotonic() - begun))
             return shop
         except Exception as failure:
-            tell = log.warning if isinstance(failure, TimeoutError) or is_disconnection(failure) else log.exception
-            tell("the front page cannot show the shop", reason=str(failure) or type(failure).__name__)
+            report = log.warning if isinstance(failure, TimeoutError) or is_disconnection(failure) else log.exception
+            report("the front page cannot read the shop", reason=str(failure) or type(failure).__name__)
             return None
         finally:
             await work.close()

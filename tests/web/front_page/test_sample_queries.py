@@ -16,8 +16,8 @@ from app.db.models import Product
 from app.graphql.schema import schema
 from app.main import create_app
 from app.settings import Environment, Settings, Trust
-from app.web.front_page.ready import READY, cards
-from app.web.front_page.repository import ProductOnShow, Shop
+from app.web.front_page.repository import ListedProduct, Shop
+from app.web.front_page.sample_queries import SAMPLE_QUERIES, cards
 from tests.api import Api
 from tests.databases import committing
 from tests.market import Market, gid
@@ -49,7 +49,7 @@ async def ready(api: Api) -> dict[str, dict[str, str]]:
     return linked((await api.client.get("/", headers=BROWSER)).text)
 
 
-@pytest.mark.parametrize("query", READY, ids=lambda query: query.name)
+@pytest.mark.parametrize("query", SAMPLE_QUERIES, ids=lambda query: query.name)
 def test_each_is_valid(query: Any) -> None:
     graphql_schema: GraphQLSchema = schema._schema
     assert validate(graphql_schema, parse(query.document)) == []
@@ -58,7 +58,7 @@ def test_each_is_valid(query: Any) -> None:
 async def test_each_is_linked_and_opens_as_it_is_shown(demo: Api) -> None:
     links = await ready(demo)
     assert list(links) == ["Newest", "Search", "Stores", "LogIn", "Follow"]
-    assert [link["query"] for link in links.values()] == [query.document for query in READY]
+    assert [link["query"] for link in links.values()] == [query.document for query in SAMPLE_QUERIES]
     html = unescape((await demo.client.get("/", headers=BROWSER)).text)
     for link in links.values():
         assert link["query"].strip() in html
@@ -108,8 +108,8 @@ async def test_what_is_followed_is_the_product_to_order(demo: Api) -> None:
 
 def shop(*stocks: int | None) -> Shop:
     """Return a shop with products of these stocks."""
-    values: dict[str, Any] = dict.fromkeys(ProductOnShow._fields)
-    return Shop({}, [ProductOnShow(**{**values, "id": index, "stock": stock}) for index, stock in enumerate(stocks)])
+    values: dict[str, Any] = dict.fromkeys(ListedProduct._fields)
+    return Shop({}, [ListedProduct(**{**values, "id": index, "stock": stock}) for index, stock in enumerate(stocks)])
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_nothing_can_be_ordered_from_an_empty_shop(open_site: OpenSite, ma
     async with open_site() as client:
         html = (await client.get("/")).text
     assert list(linked(html)) == ["Newest", "Search", "Stores"]
-    assert html.count("there must be a product in stock") == 2
+    assert html.count("This needs a product in stock") == 2
 
 
 async def test_elsewhere_than_in_development_no_password_is_told(open_site: OpenSite, market: Market) -> None:
@@ -151,16 +151,16 @@ async def test_without_graphiql_there_are_no_links_to_it(open_site: OpenSite, ch
 
 async def test_the_page_says_where_the_schema_is(open_site: OpenSite) -> None:
     async with open_site(introspection=False, graphiql=False) as client:
-        assert "it is <code>schema.graphql</code>" in (await client.get("/")).text
+        assert "The schema is <code>schema.graphql</code>" in (await client.get("/")).text
     async with open_site() as client:
-        assert "by introspection, and GraphiQL has it" in (await client.get("/")).text
+        assert "Introspection returns the schema, and GraphiQL shows it" in (await client.get("/")).text
 
 
 def test_every_document_is_on_a_card() -> None:
     names = [
         definition.name.value
         for card in cards(None, is_demo=True)
-        for definition in parse(card.ready.document).definitions
+        for definition in parse(card.query.document).definitions
         if isinstance(definition, OperationDefinitionNode) and definition.name
     ]
     assert names == ["Newest", "Search", "Stores", "LogIn", "PlaceOrder", "MyOrders", "Follow"]

@@ -1,0 +1,26 @@
+"""The probes of an orchestrator: `/livez` and `/readyz`."""
+
+from fastapi import APIRouter, Response, status
+from fastapi.responses import PlainTextResponse
+
+from app.process.readiness import Readiness
+
+_METHODS = ["GET", "HEAD"]
+
+
+def probes(readiness: Readiness) -> APIRouter:
+    """Return the routes of the probes."""
+    router = APIRouter(default_response_class=PlainTextResponse)
+
+    @router.api_route("/livez", methods=_METHODS)
+    async def live() -> str:
+        return "alive"
+
+    @router.api_route("/readyz", methods=_METHODS)
+    async def ready(response: Response) -> str:
+        reason = await readiness.why_not()
+        if reason is not None:
+            response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+        return reason or "ready"
+
+    return router
