@@ -1,4 +1,4 @@
-"""Brings a database to the schema that this code expects."""
+"""Migrates a database to the schema of this version."""
 
 from collections.abc import Callable
 from functools import cache
@@ -13,23 +13,23 @@ from sqlalchemy.exc import DBAPIError
 from app.settings import ROOT
 
 LOCK_WAIT_MILLISECONDS = 5_000
-"""How long a migration waits for a table: whoever comes after it waits as well, even to read."""
+"""How long a migration waits for a table; meanwhile everyone else, readers included, waits behind it."""
 
 
 class TablesInUse(Exception):
-    """Operations held on to a table for too long; the migration that needed it was undone."""
+    """Operations locked a table for too long; the migration that needed it was rolled back."""
 
 
 def alembic_config(url: str, announce: Callable[[str], None] | None = None) -> Config:
-    """Return Alembic's configuration for the database at `url`; `announce` is told of each step."""
+    """Return Alembic's configuration for the database at `url`; it calls `announce` at each step."""
     config = Config(ROOT / "alembic.ini", attributes={"announce": announce})
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     return config
 
 
 def migrate(url: str, announce: Callable[[str], None]) -> None:
-    """Run the migrations that the database lacks; of several processes that do so at once, one does the work.
-    TablesInUse where a table could not be had in time."""
+    """Run the missing migrations; if several processes do so at once, one does the work.
+    TablesInUse if a table stays locked."""
     try:
         command.upgrade(alembic_config(url, announce), "head")
     except DBAPIError as failure:
@@ -39,7 +39,7 @@ def migrate(url: str, announce: Callable[[str], None]) -> None:
 
 
 def write(url: str, message: str) -> Path:
-    """Write a migration from the database at `url` to the models, and return its file."""
+    """Write a migration from the schema of the database to the models; return its file."""
     script = command.revision(alembic_config(url), message, autogenerate=True)
     assert isinstance(script, Script)
     return Path(script.path).relative_to(ROOT)
@@ -47,18 +47,18 @@ def write(url: str, message: str) -> Path:
 
 @cache
 def _revisions() -> tuple[str | None, frozenset[str]]:
-    """Return the newest revision that this code knows, and all of them."""
+    """Return the newest revision of this version, and all of them."""
     scripts = ScriptDirectory.from_config(alembic_config(""))
     return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
 
 
 def is_behind(revision: str | None) -> bool:
-    """Tell whether a database at this revision lacks migrations. One that this code does not know is of a newer
-    version, which is being rolled out: it must be able to live with the code before it."""
+    """Return whether a database at this revision is missing migrations. An unknown revision belongs to a newer version
+    that is being rolled out, whose schema must work with this one."""
     head, known = _revisions()
     return revision is None or (revision != head and revision in known)
 
 
 def is_known(revision: str | None) -> bool:
-    """Tell whether this code knows the revision."""
+    """Return whether this version knows the revision."""
     return revision in _revisions()[1]

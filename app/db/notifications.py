@@ -1,6 +1,6 @@
-"""The events of the shop: told within the transaction that makes them, heard by every process once it commits.
+"""Events of the shop: sent within the transaction that causes them, received by every process once it commits.
 
-An event carries keys only; whoever is told of it reads what is there then, as they may see it."""
+An event carries keys only; a subscriber then reads the current state, as far as it may see it."""
 
 import asyncio
 from collections import defaultdict
@@ -31,14 +31,14 @@ log = structlog.get_logger(__name__)
 
 
 class Topic(NamedTuple):
-    """What can be followed: one order, one product, or the orders of one store."""
+    """What a subscription follows: one order, one product, or the orders of one store."""
 
     kind: str
     key: UUID
 
 
 class Event(NamedTuple):
-    """Something that happened to the subject."""
+    """A change of the subject."""
 
     topic: Topic
     subject: UUID
@@ -48,42 +48,42 @@ class Event(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the event that was told as this text."""
+        """Parse the text of an event."""
         kind, key, subject = text.split()
         return cls(Topic(kind, UUID(key)), UUID(subject))
 
 
 def packed(events: Iterable[Event]) -> list[str]:
-    """Return the texts that tell of events: as few as there can be, as each wakes every process up."""
+    """Serialize events into as few notifications as possible, as each one wakes every process."""
     lines = [str(event) for event in events]
     return ["\n".join(lines[start : start + _EVENTS_PER_TEXT]) for start in range(0, len(lines), _EVENTS_PER_TEXT)]
 
 
 def updated(kind: str, keys: Iterable[UUID]) -> Iterable[Event]:
-    """Return the events of what changed."""
+    """Return an event for each changed key."""
     return (Event(Topic(kind, key), key) for key in keys)
 
 
 def begin(work: UnitOfWork) -> None:
-    """Note events from now on; what was noted before is forgotten."""
+    """Start recording events, discarding earlier ones."""
     work.info[_NOTED] = {}
 
 
 def note(within: AsyncSession | UnitOfWork, events: Iterable[Event]) -> None:
-    """Note events of what goes past the session."""
+    """Record events of changes that bypass the session."""
     within.info.setdefault(_NOTED, {}).update(dict.fromkeys(events))
 
 
 def noted(work: UnitOfWork) -> list[Event]:
-    """Return what was noted."""
+    """Return the recorded events."""
     return list(work.info.pop(_NOTED, {}))
 
 
 class Subscription:
-    """What one subscriber has yet to be told. A subject waits once, whatever happens to it meanwhile.
+    """The pending events of one subscriber. A subject is queued once, however often it changes meanwhile.
 
-    Where events may have been missed, or too many wait, the topic's own state is told again if it has one; else the
-    subscription ends, and says so."""
+    If events may have been missed, or too many are pending, a topic with a state of its own is reported again;
+    otherwise, the subscription ends with EventsMissed."""
 
     def __init__(self, topic: Topic, *, has_state: bool) -> None:
         self.topic = topic
@@ -92,8 +92,8 @@ class Subscription:
         self._wake = asyncio.Event()
         self._end: RequestError | None = None
 
-    def tell(self, subject: UUID) -> None:
-        """Let the subscriber know, once they come to ask."""
+    def notify(self, subject: UUID) -> None:
+        """Queue an event."""
         if len(self._waiting) < MAX_WAITING or subject in self._waiting:
             self._waiting[subject] = None
             self._wake.set()
@@ -101,19 +101,19 @@ class Subscription:
             self.miss()
 
     def miss(self) -> None:
-        """Make up for events that may have been missed."""
+        """Handle events that may have been missed."""
         if self._has_state:
-            self.tell(self.topic.key)
+            self.notify(self.topic.key)
         else:
             self.end(EventsMissed())
 
     def end(self, reason: RequestError) -> None:
-        """Tell the subscriber nothing more but this."""
+        """End the subscription with this error."""
         self._end = reason
         self._wake.set()
 
     async def next(self) -> UUID:
-        """Return the subject of the next event, when there is one; raise the reason where there will be none."""
+        """Wait for the next event and return its subject; raise the reason if the subscription has ended."""
         await self._wake.wait()
         if self._end is not None:
             raise self._end
@@ -125,7 +125,7 @@ class Subscription:
 
 
 class Events:
-    """What this process hears, on a connection of its own, and who follows what."""
+    """Listens for events on a connection of its own, and notifies the subscriptions of this process."""
 
     def __init__(self, url: URL) -> None:
         self._url = url
@@ -137,11 +137,11 @@ class Events:
         return sum(map(len, self._followers.values()))
 
     def start(self) -> None:
-        """Listen from now on."""
+        """Start listening."""
         self._task = asyncio.create_task(self._listen(), name="events")
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -149,21 +149,21 @@ class Events:
 
     @property
     def is_heard(self) -> bool:
-        """Whether events are heard now."""
+        """Whether events are being received."""
         return self._listening.is_set()
 
     async def heard(self) -> None:
-        """Return once events are heard, and so the database answers."""
+        """Return once events are being received, which means that the database answers."""
         await self._listening.wait()
 
     def follow(self, topic: Topic, *, has_state: bool) -> Subscription:
-        """Follow the topic from now on; `leave` ends it."""
+        """Subscribe to a topic; end it with `leave`."""
         subscription = Subscription(topic, has_state=has_state)
         self._followers[topic].add(subscription)
         return subscription
 
     def leave(self, subscription: Subscription) -> None:
-        """Follow no more."""
+        """Unsubscribe."""
         followers = self._followers.get(subscription.topic, set())
         followers.discard(subscription)
         if not followers:
@@ -179,11 +179,11 @@ class Events:
         while True:
             try:
                 await self._listen_once()
-            except Exception as failure:  # whatever it is, events must be heard again
-                log.warning("events are not heard", reason=str(failure) or type(failure).__name__)
+            except Exception as failure:  # whatever it is, listen again
+                log.warning("stopped receiving events", reason=str(failure) or type(failure).__name__)
             pause = _FIRST_PAUSE if self.is_heard else min(2 * pause, _LONGEST_PAUSE)
             self._listening.clear()
-            await asyncio.sleep(uniform(0.5, 1) * pause)  # noqa: S311  # processes must not all come at once
+            await asyncio.sleep(uniform(0.5, 1) * pause)  # noqa: S311  # spread the processes out
 
     async def _listen_once(self) -> None:
         """Listen until the connection breaks."""
@@ -205,18 +205,18 @@ class Events:
         try:
             events = [Event.parse(line) for line in str(text).splitlines()]
         except ValueError:
-            log.warning("an event is not understood", text=text)  # of another version, or of somebody else
+            log.warning("received an unknown event", text=text)  # from another version or another program
             return
         for event in events:
             for subscription in self._followers.get(event.topic, ()):
-                subscription.tell(event.subject)
+                subscription.notify(event.subject)
 
     def _all(self) -> list[Subscription]:
         return [subscription for followers in self._followers.values() for subscription in followers]
 
 
 async def _until_broken(connection: "asyncpg.Connection[Any]", broken: asyncio.Event) -> None:
-    """Return once the connection has broken; raise where it no longer answers, which nobody else would notice."""
+    """Return once the connection has broken; raise if it no longer answers, which nothing else would notice."""
     while True:
         try:
             async with asyncio.timeout(_CHECK_SECONDS):

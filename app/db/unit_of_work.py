@@ -1,4 +1,4 @@
-"""The one connection that an operation works on, and its transaction."""
+"""The connection and transaction of one operation."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -20,8 +20,8 @@ _COMMIT_SECONDS = 10.0
 _ROLLBACK_SECONDS = 2.0
 
 
-class Turn:
-    """Lets statements run one after the other, and notes the failure of one: Postgres gives up a whole transaction."""
+class StatementLock:
+    """Runs statements one at a time and keeps the last failure, which makes Postgres abort the whole transaction."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -40,43 +40,42 @@ class Turn:
 
 
 class UnitOfWork:
-    """The connection of one operation, taken at its first statement: plain reads for a query, one transaction
-    for a mutation. Statements run one after the other, whichever dataloaders send them at once.
+    """The connection of one operation, acquired at its first statement: plain reads for a query, one transaction for a
+    mutation. Statements run one at a time, even if several dataloaders send them at once.
 
-    The transaction is begun and ended here, with the driver: what SQLAlchemy runs on its connection is a part of it,
-    and so is what the driver runs without it."""
+    The transaction is begun and ended with the driver, so it covers the statements of SQLAlchemy and of the driver."""
 
     def __init__(self, database: Database) -> None:
         self.writes = False
         """Whether this is a mutation."""
         self.is_settled = False
-        """Whether COMMIT has been sent, after which nothing can be given up any more."""
+        """Whether COMMIT has been sent, after which the operation can no longer be cancelled."""
         self.info: dict[str, Any] = {}
-        """What parts of the application note about this operation, as in a session of SQLAlchemy."""
+        """Notes of other modules about this operation, like `Session.info` of SQLAlchemy."""
         self._database = database
         self._pooled: PoolProxiedConnection | None = None
         self._connection: AsyncConnection | None = None
-        """SQLAlchemy's, over the pool's; made where something needs it."""
+        """SQLAlchemy's wrapper of the pooled connection, created when needed."""
         self._driver: DriverConnection[Any] | None = None
         self._transaction: Transaction | None = None
         self._session: AsyncSession | None = None
-        self._turn = Turn()
+        self._lock = StatementLock()
         self._is_doubtful = False
-        """Whether a BEGIN was sent of which nobody knows what became."""
+        """Whether a BEGIN was sent whose outcome is unknown."""
         self._has_reconnected = False
-        self._over = False
+        self._is_over = False
 
     async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        """Run one statement and return all its rows."""
+        """Run a statement and return all its rows."""
 
         async def send() -> Sequence[Row[Any]]:
-            await self._driven()
+            await self._acquired()
             return (await self._sqlalchemy.execute(statement, parameters)).all()
 
         return await self._sent(send)
 
     async def row(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Row[Any] | None:
-        """Run one statement and return its first row, if any."""
+        """Run a statement and return its first row, if any."""
         rows = await self.rows(statement, parameters)
         return rows[0] if rows else None
 
@@ -84,31 +83,31 @@ class UnitOfWork:
         """Run a prepared statement and return all its rows."""
 
         async def send() -> Sequence[Record]:
-            driver = await self._driven()
+            driver = await self._acquired()
             with noted(statement.sql):
                 return await driver.fetch(statement.sql, *statement.arguments(values), record_class=Record)
 
         return await self._sent(send)
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
-        """Run one statement of the driver's own, and return its first row."""
+        """Run a statement with the driver and return its first row."""
 
         async def send() -> Any:
-            driver = await self._driven()
+            driver = await self._acquired()
             with noted(sql):
                 return await driver.fetchrow(sql, *parameters)
 
         return await self._sent(send)
 
     async def execute_each(self, statement: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Run a prepared statement for each of these rows, in one round trip."""
-        async with self._turn:
-            driver = await self._driven()
+        """Run a prepared statement once per row, in one round trip."""
+        async with self._lock:
+            driver = await self._acquired()
             with noted(statement.sql):
                 await driver.executemany(statement.sql, [statement.arguments(row) for row in rows])
 
     async def begin(self) -> None:
-        """Begin the transaction of a mutation, if it has not been."""
+        """Begin the transaction of a mutation, unless it has begun."""
         if not self.writes:
             self._transaction = await self._begun()
             self.writes = True
@@ -121,14 +120,14 @@ class UnitOfWork:
         return self._session
 
     async def flush(self) -> None:
-        """Send what the session has not sent yet."""
+        """Send the pending changes of the session."""
         if self._session is not None:
             await self._session.flush()
 
     @asynccontextmanager
     async def savepoint(self, *, alone: bool) -> AsyncIterator[None]:
-        """Undo what is done within, where it raises: back to a savepoint, or the whole transaction where nothing
-        else is in it, which saves two round trips. What is read afterwards reads what was before."""
+        """Roll back the block if it raises: to a savepoint, or the whole transaction if `alone`, which saves two round
+        trips. Reads afterwards return the earlier state."""
         savepoint = self._transaction if alone else await self._begun()
         assert savepoint is not None, "the transaction was begun"
         try:
@@ -138,7 +137,7 @@ class UnitOfWork:
             await self.end_session(commit=False)
             with noted("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT"):
                 await savepoint.rollback()
-            self._turn.failure = None
+            self._lock.failure = None
             self._transaction = None if alone else self._transaction
             raise
         if not alone:
@@ -146,7 +145,7 @@ class UnitOfWork:
                 await savepoint.commit()
 
     async def end_session(self, *, commit: bool) -> None:
-        """Send what the session has not sent yet, or drop it; the next one begins with nothing read."""
+        """Flush the pending changes of the session or discard them; the next session starts empty."""
         session, self._session = self._session, None
         if session is not None:
             try:
@@ -156,58 +155,58 @@ class UnitOfWork:
                 await session.close()
 
     async def finish(self, *, commit: bool) -> None:
-        """Commit or undo the transaction, if one was begun, and give the connection back.
+        """Commit or roll back the transaction, if any, and return the connection.
 
-        A field that failed leaves those beside it loading: the statement being sent is waited for, and no other
-        is sent, so that nothing takes a connection which nobody would give back."""
-        self._over = True
-        async with self._turn.lock:
+        A failed field may leave others loading. This waits for the running statement and allows no more, so that
+        nothing acquires a connection that nobody would return."""
+        self._is_over = True
+        async with self._lock.lock:
             if self._pooled is None:
                 return
             try:
                 await self._conclude(commit=commit)
             finally:
-                await self._give_back()
+                await self._release()
 
     async def close(self) -> None:
-        """Give the connection back; what was not committed is undone."""
+        """Return the connection; roll back what wasn't committed."""
         await self.finish(commit=False)
 
     def cancel(self) -> None:
-        """Give up the statement being sent, whichever task sends it; no other follows."""
-        self._over = True
-        if self._turn.holder is not None and self._turn.holder is not asyncio.current_task():
-            self._turn.holder.cancel()
+        """Cancel the running statement, whichever task runs it, and allow no more."""
+        self._is_over = True
+        if self._lock.holder is not None and self._lock.holder is not asyncio.current_task():
+            self._lock.holder.cancel()
 
     async def _sent(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Return what a statement returns. Where the connection breaks before anything was written, it is sent once
-        more, on another one: after a restart of Postgres nobody knows how many connections are dead."""
-        async with self._turn:
+        """Run a statement. If the connection breaks before anything was written, retry once on another one: after a
+        restart of Postgres, any number of pooled connections are dead."""
+        async with self._lock:
             try:
                 return await send()
             except Exception as failure:
                 if self.writes or self._has_reconnected or not is_broken(failure):
                     raise
             self._has_reconnected = True
-            await self._give_up_connection()
+            await self._discard_connection()
             await asyncio.sleep(PAUSE_AFTER_BREAK)
             return await send()
 
-    async def _give_up_connection(self) -> None:
+    async def _discard_connection(self) -> None:
         self._is_doubtful = False
         if self._pooled is not None:
             await self._invalidate()
-            await self._give_back()
+            await self._release()
 
     async def _invalidate(self) -> None:
-        """Let nobody else have the connection."""
+        """Keep the connection from being reused."""
         if self._connection is not None:
             await self._connection.invalidate()
         elif self._pooled is not None:
             self._pooled.invalidate()
 
-    async def _give_back(self) -> None:
-        """Give the connection back to the pool; SQLAlchemy's needs a greenlet where it has something left to send."""
+    async def _release(self) -> None:
+        """Return the connection to the pool; SQLAlchemy's wrapper needs a greenlet if it has work pending."""
         pooled, self._pooled = self._pooled, None
         connection, self._connection, self._driver = self._connection, None, None
         if connection is not None:
@@ -216,8 +215,8 @@ class UnitOfWork:
             pooled.close()
 
     async def _conclude(self, *, commit: bool) -> None:
-        """Commit or undo; where it is not sure what became of it, the connection is given up, and all with it."""
-        failure = self._turn.failure if self._transaction is not None else None
+        """Commit or roll back; discard the connection if the outcome is unknown."""
+        failure = self._lock.failure if self._transaction is not None else None
         try:
             await self.end_session(commit=commit)
             if self._transaction is not None:
@@ -229,8 +228,8 @@ class UnitOfWork:
             if commit or not isinstance(broken, Exception):
                 raise
         if commit and failure is not None:
-            # Postgres has given up the transaction, and would commit nothing, without a word.
-            raise failure if isinstance(failure, Exception) else RuntimeError("a statement was given up") from failure
+            # Postgres has aborted the transaction; COMMIT would silently roll back.
+            raise failure if isinstance(failure, Exception) else RuntimeError("a statement was cancelled") from failure
 
     async def _end_transaction(self, *, commit: bool) -> None:
         transaction, self._transaction = self._transaction, None
@@ -253,10 +252,10 @@ class UnitOfWork:
             raise
 
     async def _begun(self) -> Transaction:
-        """Begin a transaction, or a savepoint in the one that there is."""
+        """Begin a transaction, or a savepoint within the current one."""
 
         async def send() -> Transaction:
-            transaction = (await self._driven()).transaction()
+            transaction = (await self._acquired()).transaction()
             try:
                 with noted("BEGIN" if self._transaction is None else "SAVEPOINT"):
                     await transaction.start()
@@ -267,10 +266,10 @@ class UnitOfWork:
 
         return await self._sent(send)
 
-    async def _driven(self) -> "DriverConnection[Any]":
-        """Return the driver's connection, which is taken out of the pool where there is none."""
-        if self._over:
-            raise RuntimeError("the operation is over; what it still loaded is wanted no more")
+    async def _acquired(self) -> "DriverConnection[Any]":
+        """Return the driver's connection, acquired from the pool if necessary."""
+        if self._is_over:
+            raise RuntimeError("the operation is over and can load no more")
         if self._driver is None:
             self._pooled = await self._database.take()
             self._driver = driver_of(self._pooled)
@@ -278,8 +277,8 @@ class UnitOfWork:
 
     @property
     def _sqlalchemy(self) -> AsyncConnection:
-        """SQLAlchemy's connection over the one that was taken."""
+        """SQLAlchemy's wrapper of the acquired connection."""
         if self._connection is None:
-            assert self._pooled is not None, "a connection was taken"
+            assert self._pooled is not None, "a connection was acquired"
             self._connection = self._database.over(self._pooled)
         return self._connection

@@ -1,1 +1,1 @@
-"""Requests that a client may send again without a second effect."""
+"""Idempotency keys: requests that clients can safely retry."""

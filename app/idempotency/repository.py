@@ -12,7 +12,7 @@ _PRUNED_AT_ONCE = 10
 
 
 async def claim(session: AsyncSession, scope: str, key: str, fingerprint: bytes) -> bool:
-    """Insert the key; False where there is one. Waits for the end of a request that has just claimed it."""
+    """Insert the key; return False if it exists. Waits for a concurrent request that claimed it."""
     claimed = insert(IdempotencyKey).values(scope=scope, key=key, fingerprint=fingerprint)
     inserted = await session.scalar(claimed.on_conflict_do_nothing().returning(IdempotencyKey.id))
     return inserted is not None
@@ -25,18 +25,18 @@ async def find(session: AsyncSession, scope: str, key: str) -> IdempotencyKey | 
 
 
 async def keep(session: AsyncSession, scope: str, key: str, response: bytes) -> None:
-    """Store the response of the request that has claimed the key."""
+    """Store the response of the request that claimed the key."""
     claimed = update(IdempotencyKey).where(IdempotencyKey.scope == scope, IdempotencyKey.key == key)
     await session.execute(claimed.values(response=response))
 
 
 async def forget(session: AsyncSession, scope: str, key: str, expired_before: datetime) -> None:
-    """Delete this key if it has expired, and a few others that have: each request clears away a little more than
-    it leaves, so no other process must."""
+    """Delete this key if it has expired, and a few other expired ones: each request deletes more keys than it adds,
+    so no background job is needed."""
     expired = select(IdempotencyKey.id).where(IdempotencyKey.created_at < expired_before)
     this = expired.where(IdempotencyKey.scope == scope, IdempotencyKey.key == key)
     some = expired.order_by(IdempotencyKey.created_at).limit(_PRUNED_AT_ONCE).with_for_update(skip_locked=True)
-    # A union, not a condition with OR: that would read every key which has expired. And a CTE, which is run once:
-    # a subquery may be run for each row, and find other keys each time.
+    # A union, as a condition with OR would read every expired key. A CTE, as Postgres may run a subquery for each
+    # row, with different results.
     found = IdempotencyKey.id.in_(this.union_all(select(some.cte("oldest").c.id)))
     await session.execute(delete(IdempotencyKey).where(found), execution_options={"synchronize_session": False})

@@ -1,4 +1,4 @@
-"""The rules of idempotency keys: the same request again has the same response and no second effect."""
+"""The rules of idempotency keys: a retried request returns the same response and has no second effect."""
 
 import hmac
 import re
@@ -21,7 +21,7 @@ _KEY = re.compile(r"[\x21-\x7e]{8,255}")
 
 
 class Replay(Exception):
-    """The request has been made before; this was its response."""
+    """The request was already executed; this was its response."""
 
     def __init__(self, response: bytes) -> None:
         super().__init__()
@@ -30,15 +30,15 @@ class Replay(Exception):
 
 @dataclass(frozen=True)
 class Secrets:
-    """What guards what is kept, both derived from the secret key: requests and responses may hold passwords and
-    tokens, and a plain hash would let them be guessed."""
+    """Keys derived from the secret key that protect stored requests and responses, which may contain passwords and
+    tokens. A plain hash of a request would allow guessing them."""
 
     cipher: Fernet
     fingerprint_key: bytes
 
     @classmethod
     def of(cls, secret_key: str) -> Self:
-        """Derive them."""
+        """Derive the keys."""
         cipher_key, fingerprint_key = (
             hmac.digest(secret_key.encode(), purpose, "sha256")
             for purpose in (b"idempotency response", b"idempotency fingerprint")
@@ -48,8 +48,8 @@ class Secrets:
 
 @dataclass(frozen=True)
 class IdempotentRequest:
-    """A request with a key, and what it is made of: document, variables, name of the operation, which tell requests
-    under one key apart. Another viewer's key is another key."""
+    """A request with an idempotency key. `made_of` is its document, variables and operation name, which distinguish
+    requests that reuse the key. Keys of different viewers are independent."""
 
     key: str
     viewer_id: UUID | None
@@ -57,30 +57,30 @@ class IdempotentRequest:
     secrets: Secrets
 
     async def claim(self, session: AsyncSession) -> bytes | None:
-        """Claim the key within the transaction; return the response where the request has been made before.
+        """Claim the key within the transaction; return the response if the request was already executed.
 
-        BadUserInput where the key is malformed or was used for another request.
+        BadUserInput if the key is malformed or was used for another request.
         """
         if not _KEY.fullmatch(self.key):
-            raise BadUserInput(HEADER, "must be 8 to 255 printable characters of ASCII without spaces")
+            raise BadUserInput(HEADER, "must be 8 to 255 printable ASCII characters without spaces")
         fingerprint = self._fingerprint()
         await repository.forget(session, self.scope, self.key, datetime.now(UTC) - KEPT)
         if await repository.claim(session, self.scope, self.key, fingerprint):
             return None
         earlier = await repository.find(session, self.scope, self.key)
-        assert earlier is not None, "it was found by the claim"
+        assert earlier is not None, "the claim found it"
         assert earlier.response is not None, "it was committed with its response"
         if earlier.fingerprint != fingerprint:
             raise BadUserInput(HEADER, "was used for another request")
         return self.secrets.cipher.decrypt(earlier.response)
 
     async def keep(self, session: AsyncSession, response: bytes) -> None:
-        """Keep the response within the transaction. It may hold tokens, so it is encrypted."""
+        """Store the response within the transaction, encrypted because it may contain tokens."""
         await repository.keep(session, self.scope, self.key, self.secrets.cipher.encrypt(response))
 
     @property
     def scope(self) -> str:
-        """Whose key it is; requests without a login share one scope."""
+        """The owner of the key; anonymous requests share one scope."""
         return "" if self.viewer_id is None else str(self.viewer_id)
 
     def _fingerprint(self) -> bytes:

@@ -1,1 +1,1 @@
-"""Passwords, tokens, and who may do what."""
+"""Passwords, tokens and permissions."""

@@ -1,4 +1,4 @@
-"""Password hashes: argon2id, off the event loop."""
+"""Password hashing with argon2id, off the event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,16 +12,16 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from app.errors import Overloaded
 
 _hasher = PasswordHasher()
-# A hash takes some 50 ms of a core and 64 MiB: two at a time leave the event loop its core, and bound the memory.
+# A hash takes about 50 ms of a core and 64 MiB. Two at a time bound the memory and leave the event loop a core.
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
-# Those two, and others who are before or after it; with 100 waiting the last one waits for some three seconds.
+# Those two, and others just before or after hashing. With 100 waiting, the last one waits about three seconds.
 _AT_ONCE = 4
 _MOST_WAITING = 100
 
 
 class Turns:
-    """Who may work with a password: a few at a time. The others wait before they take a connection, or a flood of
-    log-ins would hold them all, and nobody could even read."""
+    """Limits how many operations handle passwords at once. The others wait before they acquire a database connection;
+    otherwise, a flood of logins would occupy all of them and block every read."""
 
     def __init__(self, connections: int) -> None:
         self._free = asyncio.Semaphore(max(1, min(_AT_ONCE, connections // 2)))
@@ -29,7 +29,7 @@ class Turns:
 
     @asynccontextmanager
     async def taken(self, *, may_wait: bool) -> AsyncIterator[None]:
-        """Take a turn; Overloaded where too many wait for one, or this one has something that others wait for."""
+        """Wait for a turn; Overloaded if too many wait or this one may not wait because it holds a connection."""
         if self._free.locked() and (not may_wait or self._waiting >= _MOST_WAITING):
             raise Overloaded
         self._waiting += 1
@@ -44,7 +44,7 @@ class Turns:
 
 
 async def prepare() -> None:
-    """Make what the first check needs, so that it takes no longer than the next."""
+    """Prepare the first check, so that it takes no longer than later ones."""
     await asyncio.get_running_loop().run_in_executor(_threads, _nobodys_hash)
 
 
@@ -54,12 +54,12 @@ async def hash_password(password: str) -> str:
 
 
 async def verify_password(password_hash: str | None, password: str) -> bool:
-    """Tell whether the password is right; without a hash the answer is no, after the same time."""
+    """Return whether the password is correct; without a hash, return False after the same time."""
     return await asyncio.get_running_loop().run_in_executor(_threads, _verify, password_hash, password)
 
 
 def needs_rehash(password_hash: str) -> bool:
-    """Tell whether the hash was made with weaker parameters than today's."""
+    """Return whether the hash has weaker parameters than new ones."""
     return _hasher.check_needs_rehash(password_hash)
 
 
@@ -73,5 +73,5 @@ def _verify(password_hash: str | None, password: str) -> bool:
 
 @cache
 def _nobodys_hash() -> str:
-    """A hash to verify against where there is no account, so that time tells nothing."""
+    """Return a hash to verify against without an account, so that timing reveals nothing."""
     return _hasher.hash("nobody's password")

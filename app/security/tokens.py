@@ -1,4 +1,4 @@
-"""Tokens: short JWTs that grant access, and random refresh tokens of which only the hash is kept."""
+"""Tokens: short-lived JWTs for access, and random refresh tokens stored as hashes."""
 
 import hashlib
 import secrets
@@ -40,19 +40,19 @@ class AccessTokens:
         return jwt.encode(claims, self.secret_key, algorithm=_ALGORITHM), expires_at
 
     def read(self, token: str) -> Viewer:
-        """Return whom the token was issued to; Unauthenticated says why it is no good."""
+        """Return the viewer of a token; Unauthenticated if it is invalid or expired."""
         viewer, expires_at = self._verified(token)
         if expires_at <= time.time():
             raise Unauthenticated(EXPIRED)
         return viewer
 
     def expires_at(self, token: str) -> float:
-        """Return when the token, which is good, will no longer be."""
+        """Return when a valid token expires."""
         return self._verified(token)[1]
 
     @cached_property
     def _verified(self) -> Callable[[str], tuple[Viewer, int]]:
-        """The check of a signature, which takes 0.1 ms: once for each token, as a client sends it many times."""
+        """Verify each token's signature once: it takes 0.1 ms, and clients send the same token many times."""
         return lru_cache(_TOKENS_KEPT)(self._verify)
 
     def _verify(self, token: str) -> tuple[Viewer, int]:
@@ -78,5 +78,5 @@ def new_refresh_token() -> str:
 
 
 def refresh_token_hash(token: str) -> bytes:
-    """Return what is kept of a refresh token; it is random, so a fast hash is enough."""
+    """Return the stored hash of a refresh token; a fast one suffices for random data."""
     return hashlib.sha256(token.encode()).digest()

@@ -1,4 +1,4 @@
-"""Who is asking, and what that lets them do."""
+"""The viewer of a request, and who may do what."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -9,14 +9,14 @@ from app.errors import Forbidden, Unauthenticated
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The logged-in user of a request, as the access token tells."""
+    """The authenticated user of a request, according to its access token."""
 
     id: UUID
     is_superuser: bool = False
 
 
 class Access(Enum):
-    """Who may call an operation at all; each row's own rules come on top."""
+    """Who may call a root field at all; rules about rows apply in addition."""
 
     ANYONE = "anyone"
     LOGGED_IN = "logged in"
@@ -24,7 +24,7 @@ class Access(Enum):
 
 
 def require(access: Access, viewer: Viewer | None) -> None:
-    """Raise Unauthenticated or Forbidden where the viewer may not call the operation."""
+    """Raise Unauthenticated or Forbidden unless the viewer may call the field."""
     if access is Access.ANYONE:
         return
     if not logged_in(viewer).is_superuser and access is Access.SUPERUSER:
@@ -32,12 +32,12 @@ def require(access: Access, viewer: Viewer | None) -> None:
 
 
 def is_self_or_superuser(viewer: Viewer | None, user_id: UUID) -> bool:
-    """Tell whether the viewer is this user, or may do all; of a column of users' ids, as a condition in SQL."""
+    """Return whether the viewer is this user or a superuser; given a column of user ids, a condition in SQL."""
     return viewer is not None and (viewer.is_superuser or viewer.id == user_id)
 
 
 def logged_in(viewer: Viewer | None) -> Viewer:
-    """Return the viewer; Unauthenticated where there is none."""
+    """Return the viewer; Unauthenticated if nobody is logged in."""
     if viewer is None:
         raise Unauthenticated("You must be logged in for this.")
     return viewer

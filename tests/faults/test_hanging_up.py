@@ -67,13 +67,13 @@ async def test_a_query_by_get_ends_alike(open_shop: OpenShop, caplog: pytest.Log
 async def test_a_stream_gives_its_connection_back(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
     # Whoever streams is cancelled at every turn of the event loop, also while it waits for what still loads.
     given_back: list[UnitOfWork] = []
-    give_back = UnitOfWork._give_back
+    give_back = UnitOfWork._release
 
     async def noting(work: UnitOfWork) -> None:
         given_back.append(work)
         await give_back(work)
 
-    monkeypatch.setattr(UnitOfWork, "_give_back", noting)
+    monkeypatch.setattr(UnitOfWork, "_release", noting)
     async with open_shop(compiled_lane=False) as shop:
         async with shop.engine.begin() as connection:
             await connection.execute(text("LOCK TABLE stores IN ACCESS EXCLUSIVE MODE"))

@@ -33,14 +33,14 @@ async def test_the_events_of_a_mutation_are_as_few_texts_as_postgres_takes() -> 
 async def test_subjects_wait_once_and_in_their_order() -> None:
     subscription, keys = Subscription(STORE, has_state=False), [uuid4() for _ in range(MAX_WAITING)]
     for key in (*keys, *keys):
-        subscription.tell(key)
+        subscription.notify(key)
     assert [await subscription.next() for _ in keys] == keys
 
 
 async def test_what_has_a_state_waits_once_however_often_it_changes() -> None:
     subscription = Subscription(ORDER, has_state=True)
     for _ in range(10 * MAX_WAITING):
-        subscription.tell(ORDER.key)
+        subscription.notify(ORDER.key)
         subscription.miss()
     assert await subscription.next() == ORDER.key
     assert not subscription._wake.is_set()
@@ -49,7 +49,7 @@ async def test_what_has_a_state_waits_once_however_often_it_changes() -> None:
 async def test_too_many_that_wait_end_the_subscription_with_a_reason() -> None:
     subscription = Subscription(STORE, has_state=False)
     for _ in range(MAX_WAITING + 1):
-        subscription.tell(uuid4())
+        subscription.notify(uuid4())
     with pytest.raises(EventsMissed):
         await subscription.next()
 
