@@ -1,4 +1,4 @@
-"""What an operator can set: environment variables, `.env` and `config/<APP_ENV>.env`, typed and checked."""
+"""The settings: environment variables, `.env` and `config/<APP_ENV>.env`, typed and validated."""
 
 import os
 import re
@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from dotenv import dotenv_values
@@ -18,18 +18,18 @@ from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED_POSTGRES = ROOT / ".data" / "postgres"
-"""Where the data of `make run` are, without a DATABASE_URL."""
+"""The data of `make run` without a DATABASE_URL."""
 _LAST_PORT = 65535
 _PARAMETERS = {
     *("host", "port", "user", "password", "passfile", "service", "servicefile", "database"),
     *("ssl", "sslmode", "direct_tls", "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size"),
 }
-"""Those of the driver that are texts; it takes times and sizes as numbers only."""
+"""Parameters of the driver that are strings; a URL cannot pass the numeric ones."""
 DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
 
 
 class Environment(StrEnum):
-    """Where the process runs; selects `config/<name>.env`."""
+    """The environment of the process; selects `config/<name>.env`."""
 
     DEVELOPMENT = "development"
     QA = "qa"
@@ -37,7 +37,7 @@ class Environment(StrEnum):
 
 
 class Trust(StrEnum):
-    """Which documents are executed, and which may be named by a hash."""
+    """Which documents run, and whether clients may send hashes of documents."""
 
     OFF = "off"
     ALLOW = "allow"
@@ -45,33 +45,33 @@ class Trust(StrEnum):
 
 
 class InvalidSettings(Exception):
-    """Settings that cannot be used; each line names a variable and what it expects."""
+    """Invalid settings; each line names a variable and what it expects."""
 
 
 def asyncpg_url(text: str) -> str:
-    """Return the URL as SQLAlchemy and asyncpg take it; providers hand out `postgres://…?sslmode=require`."""
+    """Convert a URL to the form of SQLAlchemy and asyncpg; providers issue `postgres://…?sslmode=require`."""
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError):  # the latter of a port that is no number
+    except (ArgumentError, ValueError):  # ValueError if the port isn't a number
         url = None
     drivers = ("postgres", "postgresql", "postgresql+asyncpg")
     if url is None or url.drivername not in drivers or (url.port or 0) > _LAST_PORT:
         raise ValueError("not a URL such as postgresql://user:password@host:5432/database")
     if "@" in (url.host or ""):
-        raise ValueError("a password that holds @ is written with %40 in a URL")
+        raise ValueError("write an @ in the password as %40")
     if unknown := url.query.keys() - _PARAMETERS:
-        raise ValueError(f"the driver takes no parameter {', '.join(sorted(unknown))}: leave it out")
+        raise ValueError(f"the driver does not support {', '.join(sorted(unknown))}: leave it out")
     query = {"ssl" if key == "sslmode" else key: value for key, value in url.query.items()}
     url = url.set(drivername="postgresql+asyncpg", query=query)
     try:
         url.get_dialect()().create_connect_args(url)
     except (ArgumentError, ValueError) as failure:
-        raise ValueError(f"its parameters cannot be used: {failure}") from None
+        raise ValueError(f"invalid parameters: {failure}") from None
     return url.render_as_string(hide_password=False)
 
 
 def origins(text: str) -> str:
-    """Return the origins as they were given, if each is one."""
+    """Validate a list of origins."""
     for origin in text.split(",") if text else ():
         if not re.fullmatch(r"\*|https?://[^/?#@\s]+", origin.strip()):
             raise ValueError("not an origin such as https://shop.example.com")
@@ -79,7 +79,7 @@ def origins(text: str) -> str:
 
 
 def proxies(text: str) -> str:
-    """Return the proxies as they were given, if each is an address or a network."""
+    """Validate a list of addresses and networks."""
     for proxy in text.split(",") if text not in ("", "*") else ():
         try:
             ip_network(proxy.strip())
@@ -89,7 +89,7 @@ def proxies(text: str) -> str:
 
 
 def rate(text: str) -> str:
-    """Return the rate as it was given, if it is one."""
+    """Validate a rate."""
     try:
         if text:
             parse_rate(text)
@@ -99,165 +99,174 @@ def rate(text: str) -> str:
 
 
 def none_if_empty(value: object) -> object:
-    """Return None for an empty text, which is how a composition passes on what is not set."""
+    """Return None for an empty string, which Docker Compose passes for unset variables."""
     return value or None
 
 
 def web_url(text: str | None) -> str | None:
-    """Return the URL as it was given, if it is one."""
+    """Validate a URL."""
     if text is not None and not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", text):
         raise ValueError("not a URL such as http://collector:4318")
     return text
 
 
 def manifest(file: Path) -> Path:
-    """Return the file as it was given, if it can be read and is a manifest."""
+    """Validate a manifest of trusted documents."""
     try:
         documents = orjson.loads(file.read_bytes())
     except (OSError, orjson.JSONDecodeError) as failure:
-        raise ValueError(f"{file} cannot be read ({failure})") from None
+        raise ValueError(f"cannot read {file} ({failure})") from None
     if not (isinstance(documents, dict) and all(isinstance(text, str) for text in documents.values())):
-        raise ValueError(f"{file} is not a JSON object of documents by their hashes")
+        raise ValueError(f"{file} is not a JSON object that maps hashes to documents")
     return file
 
 
 class Settings(BaseSettings):
-    """Every setting, with its default; the variable's name is the field's in capitals."""
+    """Every setting with its default. A variable has the name of its field in capitals."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     app_env: Environment = Field(default=Environment.DEVELOPMENT, description="development, qa or production")
     database_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, BeforeValidator(none_if_empty)] = Field(
-        default=None, description="Postgres 15 or newer; without it development starts an embedded one"
+        default=None, description="URL of Postgres 15 or newer; without it, development starts an embedded one"
     )
-    database_pool_size: int = Field(default=10, ge=1, le=500, description="connections each process keeps open")
+    database_pool_size: int = Field(default=10, ge=1, le=500, description="Database connections per process")
     database_pool_wait_seconds: float = Field(
-        default=5, gt=0, le=300, description="how long a request waits for a connection"
+        default=5, gt=0, le=300, description="How long a request waits for a database connection"
     )
     database_pool_queue: int = Field(
-        default=500, ge=0, le=100_000, description="requests that may wait for a connection; more are OVERLOADED"
+        default=500, ge=0, le=100_000, description="Requests that may wait for a connection; more fail as OVERLOADED"
     )
     statement_timeout_seconds: float = Field(
-        default=10, ge=0.001, le=3600, description="how long a statement may take before Postgres gives it up"
+        default=10, ge=0.001, le=3600, description="How long Postgres may run one statement"
     )
     operation_timeout_seconds: float = Field(
-        default=15, gt=0, le=3600, description="how long an operation may take before it is undone and a TIMEOUT"
+        default=15,
+        gt=0,
+        le=3600,
+        description="How long an operation may take before it is rolled back and fails as TIMEOUT",
     )
     database_start_wait_seconds: float = Field(
-        default=60, ge=0, le=3600, description="how long the start waits for a database that is still coming up"
+        default=60, ge=0, le=3600, description="How long to wait at start-up for the database to answer"
     )
     secret_key: SecretStr = Field(
-        default=SecretStr(DEVELOPMENT_SECRET), min_length=32, description="signs access tokens; 32 characters or more"
+        default=SecretStr(DEVELOPMENT_SECRET),
+        min_length=32,
+        description="Secret that signs access tokens; 32 characters or more",
     )
-    access_token_minutes: int = Field(default=15, ge=1, le=1440, description="how long an access token is good for")
-    refresh_token_days: int = Field(default=30, ge=1, le=365, description="how long a refresh token is good for")
-    host: str = Field(default="127.0.0.1", description="the address to listen on")
-    port: int = Field(default=8000, ge=0, le=65535, description="the port to listen on")
-    workers: int = Field(default=1, ge=1, le=64, description="server processes")
+    access_token_minutes: int = Field(default=15, ge=1, le=1440, description="Lifetime of an access token")
+    refresh_token_days: int = Field(default=30, ge=1, le=365, description="Lifetime of a refresh token")
+    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on")
+    workers: int = Field(default=1, ge=1, le=64, description="Number of server processes")
     shutdown_grace_seconds: int = Field(
-        default=8, ge=1, le=300, description="how long requests may still take when the server ends"
+        default=8, ge=1, le=300, description="How long open requests may take after the server is asked to stop"
     )
     body_limit_kb: int = Field(
-        default=256, ge=1, le=65_536, description="how large a request or a websocket's message may be, in kB"
+        default=256, ge=1, le=65_536, description="Largest request body or websocket message, in kB"
     )
     trusted_proxies: Annotated[str, AfterValidator(proxies)] = Field(
-        default="", description="proxies whose X-Forwarded-For is believed, separated by commas; * for all"
+        default="", description="Proxies whose X-Forwarded-For is trusted, separated by commas; * trusts all"
     )
     cors_origins: Annotated[str, AfterValidator(origins)] = Field(
-        default="", description="other origins whose pages may call the API, separated by commas; * for all"
+        default="", description="Other origins whose pages may call the API, separated by commas; * allows all"
     )
     websocket_origins: Annotated[str, AfterValidator(origins)] = Field(
-        default="", description="other origins whose pages may open websockets, separated by commas; * for all"
+        default="", description="Other origins whose pages may open websockets, separated by commas; * allows all"
     )
     websocket_idle_seconds: float = Field(
-        default=60, gt=0, le=86_400, description="how long a websocket without any operation stays open"
+        default=60, gt=0, le=86_400, description="How long a websocket without operations stays open"
     )
     operations_per_websocket: int = Field(
-        default=100, ge=1, le=10_000, description="operations that one websocket may run at once"
+        default=100, ge=1, le=10_000, description="Concurrent operations per websocket"
     )
     subscriptions_per_user: int = Field(
-        default=200, ge=1, le=100_000, description="subscriptions that one user may have in each process"
+        default=200, ge=1, le=100_000, description="Concurrent subscriptions per user and process"
     )
-    cost_limit: int = Field(default=5_000, ge=1, description="points that one operation may cost, one for each object")
-    depth_limit: int = Field(default=12, ge=1, le=100, description="fields within each other in a document")
-    root_field_limit: int = Field(default=20, ge=1, description="root fields of an operation")
-    alias_limit: int = Field(default=30, ge=0, description="aliases in a document")
-    directive_limit: int = Field(default=50, ge=0, description="directives in a document")
-    repetition_limit: int = Field(default=20, ge=1, description="how often one selection may have the same field")
-    token_limit: int = Field(default=2_000, ge=1, le=100_000, description="tokens of a document")
-    validation_error_limit: int = Field(default=5, ge=1, le=100, description="errors told of one document")
+    cost_limit: int = Field(
+        default=5_000, ge=1, description="Points that one operation may cost; each object costs one"
+    )
+    depth_limit: int = Field(default=12, ge=1, le=100, description="Levels of nested fields in a document")
+    root_field_limit: int = Field(default=20, ge=1, description="Root fields per operation")
+    alias_limit: int = Field(default=30, ge=0, description="Aliases per document")
+    directive_limit: int = Field(default=50, ge=0, description="Directives per document")
+    repetition_limit: int = Field(default=20, ge=1, description="Times that a selection may repeat the same field")
+    token_limit: int = Field(default=2_000, ge=1, le=100_000, description="Tokens per document")
+    validation_error_limit: int = Field(default=5, ge=1, le=100, description="Validation errors reported per document")
     trusted_documents: Trust = Field(
-        default=Trust.ALLOW, description="off, allow or require: which documents may be named by a hash, or must be"
+        default=Trust.ALLOW,
+        description="off, allow or require: whether clients may, or must, send the hash of a known document",
     )
     trusted_documents_file: Annotated[
         Annotated[FilePath, AfterValidator(manifest)] | None, BeforeValidator(none_if_empty)
-    ] = Field(default=None, description="the manifest of trusted documents: a JSON object of documents by their hashes")
+    ] = Field(default=None, description="Manifest of trusted documents: a JSON object that maps hashes to documents")
     rate_limit: Annotated[str, AfterValidator(rate)] = Field(
-        default="", description="points for each user or address, such as 60000/minute; none without it"
+        default="", description="Points per user or anonymous address, such as 60000/minute; unlimited by default"
     )
     attempt_limit: Annotated[str, AfterValidator(rate)] = Field(
-        default="", description="logIn and signUp for each address, such as 20/minute; none without it"
+        default="", description="logIn and signUp attempts per address, such as 20/minute; unlimited by default"
     )
     rate_limit_storage: Annotated[str, Field(pattern="^((rediss?|redis\\+unix)://.+)?$")] = Field(
-        default="", description="redis://host:port/db to count for all processes together; each for itself without it"
+        default="", description="redis://host:port/db that counts for all processes; without it, each counts separately"
     )
     compiled_lane: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
-    graphiql: bool = Field(default=True, description="whether GET /graphql opens GraphiQL in a browser")
-    introspection: bool = Field(default=True, description="whether clients may ask for the schema")
+    graphiql: bool = Field(default=True, description="Whether GET /graphql opens GraphiQL in a browser")
+    introspection: bool = Field(default=True, description="Whether clients may query the schema")
     metrics_token: Annotated[Annotated[SecretStr, Field(min_length=16)] | None, BeforeValidator(none_if_empty)] = Field(
         default=None,
-        description="the bearer token of who reads /metrics, 16 characters or more; only development needs none",
+        description="Bearer token required to read /metrics, 16 characters or more; optional in development",
     )
     slow_operation_milliseconds: float = Field(
-        default=500, gt=0, le=600_000, description="an operation that takes longer is a warning, with its statements"
+        default=500,
+        gt=0,
+        le=600_000,
+        description="Operations that take longer are logged as warnings, with their statements",
     )
     otel_exporter_otlp_endpoint: Annotated[str | None, BeforeValidator(none_if_empty), AfterValidator(web_url)] = Field(
-        default=None, description="where traces are sent, over OTLP (http/protobuf); none are made without it"
+        default=None, description="Where to send traces, over OTLP (http/protobuf); disabled by default"
     )
-    log_format: Annotated[str, Field(pattern="^(auto|text|json)$")] = Field(
-        default="auto", description="text, json, or auto: json in production, text elsewhere"
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto", description="text, json or auto: json in production, text elsewhere"
     )
-    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _production_shows_no_more_than_it_must(cls, given: Any) -> Any:
+    def _hide_details_in_production(cls, given: Any) -> Any:
         if given.get("app_env") == Environment.PRODUCTION:
             return {"graphiql": False, "introspection": False, **given}
         return given
 
     @model_validator(mode="after")
-    def _others_than_development_need_their_own(self) -> Self:
+    def _require_secrets_outside_development(self) -> Self:
         if self.app_env is not Environment.DEVELOPMENT:
             missing = []
             if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
-                missing.append(f"SECRET_KEY: {self.app_env} needs its own, a random text of 32 characters or more")
+                missing.append(f"SECRET_KEY: {self.app_env} requires a random secret of 32 characters or more")
             if self.database_url is None:
-                missing.append(f"DATABASE_URL: {self.app_env} needs the URL of a Postgres database")
+                missing.append(f"DATABASE_URL: {self.app_env} requires the URL of a Postgres database")
             if missing:
                 raise ValueError("\n".join(missing))
         return self
 
     @model_validator(mode="after")
-    def _trust_needs_a_manifest(self) -> Self:
+    def _require_a_manifest(self) -> Self:
         if self.trusted_documents is Trust.REQUIRE and self.trusted_documents_file is None:
-            raise ValueError("TRUSTED_DOCUMENTS_FILE: only documents of the manifest run, so there must be one")
+            raise ValueError("TRUSTED_DOCUMENTS_FILE: TRUSTED_DOCUMENTS=require needs a manifest")
         return self
 
 
 def load_settings() -> Settings:
-    """Read the settings; raise InvalidSettings with a line for each wrong variable."""
+    """Read the settings; InvalidSettings has a line for each invalid variable."""
     dotenv = ROOT / ".env"
     try:
         environment = os.environ.get("APP_ENV") or dotenv_values(dotenv).get("APP_ENV") or Environment.DEVELOPMENT
         files = (ROOT / "config" / f"{environment}.env", dotenv)
         return Settings(_env_file=files)  # type: ignore[call-arg]  # BaseSettings takes it
     except (OSError, UnicodeDecodeError) as failure:
-        raise InvalidSettings(
-            f"{dotenv} cannot be read ({failure}): it must be a text in UTF-8, for this user"
-        ) from None
+        raise InvalidSettings(f"cannot read {dotenv} ({failure}): it must be readable UTF-8 text") from None
     except ValidationError as error:
         raise InvalidSettings("\n".join(_describe(problem) for problem in error.errors())) from None
 

@@ -1,4 +1,4 @@
-"""Settings come from the environment, from files, and are refused in one line where they are wrong."""
+"""Settings come from the environment and from files; each invalid one is reported in one line."""
 
 from pathlib import Path
 
@@ -52,9 +52,9 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("PORT", "http", "the port to listen on"),
-        ("PORT", "70000", "the port to listen on"),
-        ("WORKERS", "0", "server processes"),
+        ("PORT", "http", "Port to listen on"),
+        ("PORT", "70000", "Port to listen on"),
+        ("WORKERS", "0", "Number of server processes"),
         ("LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("APP_ENV", "prod", "development, qa or production"),
         ("DATABASE_URL", "mysql://root@localhost/orders", "postgresql://"),
@@ -64,16 +64,16 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
         ("DATABASE_URL", "postgresql://db/orders?channel_binding=require", "channel_binding: leave it out"),
         ("DATABASE_URL", "postgresql://ann:hunt@er2@db/orders", "%40"),
         ("DATABASE_URL", "postgresql://ann:hunter2@db/orders?command_timeout=5", "command_timeout: leave it out"),
-        ("DATABASE_URL", "postgresql://ann:hunter2@db/orders?port=x", "cannot be used"),
-        ("DATABASE_URL", "postgresql://ann:hunter2@/orders?host=a&host=b:1", "cannot be used"),
-        ("DATABASE_URL", "postgresql://ann:hunter2@db/orders?prepared_statement_cache_size=x", "cannot be used"),
-        ("TRUSTED_DOCUMENTS_FILE", __file__, "cannot be read"),
-        ("TRUSTED_DOCUMENTS_FILE", "/dev/null/none", "manifest"),
+        ("DATABASE_URL", "postgresql://ann:hunter2@db/orders?port=x", "invalid parameters"),
+        ("DATABASE_URL", "postgresql://ann:hunter2@/orders?host=a&host=b:1", "invalid parameters"),
+        ("DATABASE_URL", "postgresql://ann:hunter2@db/orders?prepared_statement_cache_size=x", "invalid parameters"),
+        ("TRUSTED_DOCUMENTS_FILE", __file__, "cannot read"),
+        ("TRUSTED_DOCUMENTS_FILE", "/dev/null/none", "Manifest"),
         ("SECRET_KEY", "short", "32 characters"),
         ("GRAPHIQL", "maybe", "GraphiQL"),
-        ("CORS_ORIGINS", "shop.example.com", "other origins"),
+        ("CORS_ORIGINS", "shop.example.com", "Other origins"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, proxy", "10.0.0.5"),
-        ("BODY_LIMIT_KB", "0", "how large"),
+        ("BODY_LIMIT_KB", "0", "Largest request body"),
         ("METRICS_TOKEN", "short", "16 characters"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "http://collector:4318"),
         ("LOG_FORMAT", "xml", "text, json"),
@@ -96,7 +96,7 @@ def test_a_manifest_must_be_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     file = tmp_path / "manifest.json"
     file.write_text(content)
     monkeypatch.setenv("TRUSTED_DOCUMENTS_FILE", str(file))
-    with pytest.raises(InvalidSettings, match=r"^TRUSTED_DOCUMENTS_FILE: .* is not a JSON object of documents"):
+    with pytest.raises(InvalidSettings, match=r"^TRUSTED_DOCUMENTS_FILE: .* is not a JSON object that maps"):
         load_settings()
 
 
@@ -105,7 +105,7 @@ def test_a_dotenv_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings) as caught:
         load_settings()
     (line,) = str(caught.value).splitlines()
-    assert line.startswith(f"{tmp_path / '.env'} cannot be read")
+    assert line.startswith(f"cannot read {tmp_path / '.env'} (")
 
 
 @pytest.mark.parametrize(
