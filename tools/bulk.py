@@ -1,4 +1,4 @@
-"""As many stores, products and orders as a benchmark wants: the same ones, keys included, for the same seed."""
+"""Bulk data for benchmarks: any number of stores, products and orders, identical for the same seed, keys included."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,38 +21,35 @@ from tools.seeding import (
     SETTLING_DAYS,
     SUPERUSER,
     Counts,
-    OrderItemRow,
-    OrderRow,
-    ProductRow,
     Purchase,
-    StoreRow,
-    UserRow,
+    Row,
     copy,
     copy_orders,
     driver_connection,
     filling,
     key,
     order_rows,
+    row,
     user_row,
 )
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
-"""Is told what is being made, how many of them are done, and how many there will be."""
+"""Called with what is being created, the number done, and the total."""
 
 MAX_BATCH = 10_000
 REPORTS = 50
-CUSTOMER_SHARE = 100  # one order in so many is the demo customer's
+CUSTOMER_SHARE = 100  # one in this many orders is the demo customer's
 
 
 class Era(NamedTuple):
-    """The time in which one kind of thing is made: after all that it refers to."""
+    """The period in which one kind of row is created: after the rows that it refers to."""
 
     start: datetime
     end: datetime
 
 
-TODAY = datetime(2026, 1, 1, tzinfo=UTC)  # not the real one: the data must not depend on it
+TODAY = datetime(2026, 1, 1, tzinfo=UTC)  # fixed, so that the data doesn't depend on the date
 YEAR = timedelta(days=365)
 SIGN_UPS = Era(TODAY - 5 * YEAR, TODAY - 4 * YEAR)
 OPENINGS = Era(TODAY - 4 * YEAR, TODAY - 3 * YEAR)
@@ -118,7 +115,7 @@ PRAISES = (
 
 @dataclass(frozen=True)
 class Size:
-    """How many to make. A product needs a store, and an order a product."""
+    """The number of rows. A product needs a store, and an order needs a product."""
 
     stores: int
     products: int
@@ -130,37 +127,36 @@ class Size:
 
     @property
     def owners(self) -> int:
-        """How many people own the stores, the demo owner included."""
+        """The number of store owners, including the demo owner."""
         return 1 + self.stores // 4
 
     @property
     def customers(self) -> int:
-        """How many people order, the demo customer included."""
+        """The number of customers, including the demo customer."""
         return 1 + max(10, self.orders // 20)
 
 
 class Offer(NamedTuple):
-    """What an order must know of a product, and all that is remembered of it."""
+    """What an order needs to know about a product."""
 
-    product_id: UUID
+    id: UUID
     store_id: UUID
     currency: str
     price: Decimal
 
 
 async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progress) -> Counts:
-    """Fill an empty database in one transaction, so that nothing is left of an interrupted try; NotEmpty where
-    it is not empty."""
+    """Fill an empty database in one transaction, so that an interrupted run leaves nothing; NotEmpty otherwise."""
     random = Random(seed)  # noqa: S311 - nothing here is secret
     async with filling(engine) as connection:
-        users: list[UserRow] = []
+        users: list[Row] = []
         emails = _emails(size)
         for signed_up in _batches("users", len(emails), _sign_ups(random, emails), progress):
             await copy(connection, User, signed_up)
             users += signed_up
         owners, customers = users[1 : 1 + size.owners], users[1 + size.owners :]
 
-        stores: list[StoreRow] = []
+        stores: list[Row] = []
         for opened in _batches("stores", size.stores, _openings(random, size.stores, owners), progress):
             await copy(connection, Store, opened)
             stores += opened
@@ -168,7 +164,7 @@ async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progre
         offers: list[Offer] = []
         for listed in _batches("products", size.products, _listings(random, size.products, stores), progress):
             await copy(connection, Product, listed)
-            offers += (Offer(product.id, product.store_id, product.currency, product.price) for product in listed)
+            offers += (Offer(*(product[name] for name in Offer._fields)) for product in listed)
 
         items = 0
         for sold in _batches("orders", size.orders, _sales(random, size.orders, customers, offers), progress):
@@ -178,7 +174,7 @@ async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progre
 
 
 def _batches(what: str, total: int, rows: Iterator[T], progress: Progress) -> Iterator[list[T]]:
-    """Split the rows; a batch is reported when the next one is asked for, as by then it has been written."""
+    """Split rows into batches. Each is reported when the next is requested, by when it has been inserted."""
     size = min(MAX_BATCH, ceil(total / REPORTS))
     done = 0
     while batch := list(islice(rows, size)):
@@ -188,7 +184,7 @@ def _batches(what: str, total: int, rows: Iterator[T], progress: Progress) -> It
 
 
 async def _vacuum(engine: AsyncEngine, progress: Progress) -> None:
-    """Give the planner its statistics, and index-only scans the map they need."""
+    """Collect statistics for the planner, and the visibility map for index-only scans."""
     tables = [table_of(model).name for model in (User, Store, Product, Order, OrderItem)]
     async with driver_connection(engine) as connection:
         for done, table in enumerate(tables, start=1):
@@ -197,27 +193,26 @@ async def _vacuum(engine: AsyncEngine, progress: Progress) -> None:
 
 
 def _emails(size: Size) -> Sequence[str]:
-    """Return everybody's address: the superuser's, the owners' and the customers'."""
+    """Return the addresses of the superuser, the owners and the customers."""
     owners = (f"owner{number}@example.com" for number in range(1, size.owners))
     customers = (f"customer{number}@example.com" for number in range(1, size.customers))
     return [SUPERUSER.email, OWNER.email, *owners, CUSTOMER.email, *customers]
 
 
-def _sign_ups(random: Random, emails: Sequence[str]) -> Iterator[UserRow]:
+def _sign_ups(random: Random, emails: Sequence[str]) -> Iterator[Row]:
     known = {account.email: account.full_name for account in DEMO_ACCOUNTS}
     for email, joined in zip(emails, _moments(random, SIGN_UPS, len(emails)), strict=True):
         yield user_row(random, joined, email, known.get(email) or _full_name(random))
 
 
-def _openings(random: Random, count: int, owners: Sequence[UserRow]) -> Iterator[StoreRow]:
-    """Open stores for the owners in turn: the first, which sells most, is the demo owner's."""
+def _openings(random: Random, count: int, owners: Sequence[Row]) -> Iterator[Row]:
+    """Yield stores, owned by each owner in turn; the first, which sells most, is the demo owner's."""
     for number, opened in enumerate(_moments(random, OPENINGS, count)):
         city, zipcode, country, currency = random.choice(PLACES)
-        yield StoreRow(
-            id=key(random, opened),
-            created_at=opened,
-            updated_at=opened,
-            owner_id=owners[number % len(owners)].id,
+        yield row(
+            key(random, opened),
+            opened,
+            owner_id=owners[number % len(owners)]["id"],
             name=f"{random.choice(ADJECTIVES)} {random.choice(NOUNS)} {random.choice(TRADES)} {number + 1}",
             street=f"{random.choice(LAST_NAMES)} Street {random.randrange(1, 200)}",
             zipcode=zipcode,
@@ -229,17 +224,16 @@ def _openings(random: Random, count: int, owners: Sequence[UserRow]) -> Iterator
         )
 
 
-def _listings(random: Random, count: int, stores: Sequence[StoreRow]) -> Iterator[ProductRow]:
-    """Make products, more of them in the first stores; the number at the end makes their names unique."""
+def _listings(random: Random, count: int, stores: Sequence[Row]) -> Iterator[Row]:
+    """Yield products, more of them in the first stores; a number makes each name unique."""
     for number, listed in enumerate(_moments(random, LISTINGS, count), start=1):
         store = _mostly_early(random, stores)
         adjective, material, noun = random.choice(ADJECTIVES), random.choice(MATERIALS), random.choice(NOUNS)
-        yield ProductRow(
-            id=key(random, listed),
-            created_at=listed,
-            updated_at=listed,
-            store_id=store.id,
-            currency=store.currency,
+        yield row(
+            key(random, listed),
+            listed,
+            store_id=store["id"],
+            currency=store["currency"],
             name=f"{adjective} {material} {noun} {number}",
             description=None if random.random() < 0.2 else f"{adjective}, of {material}. {random.choice(PRAISES)}",
             price=_price(random),
@@ -248,30 +242,30 @@ def _listings(random: Random, count: int, stores: Sequence[StoreRow]) -> Iterato
 
 
 def _sales(
-    random: Random, count: int, customers: Sequence[UserRow], offers: Sequence[Offer]
-) -> Iterator[tuple[OrderRow, list[OrderItemRow]]]:
-    """Make orders, every CUSTOMER_SHARE-th of the demo customer, of one to five products."""
+    random: Random, count: int, customers: Sequence[Row], offers: Sequence[Offer]
+) -> Iterator[tuple[Row, list[Row]]]:
+    """Yield orders of one to five products; every CUSTOMER_SHARE-th is the demo customer's."""
     for number, date in enumerate(_moments(random, SALES, count)):
         customer = customers[0] if number % CUSTOMER_SHARE == 0 else random.choice(customers)
         chosen = dict.fromkeys(_mostly_early(random, offers) for _ in range(random.randint(1, 5)))
         purchases = [Purchase(*offer, quantity=random.choice((1, 1, 1, 2, 3))) for offer in chosen]
-        yield order_rows(random, customer.id, date, _status(random, date, len(purchases)), purchases)
+        yield order_rows(random, customer["id"], date, _status(random, date, len(purchases)), purchases)
 
 
 def _moments(random: Random, era: Era, count: int) -> Iterator[datetime]:
-    """Return as many times, in whole milliseconds and ascending: a random one of each equal part of the era."""
+    """Yield ascending times in whole milliseconds: a random one in each equal part of the era."""
     part = (era.end - era.start) // timedelta(milliseconds=max(1, count))
     for number in range(count):
         yield era.start + timedelta(milliseconds=number * part + random.randrange(part))
 
 
 def _mostly_early(random: Random, things: Sequence[T]) -> T:
-    """Return one of the things, the first ones several times as often as the last ones."""
+    """Return a random item; the first ones are several times as likely as the last ones."""
     return things[int(len(things) * random.random() ** 1.5)]
 
 
 def _status(random: Random, date: datetime, items: int) -> OrderStatus:
-    """Return a likely status of an order of that date: most old ones are fulfilled."""
+    """Return a plausible status for an order of that date: most old ones are fulfilled."""
     chance = random.random()
     if date > SETTLED or chance < 0.05:
         return OrderStatus.PLACED

@@ -1,4 +1,4 @@
-"""A small marketplace to look around in, written by hand; only its dates depend on when it is made."""
+"""A small hand-written marketplace to explore; only its dates depend on when it is created."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,17 +16,14 @@ from tools.seeding import (
     OWNER,
     SETTLING_DAYS,
     Counts,
-    OrderItemRow,
-    OrderRow,
-    ProductRow,
     Purchase,
-    StoreRow,
-    UserRow,
+    Row,
     copy,
     copy_orders,
     filling,
     key,
     order_rows,
+    row,
     user_row,
 )
 
@@ -34,14 +31,14 @@ __all__ = ["DEMO_ACCOUNTS", "DEMO_PASSWORD", "seed_demo"]
 
 ORDERS = 60
 DAY = timedelta(days=1)
-FIRST_SIGN_UP = 900 * DAY  # each of these is so long ago
+FIRST_SIGN_UP = 900 * DAY  # these are times before now
 FIRST_OPENING = 700 * DAY
 FIRST_ORDER = 360 * DAY
 PRICES_ROSE = 150 * DAY
 
 
 class Article(NamedTuple):
-    """A product, priced in its store's currency; `was` is what it cost until PRICES_ROSE."""
+    """A product, priced in its store's currency; `was` is its price until PRICES_ROSE."""
 
     name: str
     description: str
@@ -265,15 +262,15 @@ SHOPS = (
 class Offer(NamedTuple):
     """A product with its price now and before PRICES_ROSE."""
 
-    product: ProductRow
+    product: Row
     earlier_price: Decimal
 
 
 async def seed_demo(engine: AsyncEngine) -> Counts:
-    """Fill an empty database with the demo, all or nothing; NotEmpty where it is not empty."""
+    """Fill an empty database with the demo, all or nothing; NotEmpty otherwise."""
     random = Random(1)  # noqa: S311 - nothing here is secret
     now = datetime.now(UTC).replace(microsecond=0)
-    users = {user.email: user for user in _users(random, now)}
+    users = {user["email"]: user for user in _users(random, now)}
     stores = list(_stores(random, now, users))
     shelves = [list(_offers(random, now, shop, store)) for shop, store in zip(SHOPS, stores, strict=True)]
     products = [offer.product for shelf in shelves for offer in shelf]
@@ -286,41 +283,41 @@ async def seed_demo(engine: AsyncEngine) -> Counts:
     return Counts(len(users), len(stores), len(products), len(orders), items)
 
 
-def _users(random: Random, now: datetime) -> Iterator[UserRow]:
+def _users(random: Random, now: datetime) -> Iterator[Row]:
     for number, (email, full_name) in enumerate(PEOPLE.items()):
         yield user_row(random, now - FIRST_SIGN_UP + number * 10 * DAY, email, full_name)
 
 
-def _stores(random: Random, now: datetime, users: Mapping[str, UserRow]) -> Iterator[StoreRow]:
+def _stores(random: Random, now: datetime, users: Mapping[str, Row]) -> Iterator[Row]:
     for number, shop in enumerate(SHOPS):
         opened = now - FIRST_OPENING + number * 40 * DAY
         columns = {name: value for name, value in shop._asdict().items() if name not in ("owner", "articles")}
-        yield StoreRow(key(random, opened), opened, opened, users[shop.owner].id, **columns)
+        yield row(key(random, opened), opened, owner_id=users[shop.owner]["id"], **columns)
 
 
-def _offers(random: Random, now: datetime, shop: Shop, store: StoreRow) -> Iterator[Offer]:
-    """List an article on each of the days after the store's opening."""
+def _offers(random: Random, now: datetime, shop: Shop, store: Row) -> Iterator[Offer]:
+    """List one article on each day after the store opened."""
     for day, article in enumerate(shop.articles, start=1):
-        listed = store.created_at + day * DAY
-        product = ProductRow(
-            id=key(random, listed),
-            created_at=listed,
-            updated_at=now - PRICES_ROSE if article.was else listed,
-            store_id=store.id,
-            currency=store.currency,
+        listed = store["created_at"] + day * DAY
+        product = row(
+            key(random, listed),
+            listed,
+            store_id=store["id"],
+            currency=store["currency"],
             name=article.name,
             description=article.description,
             price=Decimal(article.price),
             stock=article.stock,
             version=2 if article.was else 1,
         )
+        product["updated_at"] = now - PRICES_ROSE if article.was else listed
         yield Offer(product, Decimal(article.was or article.price))
 
 
 def _orders(
-    random: Random, now: datetime, users: Mapping[str, UserRow], shelves: Sequence[Sequence[Offer]]
-) -> Iterator[tuple[OrderRow, list[OrderItemRow]]]:
-    """Place ORDERS orders, ever more often, every fourth of them the demo customer's."""
+    random: Random, now: datetime, users: Mapping[str, Row], shelves: Sequence[Sequence[Offer]]
+) -> Iterator[tuple[Row, list[Row]]]:
+    """Yield orders at an increasing rate; every fourth is the demo customer's."""
     for number in range(ORDERS):
         age = FIRST_ORDER * (1 - number / ORDERS) ** 2 * random.uniform(0.9, 1)
         date = now - timedelta(minutes=age // timedelta(minutes=1))
@@ -329,11 +326,11 @@ def _orders(
         sizes = (2, 3, 4) if status is OrderStatus.PARTIALLY_FULFILLED else (1, 2, 2, 3, 4)
         basket = _basket(random, shelves, random.choice(sizes))
         purchases = [_purchase(random, offer, before_rise=age > PRICES_ROSE) for offer in basket]
-        yield order_rows(random, users[customer].id, date, status, purchases)
+        yield order_rows(random, users[customer]["id"], date, status, purchases)
 
 
 def _status(number: int, age: timedelta) -> OrderStatus:
-    """Return what has become of an order: a few are cancelled, and some of the last month are waited for."""
+    """Return the status of an order: a few are cancelled, and some of the last month are partially fulfilled."""
     if age <= SETTLING_DAYS * DAY:
         return OrderStatus.PLACED
     if number % 9 == 4:
@@ -342,12 +339,14 @@ def _status(number: int, age: timedelta) -> OrderStatus:
 
 
 def _basket(random: Random, shelves: Sequence[Sequence[Offer]], size: int) -> Sequence[Offer]:
-    """Choose so many different things from one store or two."""
+    """Choose different products from one or two stores."""
     visited = random.sample(shelves, random.choice((1, 1, 2)))
     return random.sample([offer for shelf in visited for offer in shelf], size)
 
 
 def _purchase(random: Random, offer: Offer, *, before_rise: bool) -> Purchase:
     product = offer.product
-    price = offer.earlier_price if before_rise else product.price
-    return Purchase(product.id, product.store_id, product.currency, price, quantity=random.choice((1, 1, 1, 2, 3)))
+    price = offer.earlier_price if before_rise else product["price"]
+    return Purchase(
+        product["id"], product["store_id"], product["currency"], price, quantity=random.choice((1, 1, 1, 2, 3))
+    )

@@ -1,4 +1,4 @@
-"""What the demo and the bulk data share: the accounts to log in with, and the rows and how they are written."""
+"""What the demo and the bulk data share: demo accounts, rows, and how to insert them."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from random import Random
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from argon2 import PasswordHasher
@@ -17,19 +17,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, User
 from app.db.statements import table_of
 
-DEMO_PASSWORD = "open-sesame"  # noqa: S105 - no secret: whoever seeds is told it
+DEMO_PASSWORD = "open-sesame"  # noqa: S105 - not secret: commands print it
 
 SETTLING_DAYS = 4
-"""After so many days all has happened to an order that is to happen; a younger one must be PLACED."""
+"""The age in days at which an order has its final status; a younger one must be PLACED."""
 
-Driver: TypeAlias = "Connection[Record]"  # asyncpg's own: SQLAlchemy has no COPY
+Driver: TypeAlias = "Connection[Record]"  # SQLAlchemy has no COPY
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 class DemoAccount(NamedTuple):
-    """Someone to log in as, with DEMO_PASSWORD."""
+    """An account to log in with, using DEMO_PASSWORD."""
 
     email: str
     full_name: str
@@ -44,7 +44,7 @@ DEMO_ACCOUNTS = (SUPERUSER, OWNER, CUSTOMER)
 
 @dataclass(frozen=True)
 class Counts:
-    """How many rows were inserted."""
+    """The number of inserted rows."""
 
     users: int
     stores: int
@@ -59,81 +59,12 @@ class Counts:
         )
 
 
-class UserRow(NamedTuple):
-    """A row of users."""
-
-    id: UUID
-    created_at: datetime
-    updated_at: datetime
-    email: str
-    full_name: str
-    password_hash: str
-    is_superuser: bool
-
-
-class StoreRow(NamedTuple):
-    """A row of stores."""
-
-    id: UUID
-    created_at: datetime
-    updated_at: datetime
-    owner_id: UUID
-    name: str
-    street: str
-    zipcode: str
-    city: str
-    country: str
-    currency: str
-    domain: str | None
-    phone: str | None
-
-
-class ProductRow(NamedTuple):
-    """A row of products."""
-
-    id: UUID
-    created_at: datetime
-    updated_at: datetime
-    store_id: UUID
-    currency: str
-    name: str
-    description: str | None
-    price: Decimal
-    stock: int | None
-    version: int = 1
-
-
-class OrderRow(NamedTuple):
-    """A row of orders."""
-
-    id: UUID
-    created_at: datetime
-    updated_at: datetime
-    customer_id: UUID
-    date: datetime
-    status: OrderStatus
-
-
-class OrderItemRow(NamedTuple):
-    """A row of order_items."""
-
-    id: UUID
-    created_at: datetime
-    updated_at: datetime
-    order_id: UUID
-    product_id: UUID
-    store_id: UUID
-    quantity: int
-    unit_price: Decimal
-    currency: str
-    fulfilled_at: datetime | None
-
-
-Row = UserRow | StoreRow | ProductRow | OrderRow | OrderItemRow
+Row: TypeAlias = dict[str, Any]
+"""A row to insert: its columns by name."""
 
 
 class Purchase(NamedTuple):
-    """A product and how much of it someone buys, at the price of that day."""
+    """A purchased quantity of a product, at the price of that day."""
 
     product_id: UUID
     store_id: UUID
@@ -142,17 +73,17 @@ class Purchase(NamedTuple):
     quantity: int
 
 
-FILLING_LOCK = 7_034_513  # any constant that nothing else locks
+FILLING_LOCK = 7_034_513  # an arbitrary number that nothing else locks
 
 
 class NotEmpty(Exception):
-    """The database holds users, stores, products or orders already, so nothing was added."""
+    """The database already contains users, stores, products or orders; nothing was added."""
 
 
 @asynccontextmanager
 async def filling(engine: AsyncEngine) -> AsyncIterator[Driver]:
-    """Yield a connection of the driver, for COPY, in a transaction that fills an empty database; NotEmpty where
-    it is not. Of several that fill it at once, one does."""
+    """Yield a driver connection, for COPY, in a transaction that fills an empty database; NotEmpty otherwise.
+    If several processes fill it at once, one does."""
     async with driver_connection(engine) as connection, connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({FILLING_LOCK})")
         for model in (User, Store, Product, Order):
@@ -163,7 +94,7 @@ async def filling(engine: AsyncEngine) -> AsyncIterator[Driver]:
 
 @asynccontextmanager
 async def driver_connection(engine: AsyncEngine) -> AsyncIterator[Driver]:
-    """Yield a connection of the driver, on which every statement stands for itself."""
+    """Yield a driver connection that commits every statement."""
     async with engine.connect() as connection:
         driver = (await connection.get_raw_connection()).driver_connection
         assert isinstance(driver, Connection)
@@ -171,13 +102,14 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator[Driver]:
 
 
 async def copy(connection: Driver, model: type[Base], rows: Sequence[Row]) -> None:
-    """Insert the rows, all of one kind, into the table of the model."""
+    """Insert rows with the same columns into the table of the model."""
     if rows:
-        await connection.copy_records_to_table(table_of(model).name, columns=rows[0]._fields, records=rows)
+        records = (tuple(row.values()) for row in rows)
+        await connection.copy_records_to_table(table_of(model).name, columns=[*rows[0]], records=records)
 
 
-async def copy_orders(connection: Driver, orders: Sequence[tuple[OrderRow, Sequence[OrderItemRow]]]) -> int:
-    """Insert orders and their items; return how many items they were."""
+async def copy_orders(connection: Driver, orders: Sequence[tuple[Row, Sequence[Row]]]) -> int:
+    """Insert orders and their items; return the number of items."""
     items = [item for _, items in orders for item in items]
     await copy(connection, Order, [order for order, _ in orders])
     await copy(connection, OrderItem, items)
@@ -185,54 +117,53 @@ async def copy_orders(connection: Driver, orders: Sequence[tuple[OrderRow, Seque
 
 
 def key(random: Random, at: datetime, rank: int = 0) -> UUID:
-    """Return a UUIDv7 of this time, in whole milliseconds; keys of one time are in the order of their rank."""
+    """Return a UUIDv7 of this time, in whole milliseconds; keys of the same time sort by rank."""
     milliseconds = (at - _EPOCH) // _MILLISECOND
     return UUID(int=milliseconds << 80 | 0x7 << 76 | rank << 64 | 0b10 << 62 | random.getrandbits(62))
 
 
 @cache
 def demo_password_hash() -> str:
-    """Return the hash of DEMO_PASSWORD. Its salt is constant, as all seeded data are."""
+    """Return the hash of DEMO_PASSWORD. The salt is constant, so that seeded data is reproducible."""
     return PasswordHasher().hash(DEMO_PASSWORD, salt=b"orders-api-demo!")
 
 
-def user_row(random: Random, joined: datetime, email: str, full_name: str) -> UserRow:
-    """Return someone whose password is DEMO_PASSWORD."""
-    return UserRow(
-        key(random, joined), joined, joined, email, full_name, demo_password_hash(), email == SUPERUSER.email
+def row(key: UUID, created_at: datetime, **columns: Any) -> Row:
+    """Return a row that hasn't changed since it was created."""
+    return {"id": key, "created_at": created_at, "updated_at": created_at, **columns}
+
+
+def user_row(random: Random, joined: datetime, email: str, full_name: str) -> Row:
+    """Return a user whose password is DEMO_PASSWORD."""
+    return row(
+        key(random, joined),
+        joined,
+        email=email,
+        full_name=full_name,
+        password_hash=demo_password_hash(),
+        is_superuser=email == SUPERUSER.email,
     )
 
 
 def order_rows(
     random: Random, customer_id: UUID, date: datetime, status: OrderStatus, purchases: Sequence[Purchase]
-) -> tuple[OrderRow, list[OrderItemRow]]:
-    """Return an order and its items, with the dates at which it came to its status: SETTLING_DAYS suffice."""
+) -> tuple[Row, list[Row]]:
+    """Return an order and its items, with the dates of its status; it takes at most SETTLING_DAYS."""
     order_id = key(random, date)
     fulfilled = _fulfilled(status, len(purchases))
     items = []
     for rank, purchase in enumerate(purchases):
         fulfilled_at = _some_days_after(date, random) if rank < fulfilled else None
-        items.append(
-            OrderItemRow(
-                id=key(random, date, rank),
-                created_at=date,
-                updated_at=fulfilled_at or date,
-                order_id=order_id,
-                product_id=purchase.product_id,
-                store_id=purchase.store_id,
-                quantity=purchase.quantity,
-                unit_price=purchase.unit_price,
-                currency=purchase.currency,
-                fulfilled_at=fulfilled_at,
-            )
-        )
+        item = row(key(random, date, rank), date, order_id=order_id, fulfilled_at=fulfilled_at, **purchase._asdict())
+        items.append({**item, "updated_at": fulfilled_at or date})
     cancelled = status is OrderStatus.CANCELLED
-    changed = _some_days_after(date, random) if cancelled else max(item.updated_at for item in items)
-    return OrderRow(order_id, date, changed, customer_id, date, status), items
+    changed = _some_days_after(date, random) if cancelled else max(item["updated_at"] for item in items)
+    order = row(order_id, date, customer_id=customer_id, date=date, status=status)
+    return {**order, "updated_at": changed}, items
 
 
 def _fulfilled(status: OrderStatus, items: int) -> int:
-    """Return how many of an order's items are fulfilled; PARTIALLY_FULFILLED takes two items or more."""
+    """Return the number of fulfilled items; PARTIALLY_FULFILLED needs at least two items."""
     return {OrderStatus.FULFILLED: items, OrderStatus.PARTIALLY_FULFILLED: items // 2}.get(status, 0)
 
 
