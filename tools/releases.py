@@ -1,4 +1,4 @@
-"""Releases: what each showed to clients, and what has changed since. `python -m tools.releases`."""
+"""Releases: compares the schema with the last one and makes new ones. `python -m tools.releases`."""
 
 import re
 from datetime import UTC, date, datetime
@@ -9,18 +9,26 @@ import typer
 from graphql import GraphQLSchema, build_schema
 
 from app.settings import ROOT
-from tools.schema_changes import Change, Effect, changes, malformed_deprecations, objections, short_notices, told_in
+from tools.schema_changes import (
+    Change,
+    Effect,
+    changes,
+    documented_in,
+    malformed_deprecations,
+    objections,
+    short_notices,
+)
 
 UNRELEASED = "Unreleased"
 _VERSION = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)){2}")
 _PYPROJECT_VERSION = re.compile(r'^version = "(.+)"$', re.MULTILINE)
 
-cli = typer.Typer(help="Compare the schema with the last release's, and make releases.", add_completion=False)
+cli = typer.Typer(help="Compare the schema with the last release, and make releases.", add_completion=False)
 Root = Annotated[Path, typer.Option(help="The directory of the changelog, `releases` and pyproject.toml.")]
 
 
 class Releases:
-    """The files of a project that tell of its releases."""
+    """The files of a project that describe its releases."""
 
     def __init__(self, root: Path) -> None:
         self.changelog_file = root / "CHANGELOG.md"
@@ -29,33 +37,33 @@ class Releases:
 
     @property
     def last(self) -> str:
-        """The version of the last one."""
+        """The version of the last release."""
         return max((file.stem for file in self.folder.glob("*.graphql")), key=numbers)
 
     @property
     def schema(self) -> GraphQLSchema:
-        """What the last one shows to clients."""
+        """The schema of the last release."""
         return build_schema((self.folder / f"{self.last}.graphql").read_text(encoding="utf-8"))
 
     @property
     def unreleased(self) -> str:
-        """What the changelog tells of what comes next."""
+        """The section of the changelog about unreleased changes."""
         changelog = self.changelog_file.read_text(encoding="utf-8")
         section = re.search(rf"^## {UNRELEASED}\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
         return section[1] if section else ""
 
     def objections(self, schema: GraphQLSchema, today: date) -> list[str]:
-        """Return what must not be released like this, with this schema."""
+        """Return the reasons against releasing this schema."""
         found = changes(self.schema, schema)
-        told = told_in(self.unreleased)
+        documented = documented_in(self.unreleased)
         return [
-            *objections(found, told, self.schema, today),
+            *objections(found, documented, self.schema, today),
             *short_notices(self.schema, schema, today),
             *malformed_deprecations(schema),
         ]
 
     def make(self, version: str, sdl: str, today: date) -> None:
-        """Make what is unreleased the release of this version."""
+        """Turn the unreleased changes into a release."""
         heading = f"## {UNRELEASED}\n"
         changelog = self.changelog_file.read_text(encoding="utf-8")
         released = f"{heading}\n## {version} ({today.isoformat()})\n"
@@ -67,13 +75,13 @@ class Releases:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Return a version's numbers, by which versions are ordered."""
+    """Return the numbers of a version, by which versions sort."""
     return tuple(map(int, version.split(".")))
 
 
 def is_next(version: str, last: str, found: list[Change]) -> bool:
-    """Tell whether a release may have this version: the first number rises where something breaks, else the second
-    where something is new, else the third."""
+    """Return whether a release may have this version: a breaking change raises the first number, any other change the
+    second, and no change the third."""
     if not _VERSION.fullmatch(version):
         return False
     rising = 0 if any(change.effect is Effect.BREAKING for change in found) else 1 if found else 2
@@ -82,12 +90,12 @@ def is_next(version: str, last: str, found: list[Change]) -> bool:
 
 @cli.command()
 def diff(root: Root = ROOT) -> None:
-    """Tell what has changed in the schema since the last release; fail where clients are not told of it."""
-    from app.graphql.schema import schema_sdl  # takes a moment to build
+    """List the changes to the schema since the last release; fail if the changelog is missing any."""
+    from app.graphql.schema import schema_sdl  # takes 0.3 s to build
 
     releases, schema = Releases(root), build_schema(schema_sdl())
     found = changes(releases.schema, schema)
-    typer.echo(f"Since {releases.last}:" + ("" if found else " nothing has changed."))
+    typer.echo(f"Since {releases.last}:" + ("" if found else " no changes."))
     for effect in Effect:
         if those := [change for change in found if change.effect is effect]:
             typer.echo(f"\n{effect.value}")
@@ -98,18 +106,18 @@ def diff(root: Root = ROOT) -> None:
 
 @cli.command()
 def release(version: str, root: Root = ROOT) -> None:
-    """Make what is unreleased a release: its heading in the changelog, the version, and its schema."""
+    """Turn the unreleased changes into a release: write the changelog, the version and the schema."""
     from app.graphql.schema import schema_sdl
 
     releases, sdl = Releases(root), schema_sdl()
     reasons = releases.objections(build_schema(sdl), _today())
     if not releases.unreleased.strip():
-        reasons.append("CHANGELOG.md tells of nothing that is unreleased.")
+        reasons.append("CHANGELOG.md lists no unreleased changes.")
     if not is_next(version, releases.last, changes(releases.schema, build_schema(sdl))):
-        reasons.append(f"{version or 'Nothing'} cannot be the version after {releases.last}: make release v=1.2.0")
+        reasons.append(f"{version or 'An empty version'} cannot follow {releases.last}: make release v=1.2.0")
     _fail_for(reasons)
     releases.make(version, sdl, _today())
-    typer.echo(f"CHANGELOG.md, pyproject.toml and releases/{version}.graphql are written: commit and tag v{version}.")
+    typer.echo(f"Wrote CHANGELOG.md, pyproject.toml and releases/{version}.graphql. Commit them and tag v{version}.")
 
 
 def _today() -> date:

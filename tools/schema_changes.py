@@ -1,4 +1,4 @@
-"""What has changed in the schema since a release, and what its clients must be told of that."""
+"""Compares two schemas, and checks that the changelog documents what affects clients."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,15 +42,15 @@ _REMOVALS = (
     BreakingChangeType.ARG_REMOVED,
     BreakingChangeType.VALUE_REMOVED_FROM_ENUM,
 )
-# What a client has left out so far it may leave out for ever.
+# Clients may keep omitting these.
 _HARMLESS = (DangerousChangeType.OPTIONAL_ARG_ADDED, DangerousChangeType.OPTIONAL_INPUT_FIELD_ADDED)
-# What a client has left out so far means something else now, or nothing at all.
+# Omitting these now means something else.
 _NEW_DEFAULTS = (SafeChangeType.ARG_DEFAULT_VALUE_ADDED, SafeChangeType.INPUT_FIELD_DEFAULT_VALUE_ADDED)
 _OTHER_DEFAULTS = (
     DangerousChangeType.ARG_DEFAULT_VALUE_CHANGE,
     DangerousChangeType.INPUT_FIELD_DEFAULT_VALUE_CHANGE,
 )
-# Comments and code, in which the changelog tells nobody anything.
+# Comments and code blocks, which don't document anything.
 _NOT_READ = re.compile(r"<!--.*?(?:-->|\Z)|^ *(```+|~~~+).*?(?:^ *\1|\Z)", re.MULTILINE | re.DOTALL)
 _MEMBERS = {
     BreakingChangeType.TYPE_REMOVED_FROM_UNION: r"(?P<member>\w+) was removed from union type (?P<type>\w+)",
@@ -61,31 +61,31 @@ _MEMBERS = {
 
 
 class Effect(Enum):
-    """What a change may do to clients that were written before it. The value is the heading in the changelog."""
+    """The effect of a change on existing clients. The value is its heading in the changelog."""
 
     BREAKING = "Breaking"
-    """Operations that were valid are not any more."""
+    """Valid operations become invalid."""
     CHECK = "Check"
-    """Operations stay valid, but what they are answered may be new to the client: another type, value or default."""
+    """Operations stay valid, but may return something new: another type, value or default."""
     NONE = "Added"
-    """Nothing, until they make use of it."""
+    """None, until clients use it."""
 
 
 class Change(NamedTuple):
-    """A difference between two schemas, and where it is."""
+    """A difference between two schemas."""
 
     effect: Effect
     coordinate: str
-    """As in `Order.items(first:)`; a member of a union, and an interface of a type, as in `PlaceOrderResult.Order`."""
+    """`Order.items(first:)`, or for a union's member and a type's interface, `PlaceOrderResult.Order`."""
     description: str
     is_removal: bool = False
-    """Whether it must have been deprecated before."""
+    """Whether it requires an earlier deprecation."""
 
 
 def changes(old: GraphQLSchema, new: GraphQLSchema) -> list[Change]:
-    """Return what has changed but for descriptions, the worst first."""
+    """Return all changes except those of descriptions, breaking ones first."""
     found = [
-        _told(change, _coordinate(change, old, new), new)
+        _classified(change, _coordinate(change, old, new), new)
         for change in find_schema_changes(old, new)
         if change.type is not SafeChangeType.DESCRIPTION_CHANGED
     ]
@@ -93,15 +93,16 @@ def changes(old: GraphQLSchema, new: GraphQLSchema) -> list[Change]:
     return sorted(found, key=lambda change: ([*Effect].index(change.effect), change.coordinate))
 
 
-def objections(found: Sequence[Change], told: Mapping[str, set[str]], old: GraphQLSchema, today: date) -> Iterator[str]:
-    """Yield what must not be released like this. `told` are the coordinates that the changelog has below its
-    headings."""
+def objections(
+    found: Sequence[Change], documented: Mapping[str, set[str]], old: GraphQLSchema, today: date
+) -> Iterator[str]:
+    """Yield the reasons against a release. `documented` has the coordinates below each heading of the changelog."""
     deprecations = {coordinate: reason for coordinate, reason in _deprecations(old) if reason}
     for change in found:
         heading = change.effect.value
-        if change.effect is not Effect.NONE and change.coordinate not in told.get(heading, ()):
+        if change.effect is not Effect.NONE and change.coordinate not in documented.get(heading, ()):
             yield (
-                f"{change.description} CHANGELOG.md must tell clients what to do: under `### {heading}`, in an item "
+                f"{change.description} CHANGELOG.md must say what clients should do, in an item under `### {heading}` "
                 f"that begins with `{change.coordinate}`."
             )
         if change.is_removal:
@@ -113,7 +114,7 @@ def objections(found: Sequence[Change], told: Mapping[str, set[str]], old: Graph
 
 
 def short_notices(old: GraphQLSchema, new: GraphQLSchema, today: date) -> Iterator[str]:
-    """Yield which deprecations, since the old schema, leave no time, or less than was promised before."""
+    """Yield new deprecations that leave clients no time, or less than was promised before."""
     before = dict(_deprecations(old))
     for coordinate, reason in _deprecations(new):
         day = _day(reason)
@@ -121,30 +122,30 @@ def short_notices(old: GraphQLSchema, new: GraphQLSchema, today: date) -> Iterat
             continue
         promised = _day(before.get(coordinate))
         if promised is not None and day < promised:
-            yield f"{coordinate} goes after {day}, and the last release promised it until {promised}."
+            yield f"{coordinate} goes after {day}, but the last release promised it until {promised}."
         elif day <= today:
-            yield f"{coordinate} goes after {day}: clients are given no time."
+            yield f"{coordinate} goes after {day}, which leaves clients no time."
 
 
 def malformed_deprecations(schema: GraphQLSchema) -> Iterator[str]:
-    """Yield which deprecations do not say what to use instead, since when, and until when the old is kept."""
+    """Yield deprecations that don't name the replacement, the version, or the day of removal."""
     for coordinate, reason in _deprecations(schema):
         if reason is None:
             continue
         if _day(reason) is None:
-            yield f"{coordinate} is deprecated with {reason!r}, which is not like {DEPRECATION_FORM!r}."
+            yield f"{coordinate} is deprecated with {reason!r}; the form is {DEPRECATION_FORM!r}."
 
 
-def told_in(section: str) -> dict[str, set[str]]:
-    """Return the coordinates that items of a section of the changelog begin with and tell of, by their headings."""
-    told: dict[str, set[str]] = {}
+def documented_in(section: str) -> dict[str, set[str]]:
+    """Return the coordinates that items of a changelog section begin with, by heading."""
+    documented: dict[str, set[str]] = {}
     for part in re.split(r"^### ", _NOT_READ.sub("", section), flags=re.MULTILINE)[1:]:
         heading, _, items = part.partition("\n")
-        told.setdefault(heading.strip(), set()).update(re.findall(r"^- `([^`]+)`:? +\w", items, re.MULTILINE))
-    return told
+        documented.setdefault(heading.strip(), set()).update(re.findall(r"^- `([^`]+)`:? +\w", items, re.MULTILINE))
+    return documented
 
 
-def _told(change: SchemaChange, coordinate: str, new: GraphQLSchema) -> Change:
+def _classified(change: SchemaChange, coordinate: str, new: GraphQLSchema) -> Change:
     effect = _effect(change)
     if change.type in _OTHER_DEFAULTS and _is_required(resolve_schema_coordinate(new, coordinate)):
         effect = Effect.BREAKING
@@ -170,10 +171,10 @@ def _effect(change: SchemaChange) -> Effect:
 
 
 def _coordinate(change: SchemaChange, *schemas: GraphQLSchema) -> str:
-    """Return where the change is, which graphql-core tells in its sentence only."""
+    """Return the coordinate of a change, which graphql-core mentions only in its description."""
     if change.type in _MEMBERS and (found := re.match(_MEMBERS[change.type], change.description)):
         return f"{found['type']}.{found['member']}"
-    # A name of two parts is a coordinate for sure; another may be a word of the sentence.
+    # A name of two parts is certainly a coordinate; others may be ordinary words.
     names: list[str] = sorted(_COORDINATE.findall(change.description), key=lambda name: "." not in name)
     return next(name for name in names if any(_is_in(schema, name) for schema in schemas))
 
@@ -186,22 +187,21 @@ def _is_in(schema: GraphQLSchema, coordinate: str) -> bool:
 
 
 def _changed_meanings(old: GraphQLSchema, new: GraphQLSchema) -> Iterator[Change]:
-    """Yield what graphql-core does not compare: the types that operations begin with, which specification a scalar
-    follows, and whether of an input's fields only one may be given."""
+    """Yield what graphql-core doesn't compare: root types, the specifications of scalars, and `@oneOf` of inputs."""
     for operation in OperationType:
         root = old.get_root_type(operation)
         if root is not None and new.get_root_type(operation) != new.type_map.get(root.name, root):
-            yield Change(Effect.BREAKING, root.name, f"A {operation.value} no longer begins with {root.name}.")
+            yield Change(Effect.BREAKING, root.name, f"{root.name} is no longer the {operation.value} type.")
     for name, before in old.type_map.items():
         after = new.type_map.get(name)
         if isinstance(before, GraphQLScalarType) and isinstance(after, GraphQLScalarType):
             if before.specified_by_url != after.specified_by_url:
-                yield Change(Effect.CHECK, name, f"{name} follows {after.specified_by_url} now.")
+                yield Change(Effect.CHECK, name, f"{name} now follows {after.specified_by_url}.")
         elif isinstance(before, GraphQLInputObjectType) and isinstance(after, GraphQLInputObjectType):
             if after.is_one_of and not before.is_one_of:
-                yield Change(Effect.BREAKING, name, f"{name} takes exactly one field now.")
+                yield Change(Effect.BREAKING, name, f"{name} now takes exactly one field.")
             elif before.is_one_of and not after.is_one_of:
-                yield Change(Effect.NONE, name, f"{name} takes any of its fields now.")
+                yield Change(Effect.NONE, name, f"{name} now takes any of its fields.")
 
 
 def _changed_deprecations(old: GraphQLSchema, new: GraphQLSchema) -> Iterator[Change]:
@@ -214,7 +214,7 @@ def _changed_deprecations(old: GraphQLSchema, new: GraphQLSchema) -> Iterator[Ch
 
 
 def _deprecations(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
-    """Yield the coordinate of whatever can be deprecated, and the reason if it is."""
+    """Yield the coordinate of everything that can be deprecated, and the reason if it is."""
     for name, type_ in schema.type_map.items():
         if name.startswith("__"):
             continue
@@ -230,7 +230,7 @@ def _deprecations(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
 
 
 def _day(reason: str | None) -> date | None:
-    """Return the day after which it goes, if the reason has the form that tells it."""
+    """Return the day after which it is removed, if the reason has the right form."""
     form = DEPRECATION.fullmatch(reason or "")
     try:
         return date.fromisoformat(form["day"]) if form else None

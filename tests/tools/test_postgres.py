@@ -309,7 +309,7 @@ def test_the_environment_changes_nothing(directory: Path, monkeypatch: pytest.Mo
 def test_no_postgres_anywhere_says_what_to_do(fresh_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_keeper, "major_version", lambda binaries: 14)
     with (
-        pytest.raises(PostgresUnavailable, match=r"set DATABASE_URL .* install"),
+        pytest.raises(PostgresUnavailable, match=r"Set DATABASE_URL .* install"),
         embedded_postgres(fresh_directory),
     ):
         pass

@@ -70,7 +70,7 @@ def test_what_is_unreleased_ends_with_the_next_heading(project: Path) -> None:
 
 
 def test_the_difference_is_told(project: Path) -> None:
-    assert run("diff", "--root", str(project)) == (0, "Since 1.9.0: nothing has changed.\n")
+    assert run("diff", "--root", str(project)) == (0, "Since 1.9.0: no changes.\n")
     released_with(project, "isSuperuser: Boolean!", "isSuperuser: Boolean")
     told = "User.isSuperuser: Field User.isSuperuser changed type from Boolean to Boolean!."
     assert run("diff", "--root", str(project)) == (0, f"Since 1.9.0:\n\nAdded\n  {told}\n")
@@ -99,16 +99,16 @@ def test_a_release_writes_its_version_and_its_schema(project: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "released", "changelog", "reason"),
     [
-        ("1.9.0", ("", ""), CHANGELOG, "cannot be the version after 1.9.0"),
-        ("", ("", ""), CHANGELOG, "Nothing cannot be the version after 1.9.0"),
+        ("1.9.0", ("", ""), CHANGELOG, "cannot follow 1.9.0"),
+        ("", ("", ""), CHANGELOG, "An empty version cannot follow 1.9.0"),
         (
             "1.9.1",
             ("isSuperuser: Boolean!", "isSuperuser: Boolean"),
             CHANGELOG,
-            "1.9.1 cannot be the version after 1.9.0",
+            "1.9.1 cannot follow 1.9.0",
         ),
-        ("1.9.1", ("", ""), CHANGELOG.replace("- Something.\n", ""), "nothing that is unreleased"),
-        ("2.0.0", ("  customer: User\n", "  customer: User!\n"), CHANGELOG, "must tell clients what to do"),
+        ("1.9.1", ("", ""), CHANGELOG.replace("- Something.\n", ""), "no unreleased changes"),
+        ("2.0.0", ("  customer: User\n", "  customer: User!\n"), CHANGELOG, "must say what clients should do"),
     ],
 )
 def test_a_release_that_must_not_be_writes_nothing(

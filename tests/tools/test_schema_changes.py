@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from graphql import GraphQLSchema, build_schema
 
-from tools.schema_changes import Effect, changes, malformed_deprecations, objections, short_notices, told_in
+from tools.schema_changes import Effect, changes, malformed_deprecations, objections, short_notices, documented_in
 
 TODAY = date(2027, 6, 30)
 SCHEMA = '''
@@ -89,7 +89,7 @@ def schema(old: str = "", new: str = "") -> GraphQLSchema:
 
 
 def objected(new: GraphQLSchema, changelog: str = "", *, today: date = TODAY) -> list[str]:
-    return [*objections(changes(schema(), new), told_in(changelog), schema(), today)]
+    return [*objections(changes(schema(), new), documented_in(changelog), schema(), today)]
 
 
 @pytest.mark.parametrize(("change", "expected"), KINDS.items(), ids=lambda value: str(value[1] or value[0]))
@@ -213,13 +213,13 @@ def test_a_deprecation_in_that_form_is_good() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (("goes after 2027-06-30", "goes after 2027-06-29"), "Query.older goes after 2027-06-29, and"),
+        (("goes after 2027-06-30", "goes after 2027-06-29"), "Query.older goes after 2027-06-29, but"),
         (
             (
                 "  short: Short",
                 '  short: Short @deprecated(reason: "Nothing replaces it. Since 1.1.0; goes after DAY.")',
             ),
-            "Query.short goes after 2027-06-30: clients are given no time.",
+            "Query.short goes after 2027-06-30, which leaves clients no time.",
         ),
     ],
     ids=["shortened", "at once"],
