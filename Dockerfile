@@ -1,4 +1,4 @@
-# The image for production: no embedded Postgres, no tests, no root.
+# The production image: without tools, tests or root privileges.
 FROM python:3.13-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends npm && rm -rf /var/lib/apt/lists/*
 WORKDIR /srv

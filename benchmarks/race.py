@@ -1,4 +1,4 @@
-"""The race: every answer is checked, statements are counted, and then contestants take turns under load."""
+"""The race: check every response, count statements, then let contestants take turns under load."""
 
 import asyncio
 import json
@@ -22,19 +22,19 @@ from benchmarks.wire import Counter, counted
 
 _CHECKED = 5  # cases of each scenario
 _COUNTED = 20  # requests, after as many that prepare statements
-_AFTERMATH_SECONDS = 0.1  # in which a server sends what it still has to when it has answered
+_AFTERMATH_SECONDS = 0.1  # for statements that a server sends after its response
 _MAX_WARM_UP_SECONDS = 0.5
 
 Say = Callable[[str], None]
 
 
 class WrongAnswer(Exception):
-    """A contestant answered something else than it should have."""
+    """A contestant returned a wrong response."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """Who races on what, how often and for how long."""
+    """The contestants and scenarios of a race, and its rounds and duration."""
 
     contestants: Sequence[Contestant]
     scenarios: Sequence[Scenario]
@@ -47,7 +47,7 @@ class Course:
 
 @dataclass
 class Outcome:
-    """What the race showed; keys of statements are contestant and scenario, memory is in MB, before and after."""
+    """The outcome. Statements are keyed by contestant and scenario; memory is in MB, before and after."""
 
     series: list[Series] = field(default_factory=list)
     statements: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -72,7 +72,7 @@ async def race(course: Course, database: Database, say: Say) -> Outcome:
             ]
             for server, scenario in _entries(servers, course.scenarios):
                 await _check(server, scenario, database, world)
-            say("Every contestant answers right.")
+            say("Every contestant returns correct responses.")
             before = [processes.resident_megabytes(server.pid) for server in servers]
             outcome.series = await _take_turns(course, servers, database, world, say)
             after = [processes.resident_megabytes(server.pid) for server in servers]
@@ -82,14 +82,14 @@ async def race(course: Course, database: Database, say: Say) -> Outcome:
 
 
 def _entries(servers: Sequence[Server], scenarios: Sequence[Scenario]) -> Iterator[tuple[Server, Scenario]]:
-    """Return who takes part in what, the contestants of a scenario next to each other."""
+    """Return the pairs of scenario and contestant, grouped by scenario."""
     for scenario, server in product(scenarios, servers):
         if scenario.name in server.contestant.requests:
             yield server, scenario
 
 
 def _pin(cores: tuple[set[int], set[int]] | None, postmaster: int | None, pins: ExitStack) -> str:
-    """Run this process, the load generator it starts, and Postgres beside the servers' core; say what was pinned."""
+    """Pin this process, the load generator and Postgres to other cores than the servers; return a description."""
     if cores is None:
         return "nothing"
     server, others = (", ".join(map(str, sorted(part))) for part in cores)
@@ -101,7 +101,7 @@ def _pin(cores: tuple[set[int], set[int]] | None, postmaster: int | None, pins: 
 
 
 def requests_of(contestant: Contestant, scenario: Scenario, world: World) -> list[bytes]:
-    """Return every request of the scenario, as the contestant takes it."""
+    """Return every request of the scenario in the form of the contestant."""
     return [_encoded(contestant, scenario, world, case) for case in scenario.cases(world)]
 
 
@@ -111,7 +111,7 @@ def _encoded(contestant: Contestant, scenario: Scenario, world: World, case: Cas
 
 
 async def _check(server: Server, scenario: Scenario, database: Database, world: World) -> None:
-    """Raise WrongAnswer unless the server answers some cases as hand-written SQL does."""
+    """Compare some responses with those of hand-written SQL; WrongAnswer if they differ."""
     connection = await connect(server.port)
     for case in scenario.cases(world)[:_CHECKED]:
         body = await ask(connection, _encoded(server.contestant, scenario, world, case))
@@ -123,7 +123,7 @@ async def _check(server: Server, scenario: Scenario, database: Database, world: 
             keys = [case.order_id] if case.order_id else []
             right = _essence(scenario, await database.expected(scenario.name, *keys))
         if said != right or (scenario.length and len(said) != scenario.length):
-            raise WrongAnswer(f"{server.contestant.name} in {scenario.name}:\n{said}\ninstead of\n{right}")
+            raise WrongAnswer(f"{server.contestant.name} in {scenario.name}:\n{said}\nexpected:\n{right}")
     connection.close()
     if scenario.writes:
         await database.forget_orders()
@@ -134,7 +134,7 @@ def _essence(scenario: Scenario, body: str | bytes) -> Any:
 
 
 async def _count_statements(course: Course, database: Database, world: World, say: Say) -> dict[tuple[str, str], float]:
-    """Return statements per request, of servers of their own: reading along on the wire takes time."""
+    """Count statements per request with separate servers, as proxying the wire takes time."""
     statements = {}
     for contestant in course.contestants:
         async with counted(database.url) as counter, served(contestant, counter.url) as server:
@@ -142,7 +142,7 @@ async def _count_statements(course: Course, database: Database, world: World, sa
                 requests = requests_of(contestant, scenario, world)
                 statements[contestant.name, scenario.name] = await _statements_per_request(server, requests, counter)
     await database.forget_orders()
-    say("The statements are counted.")
+    say("Counted the statements.")
     return statements
 
 
@@ -160,7 +160,7 @@ async def _statements_per_request(server: Server, requests: Sequence[bytes], cou
 async def _take_turns(
     course: Course, servers: Sequence[Server], database: Database, world: World, say: Say
 ) -> list[Series]:
-    """Measure round after round, and in each the contestants right after one another."""
+    """Measure round by round; in each, the contestants take turns directly after one another."""
     rounds: dict[tuple[str, int, str], list[Measurement]] = {}
     postmaster = await database.postmaster()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as load:
@@ -191,7 +191,7 @@ def _turns(course: Course, servers: Sequence[Server]) -> Iterator[tuple[tuple[Se
 
 
 async def _settle(server: Server, scenario: Scenario, measured: Measurement, database: Database) -> None:
-    """Undo what was written; WrongAnswer where it is not what was answered."""
+    """Delete what was written; WrongAnswer if it doesn't match the responses."""
     answers, orders = measured.answers + measured.warm_up_answers, await database.forget_orders()
     if answers != orders:
         raise WrongAnswer(f"{server.contestant.name} in {scenario.name}: {answers} answers, but {orders} orders")

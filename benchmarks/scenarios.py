@@ -1,4 +1,4 @@
-"""What is asked of every contestant, and when an answer is right."""
+"""The scenarios for every contestant, and how to compare responses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-CASES = 1_000  # different requests of a scenario, in turn
+CASES = 1_000  # different requests per scenario, sent in turn
 ITEMS = 3  # of an order that is placed
 CUSTOMER, SUPERUSER = "customer", "superuser"
 
 
 @dataclass(frozen=True)
 class World:
-    """What the benchmark knows of the database it asks about."""
+    """What the benchmark knows about the database."""
 
     tokens: Mapping[str, str]
     """The access tokens of CUSTOMER and SUPERUSER."""
     order_ids: tuple[str, ...]
     """Orders to look up."""
     product_names: Mapping[str, str]
-    """Products that never run out, by their ids."""
+    """Names of products that never run out, by id."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One request of a scenario: what it asks about, where that varies."""
+    """The variable parts of one request."""
 
     order_id: str = ""
     product_ids: tuple[str, ...] = ()
@@ -47,19 +47,19 @@ def _baskets(world: World) -> list[Case]:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Something that a client does, again and again."""
+    """A request that a client sends repeatedly."""
 
     name: str
     title: str
     root: str
-    """The field of `data` that holds the answer."""
+    """The field of `data` with the result."""
     length: int | None = None
-    """How many the answer lists, where it is a list."""
+    """The length of the result if it is a list."""
     cases: Callable[[World], list[Case]] = _only_one
     user: str | None = None
-    """Whose token is sent."""
+    """The user whose token is sent."""
     writes: bool = False
-    """Whether it leaves orders behind."""
+    """Whether it creates orders."""
 
 
 SCENARIOS = (
@@ -72,7 +72,7 @@ SCENARIOS = (
 
 
 def essence(answer: Any) -> Any:
-    """Return what an answer says, whatever shape its contestant gives to lists, ids and prices."""
+    """Normalize a response: contestants have different forms of lists, ids and prices."""
     if isinstance(answer, list):
         return [essence(part) for part in answer]
     if not isinstance(answer, dict):
@@ -90,5 +90,5 @@ def essence(answer: Any) -> Any:
 
 
 def placed(world: World, case: Case) -> Any:
-    """Return the essence of the order that M1 places, without the id that nobody can foresee."""
+    """Return the normalized order of M1 without its id, which cannot be predicted."""
     return {"items": [{"quantity": 1, "product": {"name": world.product_names[key]}} for key in case.product_ids]}

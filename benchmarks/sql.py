@@ -87,7 +87,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Application:
-    """Answers POST /Q1 … /M1, whose body is a JSON object of what varies."""
+    """Answers POST /Q1 … /M1 with a JSON body of the variable parts."""
 
     def __init__(self, dsn: str, secret_key: str) -> None:
         self._dsn = dsn
@@ -125,7 +125,7 @@ class Application:
 
 
 def dsn_of(url: str) -> str:
-    """Return a URL of SQLAlchemy as asyncpg takes it."""
+    """Convert a URL of SQLAlchemy to the form of asyncpg."""
     parsed = make_url(url)
     query = {"sslmode" if name == "ssl" else name: value for name, value in parsed.query.items()}
     return parsed.set(drivername="postgresql", query=query).render_as_string(hide_password=False)
@@ -140,7 +140,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 async def _leave_as_it_is(_: object) -> None:
-    """Keep a connection that goes back to the pool from asking Postgres to forget what was never set."""
+    """Skip resetting a returned connection, which has no state to reset."""
 
 
 if __name__ == "__main__":

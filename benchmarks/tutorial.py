@@ -1,5 +1,5 @@
-"""A server as most tutorials build it: Strawberry types over SQLAlchemy entities, dataloaders by the primary key,
-FastAPI's GraphQLRouter, and a session per request. Its schema is as plain as it can be: lists, UUIDs, strings."""
+"""A server as most tutorials build it: Strawberry types over SQLAlchemy entities, dataloaders by primary key,
+FastAPI's GraphQLRouter, and a session per request. Its schema is as simple as possible: lists, UUIDs, strings."""
 
 import os
 from collections.abc import AsyncIterator, Hashable, Sequence
@@ -41,7 +41,7 @@ class Store:
 
     @classmethod
     def of(cls, store: models.Store) -> Self:
-        """Make a type of an entity."""
+        """Convert an entity."""
         return cls(id=store.id, name=store.name, city=store.city, currency=store.currency)
 
 
@@ -62,7 +62,7 @@ class Product:
 
     @classmethod
     def of(cls, product: models.Product) -> Self:
-        """Make a type of an entity."""
+        """Convert an entity."""
         return cls(
             id=product.id,
             name=product.name,
@@ -101,7 +101,7 @@ class Order:
 
 @strawberry.type
 class Query:
-    """What can be read."""
+    """The queries."""
 
     @strawberry.field
     async def products(self, info: strawberry.Info, first: int) -> list[Product]:
@@ -131,7 +131,7 @@ class Query:
 
 @strawberry.type
 class Mutation:
-    """What can be changed."""
+    """The mutations."""
 
     @strawberry.mutation
     async def place_order(self, info: strawberry.Info, product_ids: list[UUID]) -> Order:
@@ -172,7 +172,7 @@ async def _items(session: AsyncSession, keys: list[UUID]) -> list[list[models.Or
 
 
 async def _products(session: AsyncSession, keys: list[tuple[UUID, int]]) -> list[list[Product]]:
-    """Ask for one store after the other: reading all their products at once would cost far more."""
+    """Query one store at a time, as reading all products of all stores would cost far more."""
     lists = []
     for store_id, first in keys:
         of_store = select(models.Product).where(

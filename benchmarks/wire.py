@@ -1,4 +1,4 @@
-"""Counts the statements that a server sends to Postgres, by reading along on the wire: true for every driver."""
+"""Counts the statements that a server sends to Postgres with a proxy, which works for every driver."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ _RUNS_SQL = (b"Q", b"E")  # Query, whatever it holds, and Execute
 
 @dataclass
 class Counter:
-    """How many statements went through a proxy so far, and the URL to reach Postgres through it."""
+    """The number of statements that passed a proxy, and the URL of Postgres through it."""
 
     url: str
     statements: int = 0
@@ -21,7 +21,7 @@ class Counter:
 
 @asynccontextmanager
 async def counted(database_url: str) -> AsyncIterator[Counter]:
-    """Pass connections on to the Postgres of a URL, unencrypted, and count."""
+    """Forward connections to the Postgres of a URL, unencrypted, and count statements."""
     counter = Counter(database_url)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -77,7 +77,7 @@ async def _connect(database_url: str) -> tuple[asyncio.StreamReader, asyncio.Str
 
 
 async def _sized(reader: asyncio.StreamReader) -> bytes:
-    """Read the rest of a message: its length, which counts itself, and as many bytes."""
+    """Read the rest of a message: its length, which includes itself, and the content."""
     length = await reader.readexactly(4)
     return length + await reader.readexactly(int.from_bytes(length) - 4)
 

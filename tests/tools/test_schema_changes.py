@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from graphql import GraphQLSchema, build_schema
 
-from tools.schema_changes import Effect, changes, malformed_deprecations, objections, short_notices, documented_in
+from tools.schema_changes import Effect, changes, documented_in, malformed_deprecations, objections, short_notices
 
 TODAY = date(2027, 6, 30)
 SCHEMA = '''
