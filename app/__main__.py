@@ -2,13 +2,14 @@
 
 import sys
 
-OLDEST = (3, 11)
+from app import OLDEST_PYTHON
+
 INTERRUPTED = 130
 
 
 def run() -> None:
     """Run the command line if this interpreter can."""
-    if sys.version_info < OLDEST:
+    if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"Python 3.11 or newer is required; this is {sys.version.split()[0]}. Set PYTHON=… to choose another.")
     try:
         from app.cli.commands import main

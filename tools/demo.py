@@ -232,7 +232,7 @@ SHOPS = (
             Article("Wall clock for optimists", "Always has a quarter of an hour left.", "98.00", 24, "92.00"),
             Article("Sundial, indoor", "Accurate near the window.", "76.00", 13),
             Article("Watchmaker's tweezers", "Also retrieve raisins from muesli.", "31.00"),
-            Article("Calendar «Übermorgen»", "Tells you what to put off until when.", "24.00", 210),
+            Article("Calendar «Übermorgen»", "Knows what to put off until when.", "24.00", 210),
         ),
     ),
     Shop(

@@ -75,7 +75,7 @@ def _listens(home: Path) -> bool:
 
 
 def socket_directory(home: Path) -> str:
-    """Return the socket directory of the running Postgres, which depends on the TMPDIR of whoever started it."""
+    """Return the socket directory of the running Postgres, which depends on the TMPDIR of the user that started it."""
     return _pid_file_line(home, 5)
 
 

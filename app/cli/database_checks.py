@@ -66,7 +66,7 @@ class Facts(NamedTuple):
     """When the query was sent, by the clock of this machine."""
     is_migrated: bool
     tables: list[str]
-    """The tables that have a name of one of this API's tables, whoever created them."""
+    """The tables that have a name of one of this API's tables, whatever created them."""
     forbidden: list[str]
     """The tables that this user may not read and write."""
     revision: str | None = None

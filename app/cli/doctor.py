@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.__main__ import OLDEST
+from app import OLDEST_PYTHON
 from app.cli.database_checks import database
 from app.cli.findings import Finding, ok, problem, skipped, warning
 from app.process.protocol import why_not_listen
@@ -51,7 +51,7 @@ async def examine() -> AsyncIterator[Finding]:
 def python(running: tuple[str, ...]) -> Finding:
     """Check the interpreter."""
     name = f"Python {'.'.join(running)}"
-    if tuple(int(part) for part in running[:2]) < OLDEST:
+    if tuple(int(part) for part in running[:2]) < OLDEST_PYTHON:
         return problem(f"{name} is too old", "PYTHON=python3.13 make run, with Python 3.11 or newer.")
     return ok(name)
 

@@ -90,7 +90,7 @@ def select_all(model: type[Base]) -> Select[Any]:
 def unforeseen(parameter: BindParameter[Any]) -> ColumnElement[Any]:
     """Return the parameter as a value that Postgres does not look at when it plans.
 
-    It would plan for each array anew, as it finds the plan for arrays of any length too dear: that took most of the
+    It would plan for each array anew, as it considers a generic plan too expensive: that took most of the
     time of a look-up by a few keys."""
     return cast(select(parameter).scalar_subquery(), parameter.type)
 

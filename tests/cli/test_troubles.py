@@ -292,7 +292,7 @@ def test_an_interpreter_without_the_packages() -> None:
 
 
 def test_an_interpreter_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "OLDEST", (99, 0))
+    monkeypatch.setattr(start, "OLDEST_PYTHON", (99, 0))
     with pytest.raises(SystemExit, match=r"^Python 3\.11 or newer is required"):
         start.run()
 
