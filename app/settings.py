@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -70,44 +72,39 @@ def asyncpg_url(text: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def origins(text: str) -> str:
-    """Validate a list of origins."""
-    for origin in text.split(",") if text else ():
-        if not re.fullmatch(r"\*|https?://[^/?#@\s]+", origin.strip()):
-            raise ValueError("not an origin such as https://shop.example.com")
-    return text
+def checked(check: Callable[[str], object], expected: str) -> AfterValidator:
+    """Return a validator of a text; an empty one is always valid."""
+
+    def validate(text: str) -> str:
+        with suppress(ValueError):
+            if not text or check(text):
+                return text
+        raise ValueError(f"not {expected}")
+
+    return AfterValidator(validate)
 
 
-def proxies(text: str) -> str:
-    """Validate a list of addresses and networks."""
-    for proxy in text.split(",") if text not in ("", "*") else ():
-        try:
-            ip_network(proxy.strip())
-        except ValueError:
-            raise ValueError("not an address such as 10.0.0.5, or a network such as 10.0.0.0/8") from None
-    return text
+def each(check: Callable[[str], object]) -> Callable[[str], bool]:
+    """Apply a check to every part between commas."""
+    return lambda text: all(check(part.strip()) for part in text.split(","))
 
 
-def rate(text: str) -> str:
-    """Validate a rate."""
-    try:
-        if text:
-            parse_rate(text)
-    except ValueError:
-        raise ValueError("not a rate such as 100/minute") from None
-    return text
+_is_origin = partial(re.fullmatch, r"\*|https?://[^/?#@\s]+")
+_is_url = partial(re.fullmatch, r"https?://[^/?#\s]+[^?#\s]*")
+Origins = Annotated[str, checked(each(_is_origin), "an origin such as https://shop.example.com")]
+Proxies = Annotated[
+    str,
+    checked(
+        lambda text: text == "*" or each(ip_network)(text),
+        "an address such as 10.0.0.5, or a network such as 10.0.0.0/8",
+    ),
+]
+Rate = Annotated[str, checked(parse_rate, "a rate such as 100/minute")]
+Url = Annotated[str, checked(_is_url, "a URL such as http://collector:4318")]
 
 
-def none_if_empty(value: object) -> object:
-    """Return None for an empty string, which Docker Compose passes for unset variables."""
-    return value or None
-
-
-def web_url(text: str | None) -> str | None:
-    """Validate a URL."""
-    if text is not None and not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", text):
-        raise ValueError("not a URL such as http://collector:4318")
-    return text
+OR_NONE = BeforeValidator(lambda value: value or None)
+"""Takes an empty string, which Docker Compose passes for unset variables, as None."""
 
 
 def manifest(file: Path) -> Path:
@@ -127,7 +124,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     app_env: Environment = Field(default=Environment.DEVELOPMENT, description="development, qa or production")
-    database_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, BeforeValidator(none_if_empty)] = Field(
+    database_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, OR_NONE] = Field(
         default=None, description="URL of Postgres 15 or newer; without it, development starts an embedded one"
     )
     database_pool_size: int = Field(default=10, ge=1, le=500, description="Database connections per process")
@@ -165,13 +162,13 @@ class Settings(BaseSettings):
     body_limit_kb: int = Field(
         default=256, ge=1, le=65_536, description="Largest request body or websocket message, in kB"
     )
-    trusted_proxies: Annotated[str, AfterValidator(proxies)] = Field(
+    trusted_proxies: Proxies = Field(
         default="", description="Proxies whose X-Forwarded-For is trusted, separated by commas; * trusts all"
     )
-    cors_origins: Annotated[str, AfterValidator(origins)] = Field(
+    cors_origins: Origins = Field(
         default="", description="Other origins whose pages may call the API, separated by commas; * allows all"
     )
-    websocket_origins: Annotated[str, AfterValidator(origins)] = Field(
+    websocket_origins: Origins = Field(
         default="", description="Other origins whose pages may open websockets, separated by commas; * allows all"
     )
     websocket_idle_seconds: float = Field(
@@ -197,13 +194,13 @@ class Settings(BaseSettings):
         default=Trust.ALLOW,
         description="off, allow or require: whether clients may, or must, send the hash of a known document",
     )
-    trusted_documents_file: Annotated[
-        Annotated[FilePath, AfterValidator(manifest)] | None, BeforeValidator(none_if_empty)
-    ] = Field(default=None, description="Manifest of trusted documents: a JSON object that maps hashes to documents")
-    rate_limit: Annotated[str, AfterValidator(rate)] = Field(
+    trusted_documents_file: Annotated[Annotated[FilePath, AfterValidator(manifest)] | None, OR_NONE] = Field(
+        default=None, description="Manifest of trusted documents: a JSON object that maps hashes to documents"
+    )
+    rate_limit: Rate = Field(
         default="", description="Points per user or anonymous address, such as 60000/minute; unlimited by default"
     )
-    attempt_limit: Annotated[str, AfterValidator(rate)] = Field(
+    attempt_limit: Rate = Field(
         default="", description="logIn and signUp attempts per address, such as 20/minute; unlimited by default"
     )
     rate_limit_storage: Annotated[str, Field(pattern="^((rediss?|redis\\+unix)://.+)?$")] = Field(
@@ -212,7 +209,7 @@ class Settings(BaseSettings):
     compiled_lane: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
     graphiql: bool = Field(default=True, description="Whether GET /graphql opens GraphiQL in a browser")
     introspection: bool = Field(default=True, description="Whether clients may query the schema")
-    metrics_token: Annotated[Annotated[SecretStr, Field(min_length=16)] | None, BeforeValidator(none_if_empty)] = Field(
+    metrics_token: Annotated[Annotated[SecretStr, Field(min_length=16)] | None, OR_NONE] = Field(
         default=None,
         description="Bearer token required to read /metrics, 16 characters or more; optional in development",
     )
@@ -222,7 +219,7 @@ class Settings(BaseSettings):
         le=600_000,
         description="Operations that take longer are logged as warnings, with their statements",
     )
-    otel_exporter_otlp_endpoint: Annotated[str | None, BeforeValidator(none_if_empty), AfterValidator(web_url)] = Field(
+    otel_exporter_otlp_endpoint: Annotated[Url | None, OR_NONE] = Field(
         default=None, description="Where to send traces, over OTLP (http/protobuf); disabled by default"
     )
     log_format: Literal["auto", "text", "json"] = Field(

@@ -1,8 +1,10 @@
-"""A small hand-written marketplace to explore; only its dates depend on when it is created."""
+"""A small marketplace to explore, from `demo.toml`; only its dates depend on when it is created."""
 
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -13,7 +15,6 @@ from tools.seeding import (
     CUSTOMER,
     DEMO_ACCOUNTS,
     DEMO_PASSWORD,
-    OWNER,
     SETTLING_DAYS,
     Counts,
     Purchase,
@@ -57,206 +58,15 @@ class Shop(NamedTuple):
     city: str
     country: str
     currency: str
-    domain: str | None
-    phone: str | None
-    articles: tuple[Article, ...]
+    articles: Sequence[Article]
+    domain: str | None = None
+    phone: str | None = None
 
 
-SHOPKEEPERS = {
-    "winona@example.com": "Winona Fairweather",
-    "haruka@example.com": "Haruka Mizushiro",
-    "elin@example.com": "Elin Dahlbäck",
-    "beat@example.com": "Beat Äschlimatt",
-}
-CUSTOMERS = {
-    "aoife@example.com": "Aoife Ní Dhuibhir",
-    "mateusz@example.com": "Mateusz Żurawik",
-    "ha@example.com": "Nguyễn Thu Hà",
-    "folake@example.com": "Fọlákẹ́ Adéwálé",
-    "jurgen@example.com": "Jürgen Großkreuter",
-    "priya@example.com": "Priya Venkatachari",
-    "tomas@example.com": "Tomás Quiñonero",
-    "zeynep@example.com": "Zeynep Işıklı",
-}
-PEOPLE = {account.email: account.full_name for account in DEMO_ACCOUNTS} | SHOPKEEPERS | CUSTOMERS
-
-SHOPS = (
-    Shop(
-        owner=OWNER.email,
-        name="Le Fouet Distrait",
-        street="7 rue de l'Œuf Parfait",
-        zipcode="69001",
-        city="Lyon",
-        country="FR",
-        currency="EUR",
-        domain="le-fouet-distrait.example.com",
-        phone="+33 4 65 71 00 12",
-        articles=(
-            Article("Crème brûlée torch", "Caramelises dessert and frightens the cat.", "34.90", 42, "32.00"),
-            Article("Absent-minded whisk", "Once whisked for an hour after the cream was done.", "14.50", 120),
-            Article("Soufflé dish, optimistic", "Deep enough for the soufflé that you had in mind.", "22.00", 35),
-            Article("Soufflé dish, realistic", "Shallow enough for the soufflé that you will get.", "18.00", 61),
-            Article("Pâté knife", "Spreads on toast what others spread as rumours.", "9.80", 200),
-            Article("Rolling pin «Le Pacifiste»", "French beech, rounded ends, for pastry only.", "19.90", 48, "18.50"),
-            Article("Butter bell", "Keeps butter soft and breakfast peaceful.", "27.50", 0),
-            Article("Madeleine tin", "Twelve shells, each holding about one memory.", "21.00", 74),
-            Article("Copper jam pan", "Nine litres, or one afternoon among the apricots.", "148.00", 6, "139.00"),
-            Article("Recipe book with blank last pages", "The endings are left to the cook.", "24.00"),
-        ),
-    ),
-    Shop(
-        owner=OWNER.email,
-        name="The Quibbling Kettle",
-        street="4 Saucer Row",
-        zipcode="BS1 9ZZ",
-        city="Bristol",
-        country="GB",
-        currency="GBP",
-        domain="quibbling-kettle.example.com",
-        phone="+44 117 496 0142",
-        articles=(
-            Article("Milk-first teapot", "For those who are right, whatever the others say.", "38.00", 25),
-            Article("Milk-last teapot", "The same teapot, with a different leaflet.", "38.00", 25),
-            Article("Second-opinion tea strainer", "Catches the leaves that the first strainer let pass.", "7.25", 90),
-            Article("Tea cosy, cable knit", "A jumper for the one who is never cold.", "16.50", 33, "15.00"),
-            Article("Biscuit rescue tongs", "Retrieve the dunked before it is lost for good.", "5.95", 310),
-            Article("Earl Greyish, 100 g", "Bergamot, but it would rather not make a point of it.", "6.40"),
-            Article("Lapsang for beginners, 100 g", "Only as smoky as somebody else's bonfire.", "7.10"),
-            Article("Debating mugs, set of two", "One says “Actually”, the other “Well, actually”.", "21.00", 58),
-            Article("Whistling kettle in B flat", "Tuned, and pleasant until the third minute.", "54.00", 14, "49.50"),
-        ),
-    ),
-    Shop(
-        owner=OWNER.email,
-        name="Łódź Harbour Supplies",
-        street="ul. Sucha 12",
-        zipcode="90-001",
-        city="Łódź",
-        country="PL",
-        currency="PLN",
-        domain="lodz-harbour.example.com",
-        phone=None,
-        articles=(
-            Article("Inland anchor", "Guaranteed never to drag: the sea is 300 kilometres away.", "249.00", 9),
-            Article("Captain's hat, commuter", "Navy wool, with a pocket for the tram ticket.", "119.00", 44, "109.00"),
-            Article("Message bottle, refillable", "Includes cork, paper and reasonable expectations.", "35.00", 150),
-            Article("Bathtub sextant", "Finds your position between the taps to the nearest tile.", "189.00", 12),
-            Article("Żeglarz striped jumper", "Looks like wind, feels like wool.", "159.00", 38),
-            Article("Deck chair without deck", "Any floor will do.", "210.00", 17, "195.00"),
-            Article("Barometer for pessimists", "Five marks, from rain to more rain.", "139.00", 0),
-            Article("Rope, by the fathom", "Knot included, instructions for its removal sold out.", "12.50"),
-        ),
-    ),
-    Shop(
-        owner="winona@example.com",
-        name="The Reluctant Fern",
-        street="318 Drizzle Avenue",
-        zipcode="97205",
-        city="Portland",
-        country="US",
-        currency="USD",
-        domain="reluctant-fern.example.com",
-        phone="+1 503 555 0118",
-        articles=(
-            Article("Reluctant fern", "Will unfurl when it is ready, and not before.", "18.00", 64),
-            Article("Forgiving cactus", "Thrives on holidays, yours.", "12.00", 140, "11.00"),
-            Article("Passive-aggressive ivy", "Never asks for water; you will simply know.", "15.50", 52),
-            Article("Self-watering pot", "Does the one thing you keep promising.", "26.00", 88, "24.00"),
-            Article("Watering can, long-necked", "Reaches the shelf on which the plant is hiding.", "31.00", 29),
-            Article("Plant-talk phrase book", "Forty compliments that any Monstera understands.", "14.00"),
-            Article("Compost, 10 lb", "Last year's leaves, with more experience.", "9.50", 400),
-            Article("Jalapeño seeds, hopeful", "Twenty seeds and the phone number of a dairy.", "3.95", 750),
-            Article("Bonsai, almost finished", "Only another thirty years to go.", "85.00", 3),
-        ),
-    ),
-    Shop(
-        owner="haruka@example.com",
-        name="猫の手文具店 Neko no Te Stationery",
-        street="12-3 Fudemachi",
-        zipcode="604-0000",
-        city="Kyoto",
-        country="JP",
-        currency="JPY",
-        domain="neko-no-te.example.com",
-        phone=None,
-        articles=(
-            Article("Paw-shaped paperweight", "Holds down everything, except the cat.", "1800", 95),
-            Article("Notebook «三日坊主»", "Three pages: the exact length of a new habit.", "350", 500),
-            Article("Haiku ruler", "Five, then seven, then five centimetres.", "880", 130, "820"),
-            Article("Fountain pen, left-pawed", "Ink that dries before the sleeve arrives.", "12500", 18, "11800"),
-            Article("Ink «Rainy Platform»", "A grey that has just missed its train.", "2400", 40),
-            Article("Eraser of small regrets", "Removes pencil, wine dates and second thoughts.", "220"),
-            Article("Washi tape, seven seasons", "The usual four, and three for the weather of late.", "1650", 77),
-            Article("Desk shrine for deadlines", "Cedar, with room for one small offering of coffee.", "6800", 11),
-            Article("Envelope for unsent letters", "Beautiful paper, no flap.", "450", 260),
-        ),
-    ),
-    Shop(
-        owner="elin@example.com",
-        name="Nästan Lagom Lampor",
-        street="Skymningsgatan 9",
-        zipcode="411 03",
-        city="Göteborg",
-        country="SE",
-        currency="SEK",
-        domain="nastan-lagom.example.com",
-        phone="+46 31 390 06 14",
-        articles=(
-            Article("Desk lamp «Nästan»", "Almost bright enough, which is just right.", "749.00", 31),
-            Article("November lamp", "Pretends that it is May, from three in the afternoon.", "1290.00", 22, "1190.00"),
-            Article("Ljusstake with spare darkness", "A candlestick for one candle and some privacy.", "395.00", 57),
-            Article("Smörgås spotlight", "Your open sandwich deserves an audience.", "489.00", 19),
-            Article("Reading lamp, one more chapter", "Its timer can be ignored seven times.", "899.00", 26),
-            Article("Fika lantern", "Glows at ten and at three, with cinnamon or without.", "349.00", 83, "329.00"),
-            Article("Dimmer for conversations", "Two settings: cosy, and time to go home.", "215.00", 140),
-            Article("Light bulb, already invented", "For those whose ideas come without a sound.", "59.00", 900),
-            Article("Lampshade «Självständig»", "Also good as a hat, on Fridays.", "279.00"),
-        ),
-    ),
-    Shop(
-        owner="beat@example.com",
-        name="Tick, Tack & Töchter",
-        street="Minutengasse 60",
-        zipcode="8001",
-        city="Zürich",
-        country="CH",
-        currency="CHF",
-        domain="tick-tack-toechter.example.com",
-        phone=None,
-        articles=(
-            Article("Cuckoo clock, diplomatic", "The cuckoo knocks before it comes out.", "289.00", 8, "275.00"),
-            Article("Alarm clock «Fünf Minuten noch»", "Snoozes by itself and calls your employer.", "64.00", 73),
-            Article("Hourglass, 55 minutes", "For meetings that would otherwise have taken an hour.", "42.00", 39),
-            Article("Egg timer, neutral", "Takes no side between soft and hard.", "18.50", 160),
-            Article("Pocket watch without pocket", "The waistcoat is up to you.", "420.00", 5),
-            Article("Wall clock for optimists", "Always has a quarter of an hour left.", "98.00", 24, "92.00"),
-            Article("Sundial, indoor", "Accurate near the window.", "76.00", 13),
-            Article("Watchmaker's tweezers", "Also retrieve raisins from muesli.", "31.00"),
-            Article("Calendar «Übermorgen»", "Knows what to put off until when.", "24.00", 210),
-        ),
-    ),
-    Shop(
-        owner="winona@example.com",
-        name="Parcel & Pun Post Office",
-        street="1 Stampede Street",
-        zipcode="97205",
-        city="Portland",
-        country="US",
-        currency="USD",
-        domain=None,
-        phone="+1 503 555 0163",
-        articles=(
-            Article("Carrier pigeon whistle", "The pigeon has been informed, and is thinking about it.", "8.75", 105),
-            Article("Bubble wrap, pre-popped", "Nothing left to distract you.", "6.00", 340),
-            Article("Naïve art postcards, set of 12", "The cows smile, and so will your aunt.", "13.00", 66, "12.00"),
-            Article("Return-to-sender stamp", "Works on bills only in spirit.", "17.50", 28),
-            Article("Parcel string, sentimental", "Cannot bring itself to be cut.", "4.25"),
-            Article("Sealing wax, dramatic red", "Makes any invoice read like a secret.", "11.50", 49),
-            Article("Letter opener «En garde»", "Blunt, brass and rather pleased with itself.", "29.00", 15, "27.50"),
-            Article("Glue that lets go", "For relationships between papers that need space.", "3.50", 0),
-        ),
-    ),
-)
+_DATA = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+CUSTOMERS: Mapping[str, str] = _DATA["customers"]
+PEOPLE = {account.email: account.full_name for account in DEMO_ACCOUNTS} | _DATA["shopkeepers"] | CUSTOMERS
+SHOPS = [Shop(**{**shop, "articles": [Article(*article) for article in shop["articles"]]}) for shop in _DATA["shops"]]
 
 
 class Offer(NamedTuple):

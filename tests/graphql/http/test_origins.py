@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typer.testing import CliRunner
 
-from app.cli import commands
+from app.cli import commands, serving
 from app.main import create_app
 from app.process import supervisor as processes
 from app.settings import Settings
@@ -114,8 +114,8 @@ def served_by(application: ASGIApp, monkeypatch: pytest.MonkeyPatch, **environme
     options: dict[str, Any] = {}
     monkeypatch.setattr(processes, "serve", lambda _: None)
     monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
-    monkeypatch.setattr(commands, "_database", lambda settings, _: nullcontext(settings.database_url))
-    monkeypatch.setattr(commands, "_tell_what_is_lacking", lambda _: None)
+    monkeypatch.setattr(commands, "database", lambda settings, _: nullcontext(settings.database_url))
+    monkeypatch.setattr(serving, "warn_if_not_ready", lambda _: None)
     monkeypatch.setattr(processes, "collect_seldom", lambda: None)
     monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere/orders")
     with monkeypatch.context() as patch:
