@@ -14,24 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.models import Order, OrderItem, OrderStatus, Product, Store, User
 from app.db.statements import table_of
-from tools.seeding import (
-    CUSTOMER,
-    DEMO_ACCOUNTS,
-    OWNER,
-    SETTLING_DAYS,
-    SUPERUSER,
-    Counts,
-    Purchase,
-    Row,
-    copy,
-    copy_orders,
-    driver_connection,
-    filling,
-    key,
-    order_rows,
-    row,
-    user_row,
-)
+from tools import seeding
+from tools.seeding import Row
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
@@ -55,7 +39,7 @@ SIGN_UPS = Era(TODAY - 5 * YEAR, TODAY - 4 * YEAR)
 OPENINGS = Era(TODAY - 4 * YEAR, TODAY - 3 * YEAR)
 LISTINGS = Era(TODAY - 3 * YEAR, TODAY - 2 * YEAR)
 SALES = Era(TODAY - 2 * YEAR, TODAY)
-SETTLED = TODAY - timedelta(days=SETTLING_DAYS)
+SETTLED = TODAY - timedelta(days=seeding.SETTLING_DAYS)
 
 words = str.split
 FIRST_NAMES = words("""
@@ -145,32 +129,32 @@ class Offer(NamedTuple):
     price: Decimal
 
 
-async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progress) -> Counts:
+async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progress) -> seeding.Counts:
     """Fill an empty database in one transaction, so that an interrupted run leaves nothing; NotEmpty otherwise."""
     random = Random(seed)  # noqa: S311 - nothing here is secret
-    async with filling(engine) as connection:
+    async with seeding.filling(engine) as connection:
         users: list[Row] = []
         emails = _emails(size)
         for signed_up in _batches("users", len(emails), _sign_ups(random, emails), progress):
-            await copy(connection, User, signed_up)
+            await seeding.copy(connection, User, signed_up)
             users += signed_up
         owners, customers = users[1 : 1 + size.owners], users[1 + size.owners :]
 
         stores: list[Row] = []
         for opened in _batches("stores", size.stores, _openings(random, size.stores, owners), progress):
-            await copy(connection, Store, opened)
+            await seeding.copy(connection, Store, opened)
             stores += opened
 
         offers: list[Offer] = []
         for listed in _batches("products", size.products, _listings(random, size.products, stores), progress):
-            await copy(connection, Product, listed)
+            await seeding.copy(connection, Product, listed)
             offers += (Offer(*(product[name] for name in Offer._fields)) for product in listed)
 
         items = 0
         for sold in _batches("orders", size.orders, _sales(random, size.orders, customers, offers), progress):
-            items += await copy_orders(connection, sold)
+            items += await seeding.copy_orders(connection, sold)
     await _vacuum(engine, progress)
-    return Counts(len(users), size.stores, size.products, size.orders, items)
+    return seeding.Counts(len(users), size.stores, size.products, size.orders, items)
 
 
 def _batches(what: str, total: int, rows: Iterator[T], progress: Progress) -> Iterator[list[T]]:
@@ -186,7 +170,7 @@ def _batches(what: str, total: int, rows: Iterator[T], progress: Progress) -> It
 async def _vacuum(engine: AsyncEngine, progress: Progress) -> None:
     """Collect statistics for the planner, and the visibility map for index-only scans."""
     tables = [table_of(model).name for model in (User, Store, Product, Order, OrderItem)]
-    async with driver_connection(engine) as connection:
+    async with seeding.driver_connection(engine) as connection:
         for done, table in enumerate(tables, start=1):
             await connection.execute(f"VACUUM (ANALYZE) {table}")
             progress("vacuumed tables", done, len(tables))
@@ -196,21 +180,21 @@ def _emails(size: Size) -> Sequence[str]:
     """Return the addresses of the superuser, the owners and the customers."""
     owners = (f"owner{number}@example.com" for number in range(1, size.owners))
     customers = (f"customer{number}@example.com" for number in range(1, size.customers))
-    return [SUPERUSER.email, OWNER.email, *owners, CUSTOMER.email, *customers]
+    return [seeding.SUPERUSER.email, seeding.OWNER.email, *owners, seeding.CUSTOMER.email, *customers]
 
 
 def _sign_ups(random: Random, emails: Sequence[str]) -> Iterator[Row]:
-    known = {account.email: account.full_name for account in DEMO_ACCOUNTS}
+    known = {account.email: account.full_name for account in seeding.DEMO_ACCOUNTS}
     for email, joined in zip(emails, _moments(random, SIGN_UPS, len(emails)), strict=True):
-        yield user_row(random, joined, email, known.get(email) or _full_name(random))
+        yield seeding.user_row(random, joined, email, known.get(email) or _full_name(random))
 
 
 def _openings(random: Random, count: int, owners: Sequence[Row]) -> Iterator[Row]:
     """Yield stores, owned by each owner in turn; the first, which sells most, is the demo owner's."""
     for number, opened in enumerate(_moments(random, OPENINGS, count)):
         city, zipcode, country, currency = random.choice(PLACES)
-        yield row(
-            key(random, opened),
+        yield seeding.row(
+            seeding.key(random, opened),
             opened,
             owner_id=owners[number % len(owners)]["id"],
             name=f"{random.choice(ADJECTIVES)} {random.choice(NOUNS)} {random.choice(TRADES)} {number + 1}",
@@ -229,8 +213,8 @@ def _listings(random: Random, count: int, stores: Sequence[Row]) -> Iterator[Row
     for number, listed in enumerate(_moments(random, LISTINGS, count), start=1):
         store = _mostly_early(random, stores)
         adjective, material, noun = random.choice(ADJECTIVES), random.choice(MATERIALS), random.choice(NOUNS)
-        yield row(
-            key(random, listed),
+        yield seeding.row(
+            seeding.key(random, listed),
             listed,
             store_id=store["id"],
             currency=store["currency"],
@@ -248,8 +232,8 @@ def _sales(
     for number, date in enumerate(_moments(random, SALES, count)):
         customer = customers[0] if number % CUSTOMER_SHARE == 0 else random.choice(customers)
         chosen = dict.fromkeys(_mostly_early(random, offers) for _ in range(random.randint(1, 5)))
-        purchases = [Purchase(*offer, quantity=random.choice((1, 1, 1, 2, 3))) for offer in chosen]
-        yield order_rows(random, customer["id"], date, _status(random, date, len(purchases)), purchases)
+        purchases = [seeding.Purchase(*offer, quantity=random.choice((1, 1, 1, 2, 3))) for offer in chosen]
+        yield seeding.order_rows(random, customer["id"], date, _status(random, date, len(purchases)), purchases)
 
 
 def _moments(random: Random, era: Era, count: int) -> Iterator[datetime]:

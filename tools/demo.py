@@ -11,22 +11,8 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.models import OrderStatus, Product, Store, User
-from tools.seeding import (
-    CUSTOMER,
-    DEMO_ACCOUNTS,
-    DEMO_PASSWORD,
-    SETTLING_DAYS,
-    Counts,
-    Purchase,
-    Row,
-    copy,
-    copy_orders,
-    filling,
-    key,
-    order_rows,
-    row,
-    user_row,
-)
+from tools import seeding
+from tools.seeding import DEMO_ACCOUNTS, DEMO_PASSWORD, Row
 
 __all__ = ["DEMO_ACCOUNTS", "DEMO_PASSWORD", "seed_demo"]
 
@@ -76,7 +62,7 @@ class Offer(NamedTuple):
     earlier_price: Decimal
 
 
-async def seed_demo(engine: AsyncEngine) -> Counts:
+async def seed_demo(engine: AsyncEngine) -> seeding.Counts:
     """Fill an empty database with the demo, all or nothing; NotEmpty otherwise."""
     random = Random(1)  # noqa: S311 - nothing here is secret
     now = datetime.now(UTC).replace(microsecond=0)
@@ -85,32 +71,32 @@ async def seed_demo(engine: AsyncEngine) -> Counts:
     shelves = [list(_offers(random, now, shop, store)) for shop, store in zip(SHOPS, stores, strict=True)]
     products = [offer.product for shelf in shelves for offer in shelf]
     orders = list(_orders(random, now, users, shelves))
-    async with filling(engine) as connection:
-        await copy(connection, User, list(users.values()))
-        await copy(connection, Store, stores)
-        await copy(connection, Product, products)
-        items = await copy_orders(connection, orders)
-    return Counts(len(users), len(stores), len(products), len(orders), items)
+    async with seeding.filling(engine) as connection:
+        await seeding.copy(connection, User, list(users.values()))
+        await seeding.copy(connection, Store, stores)
+        await seeding.copy(connection, Product, products)
+        items = await seeding.copy_orders(connection, orders)
+    return seeding.Counts(len(users), len(stores), len(products), len(orders), items)
 
 
 def _users(random: Random, now: datetime) -> Iterator[Row]:
     for number, (email, full_name) in enumerate(PEOPLE.items()):
-        yield user_row(random, now - FIRST_SIGN_UP + number * 10 * DAY, email, full_name)
+        yield seeding.user_row(random, now - FIRST_SIGN_UP + number * 10 * DAY, email, full_name)
 
 
 def _stores(random: Random, now: datetime, users: Mapping[str, Row]) -> Iterator[Row]:
     for number, shop in enumerate(SHOPS):
         opened = now - FIRST_OPENING + number * 40 * DAY
         columns = {name: value for name, value in shop._asdict().items() if name not in ("owner", "articles")}
-        yield row(key(random, opened), opened, owner_id=users[shop.owner]["id"], **columns)
+        yield seeding.row(seeding.key(random, opened), opened, owner_id=users[shop.owner]["id"], **columns)
 
 
 def _offers(random: Random, now: datetime, shop: Shop, store: Row) -> Iterator[Offer]:
     """List one article on each day after the store opened."""
     for day, article in enumerate(shop.articles, start=1):
         listed = store["created_at"] + day * DAY
-        product = row(
-            key(random, listed),
+        product = seeding.row(
+            seeding.key(random, listed),
             listed,
             store_id=store["id"],
             currency=store["currency"],
@@ -131,17 +117,17 @@ def _orders(
     for number in range(ORDERS):
         age = FIRST_ORDER * (1 - number / ORDERS) ** 2 * random.uniform(0.9, 1)
         date = now - timedelta(minutes=age // timedelta(minutes=1))
-        customer = CUSTOMER.email if number % 4 == 0 else random.choice(list(CUSTOMERS))
+        customer = seeding.CUSTOMER.email if number % 4 == 0 else random.choice(list(CUSTOMERS))
         status = _status(number, age)
         sizes = (2, 3, 4) if status is OrderStatus.PARTIALLY_FULFILLED else (1, 2, 2, 3, 4)
         basket = _basket(random, shelves, random.choice(sizes))
         purchases = [_purchase(random, offer, before_rise=age > PRICES_ROSE) for offer in basket]
-        yield order_rows(random, users[customer]["id"], date, status, purchases)
+        yield seeding.order_rows(random, users[customer]["id"], date, status, purchases)
 
 
 def _status(number: int, age: timedelta) -> OrderStatus:
     """Return the status of an order: a few are cancelled, and some of the last month are partially fulfilled."""
-    if age <= SETTLING_DAYS * DAY:
+    if age <= seeding.SETTLING_DAYS * DAY:
         return OrderStatus.PLACED
     if number % 9 == 4:
         return OrderStatus.CANCELLED
@@ -154,9 +140,9 @@ def _basket(random: Random, shelves: Sequence[Sequence[Offer]], size: int) -> Se
     return random.sample([offer for shelf in visited for offer in shelf], size)
 
 
-def _purchase(random: Random, offer: Offer, *, before_rise: bool) -> Purchase:
+def _purchase(random: Random, offer: Offer, *, before_rise: bool) -> seeding.Purchase:
     product = offer.product
     price = offer.earlier_price if before_rise else product["price"]
-    return Purchase(
+    return seeding.Purchase(
         product["id"], product["store_id"], product["currency"], price, quantity=random.choice((1, 1, 1, 2, 3))
     )

@@ -6,24 +6,8 @@ from collections.abc import Iterator
 from ssl import SSLError
 from typing import NamedTuple
 
+import asyncpg
 from alembic.util import CommandError
-from asyncpg import (
-    CannotConnectNowError,
-    ClientConfigurationError,
-    ConnectionDoesNotExistError,
-    DiskFullError,
-    DuplicateObjectError,
-    DuplicateTableError,
-    InsufficientPrivilegeError,
-    InterfaceError,
-    InternalClientError,
-    InvalidAuthorizationSpecificationError,
-    InvalidCatalogNameError,
-    InvalidPasswordError,
-    PostgresConnectionError,
-    ReadOnlySQLTransactionError,
-    TooManyConnectionsError,
-)
 from sqlalchemy import URL, make_url
 
 from app.db.startup import OLDEST_POSTGRES, Server, UnsuitableDatabase, is_about_tls
@@ -31,7 +15,7 @@ from app.db.startup import OLDEST_POSTGRES, Server, UnsuitableDatabase, is_about
 NEWER_DATABASE = "a newer version of this API has migrated the database; this version doesn't know its schema"
 USE_THAT_VERSION = "Run that version, or restore a backup taken before the upgrade (docs/operations.md)."
 _NO_TLS = "cannot establish TLS with Postgres at {place}: {failure}"
-_UNREACHABLE = (PostgresConnectionError, SSLError, ConnectionError, FileNotFoundError, TimeoutError)
+_UNREACHABLE = (asyncpg.PostgresConnectionError, SSLError, ConnectionError, FileNotFoundError, TimeoutError)
 
 
 class Trouble(NamedTuple):
@@ -47,54 +31,54 @@ class Trouble(NamedTuple):
 # The first row whose types match explains the failure.
 _DATABASE: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
     (
-        (InvalidPasswordError,),
+        (asyncpg.InvalidPasswordError,),
         "Postgres at {place} rejects the password of {user!r}",
         "Correct the password in DATABASE_URL.",
     ),
     (
-        (InvalidAuthorizationSpecificationError,),
+        (asyncpg.InvalidAuthorizationSpecificationError,),
         "Postgres at {place} rejects the user {user!r}: {failure}",
         'Correct the user in DATABASE_URL, or create it: createuser --pwprompt "{user}".',
     ),
     (
-        (InvalidCatalogNameError,),
+        (asyncpg.InvalidCatalogNameError,),
         "Postgres at {place} has no database {database!r}",
         'Correct the name in DATABASE_URL, or create the database: createdb "{database}".',
     ),
     (
-        (TooManyConnectionsError,),
+        (asyncpg.TooManyConnectionsError,),
         "Postgres at {place} has no connections left",
         "Lower DATABASE_POOL_SIZE or WORKERS, or raise max_connections of Postgres.",
     ),
     (
-        (CannotConnectNowError,),
+        (asyncpg.CannotConnectNowError,),
         "Postgres at {place} is starting or stopping",
         "Try again, or raise DATABASE_START_WAIT_SECONDS.",
     ),
     (
-        (InsufficientPrivilegeError,),
+        (asyncpg.InsufficientPrivilegeError,),
         "Postgres doesn't allow {user!r} to do this: {failure}",
         'Grant the privilege, for example: GRANT CREATE, USAGE ON SCHEMA public TO "{user}". '
         "`python -m app doctor` lists every missing privilege.",
     ),
     (
-        (DuplicateTableError, DuplicateObjectError),
+        (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError),
         "the database {database!r} contains something that isn't part of this API: {failure}",
         "Point DATABASE_URL at an empty database; createdb creates one.",
     ),
     (
-        (ReadOnlySQLTransactionError,),
+        (asyncpg.ReadOnlySQLTransactionError,),
         "the database at {place} is read-only",
         "Point DATABASE_URL at the primary, not at a standby.",
     ),
     ((socket.gaierror,), "there is no host {host!r}", "Correct the host in DATABASE_URL."),
     (
-        (ClientConfigurationError,),
+        (asyncpg.ClientConfigurationError,),
         "the driver cannot connect to {place}: {failure}",
         "Correct the parameters of DATABASE_URL.",
     ),
     (
-        (ConnectionDoesNotExistError, InternalClientError, InterfaceError),
+        (asyncpg.ConnectionDoesNotExistError, asyncpg.InternalClientError, asyncpg.InterfaceError),
         "the server at {place} doesn't speak the Postgres protocol: {failure}",
         "Correct the host, port and sslmode in DATABASE_URL.",
     ),
@@ -173,7 +157,7 @@ def _of_anything(failure: BaseException) -> Trouble | None:
         return Trouble(f"cannot run the migrations: {failure}", "See alembic/versions.")
     if isinstance(failure, UnsuitableDatabase):
         return trouble_with(failure.server)
-    if isinstance(failure, DiskFullError):
+    if isinstance(failure, asyncpg.DiskFullError):
         return Trouble("the disk of the database is full", "Free some space and try again.")
     return None
 

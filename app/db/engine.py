@@ -6,23 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
+import asyncpg
 import structlog
-from asyncpg import (
-    AdminShutdownError,
-    CannotConnectNowError,
-    CrashShutdownError,
-    DataError,
-    DeadlockDetectedError,
-    IdleInTransactionSessionTimeoutError,
-    InterfaceError,
-    InternalClientError,
-    LockNotAvailableError,
-    PostgresConnectionError,
-    QueryCanceledError,
-    SerializationError,
-    TooManyConnectionsError,
-)
-from asyncpg import Connection as DriverConnection
 from sqlalchemy import URL, PoolProxiedConnection, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -42,17 +27,17 @@ _DISCONNECTIONS = (
     DatabaseUnavailable,
     Overloaded,
     OSError,
-    InterfaceError,
-    InternalClientError,  # the driver's state is inconsistent because the connection just broke
-    PostgresConnectionError,
-    AdminShutdownError,
-    CrashShutdownError,
-    CannotConnectNowError,
-    TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver's state is inconsistent because the connection just broke
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
     PoolTimeoutError,
 )
-_OUT_OF_TIME = (QueryCanceledError, LockNotAvailableError, IdleInTransactionSessionTimeoutError)
-_TOO_MANY = (TooManyConnectionsError, PoolTimeoutError)
+_OUT_OF_TIME = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, asyncpg.IdleInTransactionSessionTimeoutError)
+_TOO_MANY = (asyncpg.TooManyConnectionsError, PoolTimeoutError)
 _CLOSE_SECONDS = 3.0
 PAUSE_AFTER_BREAK = 0.02
 """Seconds for the driver to notice other connections that broke at the same time, so that none of them is used."""
@@ -141,9 +126,9 @@ def _require_greenlet(*_: Any) -> None:
         raise MissingGreenlet
 
 
-def driver_of(connection: PoolProxiedConnection) -> "DriverConnection[Any]":
+def driver_of(connection: PoolProxiedConnection) -> "asyncpg.Connection[Any]":
     """Return asyncpg's own connection."""
-    return cast("DriverConnection[Any]", connection.driver_connection)
+    return cast("asyncpg.Connection[Any]", connection.driver_connection)
 
 
 def open_database(url: str, settings: Settings) -> Database:
@@ -213,7 +198,7 @@ def raise_fault(failure: BaseException | None) -> None:
     if isinstance(failure, (TimedOut, Overloaded, DatabaseUnavailable)):
         raise failure
     cause = _cause(failure)
-    if isinstance(cause, (DeadlockDetectedError, SerializationError)):
+    if isinstance(cause, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
         raise TransactionConflict from failure
     if isinstance(cause, _OUT_OF_TIME):
         raise TimedOut from failure
@@ -225,7 +210,7 @@ def raise_fault(failure: BaseException | None) -> None:
 def is_disconnection(failure: BaseException | None) -> bool:
     """Return whether the database could not be reached."""
     cause = _cause(failure)
-    if isinstance(cause, DataError):  # which is also an InterfaceError
+    if isinstance(cause, asyncpg.DataError):  # which is also an asyncpg.InterfaceError
         return False
     return isinstance(cause, _DISCONNECTIONS) or (isinstance(failure, DBAPIError) and failure.connection_invalidated)
 
