@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from graphql import GraphQLSchema, build_schema
+from packaging.version import Version
 
 from app.settings import ROOT
 from tools.schema_changes import (
@@ -38,7 +39,7 @@ class Releases:
     @property
     def last(self) -> str:
         """The version of the last release."""
-        return max((file.stem for file in self.folder.glob("*.graphql")), key=numbers)
+        return max((file.stem for file in self.folder.glob("*.graphql")), key=Version)
 
     @property
     def schema(self) -> GraphQLSchema:
@@ -74,18 +75,13 @@ class Releases:
         (self.folder / f"{version}.graphql").write_text(sdl, encoding="utf-8")
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, by which versions sort."""
-    return tuple(map(int, version.split(".")))
-
-
 def is_next(version: str, last: str, found: list[Change]) -> bool:
     """Return whether a release may have this version: a breaking change raises the first number, any other change the
     second, and no change the third."""
     if not _VERSION.fullmatch(version):
         return False
     rising = 0 if any(change.effect is Effect.BREAKING for change in found) else 1 if found else 2
-    return numbers(version)[: rising + 1] > numbers(last)[: rising + 1]
+    return Version(version).release[: rising + 1] > Version(last).release[: rising + 1]
 
 
 @cli.command()

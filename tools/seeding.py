@@ -117,7 +117,9 @@ async def copy_orders(connection: Driver, orders: Sequence[tuple[Row, Sequence[R
 
 
 def key(random: Random, at: datetime, rank: int = 0) -> UUID:
-    """Return a UUIDv7 of this time, in whole milliseconds; keys of the same time sort by rank."""
+    """Return a UUIDv7 of this time, in whole milliseconds; keys of the same time sort by rank.
+
+    uuid_utils takes its random bits from the system, so its keys would differ for the same seed."""
     milliseconds = (at - _EPOCH) // _MILLISECOND
     return UUID(int=milliseconds << 80 | 0x7 << 76 | rank << 64 | 0b10 << 62 | random.getrandbits(62))
 

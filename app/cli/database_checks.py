@@ -14,7 +14,7 @@ from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble
 from app.db import migrations
 from app.db.engine import driver_arguments
 from app.db.models import Base
-from app.db.startup import OLDEST_POSTGRES, Server
+from app.db.startup import OLDEST_POSTGRES, PostgresInfo
 from app.settings import EMBEDDED_POSTGRES, Settings
 
 _PATIENCE_SECONDS = 5.0
@@ -128,7 +128,7 @@ async def _facts(url: str) -> Facts:
 
 def postgres_version(facts: Facts, _: Settings) -> Finding:
     """Check the version of Postgres and the encoding."""
-    if trouble := trouble_with(Server(facts.version, facts.major, facts.encoding)):
+    if trouble := trouble_with(PostgresInfo(facts.version, facts.major, facts.encoding)):
         return problem(*trouble)
     return ok(f"Postgres is {OLDEST_POSTGRES} or newer, in UTF8")
 

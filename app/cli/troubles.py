@@ -10,7 +10,7 @@ import asyncpg
 from alembic.util import CommandError
 from sqlalchemy import URL, make_url
 
-from app.db.startup import OLDEST_POSTGRES, Server, UnsuitableDatabase, is_about_tls
+from app.db.startup import OLDEST_POSTGRES, PostgresInfo, UnsuitableDatabase, is_about_tls
 
 NEWER_DATABASE = "a newer version of this API has migrated the database; this version doesn't know its schema"
 USE_THAT_VERSION = "Run that version, or restore a backup taken before the upgrade (docs/operations.md)."
@@ -101,7 +101,7 @@ def trouble_of(failure: BaseException, database_url: str | None) -> Trouble | No
     return None
 
 
-def trouble_with(server: Server) -> Trouble | None:
+def trouble_with(server: PostgresInfo) -> Trouble | None:
     """Return why the API cannot use this Postgres server; None if it can."""
     if server.major < OLDEST_POSTGRES:
         return Trouble(f"Postgres {server.version} is too old", f"Upgrade it to {OLDEST_POSTGRES} or newer.")

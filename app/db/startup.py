@@ -16,7 +16,7 @@ OLDEST_POSTGRES = 15
 _POLL_SECONDS = 0.2
 
 
-class Server(NamedTuple):
+class PostgresInfo(NamedTuple):
     """What Postgres reports about itself to every client."""
 
     version: str
@@ -27,7 +27,7 @@ class Server(NamedTuple):
 class UnsuitableDatabase(Exception):
     """The database answers, but the API cannot use it: the server is too old, or the encoding isn't UTF8."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: PostgresInfo) -> None:
         super().__init__(f"Postgres {server.version} in {server.encoding}")
         self.server = server
 
@@ -42,7 +42,7 @@ async def wait_for_database(url: str, seconds: float, announce: Callable[[str], 
         while True:
             try:
                 async with engine.connect() as connection:
-                    _require_suitable(await _server(connection))
+                    _require_suitable(await _info(connection))
                     return
             except (OSError, DBAPIError) as error:
                 if not _may_pass(error) or asyncio.get_running_loop().time() >= deadline:
@@ -56,14 +56,14 @@ async def wait_for_database(url: str, seconds: float, announce: Callable[[str], 
         await engine.dispose()
 
 
-async def _server(connection: AsyncConnection) -> Server:
+async def _info(connection: AsyncConnection) -> PostgresInfo:
     """Return what the driver learned when it connected."""
     driver = driver_of(await connection.get_raw_connection())
     settings, version = driver.get_settings(), driver.get_server_version()
-    return Server(settings.server_version, version.major, settings.server_encoding)
+    return PostgresInfo(settings.server_version, version.major, settings.server_encoding)
 
 
-def _require_suitable(server: Server) -> None:
+def _require_suitable(server: PostgresInfo) -> None:
     if server.major < OLDEST_POSTGRES or server.encoding != "UTF8":
         raise UnsuitableDatabase(server)
 
