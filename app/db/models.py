@@ -7,23 +7,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import (
-    CheckConstraint,
-    Computed,
-    DateTime,
-    Enum,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    LargeBinary,
-    MetaData,
-    Numeric,
-    Table,
-    Text,
-    UniqueConstraint,
-    func,
-    text,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
@@ -32,14 +16,14 @@ from app.db.texts import forbid_quote
 
 FOLDED_NAME = "folded(name)"
 PRODUCT_SEARCH = "setweight(search_vector(name), 'A') || setweight(search_vector(coalesce(description, '')), 'B')"
-PRESENT = text("deleted_at IS NULL")
+PRESENT = sa.text("deleted_at IS NULL")
 
 
 class Base(DeclarativeBase):
     """What every table has: a time-ordered key made here, two timestamps made by the database, and texts without the
     character that the compiled path uses for itself."""
 
-    metadata = MetaData(
+    metadata = sa.MetaData(
         naming_convention={
             "pk": "pk_%(table_name)s",
             "fk": "fk_%(table_name)s_%(column_0_N_name)s",
@@ -49,23 +33,23 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: DateTime(timezone=True),
-        Decimal: Numeric(12, 2),
-        str: Text,
-        bytes: LargeBinary,
-        list[str]: ARRAY(Text),
+        datetime: sa.DateTime(timezone=True),
+        Decimal: sa.Numeric(12, 2),
+        str: sa.Text,
+        bytes: sa.LargeBinary,
+        list[str]: ARRAY(sa.Text),
     }
     # What the database makes comes back with the INSERT or UPDATE itself, without another statement.
     __mapper_args__ = {"eager_defaults": True}
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=sa.func.now(), onupdate=sa.func.now())
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Map the table, and forbid QUOTE in all its texts."""
         super().__init_subclass__(**options)
-        if isinstance(table := getattr(cls, "__table__", None), Table):
+        if isinstance(table := getattr(cls, "__table__", None), sa.Table):
             forbid_quote(table)
 
 
@@ -90,12 +74,12 @@ class User(Audited):
     email: Mapped[str]
     full_name: Mapped[str]
     password_hash: Mapped[str] = mapped_column(deferred=True)
-    is_superuser: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    is_superuser: Mapped[bool] = mapped_column(server_default=sa.text("false"), default=False)
     deleted_at: Mapped[datetime | None]
 
     __table_args__ = (
-        CheckConstraint("email = lower(email)", name="email_normalised"),
-        Index("uq_users_email", "email", unique=True, postgresql_where=PRESENT),
+        sa.CheckConstraint("email = lower(email)", name="email_normalised"),
+        sa.Index("uq_users_email", "email", unique=True, postgresql_where=PRESENT),
     )
 
 
@@ -104,7 +88,7 @@ class Session(Base):
 
     __tablename__ = "sessions"
 
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id"), index=True)
     ended_at: Mapped[datetime | None]
 
 
@@ -113,7 +97,7 @@ class RefreshToken(Base):
 
     __tablename__ = "refresh_tokens"
 
-    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    session_id: Mapped[UUID] = mapped_column(sa.ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
     token_hash: Mapped[bytes] = mapped_column(unique=True)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
@@ -124,7 +108,7 @@ class Store(Audited):
 
     __tablename__ = "stores"
 
-    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    owner_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id"))
     name: Mapped[str]
     street: Mapped[str]
     zipcode: Mapped[str]
@@ -133,27 +117,27 @@ class Store(Audited):
     currency: Mapped[str]
     domain: Mapped[str | None]
     phone: Mapped[str | None]
-    version: Mapped[int] = mapped_column(server_default=text("1"))
+    version: Mapped[int] = mapped_column(server_default=sa.text("1"))
     deleted_at: Mapped[datetime | None]
-    folded_name: Mapped[str] = mapped_column(Text(collation="C"), Computed(FOLDED_NAME, persisted=True), deferred=True)
-    search: Mapped[str] = mapped_column(TSVECTOR, Computed("search_vector(name)", persisted=True), deferred=True)
+    folded_name: Mapped[str] = mapped_column(sa.Text(collation="C"), sa.Computed(FOLDED_NAME, True), deferred=True)
+    search: Mapped[str] = mapped_column(TSVECTOR, sa.Computed("search_vector(name)", True), deferred=True)
 
     owner: Mapped[User] = relationship(lazy="raise")
 
     __mapper_args__ = {**Base.__mapper_args__, "version_id_col": version}
     __table_args__ = (
-        UniqueConstraint("id", "currency"),  # what products.currency refers to
-        CheckConstraint("country ~ '^[A-Z]{2}$'", name="country_iso_3166"),
-        CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_iso_4217"),
-        Index("uq_stores_owner_id_name", "owner_id", "name", unique=True, postgresql_where=PRESENT),
-        Index("uq_stores_domain", "domain", unique=True, postgresql_where=PRESENT),
-        Index("ix_stores_owner_id_id", "owner_id", "id", postgresql_where=PRESENT),
-        Index("ix_stores_folded_name_id", "folded_name", "id", postgresql_where=PRESENT),
-        Index("ix_stores_created_at_id", "created_at", "id", postgresql_where=PRESENT),
-        Index("ix_stores_country_id", "country", "id", postgresql_where=PRESENT),
-        Index("ix_stores_city_id", func.folded(text("city")), "id", postgresql_where=PRESENT),
-        Index("ix_stores_currency_id", "currency", "id", postgresql_where=PRESENT),
-        Index("ix_stores_search", "search", postgresql_using="gin"),
+        sa.UniqueConstraint("id", "currency"),  # what products.currency refers to
+        sa.CheckConstraint("country ~ '^[A-Z]{2}$'", name="country_iso_3166"),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_iso_4217"),
+        sa.Index("uq_stores_owner_id_name", "owner_id", "name", unique=True, postgresql_where=PRESENT),
+        sa.Index("uq_stores_domain", "domain", unique=True, postgresql_where=PRESENT),
+        sa.Index("ix_stores_owner_id_id", "owner_id", "id", postgresql_where=PRESENT),
+        sa.Index("ix_stores_folded_name_id", "folded_name", "id", postgresql_where=PRESENT),
+        sa.Index("ix_stores_created_at_id", "created_at", "id", postgresql_where=PRESENT),
+        sa.Index("ix_stores_country_id", "country", "id", postgresql_where=PRESENT),
+        sa.Index("ix_stores_city_id", sa.func.folded(sa.text("city")), "id", postgresql_where=PRESENT),
+        sa.Index("ix_stores_currency_id", "currency", "id", postgresql_where=PRESENT),
+        sa.Index("ix_stores_search", "search", postgresql_using="gin"),
     )
 
 
@@ -169,34 +153,34 @@ class Product(Audited):
     description: Mapped[str | None]
     price: Mapped[Decimal]
     stock: Mapped[int | None]
-    version: Mapped[int] = mapped_column(server_default=text("1"))
+    version: Mapped[int] = mapped_column(server_default=sa.text("1"))
     deleted_at: Mapped[datetime | None]
-    folded_name: Mapped[str] = mapped_column(Text(collation="C"), Computed(FOLDED_NAME, persisted=True), deferred=True)
-    search: Mapped[str] = mapped_column(TSVECTOR, Computed(PRODUCT_SEARCH, persisted=True), deferred=True)
+    folded_name: Mapped[str] = mapped_column(sa.Text(collation="C"), sa.Computed(FOLDED_NAME, True), deferred=True)
+    search: Mapped[str] = mapped_column(TSVECTOR, sa.Computed(PRODUCT_SEARCH, True), deferred=True)
 
     store: Mapped[Store] = relationship(lazy="raise")
 
     __mapper_args__ = {**Base.__mapper_args__, "version_id_col": version}
     __table_args__ = (
         # The currency is a copy of the store's, so that prices need no join; this key keeps it true.
-        ForeignKeyConstraint(["store_id", "currency"], ["stores.id", "stores.currency"]),
-        CheckConstraint("price >= 0", name="price_not_negative"),
-        CheckConstraint("stock >= 0", name="stock_not_negative"),
-        Index("uq_products_store_id_name", "store_id", "name", unique=True, postgresql_where=PRESENT),
-        Index("ix_products_folded_name_id", "folded_name", "id", postgresql_where=PRESENT),
-        Index("ix_products_price_id", "price", "id", postgresql_where=PRESENT),
-        Index("ix_products_created_at_id", "created_at", "id", postgresql_where=PRESENT),
-        Index("ix_products_store_id_id", "store_id", "id", postgresql_where=PRESENT),
-        Index("ix_products_store_id_folded_name_id", "store_id", "folded_name", "id", postgresql_where=PRESENT),
-        Index("ix_products_store_id_price_id", "store_id", "price", "id", postgresql_where=PRESENT),
-        Index("ix_products_store_id_created_at_id", "store_id", "created_at", "id", postgresql_where=PRESENT),
-        Index(
+        sa.ForeignKeyConstraint(["store_id", "currency"], ["stores.id", "stores.currency"]),
+        sa.CheckConstraint("price >= 0", name="price_not_negative"),
+        sa.CheckConstraint("stock >= 0", name="stock_not_negative"),
+        sa.Index("uq_products_store_id_name", "store_id", "name", unique=True, postgresql_where=PRESENT),
+        sa.Index("ix_products_folded_name_id", "folded_name", "id", postgresql_where=PRESENT),
+        sa.Index("ix_products_price_id", "price", "id", postgresql_where=PRESENT),
+        sa.Index("ix_products_created_at_id", "created_at", "id", postgresql_where=PRESENT),
+        sa.Index("ix_products_store_id_id", "store_id", "id", postgresql_where=PRESENT),
+        sa.Index("ix_products_store_id_folded_name_id", "store_id", "folded_name", "id", postgresql_where=PRESENT),
+        sa.Index("ix_products_store_id_price_id", "store_id", "price", "id", postgresql_where=PRESENT),
+        sa.Index("ix_products_store_id_created_at_id", "store_id", "created_at", "id", postgresql_where=PRESENT),
+        sa.Index(
             "ix_products_store_id_deleted_at",
             "store_id",
             "deleted_at",
-            postgresql_where=text("deleted_at IS NOT NULL"),
+            postgresql_where=sa.text("deleted_at IS NOT NULL"),
         ),
-        Index("ix_products_search", "search", postgresql_using="gin"),
+        sa.Index("ix_products_search", "search", postgresql_using="gin"),
     )
 
 
@@ -215,10 +199,10 @@ class Order(Audited):
     __tablename__ = "orders"
     is_followed = True
 
-    customer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
-    date: Mapped[datetime] = mapped_column(server_default=func.now())
+    customer_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id"))
+    date: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     status: Mapped[OrderStatus] = mapped_column(
-        Enum(OrderStatus, native_enum=False, create_constraint=True, name="status", length=20),
+        sa.Enum(OrderStatus, native_enum=False, create_constraint=True, name="status", length=20),
         server_default=OrderStatus.PLACED,
     )
     deleted_at: Mapped[datetime | None]
@@ -227,8 +211,8 @@ class Order(Audited):
     items: Mapped[list["OrderItem"]] = relationship(lazy="raise", order_by="OrderItem.id")
 
     __table_args__ = (
-        Index("ix_orders_date_id", "date", "id", postgresql_where=PRESENT),
-        Index("ix_orders_customer_id_date_id", "customer_id", "date", "id", postgresql_where=PRESENT),
+        sa.Index("ix_orders_date_id", "date", "id", postgresql_where=PRESENT),
+        sa.Index("ix_orders_customer_id_date_id", "customer_id", "date", "id", postgresql_where=PRESENT),
     )
 
 
@@ -237,24 +221,24 @@ class OrderItem(Audited):
 
     __tablename__ = "order_items"
 
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
-    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id"), index=True)
-    store_id: Mapped[UUID] = mapped_column(ForeignKey("stores.id"))
+    order_id: Mapped[UUID] = mapped_column(sa.ForeignKey("orders.id"))
+    product_id: Mapped[UUID] = mapped_column(sa.ForeignKey("products.id"), index=True)
+    store_id: Mapped[UUID] = mapped_column(sa.ForeignKey("stores.id"))
     quantity: Mapped[int]
     unit_price: Mapped[Decimal]
     currency: Mapped[str]
     # Whether stock was tracked at that time: cancelling gives back what was taken, and no more.
-    from_stock: Mapped[bool] = mapped_column(server_default=text("true"))
+    from_stock: Mapped[bool] = mapped_column(server_default=sa.text("true"))
     fulfilled_at: Mapped[datetime | None]
 
     product: Mapped[Product] = relationship(lazy="raise")
 
     __table_args__ = (
-        CheckConstraint("quantity BETWEEN 1 AND 10000", name="quantity_in_range"),
-        CheckConstraint("unit_price >= 0", name="unit_price_not_negative"),
-        UniqueConstraint("order_id", "product_id"),
-        Index("ix_order_items_order_id_id", "order_id", "id"),
-        Index("ix_order_items_store_id_order_id", "store_id", "order_id"),
+        sa.CheckConstraint("quantity BETWEEN 1 AND 10000", name="quantity_in_range"),
+        sa.CheckConstraint("unit_price >= 0", name="unit_price_not_negative"),
+        sa.UniqueConstraint("order_id", "product_id"),
+        sa.Index("ix_order_items_order_id_id", "order_id", "id"),
+        sa.Index("ix_order_items_store_id_order_id", "store_id", "order_id"),
     )
 
     def audited_as(self, fields: Sequence[str]) -> tuple[str, UUID, Sequence[str]]:
@@ -267,7 +251,7 @@ class AuditEntry(Base):
 
     __tablename__ = "audit_entries"
 
-    actor_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    actor_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("users.id"))
     operation: Mapped[str]
     entity_type: Mapped[str | None]
     entity_id: Mapped[UUID | None]
@@ -275,9 +259,9 @@ class AuditEntry(Base):
     request_id: Mapped[str]
 
     __table_args__ = (
-        Index("ix_audit_entries_actor_id_id", "actor_id", "id"),
-        Index("ix_audit_entries_entity_id_id", "entity_id", "id"),
-        Index("ix_audit_entries_operation_id", "operation", "id"),
+        sa.Index("ix_audit_entries_actor_id_id", "actor_id", "id"),
+        sa.Index("ix_audit_entries_entity_id_id", "entity_id", "id"),
+        sa.Index("ix_audit_entries_operation_id", "operation", "id"),
     )
 
 
@@ -292,6 +276,6 @@ class IdempotencyKey(Base):
     response: Mapped[bytes | None]  # encrypted: it may hold tokens
 
     __table_args__ = (
-        UniqueConstraint("scope", "key"),
-        Index("ix_idempotency_keys_created_at", "created_at"),
+        sa.UniqueConstraint("scope", "key"),
+        sa.Index("ix_idempotency_keys_created_at", "created_at"),
     )

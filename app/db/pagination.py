@@ -9,22 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Integer,
-    Row,
-    Select,
-    Uuid,
-    bindparam,
-    column,
-    func,
-    literal,
-    literal_column,
-    select,
-    true,
-    tuple_,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.db.models import Base
@@ -80,11 +65,11 @@ class Ordering:
 
     name: str
     descending: bool
-    column: ColumnElement[Any] = field(compare=False)
-    key: ColumnElement[UUID] = field(compare=False)
+    column: sa.ColumnElement[Any] = field(compare=False)
+    key: sa.ColumnElement[UUID] = field(compare=False)
 
     @property
-    def columns(self) -> tuple[ColumnElement[Any], ...]:
+    def columns(self) -> tuple[sa.ColumnElement[Any], ...]:
         """What rows are ordered by."""
         return (self.column,) if self.column is self.key else (self.column, self.key)
 
@@ -93,7 +78,7 @@ class Ordering:
         """The order as a cursor names it."""
         return f"{self.name}-{'desc' if self.descending else 'asc'}"
 
-    def cursor(self, row: Row[Any]) -> str:
+    def cursor(self, row: sa.Row[Any]) -> str:
         """Return the opaque text of this row's position."""
         text = f"{self.label}:{row.id}:{_format(getattr(row, CURSOR_VALUE))}"
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
@@ -112,8 +97,8 @@ class Ordering:
 
 
 def search_ordering(
-    columns: Mapping[str, ColumnElement[Any]],
-    search: ColumnElement[Any],
+    columns: Mapping[str, sa.ColumnElement[Any]],
+    search: sa.ColumnElement[Any],
     words: str | None,
     name: str | None,
     *,
@@ -143,7 +128,7 @@ class Page(Generic[T]):
     """The nodes of a page, and the rows they show, of which cursors are made when selected."""
 
     nodes: Sequence[T]
-    rows: Sequence[Row[Any]]
+    rows: Sequence[sa.Row[Any]]
     ordering: Ordering
     has_next: bool
     has_previous: bool
@@ -172,15 +157,15 @@ def page_request(
     )
 
 
-def paginate(statement: Select[Any], request: PageRequest, spare: int = 1) -> Select[Any]:
+def paginate(statement: sa.Select[Any], request: PageRequest, spare: int = 1) -> sa.Select[Any]:
     """Restrict a statement to the page, read from its near end, and a spare row that shows whether there are more."""
     ordering = request.ordering
     columns = (ordering.column, ordering.key)
     for position, onward in ((request.after, True), (request.before, False)):
         if position is not None:
-            place = tuple_(_bound(position.value, ordering.column.type), _bound(position.key, Uuid()))
+            place = sa.tuple_(_bound(position.value, ordering.column.type), _bound(position.key, sa.Uuid()))
             ascending = onward != ordering.descending
-            statement = statement.where(tuple_(*columns) > place if ascending else tuple_(*columns) < place)
+            statement = statement.where(sa.tuple_(*columns) > place if ascending else sa.tuple_(*columns) < place)
     descending = ordering.descending != request.backward
     return (
         statement.add_columns(ordering.column.label(CURSOR_VALUE))
@@ -189,20 +174,20 @@ def paginate(statement: Select[Any], request: PageRequest, spare: int = 1) -> Se
     )
 
 
-def constant(number: int) -> ColumnElement[int]:
+def constant(number: int) -> sa.ColumnElement[int]:
     """Return a number as part of the statement's text.
 
     With a parameter as its limit, Postgres plans a statement anew each time, as it can't estimate a plan for all
     values: planning took half of its time."""
-    return literal_column(str(int(number)), Integer)
+    return sa.literal_column(str(int(number)), sa.Integer)
 
 
-def _bound(value: Any, column_type: Any) -> ColumnElement[Any]:
+def _bound(value: Any, column_type: Any) -> sa.ColumnElement[Any]:
     """Return the value as a parameter, which it may be already."""
-    return value if isinstance(value, BindParameter) else literal(value, column_type)
+    return value if isinstance(value, sa.BindParameter) else sa.literal(value, column_type)
 
 
-def page_of(rows: Sequence[Row[Any]], request: PageRequest, make: Callable[[Row[Any]], T]) -> Page[T]:
+def page_of(rows: Sequence[sa.Row[Any]], request: PageRequest, make: Callable[[sa.Row[Any]], T]) -> Page[T]:
     """Return the page of a paginated statement's rows, each made into a node."""
     others = len(rows) > request.limit
     wanted = rows[: request.limit]
@@ -217,23 +202,23 @@ def page_of(rows: Sequence[Row[Any]], request: PageRequest, make: Callable[[Row[
     )
 
 
-Relation = Callable[[ColumnElement[UUID]], ColumnElement[bool]]
+Relation = Callable[[sa.ColumnElement[UUID]], sa.ColumnElement[bool]]
 """The condition under which a row belongs to the parent with this key."""
 
 _parents = (
-    func.unnest(unforeseen(bindparam("parents", type_=ARRAY(Uuid))))
-    .table_valued(column("id", Uuid), with_ordinality="position", name="parent")
+    sa.func.unnest(unforeseen(sa.bindparam("parents", type_=ARRAY(sa.Uuid))))
+    .table_valued(sa.column("id", sa.Uuid), with_ordinality="position", name="parent")
     .render_derived()
 )
-_parent_id: ColumnElement[UUID] = _parents.c.id
+_parent_id: sa.ColumnElement[UUID] = _parents.c.id
 
 
-def each_parent(statement: Select[Any], relation: Relation, order: Sequence[str]) -> Select[Any]:
+def each_parent(statement: sa.Select[Any], relation: Relation, order: Sequence[str]) -> sa.Select[Any]:
     """Return one statement for all rows of each parent in the array `:parents`, ordered by the named columns."""
     rows = statement.where(relation(_parent_id)).lateral("rows")
     return (
-        select(_parent_id.label(PARENT), rows)
-        .select_from(_parents.join(rows, true()))
+        sa.select(_parent_id.label(PARENT), rows)
+        .select_from(_parents.join(rows, sa.true()))
         .order_by(_parents.c.position, *(rows.c[name] for name in order))
     )
 
@@ -243,34 +228,34 @@ class Listing:
     """A list to page through: the rows of a model that meet these conditions."""
 
     model: type[Base]
-    conditions: Sequence[ColumnElement[bool]]
+    conditions: Sequence[sa.ColumnElement[bool]]
 
     @property
-    def statement(self) -> Select[Any]:
+    def statement(self) -> sa.Select[Any]:
         """The statement for all rows of the list, in no order."""
         return select_all(self.model).where(*self.conditions)
 
-    def page(self, request: PageRequest) -> Select[Any]:
+    def page(self, request: PageRequest) -> sa.Select[Any]:
         """Return the statement for one page."""
         return paginate(self.statement, request)
 
-    def total(self) -> Select[Any]:
+    def total(self) -> sa.Select[Any]:
         """Return the statement for the number of rows on all pages."""
-        return self.statement.with_only_columns(func.count(), maintain_column_froms=True)
+        return self.statement.with_only_columns(sa.func.count(), maintain_column_froms=True)
 
-    def page_each(self, relation: Relation, request: PageRequest) -> Select[Any]:
+    def page_each(self, relation: Relation, request: PageRequest) -> sa.Select[Any]:
         """Return one statement for the same page of each parent in the array `:parents`, in their order."""
         page = paginate(self.statement.where(relation(_parent_id)), request).lateral("page")
         return (
-            select(_parent_id.label(PARENT), page)
-            .select_from(_parents.join(page, true()))
+            sa.select(_parent_id.label(PARENT), page)
+            .select_from(_parents.join(page, sa.true()))
             .order_by(_parents.c.position)
         )
 
-    def total_each(self, relation: Relation) -> Select[Any]:
+    def total_each(self, relation: Relation) -> sa.Select[Any]:
         """Return, for each parent in the array `:parents`, its key and the number of its rows."""
         total = self.total().where(relation(_parent_id)).scalar_subquery()
-        return select(_parent_id.label(PARENT), total.label("total")).select_from(_parents)
+        return sa.select(_parent_id.label(PARENT), total.label("total")).select_from(_parents)
 
 
 @dataclass(frozen=True)
@@ -280,7 +265,7 @@ class Collection(Generic[FilterType, SortType]):
 
     model: type[Base]
     filter: type[FilterType]
-    conditions: Callable[[Viewer | None, FilterType], Sequence[ColumnElement[bool]]]
+    conditions: Callable[[Viewer | None, FilterType], Sequence[sa.ColumnElement[bool]]]
     ordering: Callable[[FilterType, SortType | None], Ordering]
     sort: type[SortType] | None = None
 

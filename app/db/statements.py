@@ -7,31 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import sqlalchemy as sa
 from asyncpg import Record as DriverRecord
 from asyncpg import UniqueViolationError
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Executable,
-    Integer,
-    Select,
-    Table,
-    Uuid,
-    any_,
-    bindparam,
-    cast,
-    func,
-    inspect,
-    literal_column,
-    select,
-)
 from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
 from sqlalchemy.exc import IntegrityError
 
 from app.db.models import Base
 from app.errors import Conflict
 
-KEYS = bindparam("keys", type_=ARRAY(Uuid))
+KEYS = sa.bindparam("keys", type_=ARRAY(sa.Uuid))
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects are untyped
 _SCALE = 1_000_000
@@ -48,7 +33,7 @@ class Record(DriverRecord):
 class Prepared:
     """A statement whose text is made once, and which the driver runs itself: SQLAlchemy takes 0.1 ms to run one."""
 
-    def __init__(self, statement: Executable) -> None:
+    def __init__(self, statement: sa.Executable) -> None:
         written: Any = statement
         compiled = written.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
         self.sql = str(compiled)
@@ -70,61 +55,61 @@ def _constants(compiled: Any) -> dict[str, Any]:
     return constants
 
 
-def table_of(model: type[Base]) -> Table:
+def table_of(model: type[Base]) -> sa.Table:
     """Return the table of a mapped class."""
     table = model.__table__
-    assert isinstance(table, Table)
+    assert isinstance(table, sa.Table)
     return table
 
 
-def columns_of(model: type[Base]) -> list[ColumnElement[Any]]:
+def columns_of(model: type[Base]) -> list[sa.ColumnElement[Any]]:
     """Return the columns that a read selects: all but the deferred ones."""
-    return [column for prop in inspect(model).column_attrs if not prop.deferred for column in prop.columns]
+    return [column for prop in sa.inspect(model).column_attrs if not prop.deferred for column in prop.columns]
 
 
-def select_all(model: type[Base]) -> Select[Any]:
+def select_all(model: type[Base]) -> sa.Select[Any]:
     """Return a statement for all rows of a mapped class, deleted or not."""
-    return select(*columns_of(model))
+    return sa.select(*columns_of(model))
 
 
-def unforeseen(parameter: BindParameter[Any]) -> ColumnElement[Any]:
+def unforeseen(parameter: sa.BindParameter[Any]) -> sa.ColumnElement[Any]:
     """Return the parameter as a value that Postgres does not look at when it plans.
 
     It would plan for each array anew, as it considers a generic plan too expensive: that took most of the
     time of a look-up by a few keys."""
-    return cast(select(parameter).scalar_subquery(), parameter.type)
+    return sa.cast(sa.select(parameter).scalar_subquery(), parameter.type)
 
 
-def with_key_in_array(column: ColumnElement[Any]) -> ColumnElement[bool]:
+def with_key_in_array(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     """Return the condition that the column is one of the array `:keys`."""
-    return column == any_(unforeseen(KEYS))
+    return column == sa.any_(unforeseen(KEYS))
 
 
-def matches(search_vector: ColumnElement[Any], words: str) -> ColumnElement[bool]:
+def matches(search_vector: sa.ColumnElement[Any], words: str) -> sa.ColumnElement[bool]:
     """Return the condition that every word begins a word of the searched text."""
     return search_vector.bool_op("@@")(_query(words))
 
 
-def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def unindexed(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Return the column as no index holds it, to order by what an index of words has found.
 
     How many rows have a word cannot be foreseen: with an index in the order of the column, Postgres looks through
     all rows for a word that none has (0.2 s of 200,000 products)."""
-    return func.greatest(column, type_=column.type)
+    return sa.func.greatest(column, type_=column.type)
 
 
-def relevance(search_vector: ColumnElement[Any], words: str) -> ColumnElement[Any]:
+def relevance(search_vector: sa.ColumnElement[Any], words: str) -> sa.ColumnElement[Any]:
     """Return how well the row matches: with every word in what has weight A above all others, then by the rank.
     It is an integer, as equal ranks must be equal in a cursor, too."""
     query = _query(words)
-    in_weight_a = func.ts_filter(search_vector, literal_column("'{a}'")).bool_op("@@")(query)
-    rank = func.ts_rank(search_vector, query, _BELOW_ONE)
-    return cast((cast(in_weight_a, Integer) + rank) * _SCALE, Integer)
+    in_weight_a = sa.func.ts_filter(search_vector, sa.literal_column("'{a}'")).bool_op("@@")(query)
+    rank = sa.func.ts_rank(search_vector, query, _BELOW_ONE)
+    return sa.cast((sa.cast(in_weight_a, sa.Integer) + rank) * _SCALE, sa.Integer)
 
 
-def _query(words: str) -> ColumnElement[Any]:
+def _query(words: str) -> sa.ColumnElement[Any]:
     """Return the words as a query of its own, which is made once; a prepared statement would make it for each row."""
-    return select(func.search_query(words)).scalar_subquery()
+    return sa.select(sa.func.search_query(words)).scalar_subquery()
 
 
 @contextmanager

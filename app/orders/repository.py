@@ -4,27 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Boolean,
-    ColumnElement,
-    Integer,
-    Numeric,
-    Select,
-    Text,
-    Uuid,
-    bindparam,
-    column,
-    exists,
-    false,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    true,
-    type_coerce,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
@@ -48,9 +28,9 @@ orders = table_of(Order).c
 items = table_of(OrderItem).c
 
 
-def _conditions(_: Viewer | None, filter: OrderFilter) -> list[ColumnElement[bool]]:
+def _conditions(_: Viewer | None, filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
     """Return the conditions that a filter puts on orders, whoever placed them."""
-    found: list[ColumnElement[bool]] = [orders.deleted_at.is_(None)]
+    found: list[sa.ColumnElement[bool]] = [orders.deleted_at.is_(None)]
     date = filter.date or DateTimeRange()
     if filter.status is not None:
         found.append(orders.status.in_(filter.status))
@@ -59,22 +39,22 @@ def _conditions(_: Viewer | None, filter: OrderFilter) -> list[ColumnElement[boo
     if date.lt is not None:
         found.append(orders.date < date.lt)
     if filter.store_id is not None:
-        found.append(placed_with(type_coerce(filter.store_id, Uuid())))
+        found.append(placed_with(sa.type_coerce(filter.store_id, sa.Uuid())))
     return found
 
 
-def _own_conditions(viewer: Viewer | None, filter: OrderFilter) -> list[ColumnElement[bool]]:
+def _own_conditions(viewer: Viewer | None, filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
     """Return the conditions for the viewer's own orders; a superuser's are all."""
     return [*_conditions(viewer, filter), seen_whole_by(viewer)]
 
 
-def _conditions_of_stores(viewer: Viewer | None, filter: OrderFilter) -> list[ColumnElement[bool]]:
+def _conditions_of_stores(viewer: Viewer | None, filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
     """Return the conditions for orders by what the viewer sees of them: not by items of other people's stores."""
     found = _conditions(viewer, filter)
     if filter.store_id is None:
         return found
-    managed = exists().where(stores.stores.id == filter.store_id, stores.managed_by(viewer))
-    return [*found, or_(seen_whole_by(viewer), managed)]
+    managed = sa.exists().where(stores.stores.id == filter.store_id, stores.managed_by(viewer))
+    return [*found, sa.or_(seen_whole_by(viewer), managed)]
 
 
 def _ordering(_: OrderFilter, sort: OrderOrder | None) -> Ordering:
@@ -87,79 +67,81 @@ own = Collection(Order, OrderFilter, _own_conditions, _ordering, OrderOrder)
 of_stores = Collection(Order, OrderFilter, _conditions_of_stores, _ordering, OrderOrder)
 
 
-def placed_with(store_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+def placed_with(store_id: sa.ColumnElement[UUID]) -> sa.ColumnElement[bool]:
     """Return the condition that the order has an item of this store."""
-    placed = exists().where(items.order_id == orders.id, items.store_id == store_id)
+    placed = sa.exists().where(items.order_id == orders.id, items.store_id == store_id)
     # SQLAlchemy correlates with the next SELECT only, and the store may be a column of the one around that.
     return placed.correlate_except(table_of(OrderItem))
 
 
-def seen_whole_by(viewer: Viewer | None) -> ColumnElement[bool]:
+def seen_whole_by(viewer: Viewer | None) -> sa.ColumnElement[bool]:
     """Return the condition that the viewer sees all of the order: its customer, and any superuser."""
     if viewer is None:
-        return false()
-    return true() if viewer.is_superuser else orders.customer_id == viewer.id
+        return sa.false()
+    return sa.true() if viewer.is_superuser else orders.customer_id == viewer.id
 
 
-def item_visible_to(viewer: Viewer | None) -> ColumnElement[bool]:
+def item_visible_to(viewer: Viewer | None) -> sa.ColumnElement[bool]:
     """Return the condition that the viewer sees the item: its whole order, or it is of a store of theirs."""
     if viewer is None:
-        return false()
+        return sa.false()
     if viewer.is_superuser:
-        return true()
-    whole = exists().where(orders.id == items.order_id, seen_whole_by(viewer))
-    own = exists().where(stores.stores.id == items.store_id, stores.managed_by(viewer))
-    return or_(whole, own)
+        return sa.true()
+    whole = sa.exists().where(orders.id == items.order_id, seen_whole_by(viewer))
+    own = sa.exists().where(stores.stores.id == items.store_id, stores.managed_by(viewer))
+    return sa.or_(whole, own)
 
 
-def visible_by_key(viewer: Viewer | None) -> Select[Any]:
+def visible_by_key(viewer: Viewer | None) -> sa.Select[Any]:
     """Return the statement for the orders with `:keys` of which the viewer sees all or some items."""
     present = select_all(Order).where(with_key_in_array(orders.id), orders.deleted_at.is_(None))
     if viewer is None:
-        return present.where(false())
-    sold = exists().where(items.order_id == orders.id, items.store_id == stores.stores.id, stores.managed_by(viewer))
-    return present.where(or_(seen_whole_by(viewer), sold))
+        return present.where(sa.false())
+    sold = sa.exists().where(items.order_id == orders.id, items.store_id == stores.stores.id, stores.managed_by(viewer))
+    return present.where(sa.or_(seen_whole_by(viewer), sold))
 
 
-def visible_items_by_key(viewer: Viewer | None) -> Select[Any]:
+def visible_items_by_key(viewer: Viewer | None) -> sa.Select[Any]:
     """Return the statement for the items with `:keys`, of orders that are not deleted, that the viewer sees."""
-    present = exists().where(orders.id == items.order_id, orders.deleted_at.is_(None))
+    present = sa.exists().where(orders.id == items.order_id, orders.deleted_at.is_(None))
     return select_all(OrderItem).where(with_key_in_array(items.id), present, item_visible_to(viewer))
 
 
-def visible_items(viewer: Viewer | None) -> Select[Any]:
+def visible_items(viewer: Viewer | None) -> sa.Select[Any]:
     """Return the statement for the items that the viewer sees."""
     return select_all(OrderItem).where(item_visible_to(viewer))
 
 
-def visible_totals(viewer: Viewer | None) -> Select[Any]:
+def visible_totals(viewer: Viewer | None) -> sa.Select[Any]:
     """Return the statement for what the items that the viewer sees cost together, in each currency."""
-    amount = func.sum(items.unit_price * items.quantity).label("amount")
-    return select(items.currency, amount).where(item_visible_to(viewer)).group_by(items.currency)
+    amount = sa.func.sum(items.unit_price * items.quantity).label("amount")
+    return sa.select(items.currency, amount).where(item_visible_to(viewer)).group_by(items.currency)
 
 
 async def locked_order(session: AsyncSession, key: UUID) -> Order | None:
     """Return the order that is not deleted, locked: every step of its life takes this lock first."""
-    found = select(Order).where(Order.id == key, Order.deleted_at.is_(None)).with_for_update()
+    found = sa.select(Order).where(Order.id == key, Order.deleted_at.is_(None)).with_for_update()
     return await session.scalar(found.execution_options(populate_existing=True))
 
 
 async def taken_from_stock(session: AsyncSession, order_id: UUID) -> Mapping[UUID, int]:
     """Return how many of each product the order took from stock."""
-    taken = select(OrderItem.product_id, OrderItem.quantity).where(OrderItem.order_id == order_id, OrderItem.from_stock)
+    taken = sa.select(OrderItem.product_id, OrderItem.quantity).where(
+        OrderItem.order_id == order_id, OrderItem.from_stock
+    )
     return {row.product_id: row.quantity for row in await session.execute(taken)}
 
 
 async def managed_items(session: AsyncSession, viewer: Viewer, order_id: UUID) -> Sequence[OrderItem]:
     """Return the items of the order that the viewer may fulfil: those of stores they manage."""
-    own = exists().where(stores.stores.id == OrderItem.store_id, stores.managed_by(viewer))
-    found = select(OrderItem).where(OrderItem.order_id == order_id, own).execution_options(populate_existing=True)
+    own = sa.exists().where(stores.stores.id == OrderItem.store_id, stores.managed_by(viewer))
+    found = sa.select(OrderItem).where(OrderItem.order_id == order_id, own).execution_options(populate_existing=True)
     return (await session.scalars(found)).all()
 
 
 async def unfulfilled(session: AsyncSession, order_id: UUID) -> int:
     """Return how many items of the order have not been fulfilled."""
-    waiting = select(func.count()).where(OrderItem.order_id == order_id, OrderItem.fulfilled_at.is_(None))
+    waiting = sa.select(sa.func.count()).where(OrderItem.order_id == order_id, OrderItem.fulfilled_at.is_(None))
     return await session.scalar(waiting) or 0
 
 
@@ -171,13 +153,13 @@ def _to_order() -> Prepared:
     account is locked first, and the products in the order of their keys, as every operation locks them."""
     customer = users.IN_ACTION.cte("customer")
     found = (
-        select(_products.id, _products.store_id, _products.price, _products.currency, _products.stock)
+        sa.select(_products.id, _products.store_id, _products.price, _products.currency, _products.stock)
         .where(with_key_in_array(_products.id), _products.deleted_at.is_(None))
         .order_by(_products.id)
         .with_for_update(key_share=True)
         .cte("found")
     )
-    return Prepared(select(customer.c.is_superuser, found).select_from(customer.outerjoin(found, true())))
+    return Prepared(sa.select(customer.c.is_superuser, found).select_from(customer.outerjoin(found, sa.true())))
 
 
 _TO_ORDER = _to_order()
@@ -196,33 +178,36 @@ async def customer_and_products(
 
 
 _NEW_ITEM: Mapping[str, Any] = {
-    "id": Uuid(),
-    "product_id": Uuid(),
-    "store_id": Uuid(),
-    "quantity": Integer(),
-    "unit_price": Numeric(12, 2),
-    "currency": Text(),
-    "from_stock": Boolean(),
+    "id": sa.Uuid(),
+    "product_id": sa.Uuid(),
+    "store_id": sa.Uuid(),
+    "quantity": sa.Integer(),
+    "unit_price": sa.Numeric(12, 2),
+    "currency": sa.Text(),
+    "from_stock": sa.Boolean(),
 }
 
 
 def _placing() -> Prepared:
     """Return the statement that inserts an order and its items, takes their stock, and notifies of it."""
-    arrays = (unforeseen(bindparam(name, type_=ARRAY(type_))) for name, type_ in _NEW_ITEM.items())
-    columns = (column(name, type_) for name, type_ in _NEW_ITEM.items())
-    new = func.unnest(*arrays).table_valued(*columns).render_derived().alias("new")
+    arrays = (unforeseen(sa.bindparam(name, type_=ARRAY(type_))) for name, type_ in _NEW_ITEM.items())
+    columns = (sa.column(name, type_) for name, type_ in _NEW_ITEM.items())
+    new = sa.func.unnest(*arrays).table_valued(*columns).render_derived().alias("new")
     taken = (
-        update(Product)
+        sa.update(Product)
         .where(_products.id == new.c.product_id, new.c.from_stock)
         .values(stock=_products.stock - new.c.quantity, version=_products.version + 1)
         .cte("taken")
     )
-    order = {"id": bindparam("order_id", type_=Uuid()), "customer_id": bindparam("customer_id", type_=Uuid())}
-    placed = insert(Order).values(order).returning(*columns_of(Order)).cte("placed")
-    given = select(placed.c.id, *(new.c[name] for name in _NEW_ITEM))
-    inserted = insert(OrderItem).from_select(["order_id", *_NEW_ITEM], given).cte("inserted")
-    notified = select(audit.INSERT.cte("audited").c.notified).scalar_subquery()
-    return Prepared(select(placed, notified.label("notified")).add_cte(taken, inserted))
+    order = {
+        "id": sa.bindparam("order_id", type_=sa.Uuid()),
+        "customer_id": sa.bindparam("customer_id", type_=sa.Uuid()),
+    }
+    placed = sa.insert(Order).values(order).returning(*columns_of(Order)).cte("placed")
+    rows = sa.select(placed.c.id, *(new.c[name] for name in _NEW_ITEM))
+    inserted = sa.insert(OrderItem).from_select(["order_id", *_NEW_ITEM], rows).cte("inserted")
+    notified = sa.select(audit.INSERT.cte("audited").c.notified).scalar_subquery()
+    return Prepared(sa.select(placed, notified.label("notified")).add_cte(taken, inserted))
 
 
 _PLACE = _placing()
@@ -253,12 +238,12 @@ async def add_stock(session: AsyncSession, quantities: Mapping[UUID, int]) -> No
         return
     keys, amounts = zip(*sorted(quantities.items()), strict=True)
     change = (
-        func.unnest(literal(list(keys), ARRAY(Uuid)), literal(list(amounts), ARRAY(Integer)))
-        .table_valued(column("id", Uuid), column("quantity", Integer))
+        sa.func.unnest(sa.literal(list(keys), ARRAY(sa.Uuid)), sa.literal(list(amounts), ARRAY(sa.Integer)))
+        .table_valued(sa.column("id", sa.Uuid), sa.column("quantity", sa.Integer))
         .render_derived()
         .alias("change")
     )
-    tracked = update(Product).where(Product.id == change.c.id, Product.stock.is_not(None))
+    tracked = sa.update(Product).where(Product.id == change.c.id, Product.stock.is_not(None))
     await session.execute(
         tracked.values(stock=Product.stock + change.c.quantity, version=Product.version + 1),
         execution_options={"synchronize_session": False},
@@ -268,7 +253,7 @@ async def add_stock(session: AsyncSession, quantities: Mapping[UUID, int]) -> No
 
 async def lock_products(session: AsyncSession, keys: Sequence[UUID]) -> None:
     """Lock the products in the order of their keys, as every operation locks them."""
-    statement = select(Product.id).where(Product.id.in_(keys)).order_by(Product.id)
+    statement = sa.select(Product.id).where(Product.id.in_(keys)).order_by(Product.id)
     await session.execute(statement.with_for_update(key_share=True))
 
 

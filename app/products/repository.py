@@ -5,20 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Numeric,
-    ScalarSelect,
-    Select,
-    Text,
-    any_,
-    exists,
-    insert,
-    literal,
-    or_,
-    select,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -43,9 +30,9 @@ NAME_TAKEN = "The store already has a product with this name."
 _CONFLICTS = {"uq_products_store_id_name": ("name", NAME_TAKEN)}
 
 
-def conditions(_: Viewer | None, filter: ProductFilter) -> Sequence[ColumnElement[bool]]:
+def conditions(_: Viewer | None, filter: ProductFilter) -> Sequence[sa.ColumnElement[bool]]:
     """Return the conditions that a filter puts on the products of the catalog."""
-    found: list[ColumnElement[bool]] = [products.deleted_at.is_(None)]
+    found: list[sa.ColumnElement[bool]] = [products.deleted_at.is_(None)]
     price = filter.price or DecimalRange()
     if filter.search is not None:
         found.append(matches(products.search, filter.search))
@@ -56,14 +43,14 @@ def conditions(_: Viewer | None, filter: ProductFilter) -> Sequence[ColumnElemen
     if price.lte is not None:
         found.append(products.price <= _exactly(price.lte))
     if filter.in_stock is not None:
-        available = or_(products.stock.is_(None), products.stock > 0)
+        available = sa.or_(products.stock.is_(None), products.stock > 0)
         found.append(available if filter.in_stock else ~available)
     return found
 
 
-def _exactly(bound: Decimal) -> ColumnElement[Decimal]:
+def _exactly(bound: Decimal) -> sa.ColumnElement[Decimal]:
     """Return a bound of a range as it is: with the type of the column it would be rounded, or not fit."""
-    return bound if isinstance(bound, BindParameter) else literal(bound, Numeric())
+    return bound if isinstance(bound, sa.BindParameter) else sa.literal(bound, sa.Numeric())
 
 
 def ordering(filter: ProductFilter, sort: ProductOrder | None) -> Ordering:
@@ -75,12 +62,12 @@ def ordering(filter: ProductFilter, sort: ProductOrder | None) -> Ordering:
 catalog = Collection(Product, ProductFilter, conditions, ordering, ProductOrder)
 
 
-def visible_by_key(viewer: Viewer | None) -> Select[Any]:
+def visible_by_key(viewer: Viewer | None) -> sa.Select[Any]:
     """Return the statement for the products with `:keys` that the viewer may look up; managers also deleted ones."""
     if viewer is None:
         return BY_KEY.where(products.deleted_at.is_(None))
-    managed = exists().where(stores.stores.id == products.store_id, stores.managed_by(viewer))
-    return BY_KEY.where(or_(products.deleted_at.is_(None), managed))
+    managed = sa.exists().where(stores.stores.id == products.store_id, stores.managed_by(viewer))
+    return BY_KEY.where(sa.or_(products.deleted_at.is_(None), managed))
 
 
 async def save(session: AsyncSession, product: Product) -> None:
@@ -93,24 +80,26 @@ async def save(session: AsyncSession, product: Product) -> None:
 async def insert_all(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> Sequence[Product]:
     """Insert many products in a handful of statements, and return them in the order of `rows`."""
     with conflicts(_CONFLICTS):
-        inserted = await session.scalars(insert(Product).returning(Product, sort_by_parameter_order=True), list(rows))
+        inserted = await session.scalars(
+            sa.insert(Product).returning(Product, sort_by_parameter_order=True), list(rows)
+        )
         return inserted.all()
 
 
 async def taken_names(session: AsyncSession, store_id: UUID, names: Iterable[str]) -> set[str]:
     """Return those of the names that products of the store already have."""
     # One array: a prepared statement for a thousand parameters compares each with every product of the store.
-    named = Product.name == any_(literal(list(names), ARRAY(Text)))
-    taken = select(Product.name).where(Product.store_id == store_id, named, Product.deleted_at.is_(None))
+    named = Product.name == sa.any_(sa.literal(list(names), ARRAY(sa.Text)))
+    taken = sa.select(Product.name).where(Product.store_id == store_id, named, Product.deleted_at.is_(None))
     return set(await session.scalars(taken))
 
 
-def store_of(key: UUID) -> ScalarSelect[UUID]:
+def store_of(key: UUID) -> sa.ScalarSelect[UUID]:
     """Return the key of the product's store, as part of a statement."""
-    return select(Product.store_id).where(Product.id == key).scalar_subquery()
+    return sa.select(Product.store_id).where(Product.id == key).scalar_subquery()
 
 
 async def locked_product(session: AsyncSession, key: UUID) -> Product | None:
     """Return the product, deleted or not, locked against other changes."""
-    found = select(Product).where(Product.id == key).with_for_update(key_share=True)
+    found = sa.select(Product).where(Product.id == key).with_for_update(key_share=True)
     return await session.scalar(found.execution_options(populate_existing=True))

@@ -6,16 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from graphql import (
-    GraphQLError,
-    GraphQLField,
-    GraphQLID,
-    GraphQLOutputType,
-    GraphQLString,
-    VariableNode,
-    get_nullable_type,
-    print_ast,
-)
+import graphql
 from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.values import VariableValues, get_argument_values
 from sqlalchemy import BindParameter, DateTime, Numeric, Text, Uuid, bindparam
@@ -37,25 +28,25 @@ class Asked(NamedTuple):
     """A field as it is asked for: what was said of it, what the schema made of that, and where it is selected."""
 
     definition: StrawberryField
-    field: GraphQLField
+    field: graphql.GraphQLField
     details: list[FieldDetails]
 
     @property
-    def type(self) -> GraphQLOutputType:
+    def type(self) -> graphql.GraphQLOutputType:
         """What the field returns."""
         return self.field.type
 
     @property
     def uses_variables(self) -> bool:
         """Whether its arguments may be others in the next request."""
-        return any("$" in print_ast(argument) for argument in self.details[0].node.arguments or ())
+        return any("$" in graphql.print_ast(argument) for argument in self.details[0].node.arguments or ())
 
 
 def understood(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """Call what checks arguments; what it refuses is declined, so that the ordinary lane tells why."""
     try:
         return function(*arguments, **named)
-    except (RequestError, GraphQLError) as refusal:
+    except (RequestError, graphql.GraphQLError) as refusal:
         raise Refused("refused arguments") from refusal
 
 
@@ -86,8 +77,8 @@ class Arguments:
         plain = []
         for name, argument in self._field.args.items():
             value = next((node.value for node in self._node.arguments or () if node.name.value == name), None)
-            type_ = get_nullable_type(argument.type)
-            if not isinstance(value, VariableNode) or type_ not in (GraphQLID, GraphQLString):
+            type_ = graphql.get_nullable_type(argument.type)
+            if not isinstance(value, graphql.VariableNode) or type_ not in (graphql.GraphQLID, graphql.GraphQLString):
                 return None
             plain.append((names[name], value.name.value))
         return plain

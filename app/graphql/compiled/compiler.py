@@ -3,17 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from graphql import (
-    FragmentDefinitionNode,
-    GraphQLList,
-    GraphQLNonNull,
-    GraphQLObjectType,
-    GraphQLOutputType,
-    OperationDefinitionNode,
-    get_named_type,
-    get_nullable_type,
-    is_leaf_type,
-)
+import graphql
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
 from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case, select
@@ -62,8 +52,8 @@ _MAX_DEPTH = 30
 class BoundOperation(NamedTuple):
     """What is to be compiled, with the values of its variables now."""
 
-    definition: OperationDefinitionNode
-    fragments: Mapping[str, FragmentDefinitionNode]
+    definition: graphql.OperationDefinitionNode
+    fragments: Mapping[str, graphql.FragmentDefinitionNode]
     variables: VariableValues
 
 
@@ -77,7 +67,7 @@ def compile_node(
     schema: Any,
     operation: BoundOperation,
     viewer: Viewer | None,
-    type_: GraphQLObjectType,
+    type_: graphql.GraphQLObjectType,
     statement: Callable[[Viewer | None], Any],
     details: list[FieldDetails],
 ) -> Plan | NoPlan:
@@ -116,12 +106,12 @@ class Compiler:
     def plan(self) -> Plan:
         """Return the plan of the operation."""
         scope = Scope()
-        query: GraphQLObjectType = self._schema._schema.query_type
+        query: graphql.GraphQLObjectType = self._schema._schema.query_type
         data = self.object(query, self._root_selection(query), None, scope)
         return self._planned([Json('{"data":'), *data, Json("}")], scope)
 
     def node_plan(
-        self, type_: GraphQLObjectType, statement: Callable[[Viewer | None], Any], details: list[FieldDetails]
+        self, type_: graphql.GraphQLObjectType, statement: Callable[[Viewer | None], Any], details: list[FieldDetails]
     ) -> Plan:
         """Return the plan of the object that the statement finds by the key NODE_KEY."""
         scope = Scope()
@@ -140,7 +130,7 @@ class Compiler:
             sites=tuple(self.sites),
         )
 
-    def object(self, type_: GraphQLObjectType, selection: Selection, columns: Row, scope: Scope) -> list[Part]:
+    def object(self, type_: graphql.GraphQLObjectType, selection: Selection, columns: Row, scope: Scope) -> list[Part]:
         """Return the parts of an object of this type, made of the columns of a row."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
@@ -149,7 +139,7 @@ class Compiler:
         self._depth -= 1
         return parts
 
-    def selected(self, type_: GraphQLOutputType, details: list[FieldDetails]) -> Selection:
+    def selected(self, type_: graphql.GraphQLOutputType, details: list[FieldDetails]) -> Selection:
         """Return what is selected of the object that a field returns."""
         selection = collect_subfields(
             self._schema._schema,
@@ -162,7 +152,7 @@ class Compiler:
         self._spend(len(selection))
         return selection
 
-    def _root_selection(self, query: GraphQLObjectType) -> Selection:
+    def _root_selection(self, query: graphql.GraphQLObjectType) -> Selection:
         selection = collect_fields(
             self._schema._schema, self._fragments, self.variables, query, self._operation.definition
         ).grouped_field_set
@@ -174,7 +164,9 @@ class Compiler:
         if self._cost > _MAX_COST:
             raise Declined("too large")
 
-    def _field(self, parent: GraphQLObjectType, details: list[FieldDetails], columns: Row, scope: Scope) -> list[Part]:
+    def _field(
+        self, parent: graphql.GraphQLObjectType, details: list[FieldDetails], columns: Row, scope: Scope
+    ) -> list[Part]:
         _refuse_directives(details)
         name = details[0].node.name.value
         if name == "__typename":
@@ -187,7 +179,7 @@ class Compiler:
             return [Json(f'"{parent.name}_'), shown_as("ID", columns.id)[0], Json('"')]
         return self._declared(parent, asked, columns, scope)
 
-    def _declared(self, parent: GraphQLObjectType, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
+    def _declared(self, parent: graphql.GraphQLObjectType, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
         """Return the parts of a field by what it is declared to be."""
         match declaration_of(asked.definition):
             case Column(expression, visible):
@@ -214,10 +206,10 @@ class Compiler:
         self,
         expression: Callable[[Row], Any],
         visible: Visible | None,
-        type_: GraphQLOutputType,
+        type_: graphql.GraphQLOutputType,
         columns: Row,
     ) -> list[Part]:
-        if not is_leaf_type(get_named_type(type_)):
+        if not graphql.is_leaf_type(graphql.get_named_type(type_)):
             raise Declined("neither a scalar nor declared to be anything else")
         try:
             value = expression(columns)
@@ -229,9 +221,9 @@ class Compiler:
         if seen is not True:
             value = case((seen, value))
         parts = parts_of_value(type_, value)
-        if isinstance(get_nullable_type(type_), GraphQLList):
+        if isinstance(graphql.get_nullable_type(type_), graphql.GraphQLList):
             self._spend(_COST_OF_TEXTS)
-        if isinstance(type_, GraphQLNonNull):
+        if isinstance(type_, graphql.GraphQLNonNull):
             return parts
         self._spend(_COST_OF_NULLABLE)
         return [text_or_null(parts)]
@@ -254,9 +246,9 @@ class Compiler:
         self._spend(_COST_OF_SOURCE)
         return self.name(prefix)
 
-    def type_named(self, name: str) -> GraphQLObjectType:
+    def type_named(self, name: str) -> graphql.GraphQLObjectType:
         """Return the object type of this name."""
-        type_: GraphQLObjectType = self._schema._schema.type_map[name]
+        type_: graphql.GraphQLObjectType = self._schema._schema.type_map[name]
         return type_
 
     def arguments(self, asked: Asked) -> Arguments:

@@ -10,24 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import sqlalchemy as sa
 from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
-from sqlalchemy import (
-    BindParameter,
-    Boolean,
-    Case,
-    Cast,
-    Column,
-    ColumnElement,
-    DateTime,
-    Integer,
-    Label,
-    Null,
-    Numeric,
-    ScalarSelect,
-    TypeCoerce,
-    Uuid,
-    bindparam,
-)
 from sqlalchemy.sql.elements import ColumnClause, Grouping, OperatorExpression
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import concat_op
@@ -43,9 +27,9 @@ from app.graphql.relations import declarations
 from app.graphql.relations.declarations import declaration_of
 from app.security.viewer import Viewer
 
-_ID: Any = bindparam("id", type_=Uuid(), required=False)
+_ID: Any = sa.bindparam("id", type_=sa.Uuid(), required=False)
 _VIEWERS = (None, Viewer(id=_ID, is_superuser=False), Viewer(id=_ID, is_superuser=True))
-_TEXTLESS = (Boolean, DateTime, Integer, Numeric, Uuid)
+_TEXTLESS = (sa.Boolean, sa.DateTime, sa.Integer, sa.Numeric, sa.Uuid)
 _PASS_ON = {"coalesce", "concat", "lower", "upper"}
 """Functions that return nothing but what they are given."""
 _CONSTANT = re.compile(r"'[^'\x7f\\]*'|\d+")
@@ -57,13 +41,13 @@ def check_texts(schema: Any) -> None:
         _Walk(schema._schema.type_map, viewer).fields(schema._schema.query_type, None)
 
 
-def unguarded(value: ColumnElement[Any]) -> Iterator[str]:
+def unguarded(value: sa.ColumnElement[Any]) -> Iterator[str]:
     """Yield each part of an expression that may hold QUOTE."""
     bases = value.base_columns
     if value not in bases:  # it stands for columns of a subquery, of an alias, or is a label
         for base in bases:
             yield from unguarded(base)
-    elif isinstance(value, TypeCoerce):
+    elif isinstance(value, sa.TypeCoerce):
         yield from unguarded(value.clause)
     elif not isinstance(value.type, _TEXTLESS) and not _is_harmless(value):
         parts = _parts(value)
@@ -73,32 +57,32 @@ def unguarded(value: ColumnElement[Any]) -> Iterator[str]:
             yield from unguarded(part)
 
 
-def _is_harmless(value: ColumnElement[Any]) -> bool:
+def _is_harmless(value: sa.ColumnElement[Any]) -> bool:
     """Tell whether this, of which nothing else is part, cannot hold QUOTE."""
     match value:
-        case Column():
+        case sa.Column():
             return is_free_of_quote(value)
-        case BindParameter():
+        case sa.BindParameter():
             return isinstance(value.value, str) and QUOTE not in value.value
         case ColumnClause(is_literal=True):
             return _CONSTANT.fullmatch(str(value)) is not None
-    return isinstance(value, Null)
+    return isinstance(value, sa.Null)
 
 
-def _parts(value: ColumnElement[Any]) -> list[Any] | None:
+def _parts(value: sa.ColumnElement[Any]) -> list[Any] | None:
     """Return what the text of an expression is made of; None where that is not known."""
     match value:
-        case Label() | Grouping():
+        case sa.Label() | Grouping():
             return [value.element]
-        case Cast():
+        case sa.Cast():
             return [value.clause]
-        case Case():
+        case sa.Case():
             return [then for _, then in value.whens] + ([] if value.else_ is None else [value.else_])
         case OperatorExpression() if value.operator is concat_op:
             return list(value.get_children())
         case FunctionElement() if getattr(value, "name", None) in _PASS_ON:
             return list(value.clauses)
-        case ScalarSelect():
+        case sa.ScalarSelect():
             return list(value.element.selected_columns)
     return None
 

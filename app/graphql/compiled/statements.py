@@ -5,31 +5,16 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import sqlalchemy as sa
 from graphql import GraphQLList, GraphQLNonNull, GraphQLOutputType, get_named_type, get_nullable_type
-from sqlalchemy import (
-    Boolean,
-    ColumnElement,
-    DateTime,
-    FromClause,
-    Integer,
-    Numeric,
-    String,
-    Text,
-    Uuid,
-    case,
-    cast,
-    func,
-    literal_column,
-    true,
-)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.db.pagination import constant
 from app.db.texts import QUOTE
 from app.graphql.compiled.plans import Declined
 
-_UTC = literal_column("'UTC'", Text)
-_MOMENT = literal_column('\'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"\'', Text)
+_UTC = sa.literal_column("'UTC'", sa.Text)
+_MOMENT = sa.literal_column('\'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"\'', sa.Text)
 
 
 @dataclass(frozen=True)
@@ -39,7 +24,7 @@ class Json:
     text: str
 
 
-Part = Json | ColumnElement[str]
+Part = Json | sa.ColumnElement[str]
 
 
 def json_object(fields: Iterable[tuple[str, Iterable[Part]]]) -> list[Part]:
@@ -55,39 +40,39 @@ class Scope:
 
     def __init__(
         self,
-        source: FromClause | None = None,
-        only: ColumnElement[bool] | None = None,
+        source: sa.FromClause | None = None,
+        only: sa.ColumnElement[bool] | None = None,
         around: "Scope | None" = None,
     ) -> None:
         self.source = source
         self.only = only
         self.around = around
 
-    def join(self, other: FromClause, *, outer: bool = False) -> None:
+    def join(self, other: sa.FromClause, *, outer: bool = False) -> None:
         """Read from another subquery as well."""
         if self.around is not None:
             self.around.join(other, outer=True)
         else:
-            self.source = other if self.source is None else self.source.join(other, true(), isouter=outer)
+            self.source = other if self.source is None else self.source.join(other, sa.true(), isouter=outer)
 
     def optional(self) -> "Scope":
         """Return the scope of objects that not every row has: what they join must not lose a row that has none."""
         return Scope(only=self.only, around=self)
 
-    def aggregate(self, function: Any) -> ColumnElement[Any]:
+    def aggregate(self, function: Any) -> sa.ColumnElement[Any]:
         """Return the aggregate over the rows that belong to the page."""
-        result: ColumnElement[Any] = function if self.only is None else function.filter(self.only)
+        result: sa.ColumnElement[Any] = function if self.only is None else function.filter(self.only)
         return result
 
-    def text_of_rows(self, parts: Iterable[Part], order: Sequence[Any]) -> ColumnElement[str]:
+    def text_of_rows(self, parts: Iterable[Part], order: Sequence[Any]) -> sa.ColumnElement[str]:
         """Return the text of all rows, each made of these parts, between commas."""
-        rows = func.string_agg(text_of(parts), aggregate_order_by(_COMMA, *order))
-        return func.coalesce(self.aggregate(rows), EMPTY)
+        rows = sa.func.string_agg(text_of(parts), aggregate_order_by(_COMMA, *order))
+        return sa.func.coalesce(self.aggregate(rows), EMPTY)
 
 
-def text_of(parts: Iterable[Part]) -> ColumnElement[str]:
+def text_of(parts: Iterable[Part]) -> sa.ColumnElement[str]:
     """Return the parts as one text."""
-    pieces: list[ColumnElement[str]] = []
+    pieces: list[sa.ColumnElement[str]] = []
     for fixed, group in groupby(parts, lambda part: isinstance(part, Json)):
         if fixed:
             json = "".join(part.text for part in group if isinstance(part, Json))
@@ -97,20 +82,20 @@ def text_of(parts: Iterable[Part]) -> ColumnElement[str]:
     return _joined(pieces)
 
 
-def text_or_null(parts: Iterable[Part]) -> ColumnElement[str]:
+def text_or_null(parts: Iterable[Part]) -> sa.ColumnElement[str]:
     """Return the parts as one text, or `null` where one of them is null."""
-    return func.coalesce(text_of(parts), NULL)
+    return sa.func.coalesce(text_of(parts), NULL)
 
 
-def text_of_array(array: ColumnElement[Any]) -> ColumnElement[str]:
+def text_of_array(array: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
     """Return the texts of an array as a list."""
-    between = func.array_to_string(array, _literal(f"{QUOTE},{QUOTE}"))
-    return case(
-        (func.cardinality(array) == constant(0), _literal("[]")), else_=text_of([Json('["'), between, Json('"]')])
+    between = sa.func.array_to_string(array, _literal(f"{QUOTE},{QUOTE}"))
+    return sa.case(
+        (sa.func.cardinality(array) == constant(0), _literal("[]")), else_=text_of([Json('["'), between, Json('"]')])
     )
 
 
-def _joined(texts: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
+def _joined(texts: Sequence[sa.ColumnElement[str]]) -> sa.ColumnElement[str]:
     """Return the texts one after the other, joined half by half: to add one at a time copies all before it."""
     if len(texts) == 1:
         return texts[0]
@@ -118,8 +103,8 @@ def _joined(texts: Sequence[ColumnElement[str]]) -> ColumnElement[str]:
     return _joined(texts[:middle]).concat(_joined(texts[middle:]))
 
 
-def _literal(text: str) -> ColumnElement[str]:
-    return literal_column("'" + text.replace("'", "''") + "'", Text)
+def _literal(text: str) -> sa.ColumnElement[str]:
+    return sa.literal_column("'" + text.replace("'", "''") + "'", sa.Text)
 
 
 EMPTY = _literal("")
@@ -127,7 +112,7 @@ _COMMA = _literal(",")
 NULL = _literal("null")
 
 
-def parts_of_value(type_: GraphQLOutputType, value: ColumnElement[Any]) -> list[Part]:
+def parts_of_value(type_: GraphQLOutputType, value: sa.ColumnElement[Any]) -> list[Part]:
     """Return the parts of a value, one of which is null if it is; Declined where the text might hold anything."""
     list_type = get_nullable_type(type_)
     if not isinstance(list_type, GraphQLList):
@@ -138,28 +123,30 @@ def parts_of_value(type_: GraphQLOutputType, value: ColumnElement[Any]) -> list[
     return [text_of_array(value)]
 
 
-def shown_as(kind: str, value: ColumnElement[Any]) -> tuple[ColumnElement[str], bool]:
+def shown_as(kind: str, value: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[str], bool]:
     """Return a value of this GraphQL type as text, and whether the text stands in quotes; Declined where the two types
     do not fit together, as the text might hold anything."""
     match kind, value.type:
-        case "Int", Integer():
-            return cast(value, Text), False
-        case "Boolean", Boolean():
-            return case((value, _literal("true")), (value.is_not(None), _literal("false"))), False
-        case "DateTime", DateTime():
-            return func.to_char(func.timezone(_UTC, value), _MOMENT, type_=Text), True
+        case "Int", sa.Integer():
+            return sa.cast(value, sa.Text), False
+        case "Boolean", sa.Boolean():
+            return sa.case((value, _literal("true")), (value.is_not(None), _literal("false"))), False
+        case "DateTime", sa.DateTime():
+            return sa.func.to_char(sa.func.timezone(_UTC, value), _MOMENT, type_=sa.Text), True
         case "Int" | "Boolean" | "DateTime" | "Float", _:
             raise Declined(f"{kind} of {value.type}")
-        case _, Text():
+        case _, sa.Text():
             return value, True
-        case _, String() | Integer() | Numeric() | Uuid():
-            return cast(value, Text), True
+        case _, sa.String() | sa.Integer() | sa.Numeric() | sa.Uuid():
+            return sa.cast(value, sa.Text), True
     raise Declined(f"{kind} of {value.type}")
 
 
-def cursor_of(label: str, key: ColumnElement[Any], value: ColumnElement[Any], value_type: Any) -> ColumnElement[str]:
+def cursor_of(
+    label: str, key: sa.ColumnElement[Any], value: sa.ColumnElement[Any], value_type: Any
+) -> sa.ColumnElement[str]:
     """Return the cursor of a row of a page, as `Ordering.cursor` makes it."""
-    shown = shown_as("DateTime" if isinstance(value_type, DateTime) else "String", value)[0]
-    text = _literal(f"{label}:").concat(cast(key, Text)).concat(":").concat(shown)
-    encoded = func.encode(func.convert_to(text, "UTF8"), "base64")
-    return func.translate(encoded, literal_column("E'+/=\\n'", Text), "-_", type_=Text)
+    shown = shown_as("DateTime" if isinstance(value_type, sa.DateTime) else "String", value)[0]
+    text = _literal(f"{label}:").concat(sa.cast(key, sa.Text)).concat(":").concat(shown)
+    encoded = sa.func.encode(sa.func.convert_to(text, "UTF8"), "base64")
+    return sa.func.translate(encoded, sa.literal_column("E'+/=\\n'", sa.Text), "-_", type_=sa.Text)

@@ -6,29 +6,7 @@ price comes with its product. A field that costs more declares it with `costs`."
 from collections.abc import Mapping
 from typing import Any
 
-from graphql import (
-    FieldNode,
-    FragmentDefinitionNode,
-    GraphQLError,
-    GraphQLField,
-    GraphQLNamedType,
-    GraphQLObjectType,
-    GraphQLSchema,
-    ListTypeNode,
-    ListValueNode,
-    NamedTypeNode,
-    NonNullTypeNode,
-    OperationDefinitionNode,
-    TypeNode,
-    ValueNode,
-    VariableDefinitionNode,
-    VariableNode,
-    get_named_type,
-    get_nullable_type,
-    is_abstract_type,
-    is_list_type,
-    value_from_ast_untyped,
-)
+import graphql
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
 from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -55,9 +33,9 @@ class Cost:
 
     def __init__(
         self,
-        schema: GraphQLSchema,
-        operation: OperationDefinitionNode,
-        fragments: Mapping[str, FragmentDefinitionNode],
+        schema: graphql.GraphQLSchema,
+        operation: graphql.OperationDefinitionNode,
+        fragments: Mapping[str, graphql.FragmentDefinitionNode],
     ) -> None:
         self._schema = schema
         self._operation = operation
@@ -81,9 +59,9 @@ class _Meter:
 
     def __init__(
         self,
-        schema: GraphQLSchema,
-        operation: OperationDefinitionNode,
-        fragments: Mapping[str, FragmentDefinitionNode],
+        schema: graphql.GraphQLSchema,
+        operation: graphql.OperationDefinitionNode,
+        fragments: Mapping[str, graphql.FragmentDefinitionNode],
         variables: Variables,
     ) -> None:
         self._schema = schema
@@ -94,21 +72,21 @@ class _Meter:
         self._coerced = VariableValues({}, {name: value or False for name, value in variables.items()})
         self._visited = 0
 
-    def operation(self, root: GraphQLObjectType) -> int:
+    def operation(self, root: graphql.GraphQLObjectType) -> int:
         """Return the cost of the operation."""
         fields = collect_fields(self._schema, self._fragments, self._coerced, root, self._operation)
         return sum(self._field(root, details, None) for details in fields.grouped_field_set.values())
 
-    def selection(self, type_: GraphQLNamedType, details: list[FieldDetails], page: int | None = None) -> int:
+    def selection(self, type_: graphql.GraphQLNamedType, details: list[FieldDetails], page: int | None = None) -> int:
         """Return the cost of what is selected of an object: of a connection, if it is a page of this size."""
-        if is_abstract_type(type_):
+        if graphql.is_abstract_type(type_):
             return max(self.selection(each, details) for each in self._schema.get_possible_types(type_))
-        if not isinstance(type_, GraphQLObjectType):
+        if not isinstance(type_, graphql.GraphQLObjectType):
             return 0
         fields = collect_subfields(self._schema, self._fragments, self._coerced, self._operation, type_, details)
         return sum(self._field(type_, each, page) for each in fields.grouped_field_set.values())
 
-    def _field(self, parent: GraphQLObjectType, details: list[FieldDetails], page: int | None) -> int:
+    def _field(self, parent: graphql.GraphQLObjectType, details: list[FieldDetails], page: int | None) -> int:
         self._visited += 1
         if self._visited > _MAX_FIELDS:
             return MOST
@@ -117,7 +95,7 @@ class _Meter:
             return 0 if node.name.value == "__typename" else _OF_INTROSPECTION
         field = parent.fields[node.name.value]
         definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
-        type_, is_mutation = get_named_type(field.type), parent is self._schema.mutation_type
+        type_, is_mutation = graphql.get_named_type(field.type), parent is self._schema.mutation_type
         extra = _OF_MUTATION if is_mutation else cost_of(definition)
         if node.selection_set is None:
             return extra
@@ -128,10 +106,10 @@ class _Meter:
         return extra + own + each * self.selection(type_, details)
 
     def _objects(
-        self, field: GraphQLField, definition: StrawberryField, node: FieldNode, page: int | None
+        self, field: graphql.GraphQLField, definition: StrawberryField, node: graphql.FieldNode, page: int | None
     ) -> tuple[int, int]:
         """Return the objects that a field reads, and how often what is selected from it counts."""
-        many = _OBJECTS_OF_LIST if is_list_type(get_nullable_type(field.type)) else 1
+        many = _OBJECTS_OF_LIST if graphql.is_list_type(graphql.get_nullable_type(field.type)) else 1
         if page is not None:  # the nodes and edges of a connection, which has counted them
             return 0, 1 if many == 1 else page
         match declaration_of(definition):
@@ -144,49 +122,51 @@ class _Meter:
                 return number, number
         return 1, many
 
-    def _page_size(self, node: FieldNode) -> int:
+    def _page_size(self, node: graphql.FieldNode) -> int:
         given = (self._argument(node, name) for name in ("first", "last"))
         return next((min(max(size, 0), MAX_PAGE_SIZE) for size in given if isinstance(size, int)), DEFAULT_PAGE_SIZE)
 
-    def _number_of_ids(self, node: FieldNode) -> int:
+    def _number_of_ids(self, node: graphql.FieldNode) -> int:
         given = next((each.value for each in node.arguments or () if each.name.value == "ids"), None)
-        if isinstance(given, VariableNode):  # of which the length is known
+        if isinstance(given, graphql.VariableNode):  # of which the length is known
             return self._variables.get(given.name.value) or 1
-        return len(given.values) if isinstance(given, ListValueNode) else 1
+        return len(given.values) if isinstance(given, graphql.ListValueNode) else 1
 
-    def _argument(self, node: FieldNode, name: str) -> Any:
+    def _argument(self, node: graphql.FieldNode, name: str) -> Any:
         return next((self._value(given.value) for given in node.arguments or () if given.name.value == name), None)
 
-    def _value(self, node: ValueNode) -> Any:
-        return value_from_ast_untyped(node, dict(self._variables))
+    def _value(self, node: graphql.ValueNode) -> Any:
+        return graphql.value_from_ast_untyped(node, dict(self._variables))
 
 
-def cost_exceeded(cost: int, limit: int) -> GraphQLError:
+def cost_exceeded(cost: int, limit: int) -> graphql.GraphQLError:
     """Return the error of an operation that costs too much."""
     message = (
         f"This operation costs {cost:,} points; the limit is {limit:,}. Request fewer items per page, or fewer fields."
     )
     requested = {"requested": cost, "limit": limit}
-    return GraphQLError(message, extensions={"code": "COST_LIMIT_EXCEEDED", "cost": requested})
+    return graphql.GraphQLError(message, extensions={"code": "COST_LIMIT_EXCEEDED", "cost": requested})
 
 
-def _counts(type_: TypeNode) -> bool:
+def _counts(type_: graphql.TypeNode) -> bool:
     """Return whether variables of this type can change the cost: sizes, conditions and lists can."""
     type_ = _nullable(type_)
-    return isinstance(type_, ListTypeNode) or (isinstance(type_, NamedTypeNode) and type_.name.value in _COUNTING)
+    return isinstance(type_, graphql.ListTypeNode) or (
+        isinstance(type_, graphql.NamedTypeNode) and type_.name.value in _COUNTING
+    )
 
 
-def _counted(node: VariableDefinitionNode, variables: Variables) -> int | None:
+def _counted(node: graphql.VariableDefinitionNode, variables: Variables) -> int | None:
     """Return the part of a variable's value that counts: a number, a condition, or the length of a list."""
     name = node.variable.name.value
-    default = None if node.default_value is None else value_from_ast_untyped(node.default_value)
+    default = None if node.default_value is None else graphql.value_from_ast_untyped(node.default_value)
     value = variables.get(name, default)
-    if isinstance(_nullable(node.type), ListTypeNode):
+    if isinstance(_nullable(node.type), graphql.ListTypeNode):
         return len(value) if isinstance(value, list) else 1  # a single value is coerced to a list
     if isinstance(value, float) and value.is_integer():
         return int(value)  # 100.0 is an Int, too
     return value if isinstance(value, int) else None
 
 
-def _nullable(type_: TypeNode) -> TypeNode:
-    return type_.type if isinstance(type_, NonNullTypeNode) else type_
+def _nullable(type_: graphql.TypeNode) -> graphql.TypeNode:
+    return type_.type if isinstance(type_, graphql.NonNullTypeNode) else type_

@@ -6,16 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphql import (
-    DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
-    GraphQLError,
-    OperationDefinitionNode,
-    SelectionNode,
-    SelectionSetNode,
-)
+import graphql
 
 from app.settings import Settings
 
@@ -52,7 +43,7 @@ class Limits:
         )
 
 
-def exceeded(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
+def exceeded(document: graphql.DocumentNode, limits: Limits) -> Iterator[graphql.GraphQLError]:
     """Yield an error for each limit that the document exceeds, with its code and the `requested` size."""
     size = _Size(document)
     if size.nesting > _NESTING:
@@ -81,22 +72,24 @@ def _too_many(what: str, requested: int, limit: int) -> str:
     return f"A document may contain at most {limit:,} {what}; this one contains {requested:,}."
 
 
-def limit_exceeded(name: str, message: str, requested: int, limit: int) -> GraphQLError:
+def limit_exceeded(name: str, message: str, requested: int, limit: int) -> graphql.GraphQLError:
     """Return the error of a limit."""
-    return GraphQLError(message, extensions={"code": f"{name}_LIMIT_EXCEEDED", "requested": requested, "limit": limit})
+    return graphql.GraphQLError(
+        message, extensions={"code": f"{name}_LIMIT_EXCEEDED", "requested": requested, "limit": limit}
+    )
 
 
 class _Size:
     """The size of a document. A fragment's selection counts once, except for the depth at which it is spread."""
 
-    def __init__(self, document: DocumentNode) -> None:
+    def __init__(self, document: graphql.DocumentNode) -> None:
         self.aliases = self.directives = self.repetitions = self.comparisons = 0
-        self._fragments: Mapping[str, FragmentDefinitionNode] = {
-            node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
+        self._fragments: Mapping[str, graphql.FragmentDefinitionNode] = {
+            node.name.value: node for node in document.definitions if isinstance(node, graphql.FragmentDefinitionNode)
         }
         self._depths: dict[str, int] = {}
         self._levels: dict[str, int] = {}
-        operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        operations = [node for node in document.definitions if isinstance(node, graphql.OperationDefinitionNode)]
         definitions = (*operations, *self._fragments.values())
         self.nesting = max((self._nesting(node.selection_set, 1, ()) for node in definitions), default=0)
         if self.nesting > _NESTING:
@@ -108,13 +101,13 @@ class _Size:
         self.depth = max((self._depth(node.selection_set) for node in operations), default=0)
         self.root_fields = max((self._root_fields(node.selection_set) for node in operations), default=0)
 
-    def _nesting(self, selected: SelectionSetNode, level: int, spread: tuple[str, ...]) -> int:
+    def _nesting(self, selected: graphql.SelectionSetNode, level: int, spread: tuple[str, ...]) -> int:
         """Return how deep selections are nested, at most one level beyond the limit. A fragment is visited again only
         at a greater depth than before; validation reports one that spreads itself."""
         deepest = level
         for node in selected.selections:
             below, within = _below(node), spread
-            if isinstance(node, FragmentSpreadNode):
+            if isinstance(node, graphql.FragmentSpreadNode):
                 name = node.name.value
                 if name not in self._fragments or name in spread or self._levels.get(name, 0) > level:
                     continue
@@ -124,21 +117,21 @@ class _Size:
                 deepest = max(deepest, self._nesting(below, level + 1, within))
         return deepest
 
-    def _count(self, selected: SelectionSetNode) -> None:
+    def _count(self, selected: graphql.SelectionSetNode) -> None:
         keys = Counter(_key(node) for node in selected.selections)
         self.repetitions = max(self.repetitions, *keys.values(), 0)
         for node in selected.selections:
             self.directives += len(node.directives or ())
-            self.aliases += isinstance(node, FieldNode) and node.alias is not None
+            self.aliases += isinstance(node, graphql.FieldNode) and node.alias is not None
             if (below := _below(node)) is not None:
                 self._count(below)
 
-    def _root_fields(self, selected: SelectionSetNode) -> int:
+    def _root_fields(self, selected: graphql.SelectionSetNode) -> int:
         return sum(1 for _ in self._fields([selected], set()))
 
-    def _compare(self, selected: Sequence[SelectionSetNode], level: int) -> None:
+    def _compare(self, selected: Sequence[graphql.SelectionSetNode], level: int) -> None:
         """Count the comparisons that validation makes of fields selected together, until the limit is exceeded."""
-        same: dict[str, list[FieldNode]] = {}
+        same: dict[str, list[graphql.FieldNode]] = {}
         for node in self._fields(selected, set()):
             same.setdefault(_key(node), []).append(node)
         for nodes in same.values():
@@ -147,27 +140,27 @@ class _Size:
             if below and level < _NESTING and self.comparisons <= _COMPARISONS:
                 self._compare(below, level + 1)
 
-    def _fields(self, selected: Iterable[SelectionSetNode], spread: set[str]) -> Iterator[FieldNode]:
+    def _fields(self, selected: Iterable[graphql.SelectionSetNode], spread: set[str]) -> Iterator[graphql.FieldNode]:
         """Yield the fields that are selected together, those of each fragment once."""
         for node in (node for each in selected for node in each.selections):
             self.comparisons += 1
-            if isinstance(node, FieldNode):
+            if isinstance(node, graphql.FieldNode):
                 yield node
-            elif not isinstance(node, FragmentSpreadNode):
-                yield from self._fields([_below(node) or SelectionSetNode(selections=())], spread)
+            elif not isinstance(node, graphql.FragmentSpreadNode):
+                yield from self._fields([_below(node) or graphql.SelectionSetNode(selections=())], spread)
             elif node.name.value in self._fragments and node.name.value not in spread:
                 spread.add(node.name.value)
                 yield from self._fields([self._fragments[node.name.value].selection_set], spread)
 
-    def _depth(self, selected: SelectionSetNode) -> int:
+    def _depth(self, selected: graphql.SelectionSetNode) -> int:
         """Return how deep fields are nested; introspection has its own limit."""
         return max((self._depth_of(node) for node in selected.selections), default=0)
 
-    def _depth_of(self, node: SelectionNode) -> int:
-        if isinstance(node, FragmentSpreadNode):
+    def _depth_of(self, node: graphql.SelectionNode) -> int:
+        if isinstance(node, graphql.FragmentSpreadNode):
             return self._depth_of_fragment(node.name.value)
         below = _below(node)
-        if isinstance(node, FieldNode):
+        if isinstance(node, graphql.FieldNode):
             is_leaf = below is None or node.name.value in _INTROSPECTION
             return 1 if is_leaf or below is None else 1 + self._depth(below)
         return 0 if below is None else self._depth(below)
@@ -180,12 +173,12 @@ class _Size:
         return self._depths[name]
 
 
-def _below(node: SelectionNode) -> SelectionSetNode | None:
+def _below(node: graphql.SelectionNode) -> graphql.SelectionSetNode | None:
     return getattr(node, "selection_set", None)
 
 
-def _key(node: SelectionNode) -> str:
+def _key(node: graphql.SelectionNode) -> str:
     """Return the key of a field in the response, or the name of a fragment: each repetition counts."""
-    if isinstance(node, FieldNode):
+    if isinstance(node, graphql.FieldNode):
         return (node.alias or node.name).value
-    return f"...{node.name.value}" if isinstance(node, FragmentSpreadNode) else "..."
+    return f"...{node.name.value}" if isinstance(node, graphql.FragmentSpreadNode) else "..."
