@@ -50,8 +50,10 @@ def _constants(compiled: Any) -> dict[str, Any]:
     constants = dict(compiled.params)
     for parameter, name in compiled.bind_names.items():
         process = parameter.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
-        if process is not None and constants[name] is not None:
-            constants[name] = process(constants[name])
+        # The values of an IN have names of their own: `status_1_1`, `status_1_2`.
+        names = [each for each in constants if each.startswith(f"{name}_")] if parameter.expanding else [name]
+        for each in names if process is not None else ():
+            constants[each] = constants[each] if constants[each] is None else process(constants[each])
     return constants
 
 
