@@ -1,11 +1,13 @@
 """Bulk data for benchmarks: any number of stores, products and orders, identical for the same seed, keys included."""
 
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from math import ceil
+from pathlib import Path
 from random import Random
 from typing import NamedTuple, TypeVar
 from uuid import UUID
@@ -41,60 +43,11 @@ LISTINGS = Era(TODAY - 3 * YEAR, TODAY - 2 * YEAR)
 SALES = Era(TODAY - 2 * YEAR, TODAY)
 SETTLED = TODAY - timedelta(days=seeding.SETTLING_DAYS)
 
-words = str.split
-FIRST_NAMES = words("""
-    Ada Aoife Bela Chidi Chloé Daan Elif Emre Farah Goran Hana Ines Jakub Jürgen Kaito Leila Linh Maëlle Mateo Mika
-    Nadia Noah Olu Paula Priya Rafael Ravi Sanne Siobhán Sofia Søren Tariq Thandi Uma Viktor Wen Ximena Yara Zoë Zofia
-""")
-LAST_NAMES = words("""
-    Abara Andersen Bauer Brâncuș Castillo Dąbrowski Dubois Eriksson Fontana García Haddad Hughes Ito Jansen Kaya
-    Keller Kovács Larsen Lopes Mbeki Moreau Müller Nguyen Novák Okafor Petrov Quintero Rao Rossi Sato
-    Schmidt Silva Tanaka Urbina Varga Weiß Xu Yılmaz Young Zieliński
-""")
-PLACES = (  # city, zipcode, country, currency
-    ("Lisboa", "1100-148", "PT", "EUR"),
-    ("Köln", "50667", "DE", "EUR"),
-    ("Nîmes", "30000", "FR", "EUR"),
-    ("Cork", "T12 X8YK", "IE", "EUR"),
-    ("Utrecht", "3511 AA", "NL", "EUR"),
-    ("Bristol", "BS1 4DJ", "GB", "GBP"),
-    ("Glasgow", "G1 1XQ", "GB", "GBP"),
-    ("Portland", "97205", "US", "USD"),
-    ("Chicago", "60602", "US", "USD"),
-    ("Austin", "78701", "US", "USD"),
-    ("Montréal", "H2Y 1C6", "CA", "CAD"),
-    ("Zürich", "8001", "CH", "CHF"),
-    ("Göteborg", "411 03", "SE", "SEK"),
-    ("Århus", "8000", "DK", "DKK"),
-    ("Łódź", "90-001", "PL", "PLN"),
+_DATA = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+FIRST_NAMES, LAST_NAMES, TRADES, ADJECTIVES, MATERIALS, NOUNS = (
+    _DATA[name].split() for name in ("first_names", "last_names", "trades", "adjectives", "materials", "nouns")
 )
-TRADES = ("Antiques", "Bazaar", "Emporium", "Goods", "Hardware", "Market", "Outfitters", "Supplies", "Trading", "Works")
-ADJECTIVES = words("""
-    Antique Bold Bright Calm Classic Clever Compact Cosy Curious Dainty Deep Elegant Faded Fancy Foldable Gentle Giant
-    Glossy Handmade Heavy Humble Jolly Light Little Lively Lucky Mellow Modern Naïve Noble Odd Plain Polished Portable
-    Quiet Rosé Rugged Rustic Simple Sleek Slim Smooth Soft Spare Sturdy Tall Tidy Tiny Vintage
-""")
-MATERIALS = words("""
-    Acrylic Alabaster Ash Bamboo Beech Birch Brass Bronze Canvas Cashmere Ceramic Cherry Copper Cork Cotton Crêpe
-    Denim Enamel Felt Glass Granite Hemp Iron Leather Linen Maple Marble Oak Paper Pewter Pine Porcelain Rattan Silk
-    Slate Steel Teak Velvet Walnut Wool
-""")
-NOUNS = words("""
-    Abacus Apron Armchair Backpack Basket Bench Blanket Bookend Bottle Bowl Box Broom Candlestick Carafe Chair Clock
-    Coaster Colander Cup Curtain Cushion Desk Dish Doormat Easel Étagère Fan Flask Fork Frame Hammock Hat Hook Jar Jug
-    Kettle Kite Ladder Ladle Lamp Lantern Mirror Mug Notebook Pan Pencil Pillow Plate Puzzle Rug Scarf Shelf Spoon
-    Stool Tray Umbrella Vase Wallet Whisk Yo-yo
-""")
-PRAISES = (
-    "Made in small batches and checked by hand.",
-    "A present that nobody returns.",
-    "Lasts longer than the receipt.",
-    "Looks best next to another one.",
-    "Comes assembled, wrapped and with a spare.",
-    "Designed for small kitchens and large plans.",
-    "Easy to clean, easy to lend, hard to get back.",
-    "Good for every day and better on Sundays.",
-)
+PLACES, PRAISES = _DATA["places"], _DATA["praises"]
 
 
 @dataclass(frozen=True)
