@@ -12,6 +12,7 @@ from asyncpg import Record as DriverRecord
 from asyncpg import UniqueViolationError
 from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.compiler import ExpandedState
 
 from app.db.models import Base
 from app.errors import Conflict
@@ -35,25 +36,26 @@ class Prepared:
 
     def __init__(self, statement: sa.Executable) -> None:
         written: Any = statement
-        compiled = written.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-        self.sql = str(compiled)
-        self.names: Sequence[str] = compiled.positiontup or ()
-        self.constants: Mapping[str, Any] = _constants(compiled)
+        compiled = written.compile(dialect=_DIALECT)
+        given_later = {name: None for parameter, name in compiled.bind_names.items() if parameter.required}
+        expanded = compiled.construct_expanded_state(given_later)
+        self.sql: str = expanded.statement
+        self.names: Sequence[str] = expanded.positiontup or ()
+        self.constants: Mapping[str, Any] = _constants(compiled.bind_names, expanded)
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """Return what is sent with the text, in the order of its parameters."""
         return [values[name] if name in values else self.constants[name] for name in self.names]
 
 
-def _constants(compiled: Any) -> dict[str, Any]:
+def _constants(names: Mapping[sa.BindParameter[Any], str], expanded: ExpandedState) -> dict[str, Any]:
     """Return the values that the statement itself has bound, as the driver takes them."""
-    constants = dict(compiled.params)
-    for parameter, name in compiled.bind_names.items():
+    constants = dict(expanded.parameters)
+    for parameter, name in names.items():
         process = parameter.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
-        # The values of an IN have names of their own: `status_1_1`, `status_1_2`.
-        names = [each for each in constants if each.startswith(f"{name}_")] if parameter.expanding else [name]
-        for each in names if process is not None else ():
-            constants[each] = constants[each] if constants[each] is None else process(constants[each])
+        for key in expanded.parameter_expansion.get(name, [name]):  # an IN has one for each element
+            if process is not None and constants.get(key) is not None:
+                constants[key] = process(constants[key])
     return constants
 
 
