@@ -55,7 +55,7 @@ def committing(engine: AsyncEngine) -> Database:
 
 
 class _Borrowed:
-    """The pool's connection of the test, which an operation must not give back."""
+    """The test's pooled connection, which an operation must not return."""
 
     def __init__(self, driver: Any) -> None:
         self.driver_connection = driver
@@ -106,7 +106,7 @@ def create_database(server_url: str, name: str) -> str:
 
 
 def drop_database(url: str) -> None:
-    """Drop the database, whoever is still connected."""
+    """Drop the database, even if clients are connected."""
     _administer(url, f'DROP DATABASE "{make_url(url).database}" WITH (FORCE)')
 
 

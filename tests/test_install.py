@@ -1,4 +1,4 @@
-"""What `make` needs is installed once, by whoever may write into the folder."""
+"""What `make` needs is installed once, by a user with write access to the folder."""
 
 import importlib.util
 import shutil

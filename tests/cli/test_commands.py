@@ -115,19 +115,19 @@ def test_serve_migrates_fills_greets_serves_and_ends_with_a_signal(empty_databas
         }
         assert httpx2.get(f"{url}/readyz").text == "ready"
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=20)
-    assert f"{url}/graphql" in told
+        _, output = process.communicate(timeout=20)
+    assert f"{url}/graphql" in output
     for account in DEMO_ACCOUNTS:
-        assert account.email in told
-    assert "Traceback" not in told
+        assert account.email in output
+    assert "Traceback" not in output
 
 
 def test_whoever_serves_without_migrations_is_told(empty_database: str) -> None:
     with served(DATABASE_URL=empty_database) as (process, url):
         assert httpx2.get(url).status_code == 503
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=20)
-    assert "migrations are missing. Run `python -m app migrate`" in told
+        _, output = process.communicate(timeout=20)
+    assert "migrations are missing. Run `python -m app migrate`" in output
 
 
 def test_workers_end_with_a_supervisor_that_is_killed(empty_database: str) -> None:

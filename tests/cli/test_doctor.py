@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong, says how to mend it, and changes nothing."""
+"""The doctor finds problems, says how to fix them, and changes nothing."""
 
 import asyncio
 import errno

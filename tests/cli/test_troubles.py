@@ -50,11 +50,11 @@ class Ended(NamedTuple):
         return self.text.splitlines()[-1]
 
 
-Told = Callable[..., Ended]
+RunFailing = Callable[..., Ended]
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+def run_failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunFailing:
     """Runs a command that must fail, in this process."""
     monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
     monkeypatch.setattr(commands, "configure_logging", lambda _: None)
@@ -76,7 +76,7 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @contextmanager
 def answering(*answers: bytes) -> Iterator[int]:
-    """Listen, and answer whoever connects with these, one to each message; yield the port."""
+    """Listen, and answer each message of a client with the next of these; yield the port."""
 
     def serve() -> None:
         while True:
@@ -117,24 +117,24 @@ def refusal(code: str, message: str) -> bytes:
         ("25006", "cannot do this in a read-only transaction", "at the primary, not at a standby"),
     ],
 )
-def test_whatever_postgres_refuses(told: Told, code: str, message: str, expected: str) -> None:
+def test_whatever_postgres_refuses(run_failing: RunFailing, code: str, message: str, expected: str) -> None:
     with answering(b"N", refusal(code, message)) as port:
-        line = told("migrate", DATABASE_URL=f"postgresql://ann:hunter2@127.0.0.1:{port}/shop").last_line
+        line = run_failing("migrate", DATABASE_URL=f"postgresql://ann:hunter2@127.0.0.1:{port}/shop").last_line
     assert expected in line
     assert str(port) in line
     assert "hunter2" not in line
 
 
-def test_what_is_no_postgres(told: Told) -> None:
+def test_what_is_no_postgres(run_failing: RunFailing) -> None:
     with answering(b"HTTP/1.0 400 Bad Request\r\n\r\n") as port:
-        line = told("migrate", DATABASE_URL=f"postgresql://ann@127.0.0.1:{port}/shop?sslmode=disable").last_line
+        line = run_failing("migrate", DATABASE_URL=f"postgresql://ann@127.0.0.1:{port}/shop?sslmode=disable").last_line
     assert f"127.0.0.1:{port}" in line
     assert "DATABASE_URL" in line
 
 
-def test_a_server_without_tls(told: Told) -> None:
+def test_a_server_without_tls(run_failing: RunFailing) -> None:
     with answering(b"N") as port:
-        ended = told(
+        ended = run_failing(
             "migrate",
             DATABASE_URL=f"postgresql://ann@127.0.0.1:{port}/shop?sslmode=require",
             DATABASE_START_WAIT_SECONDS="60",
@@ -145,8 +145,8 @@ def test_a_server_without_tls(told: Told) -> None:
 
 
 @pytest.mark.parametrize("parameter", ["sslmode=maybe", "target_session_attrs=some", "sslmode=prefer&direct_tls=true"])
-def test_parameters_that_the_driver_does_not_like(told: Told, parameter: str) -> None:
-    ended = told("migrate", DATABASE_URL=f"postgresql://ann:hunter2@127.0.0.1:1/shop?{parameter}")
+def test_parameters_that_the_driver_does_not_like(run_failing: RunFailing, parameter: str) -> None:
+    ended = run_failing("migrate", DATABASE_URL=f"postgresql://ann:hunter2@127.0.0.1:1/shop?{parameter}")
     (line,) = ended.text.splitlines()
     assert line.startswith("The driver cannot connect to 127.0.0.1:1: ")
     assert line.endswith("Correct the parameters of DATABASE_URL.")
@@ -161,14 +161,16 @@ def test_a_server_whose_certificate_is_not_trusted() -> None:
 
 
 @pytest.mark.parametrize("command", ["migrate", "serve", "seed"])
-def test_a_server_that_is_too_old(told: Told, database: str, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_a_server_that_is_too_old(
+    run_failing: RunFailing, database: str, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     for module in (startup, troubles):
         monkeypatch.setattr(module, "OLDEST_POSTGRES", 99)
-    line = told(command, DATABASE_URL=database, PORT="0").last_line
+    line = run_failing(command, DATABASE_URL=database, PORT="0").last_line
     assert re.fullmatch(r"Postgres \d+\.\d+.* is too old\. Upgrade it to 99 or newer\.", line)
 
 
-def test_a_database_that_has_not_all_letters(told: Told, server_url: str) -> None:
+def test_a_database_that_has_not_all_letters(run_failing: RunFailing, server_url: str) -> None:
     name = f"orders_test_latin_{os.getpid()}"
 
     def execute(connection: Connection, statement: str) -> None:
@@ -177,54 +179,54 @@ def test_a_database_that_has_not_all_letters(told: Told, server_url: str) -> Non
     run_on(server_url, lambda it: execute(it, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'"))
     try:
         url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
-        line = told("migrate", DATABASE_URL=url).last_line
+        line = run_failing("migrate", DATABASE_URL=url).last_line
     finally:
         run_on(server_url, lambda it: execute(it, f"DROP DATABASE {name}"))
     assert line.startswith("The encoding of the database is LATIN1. Recreate it: ")
 
 
-def test_a_database_that_others_use(told: Told, database: str) -> None:
+def test_a_database_that_others_use(run_failing: RunFailing, database: str) -> None:
     def be_taken(connection: Connection) -> None:
         connection.execute(text("CREATE TABLE users (name text)"))
         connection.commit()
 
     run_on(database, be_taken)
-    line = told("migrate", DATABASE_URL=database).last_line
+    line = run_failing("migrate", DATABASE_URL=database).last_line
     assert 'contains something that isn\'t part of this API: relation "users" already exists. Point' in line
 
 
 @pytest.mark.parametrize("command", ["migrate", "serve", "seed"])
-def test_a_database_that_nobody_serves(told: Told, command: str) -> None:
-    line = told(command, DATABASE_URL="postgresql://ann@127.0.0.1:1/shop", PORT="0").last_line
+def test_a_database_that_nobody_serves(run_failing: RunFailing, command: str) -> None:
+    line = run_failing(command, DATABASE_URL="postgresql://ann@127.0.0.1:1/shop", PORT="0").last_line
     assert line.startswith(
         "No Postgres answers at 127.0.0.1:1: nothing listens there. Start it, or correct DATABASE_URL."
     )
 
 
-def test_a_host_that_there_is_not(told: Told) -> None:
-    line = told("migrate", DATABASE_URL="postgresql://ann@no.such.host.invalid/shop").last_line
+def test_a_host_that_there_is_not(run_failing: RunFailing) -> None:
+    line = run_failing("migrate", DATABASE_URL="postgresql://ann@no.such.host.invalid/shop").last_line
     assert line == "There is no host 'no.such.host.invalid'. Correct the host in DATABASE_URL."
 
 
-def test_a_socket_that_is_not_there(told: Told) -> None:
-    ended = told("migrate", DATABASE_URL="postgresql://ann@/shop?host=/nowhere")
+def test_a_socket_that_is_not_there(run_failing: RunFailing) -> None:
+    ended = run_failing("migrate", DATABASE_URL="postgresql://ann@/shop?host=/nowhere")
     assert "the socket in /nowhere: nothing listens there" in ended.last_line
 
 
 @pytest.mark.parametrize("arguments", [("migrate",), ("serve", "--migrate"), ("seed",)])
-def test_a_database_of_a_newer_version(told: Told, database: str, arguments: tuple[str, ...]) -> None:
+def test_a_database_of_a_newer_version(run_failing: RunFailing, database: str, arguments: tuple[str, ...]) -> None:
     def be_ahead(connection: Connection) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = 'of_another_version'"))
         connection.commit()
 
     command.upgrade(alembic_config(database), "head")
     run_on(database, be_ahead)
-    line = told(*arguments, DATABASE_URL=database, PORT="0").last_line
+    line = run_failing(*arguments, DATABASE_URL=database, PORT="0").last_line
     assert line.startswith("A newer version of this API has migrated the database")
     assert "Run that version" in line
 
 
-def test_a_user_without_rights(told: Told, database: str) -> None:
+def test_a_user_without_rights(run_failing: RunFailing, database: str) -> None:
     name = f"nobody_{os.getpid()}"
 
     def as_superuser(statement: str) -> None:
@@ -236,14 +238,14 @@ def test_a_user_without_rights(told: Told, database: str) -> None:
 
     as_superuser(f"CREATE ROLE {name} LOGIN")
     try:
-        line = told("migrate", DATABASE_URL=make_url(database).set(username=name).render_as_string()).last_line
+        line = run_failing("migrate", DATABASE_URL=make_url(database).set(username=name).render_as_string()).last_line
     finally:
         as_superuser(f"DROP ROLE {name}")
     assert f'GRANT CREATE, USAGE ON SCHEMA public TO "{name}"' in line
 
 
-def test_a_file_that_cannot_be_written(told: Told) -> None:
-    line = told("schema", "--output", "/nowhere/schema.graphql").last_line
+def test_a_file_that_cannot_be_written(run_failing: RunFailing) -> None:
+    line = run_failing("schema", "--output", "/nowhere/schema.graphql").last_line
     assert line.startswith("Cannot use /nowhere/schema.graphql (No such file or directory).")
 
 
@@ -262,13 +264,13 @@ def test_a_file_that_cannot_be_written(told: Told) -> None:
         (("create-superuser", "--email"), "--email"),
     ],
 )
-def test_wrong_or_missing_input(told: Told, arguments: tuple[str, ...], expected: str) -> None:
-    assert expected in told(*arguments, DATABASE_URL="postgresql://ann@127.0.0.1:1/shop").text
+def test_wrong_or_missing_input(run_failing: RunFailing, arguments: tuple[str, ...], expected: str) -> None:
+    assert expected in run_failing(*arguments, DATABASE_URL="postgresql://ann@127.0.0.1:1/shop").text
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.1"])
-def test_an_address_that_is_not_this_machines(told: Told, host: str) -> None:
-    line = told("serve", "--host", host, PORT="0", DATABASE_URL="postgresql://ann@127.0.0.1:1/shop").last_line
+def test_an_address_that_is_not_this_machines(run_failing: RunFailing, host: str) -> None:
+    line = run_failing("serve", "--host", host, PORT="0", DATABASE_URL="postgresql://ann@127.0.0.1:1/shop").last_line
     assert line.startswith("HOST: ")
 
 

@@ -42,7 +42,7 @@ OPERATIONS = {
     "a query of nothing in the database": "{ __typename }",
     "a document that does not parse": "{",
     "a document that is not valid": "{ nothing }",
-    "a mutation that stands": CREATE,
+    "a mutation that commits": CREATE,
     "a mutation with a typed failure": CREATE.replace("Bread", ""),
     "a mutation that is forbidden": CREATE_AND_FAIL,
     "a mutation with a malformed id": 'mutation { deleteStore(id: "1") { __typename } }',

@@ -39,7 +39,7 @@ async def order(
 
 
 def is_replay(response: httpx2.Response) -> bool:
-    """Tell whether the response says that it was given before."""
+    """Return whether the response is marked as replayed."""
     replayed = response.headers.get("Idempotency-Replayed")
     assert replayed in (None, "true")
     return replayed is not None

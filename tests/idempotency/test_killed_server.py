@@ -73,7 +73,7 @@ class Customer:
 
 @dataclass
 class State:
-    """What stands in the database at the end."""
+    """The state of the database at the end."""
 
     orders: set[str]
     stock: int | None

@@ -1,4 +1,4 @@
-"""What is kept of requests and responses tells nothing to whoever reads the table."""
+"""What is stored of requests and responses reveals nothing to a reader of the table."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -35,7 +35,7 @@ def says(*words: str) -> Callable[[httpx2.Response], bool]:
 
 
 class Probe(NamedTuple):
-    """A request, and how to tell that it found something."""
+    """A request, and how to see that it found something."""
 
     name: str
     found: Callable[[httpx2.Response], bool]

@@ -30,7 +30,7 @@ def connection_to(url: str) -> socket.socket:
 
 
 def pieces_taken(connection: socket.socket, *pieces: bytes) -> int:
-    """Send these until the server hangs up; return how many it took."""
+    """Send these until the server disconnects; return how many it accepted."""
     for taken, piece in enumerate(pieces):
         try:
             connection.sendall(piece)

@@ -1,4 +1,4 @@
-"""A token tells what was true when it was issued; a mutation asks the database what is true now."""
+"""A token carries the rights at the time it was issued; a mutation checks the current ones in the database."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""Access tokens: with one that is no good reading goes on as nobody, and what needs a login says why not."""
+"""Access tokens: with an invalid one, reads run anonymously, and what needs a login explains why it failed."""
 
 import base64
 import json

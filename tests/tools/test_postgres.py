@@ -38,7 +38,7 @@ with embedded_postgres(Path(sys.argv[1])) as url:
 
 
 class User:
-    """Another process that uses the Postgres of a directory until told to leave."""
+    """Another process that uses the Postgres of a directory until asked to leave."""
 
     def __init__(self, directory: Path, python: str = sys.executable, **options: Any) -> None:
         self.process = subprocess.Popen(
@@ -220,7 +220,7 @@ def kill_keeper(home: Path) -> int:
     return postmaster
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a process whose parent has died")
 def test_a_killed_keeper_takes_postgres_with_it(directory: Path, new_user: Callable[[Path], User]) -> None:
     row = commit_a_row(new_user(directory).url)
     kill_keeper(home_of(directory))

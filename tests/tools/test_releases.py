@@ -1,4 +1,4 @@
-"""Releases, and that clients are told of what has changed since the last one."""
+"""Releases, and documenting for clients what has changed since the last one."""
 
 import re
 import tomllib
@@ -72,8 +72,8 @@ def test_what_is_unreleased_ends_with_the_next_heading(project: Path) -> None:
 def test_the_difference_is_told(project: Path) -> None:
     assert run("diff", "--root", str(project)) == (0, "Since 1.9.0: no changes.\n")
     released_with(project, "isSuperuser: Boolean!", "isSuperuser: Boolean")
-    told = "User.isSuperuser: Field User.isSuperuser changed type from Boolean to Boolean!."
-    assert run("diff", "--root", str(project)) == (0, f"Since 1.9.0:\n\nAdded\n  {told}\n")
+    change = "User.isSuperuser: Field User.isSuperuser changed type from Boolean to Boolean!."
+    assert run("diff", "--root", str(project)) == (0, f"Since 1.9.0:\n\nAdded\n  {change}\n")
 
 
 def test_the_difference_fails_where_clients_are_not_told(project: Path) -> None:
@@ -81,8 +81,10 @@ def test_the_difference_fails_where_clients_are_not_told(project: Path) -> None:
     code, output = run("diff", "--root", str(project))
     assert code == 1
     assert "\nBreaking\n  Order.customer: Field Order.customer changed type from User! to User.\n" in output
-    told = CHANGELOG.replace("- Something.", "### Breaking\n\n- `Order.customer`: it may be null; show “deleted”.")
-    (project / "CHANGELOG.md").write_text(told)
+    documented = CHANGELOG.replace(
+        "- Something.", "### Breaking\n\n- `Order.customer`: it may be null; show “deleted”."
+    )
+    (project / "CHANGELOG.md").write_text(documented)
     assert run("diff", "--root", str(project))[0] == 0
 
 

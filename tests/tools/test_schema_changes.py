@@ -1,4 +1,4 @@
-"""What is told of changes of the schema, by small schemas of which one thing is different."""
+"""Changes of the schema, by small schemas that differ in one thing."""
 
 from datetime import date
 
@@ -200,8 +200,8 @@ def test_what_was_deprecated_long_enough_may_go_if_that_is_told(change: tuple[st
 )
 def test_a_deprecation_says_what_to_use_and_until_when_it_stays(reason: str, place: str, coordinate: str) -> None:
     default = ' = ""' if place.startswith("after") else ""
-    told = schema(f"{place}{default}", f'{place}{default} @deprecated(reason: "{reason}")')
-    (malformed,) = malformed_deprecations(told)
+    deprecated = schema(f"{place}{default}", f'{place}{default} @deprecated(reason: "{reason}")')
+    (malformed,) = malformed_deprecations(deprecated)
     assert malformed.startswith(coordinate)
     assert reason in malformed
 

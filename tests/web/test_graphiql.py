@@ -129,7 +129,7 @@ def empty_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def some_assets(empty_assets: Path) -> Path:
-    """An assets folder with a stand-in for every file."""
+    """An assets folder with a fake for every file."""
     for asset in manifest.assets():
         asset.location.parent.mkdir(parents=True, exist_ok=True)
         asset.location.write_text(asset.path)
@@ -221,7 +221,7 @@ Npm = Callable[[str], None]
 
 @pytest.fixture
 def tarballs(empty_assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two pinned packages, whose tarballs an npm that does as it is told would put into the folder."""
+    """Two pinned packages, whose tarballs a working npm would put into the folder."""
     left = Asset("left", "1.0.0", "dist/left.js", integrity(b"left"))
     right = Asset("@scope/right", "2.0.0", "right.css", integrity(b"right"))
     monkeypatch.setattr(fetch, "assets", lambda: (left, right))

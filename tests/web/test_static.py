@@ -96,7 +96,7 @@ NOT_RUN = {
 
 
 def commands_in(page: str) -> Iterator[str]:
-    """Yield each command of a page: the lines of its blocks of shell, and what stands in its sentences."""
+    """Yield each command of a page: the lines of its blocks of shell, and the inline code of its sentences."""
     block = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
     for language, text in block.findall(page):
         if language in ("sh", "bash", "console"):
@@ -196,8 +196,8 @@ def test_make_run_serves_the_demo_shop_and_ends_with_whoever_started_it(empty_da
         response = httpx2.post(f"{url}/graphql", json={"query": '{ stores(filter: {search: "fouet"}) { totalCount } }'})
         assert response.json()["data"] == {"stores": {"totalCount": 1}}
         process.kill()
-        _, told = process.communicate(timeout=30)  # which it would keep open
-    assert f"{url}/graphql" in told
+        _, output = process.communicate(timeout=30)  # which it would keep open
+    assert f"{url}/graphql" in output
 
 
 def anchors(page: str) -> set[str]:

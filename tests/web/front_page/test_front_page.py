@@ -96,9 +96,9 @@ async def test_how_much_is_ordered_is_nobodys_business(
     await market.order(await market.user(), await market.product())
     async with open_site(app_env=environment) as client:
         for path, accept in (("/", "text/html"), ("/", "*/*"), ("/welcome/shop", "text/html")):
-            told = await client.get(path, headers={"Accept": accept})
-            assert told.status_code == 200
-            assert "rders placed" not in told.text
+            answer = await client.get(path, headers={"Accept": accept})
+            assert answer.status_code == 200
+            assert "rders placed" not in answer.text
 
 
 async def test_nothing_from_the_database_is_taken_for_html(open_site: OpenSite, market: Market) -> None:
@@ -141,7 +141,7 @@ async def test_who_hangs_up_takes_nothing_from_others(open_site: OpenSite, state
     async with open_site() as client:
         statements.clear()
         first, second = (asyncio.create_task(client.get("/")) for _ in range(2))
-        while not statements:  # noqa: ASYNC110  # which tell nobody that they have come
+        while not statements:  # noqa: ASYNC110  # which nothing announces
             await asyncio.sleep(0)
         first.cancel()
         assert (await second).status_code == 200
@@ -249,8 +249,8 @@ async def test_head_tells_the_same_without_the_page(open_site: OpenSite, accept:
         page = await client.get("/", headers={"Accept": accept})
         assert (await client.post("/")).status_code == 405
     assert head.content == b""
-    told = ("content-type", "content-length", "etag", "content-security-policy")
-    assert [head.headers[name] for name in told] == [page.headers[name] for name in told]
+    shown_headers = ("content-type", "content-length", "etag", "content-security-policy")
+    assert [head.headers[name] for name in shown_headers] == [page.headers[name] for name in shown_headers]
 
 
 async def test_without_its_database_the_page_is_there_and_says_so(settings: Settings) -> None:

@@ -75,7 +75,7 @@ def test_whoever_logs_in_orders_and_the_front_page_tells(site: str, browser_page
     graphiql = open_ready(browser_page, "Log in and order")
     complaints = watch(graphiql)
     answer = graphiql.locator(".graphiql-response .CodeMirror")
-    for operation, told in (
+    for operation, expected in (
         ("MyOrders", "You must be logged in"),
         ("LogIn", "Cosmo Bellandi"),
         ("PlaceOrder", "PLACED"),
@@ -83,7 +83,7 @@ def test_whoever_logs_in_orders_and_the_front_page_tells(site: str, browser_page
     ):
         graphiql.locator(".graphiql-execute-button[aria-haspopup=menu]").click()  # once it has read the document
         graphiql.get_by_role("menuitem", name=operation).click()
-        expect(answer).to_contain_text(told)
+        expect(answer).to_contain_text(expected)
     assert "eyJ" not in graphiql.evaluate("JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
     assert complaints == []
 
