@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from app.db.engine import Database, open_database
 from app.db.notifications import Events
-from app.graphql.compiled.path import CompiledLane
+from app.graphql.compiled.path import CompiledPath
 from app.graphql.http.contexts import Contexts
 from app.graphql.http.endpoint import GraphQLEndpoint
 from app.graphql.http.view import GraphQLView
@@ -84,12 +84,12 @@ def create_app(configuration: Settings | None = None, database: Database | None 
     configuration = configuration or settings()
     configure_logging(configuration)
     database = database or _database(configuration)
-    lane = CompiledLane(schema, database) if configuration.compiled_lane else None
+    compiled = CompiledPath(schema, database) if configuration.compiled_path else None
     events = Events(database.engine.url)
     live = Live(events, configuration)
     monitor = Monitor.of(configuration, database, live)
     contexts = Contexts(
-        database, configuration, _documents(configuration), RateLimits(configuration), monitor, lane, live
+        database, configuration, _documents(configuration), RateLimits(configuration), monitor, compiled, live
     )
     executor = Executor(schema._schema)
     view = GraphQLView(schema, Streams(executor), contexts, live, configuration)
@@ -106,7 +106,7 @@ def create_app(configuration: Settings | None = None, database: Database | None 
     app.include_router(probes(Readiness(database.engine.url)))
     app.include_router(graphiql.files(GRAPHQL_PATH))
     app.state.live = live
-    endpoint = GraphQLEndpoint(app, GRAPHQL_PATH, executor, contexts, view, configuration, lane)
+    endpoint = GraphQLEndpoint(app, GRAPHQL_PATH, executor, contexts, view, configuration, compiled)
     traced = monitor.traced(endpoint)
     return _shared(traced, configuration.cors_origins) if configuration.cors_origins else traced
 

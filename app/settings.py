@@ -206,7 +206,7 @@ class Settings(BaseSettings):
     rate_limit_storage: Annotated[str, Field(pattern="^((rediss?|redis\\+unix)://.+)?$")] = Field(
         default="", description="redis://host:port/db that counts for all processes; without it, each counts separately"
     )
-    compiled_lane: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
+    compiled_path: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
     graphiql: bool = Field(default=True, description="Whether GET /graphql opens GraphiQL in a browser")
     introspection: bool = Field(default=True, description="Whether clients may query the schema")
     metrics_token: Annotated[Annotated[SecretStr, Field(min_length=16)] | None, OR_NONE] = Field(

@@ -21,8 +21,8 @@ from app.main import create_app
 from app.settings import ROOT, Settings
 from tests.api import Api
 from tests.databases import SingleConnection, committing, create_database, drop_database, empty, rolled_back
-from tests.lanes import Lanes, Watch
 from tests.market import Market
+from tests.paths import Paths, Watch
 from tests.statements import Statements
 from tools.postgres import embedded_postgres
 
@@ -84,8 +84,8 @@ def database_url(server_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def settings(database_url: str) -> Settings:
-    """The settings of the tests, in the ordinary lane: it is the reference, which `graphql/compiled` compares with."""
-    return Settings(database_url=database_url, compiled_lane=False)
+    """The settings of the tests, on the resolver path: it is the reference, which `graphql/compiled` compares with."""
+    return Settings(database_url=database_url, compiled_path=False)
 
 
 @pytest.fixture(scope="session")
@@ -118,11 +118,11 @@ async def api(connection: AsyncConnection, settings: Settings) -> AsyncIterator[
 
 
 @pytest.fixture
-async def lanes(connection: AsyncConnection, settings: Settings) -> AsyncIterator[Lanes]:
-    """The application with the compiled lane and without it, in the transaction of the test."""
+async def paths(connection: AsyncConnection, settings: Settings) -> AsyncIterator[Paths]:
+    """The application with the compiled path and without it, in the transaction of the test."""
     async with AsyncExitStack() as stack:
         with Watch.started() as watch:
-            yield await Lanes.open(stack, SingleConnection(connection), settings, watch)
+            yield await Paths.open(stack, SingleConnection(connection), settings, watch)
 
 
 @pytest.fixture

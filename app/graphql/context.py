@@ -27,7 +27,7 @@ from app.settings import Settings
 from app.users import repository as users
 
 if TYPE_CHECKING:
-    from app.graphql.compiled.path import CompiledLane
+    from app.graphql.compiled.path import CompiledPath
     from app.graphql.operations.documents import Documents
     from app.graphql.operations.rate_limits import RateLimits
     from app.graphql.subscriptions.manager import Following, Live
@@ -47,7 +47,7 @@ class Context:
     documents: Documents
     rates: RateLimits
     monitor: Monitor
-    lane: CompiledLane | None
+    compiled: CompiledPath | None
     """Reads what a mutation returns."""
     live: Live | None
     """The subscriptions of this process."""

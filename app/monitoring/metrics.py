@@ -65,7 +65,7 @@ class Metrics:
     def __init__(self, database: Database, subscribers: Subscribers) -> None:
         self._directory = os.environ.get(DIRECTORY)
         self._registry = registry = CollectorRegistry()
-        kind = ("name", "type", "lane")
+        kind = ("name", "type", "path")
         self._operations = Counter("orders_api_operations", "Operations answered.", (*kind, "code"), registry=registry)
         self._seconds = Histogram(
             "orders_api_operation_seconds", "How long operations took.", kind, buckets=_SECONDS, registry=registry
@@ -98,7 +98,7 @@ class Metrics:
     def count(self, report: Report, seconds: float) -> None:
         """Count an operation that was answered."""
         code = _worst(report)
-        series = self._series.get((report.name, report.type, report.lane, code)) or self._find(report, code)
+        series = self._series.get((report.name, report.type, report.path, code)) or self._find(report, code)
         series.operations.inc()
         series.statements.inc(report.statements)
         if report.cost is not None:
@@ -158,7 +158,7 @@ class Metrics:
                 self._names.add(name)
             else:
                 name = OTHER
-        key = (name, report.type, report.lane, code)
+        key = (name, report.type, report.path, code)
         if key not in self._series:
             kind = key[:3]
             self._series[key] = _Series(

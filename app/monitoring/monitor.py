@@ -122,7 +122,7 @@ def _told(report: Report, seconds: float) -> dict[str, Any]:
         "name": report.name if report.is_described and len(report.name) <= _LONGEST_NAME else _harmless(report.name),
         "type": report.type,
         "viewer": report.viewer_id,
-        "lane": report.lane,
+        "path": report.path,
         "cost": report.cost,
         "statements": report.statements,
         "milliseconds": milliseconds(seconds),

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 from app.security.viewer import Viewer
 
 SUBSCRIPTION = "subscription"
-ORDINARY = "ordinary"
+RESOLVER = "resolver"
 COMPILED = "compiled"
 
 _STATEMENTS_KEPT = 100  # of one operation; a subscription may send any number
@@ -42,8 +42,8 @@ class Report:
         "cost",
         "declined",
         "is_described",
-        "lane",
         "name",
+        "path",
         "request_id",
         "results",
         "statements",
@@ -61,9 +61,9 @@ class Report:
         self.type = ""
         """query, mutation or subscription; nothing where the document is not valid."""
         self.is_described = False
-        self.lane = ORDINARY
+        self.path = RESOLVER
         self.declined: str | None = None
-        """Why the compiled lane left it to the ordinary one; may quote what the client sent."""
+        """Why the compiled path left it to the resolver path; may quote what the client sent."""
         self.viewer_id: UUID | None = None
         self.cost: int | None = None
         self.status: int | None = None

@@ -72,7 +72,7 @@ def _describe(span: Span, report: Report) -> None:
     span.update_name(f"{report.type or 'operation'} {name}".rstrip())
     span.set_attribute("graphql.operation.type", report.type)
     span.set_attribute("graphql.operation.name", name)
-    span.set_attribute("orders_api.lane", report.lane)
+    span.set_attribute("orders_api.path", report.path)
     span.set_attribute("orders_api.request_id", report.request_id)
     if report.codes:
         span.set_attribute("orders_api.codes", [str(code) for code in report.codes])

@@ -75,7 +75,7 @@ MEASURED = [scenario.name for scenario in SCENARIOS if not scenario.writes]
 
 
 class Planned:
-    """Postgres's plans of what the compiled lane sends: for the values that it sends, and for any."""
+    """Postgres's plans of what the compiled path sends: for the values that it sends, and for any."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -102,7 +102,7 @@ class Planned:
 
 @pytest.fixture(scope="module")
 async def catalogue(engine: AsyncEngine, settings: Settings) -> AsyncIterator[Catalogue]:
-    async with opened_catalogue(engine, settings.model_copy(update={"compiled_lane": True})) as catalogue:
+    async with opened_catalogue(engine, settings.model_copy(update={"compiled_path": True})) as catalogue:
         yield catalogue
 
 

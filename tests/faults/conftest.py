@@ -24,7 +24,7 @@ from tests.market import Market
 from tests.orders.operations import PLACE, item, number_of
 
 READ = "{ products { nodes { name } } }"
-LANES = {"compiled": True, "ordinary": False}
+PATHS = {"compiled": True, "resolver": False}
 
 
 @dataclass
@@ -120,7 +120,7 @@ def open_shop(
     @asynccontextmanager
     async def opened(url: str = database_url, **changed: Any) -> AsyncIterator[Shop]:
         customer, product = await committed_market.user(), await committed_market.product(stock=100)
-        own = settings.model_copy(update={"compiled_lane": True, **changed})
+        own = settings.model_copy(update={"compiled_path": True, **changed})
         database = open_database(url, own)
         app = create_app(own, database)
         async with (

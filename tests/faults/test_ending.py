@@ -15,7 +15,7 @@ import pytest
 
 from app.settings import Settings
 from tests.api import Api
-from tests.faults.conftest import LANES, READ, OpenShop, fault
+from tests.faults.conftest import PATHS, READ, OpenShop, fault
 from tests.faults.stores import SECRET, Customers, Shop, kill, opened, worker_ids
 from tests.graphql.subscriptions.clients import PATIENCE
 from tests.servers import served
@@ -85,9 +85,9 @@ def test_what_takes_longer_than_the_grace_is_undone_and_says_so(shop: Shop, work
     assert shop.state() == (0, 0)
 
 
-@pytest.mark.parametrize("lane", LANES)
-async def test_a_query_that_takes_longer_than_the_grace_says_so(open_shop: OpenShop, lane: str) -> None:
-    async with open_shop(compiled_lane=LANES[lane]) as shop, shop.in_process() as client:
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_query_that_takes_longer_than_the_grace_says_so(open_shop: OpenShop, path: str) -> None:
+    async with open_shop(compiled_path=PATHS[path]) as shop, shop.in_process() as client:
         async with shop.unreadable():
             reading = asyncio.create_task(client.post("/graphql", json={"query": READ}))
             await shop.until_waiting(1)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from app.db.unit_of_work import UnitOfWork
-from tests.faults.conftest import LANES, READ, OpenShop, Shop, kind
+from tests.faults.conftest import PATHS, READ, OpenShop, Shop, kind
 from tests.graphql.subscriptions.clients import until
 from tests.locks import held
 from tests.orders.operations import PLACE, item
@@ -37,9 +37,9 @@ async def sent(
     return writer
 
 
-@pytest.mark.parametrize("lane", LANES)
-async def test_the_query_of_a_client_that_hangs_up_ends_in_postgres(open_shop: OpenShop, lane: str) -> None:
-    async with open_shop(compiled_lane=LANES[lane], database_pool_size=1) as shop:
+@pytest.mark.parametrize("path", PATHS)
+async def test_the_query_of_a_client_that_hangs_up_ends_in_postgres(open_shop: OpenShop, path: str) -> None:
+    async with open_shop(compiled_path=PATHS[path], database_pool_size=1) as shop:
         async with shop.unreadable():
             client = await sent(shop, READ)
             await shop.until_waiting(1)
@@ -48,7 +48,7 @@ async def test_the_query_of_a_client_that_hangs_up_ends_in_postgres(open_shop: O
                 await shop.until_waiting(0)
                 await until(lambda: shop.taken == 0)
                 await until(lambda: len(entries) > 0)
-        assert [(entry["lane"], entry["codes"]) for entry in entries] == [("given up", ["CLIENT_HUNG_UP"])]
+        assert [(entry["path"], entry["codes"]) for entry in entries] == [("given up", ["CLIENT_HUNG_UP"])]
         for _ in range(3):  # on the same connection, to which no late cancellation may come
             assert (await shop.read()).json()["data"]
 
@@ -74,7 +74,7 @@ async def test_a_stream_gives_its_connection_back(open_shop: OpenShop, monkeypat
         await give_back(work)
 
     monkeypatch.setattr(UnitOfWork, "_release", noting)
-    async with open_shop(compiled_lane=False) as shop:
+    async with open_shop(compiled_path=False) as shop:
         async with shop.engine.begin() as connection:
             await connection.execute(text("LOCK TABLE stores IN ACCESS EXCLUSIVE MODE"))
             client = await sent(shop, "{ products { nodes { store { name } } } }", accept="text/event-stream")

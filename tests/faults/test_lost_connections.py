@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.faults.conftest import LANES, READ, OpenShop, Shop, fault, kind
+from tests.faults.conftest import PATHS, READ, OpenShop, Shop, fault, kind
 from tests.graphql.subscriptions.clients import PATIENCE
 from tests.locks import held
 
@@ -25,9 +25,9 @@ async def end_connections(shop: Shop) -> None:
             pass
 
 
-@pytest.mark.parametrize("lane", LANES)
-async def test_no_request_fails_for_connections_that_broke_while_they_were_idle(open_shop: OpenShop, lane: str) -> None:
-    async with open_shop(compiled_lane=LANES[lane], database_pool_size=5) as shop:
+@pytest.mark.parametrize("path", PATHS)
+async def test_no_request_fails_for_connections_that_broke_while_they_were_idle(open_shop: OpenShop, path: str) -> None:
+    async with open_shop(compiled_path=PATHS[path], database_pool_size=5) as shop:
         await filled(shop, 5)
         await end_connections(shop)
         for _ in range(4):
@@ -40,9 +40,9 @@ async def test_no_request_fails_for_connections_that_broke_while_they_were_idle(
         assert await shop.state() == (9, 91)
 
 
-@pytest.mark.parametrize("lane", LANES)
-async def test_a_query_whose_connection_breaks_under_it_is_read_on_another_one(open_shop: OpenShop, lane: str) -> None:
-    async with open_shop(compiled_lane=LANES[lane]) as shop:
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_query_whose_connection_breaks_under_it_is_read_on_another_one(open_shop: OpenShop, path: str) -> None:
+    async with open_shop(compiled_path=PATHS[path]) as shop:
         async with shop.unreadable():
             reading = asyncio.create_task(shop.read())
             await shop.until_waiting(1)
@@ -52,7 +52,7 @@ async def test_a_query_whose_connection_breaks_under_it_is_read_on_another_one(o
 
 
 async def test_what_is_read_again_is_explained_as_it_was_sent(open_shop: OpenShop) -> None:
-    async with open_shop(compiled_lane=False) as shop:
+    async with open_shop(compiled_path=False) as shop:
         async with shop.unreadable():
             reading = asyncio.create_task(shop.api.send(READ, headers={"X-Explain": "true"}))
             await shop.until_waiting(1)
@@ -61,9 +61,9 @@ async def test_what_is_read_again_is_explained_as_it_was_sent(open_shop: OpenSho
         assert shop.taken == 0
 
 
-@pytest.mark.parametrize("lane", LANES)
-async def test_a_query_whose_connections_break_again_is_given_up(open_shop: OpenShop, lane: str) -> None:
-    async with open_shop(compiled_lane=LANES[lane]) as shop, shop.unreadable():
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_query_whose_connections_break_again_is_given_up(open_shop: OpenShop, path: str) -> None:
+    async with open_shop(compiled_path=PATHS[path]) as shop, shop.unreadable():
         reading = asyncio.create_task(shop.read())
         for _ in range(2):
             await shop.until_waiting(1)

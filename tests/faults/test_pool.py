@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.faults.conftest import LANES, OpenShop, fault, kind
+from tests.faults.conftest import PATHS, OpenShop, fault, kind
 from tests.graphql.subscriptions.clients import until
 
 
-@pytest.mark.parametrize("lane", LANES)
-async def test_requests_over_the_queue_are_refused_at_once(open_shop: OpenShop, lane: str) -> None:
-    async with open_shop(compiled_lane=LANES[lane], database_pool_size=1, database_pool_queue=2) as shop:
+@pytest.mark.parametrize("path", PATHS)
+async def test_requests_over_the_queue_are_refused_at_once(open_shop: OpenShop, path: str) -> None:
+    async with open_shop(compiled_path=PATHS[path], database_pool_size=1, database_pool_queue=2) as shop:
         async with shop.unreadable():
             served = [asyncio.create_task(shop.read()) for _ in range(3)]
             await until(lambda: shop.database.waiting == 2)
@@ -27,9 +27,9 @@ async def test_requests_over_the_queue_are_refused_at_once(open_shop: OpenShop, 
         assert shop.taken == 0
 
 
-@pytest.mark.parametrize("lane", LANES)
-async def test_a_request_does_not_wait_longer_than_it_may(open_shop: OpenShop, lane: str) -> None:
-    async with open_shop(compiled_lane=LANES[lane], database_pool_size=1, database_pool_wait_seconds=0.05) as shop:
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_request_does_not_wait_longer_than_it_may(open_shop: OpenShop, path: str) -> None:
+    async with open_shop(compiled_path=PATHS[path], database_pool_size=1, database_pool_wait_seconds=0.05) as shop:
         async with shop.unreadable():
             served = asyncio.create_task(shop.read())
             await shop.until_waiting(1)
@@ -69,8 +69,8 @@ async def test_those_who_wait_are_served_in_their_turn(open_shop: OpenShop) -> N
 
 async def test_a_database_that_cannot_be_reached_is_unavailable(open_shop: OpenShop) -> None:
     nowhere = "postgresql+asyncpg://postgres@127.0.0.1:1/nowhere"
-    for compiled_lane in LANES.values():
-        async with open_shop(nowhere, compiled_lane=compiled_lane) as shop:
+    for compiled_path in PATHS.values():
+        async with open_shop(nowhere, compiled_path=compiled_path) as shop:
             for response in (await shop.read(), await shop.order()):
                 assert fault(response) == "DATABASE_UNAVAILABLE"
                 assert response.status_code == 503

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import event, text
 
-from tests.faults.conftest import LANES, OpenShop, fault, kind
+from tests.faults.conftest import PATHS, OpenShop, fault, kind
 from tests.graphql.subscriptions.clients import until
 from tests.locks import held
 
@@ -13,9 +13,9 @@ from tests.locks import held
 STATEMENT, OPERATION = 0.5, 1.0
 
 
-@pytest.mark.parametrize("lane", LANES)
-async def test_a_query_whose_statement_takes_too_long_is_a_timeout(open_shop: OpenShop, lane: str) -> None:
-    async with open_shop(statement_timeout_seconds=STATEMENT, compiled_lane=LANES[lane]) as shop:
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_query_whose_statement_takes_too_long_is_a_timeout(open_shop: OpenShop, path: str) -> None:
+    async with open_shop(statement_timeout_seconds=STATEMENT, compiled_path=PATHS[path]) as shop:
         async with shop.unreadable():
             response = await shop.read()
         assert fault(response) == "TIMEOUT"
@@ -33,12 +33,12 @@ async def test_a_mutation_whose_statement_takes_too_long_is_undone(open_shop: Op
         assert await shop.state() == (1, 99)
 
 
-@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("path", PATHS)
 async def test_a_query_that_takes_too_long_as_a_whole_is_a_timeout_and_ends_in_postgres(
-    open_shop: OpenShop, lane: str, monkeypatch: pytest.MonkeyPatch
+    open_shop: OpenShop, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.db.engine._server_settings", lambda _: {"application_name": "orders-api"})
-    async with open_shop(operation_timeout_seconds=OPERATION, compiled_lane=LANES[lane]) as shop:
+    async with open_shop(operation_timeout_seconds=OPERATION, compiled_path=PATHS[path]) as shop:
         async with shop.unreadable():
             assert fault(await shop.read()) == "TIMEOUT"
             assert shop.taken == 0
@@ -94,7 +94,7 @@ async def test_a_transaction_in_which_nothing_happens_is_ended_by_postgres(open_
 
 
 async def test_what_took_too_long_is_not_asked_again(open_shop: OpenShop) -> None:
-    async with open_shop(compiled_lane=False, statement_timeout_seconds=STATEMENT) as shop:
+    async with open_shop(compiled_path=False, statement_timeout_seconds=STATEMENT) as shop:
         sent: list[str] = []
         engine = shop.database.engine.sync_engine
         event.listen(engine, "before_cursor_execute", lambda _, __, statement, *___: sent.append(statement))

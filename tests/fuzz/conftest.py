@@ -1,4 +1,4 @@
-"""One market that is committed, both lanes over it with the limits that an operator has, and an ear for errors."""
+"""One market that is committed, both paths over it with the limits that an operator has, and an ear for errors."""
 
 import asyncio
 import logging
@@ -30,13 +30,13 @@ Quiet = Callable[[object], None]
 
 
 class Fuzzed:
-    """The application with and without the compiled lane, and who may ask it."""
+    """The application with and without the compiled path, and who may ask it."""
 
     def __init__(
-        self, compiled: ASGIApp, ordinary: ASGIApp, api: Api, population: Population, samples: Samples
+        self, compiled: ASGIApp, resolver: ASGIApp, api: Api, population: Population, samples: Samples
     ) -> None:
         self.compiled = compiled
-        self.ordinary = ordinary
+        self.resolver = resolver
         self.api = api
         self.population = population
         self.samples = samples
@@ -49,12 +49,12 @@ class Fuzzed:
 
 @pytest.fixture(scope="package")
 async def fuzzed(pooled: AsyncEngine, population: Population, settings: Settings) -> AsyncIterator[Fuzzed]:
-    ordinary, compiled = (
-        create_app(settings.model_copy(update={"compiled_lane": lane}), committing(pooled)) for lane in (False, True)
+    resolver, compiled = (
+        create_app(settings.model_copy(update={"compiled_path": path}), committing(pooled)) for path in (False, True)
     )
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=ordinary), base_url="http://test") as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=resolver), base_url="http://test") as client:
         api = Api(client, settings)
-        yield Fuzzed(compiled, ordinary, api, population, await samples_of(api, population))
+        yield Fuzzed(compiled, resolver, api, population, await samples_of(api, population))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Whatever document a client sends, with whatever variables, both lanes answer alike."""
+"""Whatever document a client sends, with whatever variables, both paths answer alike."""
 
 from random import Random
 from typing import Any, NamedTuple
@@ -73,9 +73,9 @@ REGRESSIONS = {
 
 
 async def send(fuzzed: Fuzzed, sent: Asked, quiet: Quiet) -> Reply:
-    """Send an operation to the compiled lane, and a query to the other, too; return what was answered."""
+    """Send an operation to the compiled path, and a query to the other, too; return what was answered."""
     replies = []
-    for app in (fuzzed.ordinary, fuzzed.compiled) if sent.reads else (fuzzed.compiled,):
+    for app in (fuzzed.resolver, fuzzed.compiled) if sent.reads else (fuzzed.compiled,):
         reply = await request(app, sent.body, headers=fuzzed.headers(sent.viewer))
         quiet(sent)
         judge(reply, sent)

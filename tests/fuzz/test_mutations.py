@@ -70,7 +70,7 @@ async def connection(pooled: AsyncEngine, fuzzed: Fuzzed) -> AsyncIterator[Async
 @pytest.fixture
 def app(connection: AsyncConnection, settings: Settings) -> ASGIApp:
     """The application in that transaction."""
-    return create_app(settings.model_copy(update={"compiled_lane": True}), SingleConnection(connection))
+    return create_app(settings.model_copy(update={"compiled_path": True}), SingleConnection(connection))
 
 
 async def rows_of_others(connection: AsyncConnection, fuzzed: Fuzzed, viewer: User | None) -> Any:

@@ -71,7 +71,7 @@ class Served:
 @pytest.fixture
 async def served(pooled: AsyncEngine, fuzzed: Fuzzed, settings: Settings) -> AsyncIterator[Served]:
     app: Any = create_app(
-        settings.model_copy(update={"compiled_lane": True, "operations_per_websocket": 5}), committing(pooled)
+        settings.model_copy(update={"compiled_path": True, "operations_per_websocket": 5}), committing(pooled)
     )
     async with serving(app, ws_max_size=settings.body_limit_kb * 1024) as address:
         live = app._app.state.live

@@ -78,8 +78,8 @@ async def shop(market: Market) -> Shop:
 
 @pytest.fixture
 async def compiled(connection: AsyncConnection, settings: Settings) -> AsyncIterator[Api]:
-    """The application with the compiled lane, in the transaction of the test."""
-    app = create_app(settings.model_copy(update={"compiled_lane": True}), SingleConnection(connection))
+    """The application with the compiled path, in the transaction of the test."""
+    app = create_app(settings.model_copy(update={"compiled_path": True}), SingleConnection(connection))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
         yield Api(client, settings)
 

@@ -22,7 +22,7 @@ def serve(committed_engine: AsyncEngine, settings: Settings) -> Serve:
 
     @asynccontextmanager
     async def serve(**changes: Any) -> AsyncIterator[Api]:
-        changed = settings.model_copy(update={"compiled_lane": True, **changes})
+        changed = settings.model_copy(update={"compiled_path": True, **changes})
         transport = httpx2.ASGITransport(app=create_app(changed, committing(committed_engine)))
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
             yield Api(client, changed)

@@ -23,7 +23,7 @@ from tests.monitoring.conftest import Serve
 from tests.orders.operations import PLACE, item
 
 COMPILED = "query Compiled { products { totalCount nodes { name } } }"
-ORDINARY = "query Ordinary { stores { nodes { name owner { fullName } } } __schema { queryType { name } } }"
+RESOLVER = "query Resolved { stores { nodes { name owner { fullName } } } __schema { queryType { name } } }"
 LOG_IN = """
 mutation LogIn ($email: String!, $password: String!) {
   logIn(input: { email: $email, password: $password }) { ... on Session { accessToken } }
@@ -48,13 +48,13 @@ async def test_a_line_tells_who_sent_what_and_what_it_took(serve: Serve, committ
     await committed_market.product()
     async with serve() as api:
         compiled = await line(api, COMPILED, user=user)
-        ordinary = await line(api, ORDINARY)
+        resolver = await line(api, RESOLVER)
 
-    kinds = [(entry["name"], entry["type"], entry["lane"]) for entry in (compiled, ordinary)]
-    assert kinds == [("Compiled", "query", "compiled"), ("Ordinary", "query", "ordinary")]
-    assert (compiled["viewer"], ordinary["viewer"]) == (user.id, None)
-    assert (compiled["statements"], ordinary["statements"]) == (1, 2)
-    assert (compiled["status"], compiled["codes"], compiled["cost"], ordinary["cost"]) == (200, (), 30, 140)
+    kinds = [(entry["name"], entry["type"], entry["path"]) for entry in (compiled, resolver)]
+    assert kinds == [("Compiled", "query", "compiled"), ("Resolved", "query", "resolver")]
+    assert (compiled["viewer"], resolver["viewer"]) == (user.id, None)
+    assert (compiled["statements"], resolver["statements"]) == (1, 2)
+    assert (compiled["status"], compiled["codes"], compiled["cost"], resolver["cost"]) == (200, (), 30, 140)
     assert compiled["milliseconds"] > 0
 
 
@@ -89,9 +89,9 @@ async def test_what_has_no_name_or_is_not_valid_is_told_all_the_same(
 async def test_a_get_is_told(serve: Serve) -> None:
     async with serve() as api:
         with capture_logs() as entries:
-            await api.client.get("/graphql", params={"query": ORDINARY})
+            await api.client.get("/graphql", params={"query": RESOLVER})
 
-    assert [(entry["name"], entry["status"]) for entry in entries] == [("Ordinary", 200)]
+    assert [(entry["name"], entry["status"]) for entry in entries] == [("Resolved", 200)]
 
 
 async def test_what_is_refused_is_told_with_its_status(serve: Serve) -> None:

@@ -22,7 +22,7 @@ from tests.monitoring.conftest import Serve
 
 TOKEN = "a-token-of-the-one-who-asks"
 COMPILED = "query Compiled { products { totalCount } }"
-ORDINARY = "query Ordinary { products { totalCount } stores { totalCount } __schema { queryType { name } } }"
+RESOLVER = "query Resolved { products { totalCount } stores { totalCount } __schema { queryType { name } } }"
 
 Figures = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -54,25 +54,25 @@ def names_in(figures: Figures) -> set[str]:
 
 async def test_operations_are_counted_by_what_they_are_and_how_they_ended(serve: Serve) -> None:
     async with serve() as api:
-        for document in (COMPILED, COMPILED, ORDINARY, "query Mine { orders { totalCount } }", "{ nothing }"):
+        for document in (COMPILED, COMPILED, RESOLVER, "query Mine { orders { totalCount } }", "{ nothing }"):
             await api.send(document)
         found = await figures(api)
 
     counted = {
-        tuple(dict(labels)[label] for label in ("name", "type", "lane", "code")): value
+        tuple(dict(labels)[label] for label in ("name", "type", "path", "code")): value
         for (name, labels), value in found.items()
         if name == "orders_api_operations_total"
     }
     assert counted == {
         ("Compiled", "query", "compiled", ""): 2,
-        ("Ordinary", "query", "ordinary", ""): 1,
-        ("Mine", "query", "ordinary", "UNAUTHENTICATED"): 1,
-        ("", "", "ordinary", "GRAPHQL_VALIDATION_FAILED"): 1,
+        ("Resolved", "query", "resolver", ""): 1,
+        ("Mine", "query", "resolver", "UNAUTHENTICATED"): 1,
+        ("", "", "resolver", "GRAPHQL_VALIDATION_FAILED"): 1,
     }
-    compiled = {"name": "Compiled", "type": "query", "lane": "compiled"}
-    ordinary = {"name": "Ordinary", "type": "query", "lane": "ordinary"}
+    compiled = {"name": "Compiled", "type": "query", "path": "compiled"}
+    resolver = {"name": "Resolved", "type": "query", "path": "resolver"}
     assert figure(found, "orders_api_statements_total", **compiled) == 2
-    assert figure(found, "orders_api_statements_total", **ordinary) == 2
+    assert figure(found, "orders_api_statements_total", **resolver) == 2
     assert figure(found, "orders_api_operation_seconds_count", **compiled) == 2
     assert figure(found, "orders_api_operation_seconds_sum", **compiled) > 0
 
@@ -87,7 +87,7 @@ async def test_clients_cannot_make_up_any_number_of_names(serve: Serve) -> None:
     names = names_in(found)
     assert len(names) == NAMES_KEPT - 1  # nobody was without a name
     assert OTHER in names
-    kind = {"type": "query", "lane": "compiled", "code": ""}
+    kind = {"type": "query", "path": "compiled", "code": ""}
     assert figure(found, "orders_api_operations_total", name="Name3", **kind) == 2
     assert figure(found, "orders_api_operations_total", name=OTHER, **kind) == 20 + 2
 
@@ -122,7 +122,7 @@ async def test_the_process_its_pool_and_its_event_loop_are_told_of(serve: Serve,
     assert figure(found, "python_gc_collections_total", generation="2") >= 0
 
 
-@pytest.mark.parametrize("document", [COMPILED, ORDINARY])
+@pytest.mark.parametrize("document", [COMPILED, RESOLVER])
 async def test_operations_that_wait_for_a_connection_are_told_of(
     serve: Serve, committed_engine: AsyncEngine, document: str
 ) -> None:
@@ -168,7 +168,7 @@ async def test_what_was_not_foreseen_counts_before_other_errors(metrics: Metrics
     report.codes = ("BAD_USER_INPUT", "INTERNAL_SERVER_ERROR")
     metrics.count(report, 0.1)
 
-    kind = {"name": "", "type": "", "lane": "ordinary"}
+    kind = {"name": "", "type": "", "path": "resolver"}
     assert figure(await shown(metrics), "orders_api_operations_total", **kind, code="INTERNAL_SERVER_ERROR") == 1
 
 
@@ -179,7 +179,7 @@ async def test_costs_are_told_where_they_are_known(metrics: Metrics) -> None:
     metrics.count(report, 0.1)
     found = await shown(metrics)
 
-    kind = {"name": "", "type": "", "lane": "ordinary"}
+    kind = {"name": "", "type": "", "path": "resolver"}
     assert figure(found, "orders_api_operation_cost_count", **kind) == 1
     assert figure(found, "orders_api_operation_cost_sum", **kind) == 25
 
@@ -190,7 +190,7 @@ async def test_how_long_a_subscription_was_wanted_is_no_latency(metrics: Metrics
     metrics.count(report, 3600)
     found = await shown(metrics)
 
-    kind = {"name": "", "type": "subscription", "lane": "ordinary"}
+    kind = {"name": "", "type": "subscription", "path": "resolver"}
     assert figure(found, "orders_api_operations_total", **kind, code="") == 1
     assert figure(found, "orders_api_operation_seconds_count", **kind) == 0
 

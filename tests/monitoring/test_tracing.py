@@ -24,7 +24,7 @@ from tests.servers import served
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
 CATALOGUE = "query Catalogue { products { totalCount } }"
-ORDINARY = "query Ordinary { products { totalCount } __schema { queryType { name } } }"
+RESOLVER = "query Resolved { products { totalCount } __schema { queryType { name } } }"
 SIGN_UP = """
 mutation SignUp ($email: String!) {
   signUp(input: { email: $email, fullName: "Secret Name", password: "secret password" }) { __typename }
@@ -111,7 +111,7 @@ async def test_a_trace_goes_from_the_client_to_the_statements_and_holds_no_value
         streamed = {"query": "query Streamed { products { totalCount } }"}
         httpx2.post(f"{url}/graphql", json=streamed, headers={"Accept": "text/event-stream"}).raise_for_status()
         async with connected(url.removeprefix("http://")) as client:
-            await client.subscribe(ORDINARY)
+            await client.subscribe(RESOLVER)
             await client.next()
         httpx2.get(f"{url}/readyz").raise_for_status()
         process.send_signal(signal.SIGTERM)
@@ -119,16 +119,16 @@ async def test_a_trace_goes_from_the_client_to_the_statements_and_holds_no_value
 
     catalogue = collector.span("query Catalogue")
     assert attributes(catalogue)["graphql.operation.name"] == "Catalogue"
-    assert attributes(catalogue)["orders_api.lane"] == "compiled"
+    assert attributes(catalogue)["orders_api.path"] == "compiled"
     request = collector.above(catalogue)
     assert (request.name, request.trace_id.hex(), request.parent_span_id.hex()) == ("POST", TRACE, PARENT)
     (read,) = collector.below(catalogue)
     assert read.name == "SELECT"
     assert "FROM products" in attributes(read)["db.query.text"]
 
-    ordinary = collector.span("query Ordinary")
-    assert not ordinary.parent_span_id
-    assert [span.name for span in collector.below(ordinary)] == ["SELECT"]
+    resolver = collector.span("query Resolved")
+    assert not resolver.parent_span_id
+    assert [span.name for span in collector.below(resolver)] == ["SELECT"]
 
     assert [span.name for span in collector.below(collector.span("query Streamed"))] == ["SELECT"]
 

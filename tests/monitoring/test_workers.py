@@ -19,7 +19,7 @@ SECRET = "a-secret-of-more-than-32-characters-for-tests"
 PATIENCE = 15.0
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 QUERY = {"query": "query Catalogue { products { totalCount } }"}
-COUNTED = {"name": "Catalogue", "type": "query", "lane": "compiled"}
+COUNTED = {"name": "Catalogue", "type": "query", "path": "compiled"}
 
 
 def figures(url: str) -> Figures:

@@ -127,14 +127,14 @@ NEVER = [
 
 @asynccontextmanager
 async def served(
-    connection: AsyncConnection, settings: Settings, environment: Environment, *, compiled_lane: bool
+    connection: AsyncConnection, settings: Settings, environment: Environment, *, compiled_path: bool
 ) -> AsyncIterator[Api]:
     """The application as it is in an environment, unless anything else is set."""
     configuration = Settings(
         app_env=environment,
         database_url=settings.database_url,
         secret_key=SECRET,  # type: ignore[arg-type]  # as it is read from the environment
-        compiled_lane=compiled_lane,
+        compiled_path=compiled_path,
     )
     transport = httpx2.ASGITransport(app=create_app(configuration, SingleConnection(connection)))
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -150,19 +150,19 @@ def named(probes: list[Probe]) -> Any:
 
 
 @named(SHOWN + NEVER)
-@pytest.mark.parametrize("compiled_lane", [False, True])
+@pytest.mark.parametrize("compiled_path", [False, True])
 async def test_production_shows_nothing(
-    connection: AsyncConnection, settings: Settings, probe: Probe, compiled_lane: bool
+    connection: AsyncConnection, settings: Settings, probe: Probe, compiled_path: bool
 ) -> None:
-    async with served(connection, settings, Environment.PRODUCTION, compiled_lane=compiled_lane) as api:
+    async with served(connection, settings, Environment.PRODUCTION, compiled_path=compiled_path) as api:
         assert not await is_found(api, probe)
 
 
-@pytest.mark.parametrize("compiled_lane", [False, True])
+@pytest.mark.parametrize("compiled_path", [False, True])
 async def test_the_name_of_a_type_is_told_but_not_what_it_has(
-    connection: AsyncConnection, settings: Settings, compiled_lane: bool
+    connection: AsyncConnection, settings: Settings, compiled_path: bool
 ) -> None:
-    async with served(connection, settings, Environment.PRODUCTION, compiled_lane=compiled_lane) as api:
+    async with served(connection, settings, Environment.PRODUCTION, compiled_path=compiled_path) as api:
         assert await api.data("{ __typename products { __typename } }") == {
             "__typename": "Query",
             "products": {"__typename": "ProductConnection"},
@@ -174,7 +174,7 @@ async def test_the_name_of_a_type_is_told_but_not_what_it_has(
 async def test_an_error_without_hints_still_tells_what_is_wrong(
     connection: AsyncConnection, settings: Settings
 ) -> None:
-    async with served(connection, settings, Environment.PRODUCTION, compiled_lane=True) as api:
+    async with served(connection, settings, Environment.PRODUCTION, compiled_path=True) as api:
         error = await api.error("{ product(id: 1) { nam } }")
         assert error["message"] == "Cannot query field 'nam' on type 'Product'."
 
@@ -183,11 +183,11 @@ async def test_one_process_may_show_what_another_hides(connection: AsyncConnecti
     """They share the schema and what is kept of documents."""
     query = "{ __schema { queryType { name } } }"
     for environment, keys in [(Environment.DEVELOPMENT, {"data"}), (Environment.PRODUCTION, {"errors"})] * 2:
-        async with served(connection, settings, environment, compiled_lane=True) as api:
+        async with served(connection, settings, environment, compiled_path=True) as api:
             assert keys <= (await api.execute(query)).keys()
 
 
 @named(SHOWN)
 async def test_development_shows_what_there_is(connection: AsyncConnection, settings: Settings, probe: Probe) -> None:
-    async with served(connection, settings, Environment.DEVELOPMENT, compiled_lane=True) as api:
+    async with served(connection, settings, Environment.DEVELOPMENT, compiled_path=True) as api:
         assert await is_found(api, probe)

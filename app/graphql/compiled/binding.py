@@ -43,7 +43,7 @@ class Asked(NamedTuple):
 
 
 def understood(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Call what checks arguments; what it refuses is declined, so that the ordinary lane tells why."""
+    """Call what checks arguments; what it refuses is declined, so that the resolver path tells why."""
     try:
         return function(*arguments, **named)
     except (RequestError, graphql.GraphQLError) as refusal:

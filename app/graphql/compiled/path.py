@@ -1,4 +1,4 @@
-"""The compiled lane itself: it answers the queries that it understands, and leaves the others to the ordinary lane."""
+"""The compiled path itself: it answers the queries that it understands, and leaves the others to the resolver path."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -36,7 +36,7 @@ class _Payload(NamedTuple):
     plans: Plans
 
 
-class CompiledLane:
+class CompiledPath:
     """Compiles queries, keeps their plans, and runs them."""
 
     def __init__(self, schema: Any, database: Database) -> None:
@@ -46,7 +46,7 @@ class CompiledLane:
         self._payloads: Cache[tuple[Any, ...], _Payload] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
 
     async def execute(self, viewer: Viewer | None, operation: RequestedOperation) -> bytes | None:
-        """Return the response to a query; None, before anything ran, where the ordinary lane must answer."""
+        """Return the response to a query; None, before anything ran, where the resolver path must answer."""
         try:
             plan, parameters = self._prepared(viewer, operation)
         except Declined as reason:

@@ -28,7 +28,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Declined(Exception):
-    """Something that the compiled lane does not understand, or must not answer."""
+    """Something that the compiled path does not understand, or must not answer."""
 
 
 class Refused(Declined):

@@ -14,7 +14,7 @@ from app.graphql.http.protocol import JSON, RESPONSE_JSON, RawHeaders, Refusal
 from app.graphql.operations.rate_limits import Quota
 from app.graphql.operations.responses import EncodedResult, encode, refused
 from app.monitoring.monitor import codes_of
-from app.monitoring.operation_log import ORDINARY
+from app.monitoring.operation_log import RESOLVER
 
 PRIVATE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _CONTENT_TYPES = {name: (b"content-type", f"{name}; charset=utf-8".encode()) for name in (JSON, RESPONSE_JSON)}
@@ -24,7 +24,7 @@ class Answer(NamedTuple):
     """The response to an operation, and what the log tells of it."""
 
     body: bytes
-    lane: str = ORDINARY
+    path: str = RESOLVER
     codes: Sequence[Any] = ()
     status: int = 200
     headers: RawHeaders = ()
@@ -42,13 +42,13 @@ class Answer(NamedTuple):
         await send({"type": "http.response.body", "body": self.body})
 
 
-def answer_of(result: ExecutionResult, media_type: str, lane: str = ORDINARY) -> Answer:
+def answer_of(result: ExecutionResult, media_type: str, path: str = RESOLVER) -> Answer:
     """Return the answer that tells a result."""
     encoded = result if isinstance(result, EncodedResult) else encode(result)
     headers = [(b"idempotency-replayed", b"true")] if encoded.replayed else []
     if (retry_after := _retry_after(result)) is not None:
         headers.append((b"retry-after", str(retry_after).encode()))
-    return Answer(encoded.body, lane, codes_of(result), _status(result, media_type), headers)
+    return Answer(encoded.body, path, codes_of(result), _status(result, media_type), headers)
 
 
 def answer_to(failure: Exception, media_type: str, request_id: str) -> Answer:

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 
 from app.db.engine import Database
 from app.errors import Unauthenticated
-from app.graphql.compiled.path import CompiledLane
+from app.graphql.compiled.path import CompiledPath
 from app.graphql.context import Context
 from app.graphql.operations.cancellation import Watch
 from app.graphql.operations.documents import Documents, GraphQLRequest
@@ -45,7 +45,7 @@ class Contexts:
         documents: Documents,
         rates: RateLimits,
         monitor: Monitor,
-        lane: CompiledLane | None = None,
+        compiled: CompiledPath | None = None,
         live: Live | None = None,
     ) -> None:
         self.documents = documents
@@ -56,7 +56,7 @@ class Contexts:
         self.watch = Watch(settings.operation_timeout_seconds)
         self._database = database
         self._settings = settings
-        self._lane = lane
+        self._compiled = compiled
         self._live = live
         self._access_tokens = AccessTokens(secret_key, timedelta(minutes=settings.access_token_minutes))
         self._idempotency_secrets = idempotency.Secrets.of(secret_key)
@@ -90,7 +90,7 @@ class Contexts:
             documents=self.documents,
             rates=self.rates,
             monitor=self.monitor,
-            lane=self._lane,
+            compiled=self._compiled,
             live=self._live,
             request_id=request_id,
             address=address,

@@ -1,5 +1,5 @@
-"""GraphQL over HTTP. A request is answered here, before the application's routing: in the compiled lane if it can be,
-else in the ordinary one."""
+"""GraphQL over HTTP. A request is answered here, before the application's routing: on the compiled path if it can be,
+else on the resolver path."""
 
 from asyncio import CancelledError
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db.engine import raise_fault
 from app.errors import OutcomeUnknown, RequestError, Restarting
-from app.graphql.compiled.path import CompiledLane
+from app.graphql.compiled.path import CompiledPath
 from app.graphql.http.answers import PRIVATE, Answer, answer_of, answer_to
 from app.graphql.http.contexts import Contexts, Login
 from app.graphql.http.protocol import (
@@ -68,14 +68,14 @@ class GraphQLEndpoint:
         contexts: Contexts,
         streams: ASGIApp,
         settings: Settings,
-        lane: CompiledLane | None = None,
+        compiled: CompiledPath | None = None,
     ) -> None:
         self._app = app
         self._path = path
         self._executor = executor
         self._contexts = contexts
         self._streams = streams
-        self._lane = lane
+        self._compiled = compiled
         self._has_page = settings.graphiql
         self._limit = settings.body_limit_kb * 1024
         self._monitor = contexts.monitor
@@ -122,23 +122,23 @@ class GraphQLEndpoint:
         """Tell whether the results are to be streamed, and told of there."""
         if not exchange.accepts.events:
             return False
-        with suppress(Exception):  # whatever is wrong, the lanes find it again, and say so
+        with suppress(Exception):  # whatever is wrong, the paths find it again, and say so
             operation = self._contexts.documents.requested(request)
             wants_stream = operation.is_subscription or exchange.accepts.events_first
             return wants_stream and refusal_of(exchange.method, exchange.accepts, operation) is None
         return False
 
     async def _answer(self, exchange: _Exchange, request: GraphQLRequest, send: Send) -> None:
-        """Answer the operation in one of the lanes, and tell of it."""
+        """Answer the operation in one of the paths, and tell of it."""
         report = reports.begin(exchange.request_id, request.operation_name)
         with self._monitor.span(report):
-            answer = await self._answer_in_lanes(exchange, request, report)
-            report.lane, report.codes, report.status = answer.lane, answer.codes, answer.status
+            answer = await self._answer_on_paths(exchange, request, report)
+            report.path, report.codes, report.status = answer.path, answer.codes, answer.status
         await answer.send(send, exchange.media_type, exchange.request_id)
         self._monitor.tell(report)
 
-    async def _answer_in_lanes(self, exchange: _Exchange, request: GraphQLRequest, report: Report) -> Answer:
-        """Return the answer of one of the lanes, whatever goes wrong."""
+    async def _answer_on_paths(self, exchange: _Exchange, request: GraphQLRequest, report: Report) -> Answer:
+        """Return the answer of one of the paths, whatever goes wrong."""
         quota: Quota | None = None
         try:
             operation = self._contexts.documents.requested(request)
@@ -161,20 +161,20 @@ class GraphQLEndpoint:
     async def _answer_compiled(
         self, exchange: _Exchange, operation: RequestedOperation, login: Login, to_explain: Report | None
     ) -> Answer | None:
-        """Return the answer to a query, None where the ordinary lane must answer."""
-        if self._lane is None or not operation.is_query or operation.errors or login.refusal is not None:
+        """Return the answer to a query, None where the resolver path must answer."""
+        if self._compiled is None or not operation.is_query or operation.errors or login.refusal is not None:
             return None
         cost = {"cost": self._contexts.documents.told(operation.cost)}
         try:
             with self._contexts.watch.over(exchange.receive):
-                body = await self._lane.execute(login.viewer, operation)
+                body = await self._compiled.execute(login.viewer, operation)
         except HungUp:
             raise
         except (CancelledError, Exception) as failure:
             if (fault := _fault(failure)) is not None:
                 return answer_of(given_up(fault, cost), exchange.media_type, COMPILED)
-            # The ordinary lane may answer all the same, and if it cannot it says so as it always does.
-            log.exception("compiled lane failed", request_id=exchange.request_id)
+            # The resolver path may answer all the same, and if it cannot it says so as it always does.
+            log.exception("compiled path failed", request_id=exchange.request_id)
             return None
         if body is None:
             return None
@@ -184,7 +184,7 @@ class GraphQLEndpoint:
     async def _answer_ordinary(
         self, exchange: _Exchange, operation: RequestedOperation, login: Login, to_explain: Report | None
     ) -> Answer:
-        """Return the answer of the ordinary lane."""
+        """Return the answer of the resolver path."""
         context = self._contexts.context(login, exchange.request_id, exchange.address, to_explain)
         context.receive = exchange.receive
         self._contexts.make_idempotent(context, exchange.headers, operation.request)

@@ -35,8 +35,8 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
 
     def _is_read_again(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> bool:
         """Return whether the object is what a mutation returns, and asked for more than its own row."""
-        lane = getattr(self.context_value, "lane", None)
-        if lane is None or self.operation.operation is not OperationType.MUTATION or not lane.reads(type_):
+        path = getattr(self.context_value, "path", None)
+        if path is None or self.operation.operation is not OperationType.MUTATION or not path.reads(type_):
             return False
         selection = self.collect_subfields(type_, details).grouped_field_set
         return any(not _is_of_row(type_, selected) for selected in selection.values())
@@ -53,7 +53,7 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
         """Return the JSON of what a mutation returns; completed as usual where it isn't compiled."""
         context = self.context_value
         operation = BoundOperation(self.operation, self.fragment_definitions, self.variable_values)
-        json = await context.lane.node(context.work, context.viewer, operation, type_, details, node.row.id)
+        json = await context.path.node(context.work, context.viewer, operation, type_, details, node.row.id)
         if json is not None:
             return orjson.Fragment(json)
         return await await_maybe(super().complete_object_value(type_, details, info, path, node, position_context))

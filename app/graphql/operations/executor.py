@@ -1,4 +1,4 @@
-"""The ordinary lane: one operation is executed as one unit of work, with what is tried again and what is given up."""
+"""The resolver path: one operation is executed as one unit of work, with what is tried again and what is given up."""
 
 from asyncio import CancelledError
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from app.graphql.operations.execution import Execution
 from app.graphql.operations.explain import explained
 from app.graphql.operations.responses import EncodedResult, encode, given_up
 from app.idempotency.service import Replay
-from app.monitoring.operation_log import ORDINARY
+from app.monitoring.operation_log import RESOLVER
 
 _FAULTS = (TransactionConflict, TimedOut, Overloaded, DatabaseUnavailable, OutcomeUnknown)
 # After the first attempt, up to four more.
@@ -132,7 +132,7 @@ async def _finish(context: Context, result: ExecutionResult) -> ExecutionResult:
             await context.idempotent_request.keep(work.session, result.body)
         await work.finish(commit=result.data is not None)
         if context.explained is not None:
-            result.extensions = {**(result.extensions or {}), "explain": explained(context.explained, ORDINARY)}
+            result.extensions = {**(result.extensions or {}), "explain": explained(context.explained, RESOLVER)}
     except OutcomeUnknown:
         raise
     except Exception as failure:

@@ -1,4 +1,4 @@
-"""Reads what a subscription tells in the compiled lane: as the query for the same thing, which costs half as much."""
+"""Reads what a subscription tells on the compiled path: as the query for the same thing, which costs half as much."""
 
 from dataclasses import dataclass
 
@@ -34,8 +34,8 @@ class Rereading:
     """What is answered where there is no such thing, or the viewer may not see it."""
 
     async def read(self, context: Context, request: GraphQLRequest) -> EncodedResult | None:
-        """Return what is so now, for who the viewer is now; None where the ordinary lane must say it."""
-        if context.lane is None:
+        """Return what is so now, for who the viewer is now; None where the resolver path must say it."""
+        if context.compiled is None:
             return None
         try:
             try:
@@ -45,13 +45,13 @@ class Rereading:
             operation = context.documents.read_own(self.query).operation(request.operation_name)
             if operation is None:  # what could be subscribed to cannot be a query, too
                 return None
-            if context.viewer is None and context.refused_token is not None:  # of which the compiled lane knows nothing
+            if context.viewer is None and context.refused_token is not None:  # of which the compiled path knows nothing
                 return None
-            body = await context.lane.execute(context.viewer, RequestedOperation(request, operation))
+            body = await context.compiled.execute(context.viewer, RequestedOperation(request, operation))
         except Exception as failure:
             if is_disconnection(failure):
                 raise Unreachable from failure
-            log.exception("compiled lane failed", request_id=context.request_id)
+            log.exception("compiled path failed", request_id=context.request_id)
             return None
         return None if body is None or body == self.nothing else EncodedResult(data={}, errors=None, body=body)
 

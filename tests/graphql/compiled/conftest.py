@@ -1,4 +1,4 @@
-"""One market for all tests of the compiled lane, which only read it. It is committed, so that each operation has a
+"""One market for all tests of the compiled path, which only read it. It is committed, so that each operation has a
 connection of its own: what goes wrong in one must not reach the next."""
 
 from collections.abc import AsyncIterator, Iterator
@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from app.settings import Settings
 from tests.databases import committing, empty
 from tests.graphql.compiled.world import Population, populate
-from tests.lanes import Lanes, Watch
 from tests.market import Market
+from tests.paths import Paths, Watch
 from tests.statements import Statements
 
 
@@ -33,20 +33,20 @@ async def population(pooled: AsyncEngine) -> AsyncIterator[Population]:
 
 @pytest.fixture
 def watch() -> Iterator[Watch]:
-    """What the compiled lane does in this test."""
+    """What the compiled path does in this test."""
     with Watch.started() as watch:
         yield watch
 
 
 @pytest.fixture
-async def lanes(pooled: AsyncEngine, population: Population, settings: Settings, watch: Watch) -> AsyncIterator[Lanes]:
-    """Both lanes over the market, with empty caches."""
+async def paths(pooled: AsyncEngine, population: Population, settings: Settings, watch: Watch) -> AsyncIterator[Paths]:
+    """Both paths over the market, with empty caches."""
     async with AsyncExitStack() as stack:
-        yield await Lanes.open(stack, committing(pooled), settings, watch)
+        yield await Paths.open(stack, committing(pooled), settings, watch)
 
 
 @pytest.fixture
 def pooled_statements(pooled: AsyncEngine) -> Iterator[Statements]:
-    """What is sent through SQLAlchemy, as the ordinary lane sends everything."""
+    """What is sent through SQLAlchemy, as the resolver path sends everything."""
     with Statements.recorded(pooled) as statements:
         yield statements

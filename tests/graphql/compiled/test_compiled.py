@@ -1,4 +1,4 @@
-"""Which operations the compiled lane answers, with how many statements, and which it leaves to the ordinary one."""
+"""Which operations the compiled path answers, with how many statements, and which it leaves to the resolver path."""
 
 import re
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from app.security.viewer import Viewer
 from app.settings import Settings
 from tests.api import Api
 from tests.graphql.compiled.world import Population
-from tests.lanes import Lanes
+from tests.paths import Paths
 from tests.statements import Statements
 
 PRODUCTS = "products(first: 50) { nodes { id name price { amount currency } store { id name city currency } } }"
@@ -60,22 +60,22 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", DOCUMENTED)
 async def test_a_documented_query_is_one_statement(
-    lanes: Lanes, population: Population, pooled_statements: Statements, name: str
+    paths: Paths, population: Population, pooled_statements: Statements, name: str
 ) -> None:
     customer = population.viewers["customer"]
     variables = {"id": population.ids["Order"][0]}
-    answers = await lanes.agree(DOCUMENTED[name], variables, user=customer)
+    answers = await paths.agree(DOCUMENTED[name], variables, user=customer)
     pooled_statements.clear()
 
     assert answers.was_compiled
-    await lanes.compiled.data(DOCUMENTED[name], variables, user=customer)
+    await paths.compiled.data(DOCUMENTED[name], variables, user=customer)
 
-    assert len(lanes.watch.statements) == 2  # one for each time it was asked
+    assert len(paths.watch.statements) == 2  # one for each time it was asked
     assert pooled_statements == []
 
 
-async def test_a_query_that_needs_no_rows_is_answered_too(lanes: Lanes) -> None:
-    answers = await lanes.agree("{ __typename products { kind: __typename } stores { nodes @skip(if: true) { id } } }")
+async def test_a_query_that_needs_no_rows_is_answered_too(paths: Paths) -> None:
+    answers = await paths.agree("{ __typename products { kind: __typename } stores { nodes @skip(if: true) { id } } }")
 
     assert answers.was_compiled
     data = b'{"__typename":"Query","products":{"kind":"ProductConnection"},"stores":{}}'
@@ -83,17 +83,17 @@ async def test_a_query_that_needs_no_rows_is_answered_too(lanes: Lanes) -> None:
 
 
 @pytest.mark.parametrize("query", ["{ viewer @skip(if: true) { id } }", "{ viewer { id @include(if: false) } }"])
-async def test_an_empty_selection_is_an_empty_object(lanes: Lanes, population: Population, query: str) -> None:
-    answers = await lanes.agree(query, user=population.viewers["customer"])
+async def test_an_empty_selection_is_an_empty_object(paths: Paths, population: Population, query: str) -> None:
+    answers = await paths.agree(query, user=population.viewers["customer"])
 
     assert answers.was_compiled
 
 
 @pytest.mark.parametrize("name", ["idle", "anonymous", "owner", "superuser"])
 async def test_a_list_that_is_not_shown_has_nothing_before_or_after_its_page(
-    lanes: Lanes, population: Population, name: str
+    paths: Paths, population: Population, name: str
 ) -> None:
-    everyones = await lanes.ordinary.data(
+    everyones = await paths.resolver.data(
         "{ orders { pageInfo { startCursor endCursor } } }", user=population.viewers["superuser"]
     )
     page = everyones["orders"]["pageInfo"]
@@ -104,131 +104,131 @@ async def test_a_list_that_is_not_shown_has_nothing_before_or_after_its_page(
       } }
     }"""
 
-    assert (await lanes.agree(query, page, user=population.viewers[name])).was_compiled
+    assert (await paths.agree(query, page, user=population.viewers[name])).was_compiled
 
 
 @pytest.mark.parametrize("name", DECLINED)
-async def test_what_is_not_understood_is_left_to_the_ordinary_lane(
-    lanes: Lanes, population: Population, name: str
+async def test_what_is_not_understood_is_left_to_the_resolver_path(
+    paths: Paths, population: Population, name: str
 ) -> None:
-    answers = await lanes.agree(DECLINED[name], user=population.viewers["superuser"])
+    answers = await paths.agree(DECLINED[name], user=population.viewers["superuser"])
 
     assert not answers.has_errors
     assert not answers.was_compiled
-    assert lanes.watch.calls == 1
-    assert lanes.watch.statements == []
+    assert paths.watch.calls == 1
+    assert paths.watch.statements == []
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_refused_is_refused_by_the_ordinary_lane(lanes: Lanes, name: str) -> None:
+async def test_what_is_refused_is_refused_by_the_resolver_path(paths: Paths, name: str) -> None:
     query, code = REFUSED[name]
-    error = await lanes.compiled.error(query, {"id": None} if "$id" in query else {})
+    error = await paths.compiled.error(query, {"id": None} if "$id" in query else {})
 
     assert error["code"] == code
-    assert lanes.watch.failure is None
-    assert lanes.watch.statements == []
-    await lanes.agree(query, {"id": None} if "$id" in query else {})
+    assert paths.watch.failure is None
+    assert paths.watch.statements == []
+    await paths.agree(query, {"id": None} if "$id" in query else {})
 
 
 @pytest.mark.parametrize("query", ["{ orders { totalCount } }", "{ users { totalCount } }"])
-async def test_a_login_that_is_missing_is_asked_for(lanes: Lanes, query: str) -> None:
-    assert (await lanes.compiled.error(query))["code"] == "UNAUTHENTICATED"
-    assert lanes.watch.statements == []
+async def test_a_login_that_is_missing_is_asked_for(paths: Paths, query: str) -> None:
+    assert (await paths.compiled.error(query))["code"] == "UNAUTHENTICATED"
+    assert paths.watch.statements == []
 
 
 @pytest.mark.parametrize("token", ["Bearer x", "Basic eDp5", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."])
-async def test_a_token_that_is_no_good_is_not_nobody(lanes: Lanes, token: str) -> None:
-    answers = await lanes.ask("{ viewer { id } }", headers={"Authorization": token})
+async def test_a_token_that_is_no_good_is_not_nobody(paths: Paths, token: str) -> None:
+    answers = await paths.ask("{ viewer { id } }", headers={"Authorization": token})
 
     assert b"UNAUTHENTICATED" in answers.compiled
-    assert answers.compiled == answers.ordinary
+    assert answers.compiled == answers.resolver
 
 
-async def test_a_token_that_has_expired_is_not_nobody(lanes: Lanes, population: Population, settings: Settings) -> None:
+async def test_a_token_that_has_expired_is_not_nobody(paths: Paths, population: Population, settings: Settings) -> None:
     customer = population.viewers["customer"]
     assert customer is not None
     tokens = AccessTokens(settings.secret_key.get_secret_value(), timedelta(minutes=-1))
     token, _ = tokens.issue(Viewer(id=customer.id))
 
     for query in ("{ viewer { id } }", "{ orders { totalCount } }"):
-        answers = await lanes.ask(query, headers={"Authorization": f"Bearer {token}"})
+        answers = await paths.ask(query, headers={"Authorization": f"Bearer {token}"})
         assert b"UNAUTHENTICATED" in answers.compiled
-        assert answers.compiled == answers.ordinary
+        assert answers.compiled == answers.resolver
 
 
-async def test_a_token_that_is_no_good_lets_anyone_browse(lanes: Lanes) -> None:
-    answers = await lanes.ask("{ products { totalCount } }", headers={"Authorization": "Bearer x"})
+async def test_a_token_that_is_no_good_lets_anyone_browse(paths: Paths) -> None:
+    answers = await paths.ask("{ products { totalCount } }", headers={"Authorization": "Bearer x"})
 
     assert not answers.has_errors
-    assert answers.compiled == answers.ordinary
+    assert answers.compiled == answers.resolver
 
 
 @pytest.mark.parametrize(("name", "compiled"), [("B", True), ("A", True), ("M", False)])
-async def test_the_operation_with_the_name_is_answered(lanes: Lanes, name: str, compiled: bool) -> None:
-    await lanes.agree(OPERATIONS, operation_name="A")
+async def test_the_operation_with_the_name_is_answered(paths: Paths, name: str, compiled: bool) -> None:
+    await paths.agree(OPERATIONS, operation_name="A")
 
-    answers = await lanes.agree(OPERATIONS, operation_name=name)
+    answers = await paths.agree(OPERATIONS, operation_name=name)
 
     assert answers.was_compiled is compiled
 
 
 @pytest.mark.parametrize("name", ["C", "", None])
-async def test_an_operation_that_is_not_there_or_not_named_is_refused(lanes: Lanes, name: str | None) -> None:
+async def test_an_operation_that_is_not_there_or_not_named_is_refused(paths: Paths, name: str | None) -> None:
     sent = {"query": OPERATIONS, "operationName": name}
-    ordinary, compiled = [await api.client.post("/graphql", json=sent) for api in (lanes.ordinary, lanes.compiled)]
+    resolver, compiled = [await api.client.post("/graphql", json=sent) for api in (paths.resolver, paths.compiled)]
 
-    assert ordinary.status_code == compiled.status_code == 200
-    assert ordinary.content == compiled.content
-    assert ordinary.json()["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT"}
-    assert "data" not in ordinary.json()
-    assert lanes.watch.calls == 0
-
-
-async def test_the_lane_is_not_used_unless_it_is_switched_on(lanes: Lanes) -> None:
-    await lanes.ordinary.data("{ products { totalCount } }")
-
-    assert lanes.watch.calls == 0
+    assert resolver.status_code == compiled.status_code == 200
+    assert resolver.content == compiled.content
+    assert resolver.json()["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT"}
+    assert "data" not in resolver.json()
+    assert paths.watch.calls == 0
 
 
-async def test_a_get_is_answered_like_a_post(lanes: Lanes) -> None:
+async def test_the_path_is_not_used_unless_it_is_switched_on(paths: Paths) -> None:
+    await paths.resolver.data("{ products { totalCount } }")
+
+    assert paths.watch.calls == 0
+
+
+async def test_a_get_is_answered_like_a_post(paths: Paths) -> None:
     async def get(api: Api) -> bytes:
         response = await api.client.get("/graphql", params={"query": f"{{ {STORES} }}"})
         assert response.status_code == 200
         return bytes(response.content)
 
-    assert await get(lanes.ordinary) == await get(lanes.compiled)
-    assert lanes.watch.answered
+    assert await get(paths.resolver) == await get(paths.compiled)
+    assert paths.watch.answered
 
 
-async def test_a_list_too_long_is_left_to_the_ordinary_lane(lanes: Lanes, population: Population) -> None:
+async def test_a_list_too_long_is_left_to_the_resolver_path(paths: Paths, population: Population) -> None:
     query = "query ($s: [OrderStatus!]) { orders(filter: { status: $s }) { totalCount } }"
     superuser = population.viewers["superuser"]
 
-    few = await lanes.agree(query, {"s": ["PLACED"] * 100}, user=superuser)
-    many = await lanes.agree(query, {"s": ["PLACED"] * 40_000}, user=superuser)
+    few = await paths.agree(query, {"s": ["PLACED"] * 100}, user=superuser)
+    many = await paths.agree(query, {"s": ["PLACED"] * 40_000}, user=superuser)
 
     assert (few.was_compiled, many.was_compiled) == (True, False)
-    assert few.ordinary == many.ordinary
+    assert few.resolver == many.resolver
 
 
 @pytest.mark.parametrize("query", ["{ viewer { id } }", "{ __schema { queryType { name } } }"])
-async def test_a_body_that_comes_in_pieces_is_answered_in_either_lane(lanes: Lanes, query: str) -> None:
+async def test_a_body_that_comes_in_pieces_is_answered_in_either_path(paths: Paths, query: str) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for character in f'{{"query": "{query}"}}':
             yield character.encode()
 
     headers = {"Content-Type": "application/json"}
-    whole = await lanes.compiled.client.post("/graphql", json={"query": query})
-    pieced = await lanes.compiled.client.post("/graphql", content=pieces(), headers=headers)
+    whole = await paths.compiled.client.post("/graphql", json={"query": query})
+    pieced = await paths.compiled.client.post("/graphql", content=pieces(), headers=headers)
 
     assert (pieced.status_code, pieced.content) == (200, whole.content)
 
 
-async def test_a_total_is_counted_once_however_often_it_is_asked_for(lanes: Lanes, population: Population) -> None:
+async def test_a_total_is_counted_once_however_often_it_is_asked_for(paths: Paths, population: Population) -> None:
     query = "{ stores { a: totalCount b: totalCount nodes { products { c: totalCount d: totalCount } } } }"
 
-    assert (await lanes.agree(query, user=population.viewers["customer"])).was_compiled
+    assert (await paths.agree(query, user=population.viewers["customer"])).was_compiled
 
-    (plan,) = lanes.plans()
+    (plan,) = paths.plans()
     assert isinstance(plan, Plan)
     assert len(re.findall(r"SELECT count\(\*\) AS count_", plan.sql)) == 2

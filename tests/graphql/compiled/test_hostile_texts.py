@@ -13,8 +13,8 @@ from app.settings import Settings
 from tests.api import Api
 from tests.databases import SingleConnection
 from tests.graphql.compiled.world import Population
-from tests.lanes import Lanes, Watch
 from tests.market import Market, gid
+from tests.paths import Paths, Watch
 
 INJECTIONS = [
     '","admin":true,"x":"',
@@ -46,8 +46,8 @@ ARGUMENTS = {
 
 @pytest.fixture
 async def compiled(connection: AsyncConnection, settings: Settings, watch: Watch) -> AsyncIterator[Api]:
-    """The application with the compiled lane, in the transaction of the test."""
-    app = create_app(settings.model_copy(update={"compiled_lane": True}), SingleConnection(connection))
+    """The application with the compiled path, in the transaction of the test."""
+    app = create_app(settings.model_copy(update={"compiled_path": True}), SingleConnection(connection))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
         yield Api(client, settings)
 
@@ -70,21 +70,21 @@ async def test_a_text_in_a_row_is_answered_as_it_is(
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 async def test_a_hostile_argument_changes_nothing_but_the_answer(
-    lanes: Lanes, population: Population, name: str
+    paths: Paths, population: Population, name: str
 ) -> None:
-    before = await lanes.agree("{ products(first: 100) { nodes { id name } } }")
+    before = await paths.agree("{ products(first: 100) { nodes { id name } } }")
 
     for text in [*INJECTIONS, QUOTE, "%", "_", "x" * 20_000, "a\0", "' OR true --", "Store_' OR 1=1"]:
-        await lanes.agree(ARGUMENTS[name], {"v": text}, user=population.viewers["customer"])
+        await paths.agree(ARGUMENTS[name], {"v": text}, user=population.viewers["customer"])
 
-    assert await lanes.agree("{ products(first: 100) { nodes { id name } } }") == before
+    assert await paths.agree("{ products(first: 100) { nodes { id name } } }") == before
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
-async def test_an_argument_is_bound_and_never_written_into_the_statement(lanes: Lanes, text: str) -> None:
+async def test_an_argument_is_bound_and_never_written_into_the_statement(paths: Paths, text: str) -> None:
     for name in ("search", "city", "country"):
         literal = orjson.dumps(f"{text} needle").decode().replace("\x7f", "\\u007f")
-        await lanes.agree(ARGUMENTS[name], {"v": f"{text} needle"})
-        await lanes.agree(ARGUMENTS[name].replace("query ($v: String) ", "").replace("$v", literal))
-        assert len(lanes.watch.statements) == 1
-        assert "needle" not in lanes.watch.statements[0].lower()
+        await paths.agree(ARGUMENTS[name], {"v": f"{text} needle"})
+        await paths.agree(ARGUMENTS[name].replace("query ($v: String) ", "").replace("$v", literal))
+        assert len(paths.watch.statements) == 1
+        assert "needle" not in paths.watch.statements[0].lower()

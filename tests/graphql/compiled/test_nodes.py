@@ -8,7 +8,7 @@ import pytest
 from app.graphql.compiled import plans
 from tests.graphql.compiled.operations import NODES as TYPES
 from tests.graphql.compiled.world import Population
-from tests.lanes import Lanes
+from tests.paths import Paths
 from tests.statements import Statements
 
 KEY = "01970000-0000-7000-8000-000000000abc"
@@ -40,31 +40,31 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("type_name", TYPES)
-async def test_every_node_is_as_visible_as_before(lanes: Lanes, population: Population, type_name: str) -> None:
+async def test_every_node_is_as_visible_as_before(paths: Paths, population: Population, type_name: str) -> None:
     for id in population.ids[type_name]:
         for viewer in population.viewers.values():
-            assert (await lanes.agree(NODE, {"id": id}, user=viewer)).was_compiled
+            assert (await paths.agree(NODE, {"id": id}, user=viewer)).was_compiled
 
 
-async def test_many_nodes_of_all_types_come_in_the_order_of_their_ids(lanes: Lanes, population: Population) -> None:
+async def test_many_nodes_of_all_types_come_in_the_order_of_their_ids(paths: Paths, population: Population) -> None:
     ids = [id for type_name in TYPES for id in population.ids[type_name]]
     for seed, viewer in enumerate(population.viewers.values()):
         for number in (1, 7, 100):
             chosen = Random(seed).choices(ids, k=number)  # some of them more than once
-            assert (await lanes.agree(NODES, {"ids": chosen}, user=viewer)).was_compiled
+            assert (await paths.agree(NODES, {"ids": chosen}, user=viewer)).was_compiled
 
 
 @pytest.mark.parametrize("query", [NODE, NODES])
 async def test_nodes_are_one_statement_whatever_their_types(
-    lanes: Lanes, population: Population, pooled_statements: Statements, query: str
+    paths: Paths, population: Population, pooled_statements: Statements, query: str
 ) -> None:
     ids = [population.ids[type_name][0] for type_name in TYPES]
 
-    assert (await lanes.agree(query, {"ids": ids, "id": ids[0]}, user=population.viewers["superuser"])).was_compiled
+    assert (await paths.agree(query, {"ids": ids, "id": ids[0]}, user=population.viewers["superuser"])).was_compiled
     pooled_statements.clear()
-    await lanes.compiled.data(query, {"ids": ids, "id": ids[0]}, user=population.viewers["superuser"])
+    await paths.compiled.data(query, {"ids": ids, "id": ids[0]}, user=population.viewers["superuser"])
 
-    assert len(lanes.watch.statements) == 2  # one for each time it was asked
+    assert len(paths.watch.statements) == 2  # one for each time it was asked
     assert pooled_statements == []
 
 
@@ -81,97 +81,97 @@ async def test_nodes_are_one_statement_whatever_their_types(
         "query ($id: ID!) { node(id: $id) { ... on User @skip(if: true) { email } } }",
     ],
 )
-async def test_nodes_are_understood_in_every_form(lanes: Lanes, population: Population, query: str) -> None:
+async def test_nodes_are_understood_in_every_form(paths: Paths, population: Population, query: str) -> None:
     variables = {"id": population.ids["Store"][0]} if "$id" in query else {}
 
-    assert (await lanes.agree(query, variables, user=population.viewers["customer"])).was_compiled
+    assert (await paths.agree(query, variables, user=population.viewers["customer"])).was_compiled
 
 
 @pytest.mark.parametrize("ids", REFUSED)
-async def test_ids_that_are_no_good_are_refused_by_the_ordinary_lane(lanes: Lanes, ids: list[Any]) -> None:
+async def test_ids_that_are_no_good_are_refused_by_the_resolver_path(paths: Paths, ids: list[Any]) -> None:
     for query, variables in ((NODES, {"ids": ids}), (NODE, {"id": ids[-1]})):
-        answers = await lanes.agree(query, variables)
+        answers = await paths.agree(query, variables)
         assert answers.has_errors or ids[-1] == f"Store_{KEY}"
 
     fine = [f"Store_{KEY}", f"Product_{KEY}"]
-    assert (await lanes.agree(NODES, {"ids": fine})).was_compiled
-    assert (await lanes.agree(NODE, {"id": fine[0]})).was_compiled
+    assert (await paths.agree(NODES, {"ids": fine})).was_compiled
+    assert (await paths.agree(NODE, {"id": fine[0]})).was_compiled
 
 
-async def test_a_plan_serves_all_ids_of_a_type_and_those_of_no_other(lanes: Lanes, population: Population) -> None:
+async def test_a_plan_serves_all_ids_of_a_type_and_those_of_no_other(paths: Paths, population: Population) -> None:
     superuser = population.viewers["superuser"]
     for _ in range(2):
         for type_name in TYPES:
             for id in population.ids[type_name][:3]:
-                assert (await lanes.agree(NODE, {"id": id}, user=superuser)).was_compiled
+                assert (await paths.agree(NODE, {"id": id}, user=superuser)).was_compiled
 
-    assert len(lanes.plans()) == len(TYPES)
+    assert len(paths.plans()) == len(TYPES)
 
 
-async def test_a_plan_serves_any_number_of_ids_in_any_order(lanes: Lanes, population: Population) -> None:
+async def test_a_plan_serves_any_number_of_ids_in_any_order(paths: Paths, population: Population) -> None:
     stores, products = population.ids["Store"], population.ids["Product"]
     for ids in ([*stores, *products], [products[0], stores[0]], [*products, stores[1], stores[1]]):
-        assert (await lanes.agree(NODES, {"ids": ids})).was_compiled
-    assert len(lanes.plans()) == 1
+        assert (await paths.agree(NODES, {"ids": ids})).was_compiled
+    assert len(paths.plans()) == 1
 
     for fewer in (stores[:1], stores, ()):
-        assert (await lanes.agree(NODES, {"ids": fewer})).was_compiled
-    assert len(lanes.plans()) == 3
+        assert (await paths.agree(NODES, {"ids": fewer})).was_compiled
+    assert len(paths.plans()) == 3
 
 
-async def test_plans_for_types_are_forgotten_as_others_are(lanes: Lanes, population: Population) -> None:
+async def test_plans_for_types_are_forgotten_as_others_are(paths: Paths, population: Population) -> None:
     for bits in range(1, 2 ** len(TYPES)):
         chosen = [population.ids[type_name][0] for bit, type_name in enumerate(TYPES) if bits >> bit & 1]
-        assert (await lanes.agree(NODES, {"ids": chosen}, user=population.viewers["owner"])).was_compiled
+        assert (await paths.agree(NODES, {"ids": chosen}, user=population.viewers["owner"])).was_compiled
 
-    assert len(lanes.plans()) == plans._PLANS_KEPT
+    assert len(paths.plans()) == plans._PLANS_KEPT
 
 
-async def test_ids_of_several_fields_choose_a_plan_together(lanes: Lanes, population: Population) -> None:
+async def test_ids_of_several_fields_choose_a_plan_together(paths: Paths, population: Population) -> None:
     query = f"query ($a: ID!, $b: ID!) {{ a: node(id: $a) {{ {FIELDS} }} b: node(id: $b) {{ {FIELDS} }} }}"
     kinds = ["Store", "Product", "Order"]
     for _ in range(2):
         for first in kinds:
             for second in kinds:
                 ids = {"a": population.ids[first][0], "b": population.ids[second][0]}
-                assert (await lanes.agree(query, ids, user=population.viewers["superuser"])).was_compiled
+                assert (await paths.agree(query, ids, user=population.viewers["superuser"])).was_compiled
 
 
-async def test_a_type_that_is_not_compiled_does_not_spoil_the_others(lanes: Lanes, population: Population) -> None:
+async def test_a_type_that_is_not_compiled_does_not_spoil_the_others(paths: Paths, population: Population) -> None:
     many = " ".join(f"n{number:x}:id" for number in range(1000))
     query = f"query ($id: ID!) {{ node(id: $id) {{ id ... on Product {{ {many} }} }} }}"
     for _ in range(2):
         for type_name, compiled in (("Product", False), ("Store", True)):
-            answers = await lanes.agree(query, {"id": population.ids[type_name][0]})
+            answers = await paths.agree(query, {"id": population.ids[type_name][0]})
             assert answers.was_compiled is compiled
 
-    assert len(lanes.plans()) == 2
+    assert len(paths.plans()) == 2
 
 
 @pytest.mark.parametrize("name", FOR_SUPERUSERS)
 async def test_what_is_for_superusers_is_compiled_for_superusers_only(
-    lanes: Lanes, population: Population, name: str
+    paths: Paths, population: Population, name: str
 ) -> None:
     for _ in range(2):
         for viewer in population.viewers.values():
-            answers = await lanes.agree(FOR_SUPERUSERS[name], user=viewer)
+            answers = await paths.agree(FOR_SUPERUSERS[name], user=viewer)
             is_superuser = viewer is not None and viewer.is_superuser
             assert (answers.was_compiled, answers.has_errors) == (is_superuser, not is_superuser)
             assert is_superuser or (b"FORBIDDEN" if viewer else b"UNAUTHENTICATED") in answers.compiled
 
 
-async def test_the_audit_trail_is_filtered_by_one_plan(lanes: Lanes, population: Population) -> None:
+async def test_the_audit_trail_is_filtered_by_one_plan(paths: Paths, population: Population) -> None:
     query = """query ($filter: AuditFilter) {
       auditEntries(filter: $filter) { totalCount nodes { id entityId fields actor { fullName } } }
     }"""
     superuser = population.viewers["superuser"]
     for type_name in ("Store", "Product", "Order", "User"):
         filter = {"entityId": population.ids[type_name][0], "operation": "updateStore"}
-        assert (await lanes.agree(query, {"filter": filter}, user=superuser)).was_compiled
-    assert len(lanes.plans()) == 1
+        assert (await paths.agree(query, {"filter": filter}, user=superuser)).was_compiled
+    assert len(paths.plans()) == 1
 
     for actor in population.ids["User"]:
-        assert (await lanes.agree(query, {"filter": {"actorId": actor}}, user=superuser)).was_compiled
+        assert (await paths.agree(query, {"filter": {"actorId": actor}}, user=superuser)).was_compiled
     for wrong in ({"actorId": population.ids["Store"][0]}, {"entityId": "x"}, {"operation": "a\0"}):
-        assert (await lanes.agree(query, {"filter": wrong}, user=superuser)).has_errors
-    assert len(lanes.plans()) == 2
+        assert (await paths.agree(query, {"filter": wrong}, user=superuser)).has_errors
+    assert len(paths.plans()) == 2

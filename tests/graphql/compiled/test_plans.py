@@ -9,7 +9,7 @@ from graphql import FieldNode
 from app.graphql.compiled import path as compiled_path
 from app.graphql.compiled import plans
 from tests.graphql.compiled.world import Population
-from tests.lanes import Lanes
+from tests.paths import Paths
 
 MINE = """{
   viewer { id email orders { totalCount nodes { id } } }
@@ -36,15 +36,15 @@ FILTERS: list[Any] = [
 
 @pytest.mark.parametrize("names", [*permutations(["customer", "owner", "superuser", "anonymous"], 2)], ids="-".join)
 async def test_the_same_document_shows_each_viewer_their_own(
-    lanes: Lanes, population: Population, names: tuple[str, str]
+    paths: Paths, population: Population, names: tuple[str, str]
 ) -> None:
     for name in (*names, names[0]):
-        await lanes.agree(MINE, user=population.viewers[name])
+        await paths.agree(MINE, user=population.viewers[name])
 
 
-async def test_two_customers_have_one_plan_and_other_rows(lanes: Lanes, population: Population) -> None:
+async def test_two_customers_have_one_plan_and_other_rows(paths: Paths, population: Population) -> None:
     document = "{ orders { nodes { id customer { id } } } }"
-    bodies = [await lanes.agree(document, user=population.viewers[name]) for name in ("customer", "owner", "customer")]
+    bodies = [await paths.agree(document, user=population.viewers[name]) for name in ("customer", "owner", "customer")]
 
     assert all(answers.was_compiled for answers in bodies)
     assert bodies[0].compiled == bodies[2].compiled
@@ -55,19 +55,19 @@ async def test_two_customers_have_one_plan_and_other_rows(lanes: Lanes, populati
 
 
 @pytest.mark.parametrize("first", ["superuser", "customer", "other owner", "anonymous"])
-async def test_every_order_is_as_visible_as_before(lanes: Lanes, population: Population, first: str) -> None:
+async def test_every_order_is_as_visible_as_before(paths: Paths, population: Population, first: str) -> None:
     for order in population.ids["Order"]:
         for name in (first, *population.viewers):
-            answers = await lanes.agree(VISIBLE, {"id": order}, user=population.viewers[name])
+            answers = await paths.agree(VISIBLE, {"id": order}, user=population.viewers[name])
             assert answers.was_compiled
 
 
-async def test_the_same_document_with_other_variables(lanes: Lanes) -> None:
+async def test_the_same_document_with_other_variables(paths: Paths) -> None:
     for filter in [*FILTERS, *reversed(FILTERS)]:
         for variables in ({"filter": filter}, {"filter": filter, "first": 2}, {"filter": filter, "first": None}):
-            answers = await lanes.agree(SEARCH, variables)
+            answers = await paths.agree(SEARCH, variables)
             assert answers.was_compiled
-    assert (await lanes.agree(SEARCH, {})).was_compiled
+    assert (await paths.agree(SEARCH, {})).was_compiled
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ async def test_the_same_document_with_other_variables(lanes: Lanes) -> None:
     ],
 )
 async def test_a_value_that_is_refused_does_not_spoil_the_document_for_others(
-    lanes: Lanes, query: str, refused: Any, fine: Any
+    paths: Paths, query: str, refused: Any, fine: Any
 ) -> None:
-    assert (await lanes.agree(query, {"v": refused})).has_errors
+    assert (await paths.agree(query, {"v": refused})).has_errors
 
-    assert (await lanes.agree(query, {"v": fine})).was_compiled
+    assert (await paths.agree(query, {"v": fine})).was_compiled
 
 
-async def test_other_values_of_a_shape_are_answered_by_one_plan(lanes: Lanes) -> None:
+async def test_other_values_of_a_shape_are_answered_by_one_plan(paths: Paths) -> None:
     query = """query ($text: String, $price: Decimal, $day: DateTime, $id: ID!) {
       products(filter: {search: $text, price: {gte: $price}}) { totalCount }
       store(id: $id) { orders(filter: {date: {gte: $day}}) { totalCount } }
@@ -96,58 +96,58 @@ async def test_other_values_of_a_shape_are_answered_by_one_plan(lanes: Lanes) ->
         id = f"Store_01970000-0000-7000-8000-00000000000{number}"
         day = f"2026-01-0{number}T00:00:00Z"
         values = {"text": f"a{number}", "price": f"{number}.00", "day": day, "id": id}
-        assert (await lanes.agree(query, values)).was_compiled
+        assert (await paths.agree(query, values)).was_compiled
 
-    assert len(lanes.plans()) == 1
+    assert len(paths.plans()) == 1
 
 
-async def test_another_page_size_is_another_plan(lanes: Lanes) -> None:
+async def test_another_page_size_is_another_plan(paths: Paths) -> None:
     for size in (1, 2, 1, 2):
         query = "query ($first: Int) { stores(first: $first) { nodes { name } pageInfo { hasNextPage } } }"
-        assert (await lanes.agree(query, {"first": size})).was_compiled
+        assert (await paths.agree(query, {"first": size})).was_compiled
 
-    assert len(lanes.plans()) == 2
+    assert len(paths.plans()) == 2
 
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many operations lanes keep that are opened from now on: fewer than otherwise."""
+    """How many operations paths keep that are opened from now on: fewer than otherwise."""
     monkeypatch.setattr(compiled_path, "_OPERATIONS_KEPT", 50)
     return 50
 
 
-async def test_documents_are_forgotten(kept: int, lanes: Lanes) -> None:
+async def test_documents_are_forgotten(kept: int, paths: Paths) -> None:
     for number in range(4 * kept):
-        await lanes.compiled.data(f"{{ n{number}: __typename }}")
+        await paths.compiled.data(f"{{ n{number}: __typename }}")
 
-    assert len(lanes.lane()._queries) == kept
-    assert len(lanes.watch.statements) == 4 * kept
+    assert len(paths.compiled_path()._queries) == kept
+    assert len(paths.watch.statements) == 4 * kept
 
 
-async def test_the_document_that_is_asked_for_is_kept(kept: int, lanes: Lanes) -> None:
+async def test_the_document_that_is_asked_for_is_kept(kept: int, paths: Paths) -> None:
     for number in range(kept + 5):
-        await lanes.compiled.data(f"{{ n{number}: __typename }}")
-        await lanes.compiled.data("{ kept: __typename }")
+        await paths.compiled.data(f"{{ n{number}: __typename }}")
+        await paths.compiled.data("{ kept: __typename }")
 
-    found = [operation.definition.selection_set.selections[0] for operation in lanes.lane()._queries._entries]
+    found = [operation.definition.selection_set.selections[0] for operation in paths.compiled_path()._queries._entries]
     keys = [field.alias.value for field in found if isinstance(field, FieldNode) and field.alias]
     assert ("kept" in keys, "n0" in keys) == (True, False)
 
 
-async def test_plans_of_a_document_are_forgotten(lanes: Lanes) -> None:
+async def test_plans_of_a_document_are_forgotten(paths: Paths) -> None:
     declared = ", ".join(f"$v{number}: Boolean = false" for number in range(9))
     query = f"query ({declared}) {{ {' '.join(f'a{n}: __typename @skip(if: $v{n})' for n in range(9))} }}"
     for number in range(500):
         variables = {f"v{bit}": bool(number >> bit & 1) for bit in range(9)}
-        assert (await lanes.compiled.send(query, variables)).status_code == 200
+        assert (await paths.compiled.send(query, variables)).status_code == 200
 
-    assert len(lanes.plans()) == plans._PLANS_KEPT
-    await lanes.agree(query, {"v1": True})
+    assert len(paths.plans()) == plans._PLANS_KEPT
+    await paths.agree(query, {"v1": True})
 
 
 async def test_a_login_that_was_missing_does_not_spoil_the_document_for_who_has_one(
-    lanes: Lanes, population: Population
+    paths: Paths, population: Population
 ) -> None:
-    assert (await lanes.agree("{ orders { totalCount } }")).has_errors
+    assert (await paths.agree("{ orders { totalCount } }")).has_errors
 
-    assert (await lanes.agree("{ orders { totalCount } }", user=population.viewers["customer"])).was_compiled
+    assert (await paths.agree("{ orders { totalCount } }", user=population.viewers["customer"])).was_compiled

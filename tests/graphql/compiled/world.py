@@ -1,4 +1,4 @@
-"""A market with everything that could make two lanes differ: odd texts, deleted rows, nulls, ties, and many viewers."""
+"""A market with everything that could make two paths differ: odd texts, deleted rows, nulls, ties, and many viewers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

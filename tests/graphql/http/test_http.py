@@ -34,10 +34,10 @@ mutation Open {
 """
 
 
-@pytest.fixture(params=[False, True], ids=["ordinary", "compiled"])
+@pytest.fixture(params=[False, True], ids=["resolver", "compiled"])
 async def api(request: pytest.FixtureRequest, connection: AsyncConnection, settings: Settings) -> AsyncIterator[Api]:
-    """The application with the compiled lane off and on."""
-    configuration = settings.model_copy(update={"compiled_lane": request.param, "body_limit_kb": 1})
+    """The application with the compiled path off and on."""
+    configuration = settings.model_copy(update={"compiled_path": request.param, "body_limit_kb": 1})
     transport = httpx2.ASGITransport(app=create_app(configuration, SingleConnection(connection)))
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         yield Api(client, configuration)

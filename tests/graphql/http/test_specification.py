@@ -12,10 +12,10 @@ from tests.servers import served
 CHECKS = 61
 
 
-@pytest.mark.parametrize("compiled_lane", ["false", "true"])
-def test_every_check_of_the_audit_is_passed_without_a_warning(database_url: str, compiled_lane: str) -> None:
+@pytest.mark.parametrize("compiled_path", ["false", "true"])
+def test_every_check_of_the_audit_is_passed_without_a_warning(database_url: str, compiled_path: str) -> None:
     command = node_command("audit.cjs", "graphql-http")
-    with served(DATABASE_URL=database_url, COMPILED_LANE=compiled_lane) as (_, url):
+    with served(DATABASE_URL=database_url, COMPILED_PATH=compiled_path) as (_, url):
         audit = subprocess.run(
             [*command, f"{url}/graphql"],
             check=True,

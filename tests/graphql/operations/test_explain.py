@@ -1,4 +1,4 @@
-"""`X-Explain` tells a superuser, and anyone in development, how an operation was answered, and the log which lane."""
+"""`X-Explain` tells a superuser, and anyone in development, how an operation was answered, and the log which path."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -33,8 +33,8 @@ def environment(request: pytest.FixtureRequest) -> Environment:
 
 @pytest.fixture
 async def asked(connection: AsyncConnection, settings: Settings, environment: Environment) -> AsyncIterator[Api]:
-    """The application with the compiled lane, in development or in production."""
-    configuration = settings.model_copy(update={"compiled_lane": True, "app_env": environment})
+    """The application with the compiled path, in development or in production."""
+    configuration = settings.model_copy(update={"compiled_path": True, "app_env": environment})
     transport = httpx2.ASGITransport(app=create_app(configuration, SingleConnection(connection)))
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         yield Api(client, configuration)
@@ -51,21 +51,21 @@ def words_of(explanation: Any) -> list[str]:
     return [statement["sql"].split()[0] for statement in explanation["statements"]]
 
 
-async def test_a_superuser_is_told_of_the_compiled_lane(asked: Api, market: Market) -> None:
+async def test_a_superuser_is_told_of_the_compiled_path(asked: Api, market: Market) -> None:
     explanation = await explained(asked, PRODUCTS, user=await market.superuser())
 
-    assert explanation["lane"] == "compiled"
+    assert explanation["path"] == "compiled"
     (statement,) = explanation["statements"]
     assert statement["sql"].startswith("""SELECT '{"data":{"products":""")
     assert explanation["milliseconds"] >= statement["milliseconds"] > 0
 
 
-async def test_why_the_compiled_lane_declined_is_told(asked: Api, market: Market) -> None:
+async def test_why_the_compiled_path_declined_is_told(asked: Api, market: Market) -> None:
     await market.product()
 
     explanation = await explained(asked, DECLINED, user=await market.superuser())
 
-    assert (explanation["lane"], explanation["declined"]) == ("ordinary", "__schema")
+    assert (explanation["path"], explanation["declined"]) == ("resolver", "__schema")
     assert words_of(explanation) == ["SELECT", "SELECT"]
 
 
@@ -114,14 +114,14 @@ async def test_a_token_that_is_no_good_explains_nothing(asked: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "lane", "codes"),
+    ("query", "path", "codes"),
     [
         ("query Named { products { totalCount } }", "compiled", ()),
-        ("query Named { __schema { queryType { name } } }", "ordinary", ()),
-        ('query Named { product(id: "x") { id } }', "ordinary", ("BAD_USER_INPUT",)),
+        ("query Named { __schema { queryType { name } } }", "resolver", ()),
+        ('query Named { product(id: "x") { id } }', "resolver", ("BAD_USER_INPUT",)),
     ],
 )
-async def test_the_log_tells_which_lane_answered(asked: Api, query: str, lane: str, codes: tuple[str, ...]) -> None:
+async def test_the_log_tells_which_path_answered(asked: Api, query: str, path: str, codes: tuple[str, ...]) -> None:
     with capture_logs() as entries:
         response = await asked.client.post("/graphql", json={"query": query, "operationName": "Named"})
 
@@ -135,7 +135,7 @@ async def test_the_log_tells_which_lane_answered(asked: Api, query: str, lane: s
         "name": "Named",
         "type": "query",
         "viewer": None,
-        "lane": lane,
+        "path": path,
         "cost": response.json()["extensions"]["cost"]["requested"],
         "status": 200,
         "codes": codes,
@@ -146,6 +146,6 @@ async def test_the_log_tells_of_a_get(asked: Api) -> None:
     with capture_logs() as entries:
         response = await asked.client.get("/graphql", params={"query": "{ products { totalCount } }"})
 
-    assert [(entry["request_id"], entry["lane"]) for entry in entries] == [
+    assert [(entry["request_id"], entry["path"]) for entry in entries] == [
         (response.headers["X-Request-ID"], "compiled")
     ]

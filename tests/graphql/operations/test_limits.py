@@ -1,4 +1,4 @@
-"""What is too large is refused before anything runs, in both lanes alike, with a code of its own."""
+"""What is too large is refused before anything runs, on both paths alike, with a code of its own."""
 
 from typing import Any
 
@@ -60,9 +60,9 @@ EXCEEDING = {
 }
 
 
-@pytest.fixture(params=[False, True], ids=["ordinary", "compiled"])
+@pytest.fixture(params=[False, True], ids=["resolver", "compiled"])
 async def limited(connection: AsyncConnection, settings: Settings, request: pytest.FixtureRequest) -> "Limited":
-    return Limited(connection, settings.model_copy(update={"compiled_lane": request.param}))
+    return Limited(connection, settings.model_copy(update={"compiled_path": request.param}))
 
 
 class Limited:

@@ -205,12 +205,12 @@ async def test_who_does_not_answer_is_not_asked_each_time(monkeypatch: pytest.Mo
     assert asked == 2
 
 
-@pytest.fixture(params=[False, True], ids=["ordinary", "compiled"])
+@pytest.fixture(params=[False, True], ids=["resolver", "compiled"])
 async def limited(
     connection: AsyncConnection, settings: Settings, request: pytest.FixtureRequest
 ) -> AsyncIterator[Api]:
     """The application with limits of its own: 100 points, and 3 attempts."""
-    limits = {"rate_limit": "100/hour", "attempt_limit": "3/hour", "compiled_lane": request.param}
+    limits = {"rate_limit": "100/hour", "attempt_limit": "3/hour", "compiled_path": request.param}
     app = create_app(settings.model_copy(update=limits), SingleConnection(connection))
     transport = httpx2.ASGITransport(app=app, client=(ADDRESS, 1))
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:

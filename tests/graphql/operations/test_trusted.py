@@ -42,7 +42,7 @@ def manifest(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.fixture(params=[False, True], ids=["ordinary", "compiled"])
+@pytest.fixture(params=[False, True], ids=["resolver", "compiled"])
 async def serve(
     connection: AsyncConnection, settings: Settings, manifest: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[Serve]:
@@ -52,7 +52,7 @@ async def serve(
         changed = {
             "trusted_documents": trust,
             "trusted_documents_file": manifest,
-            "compiled_lane": request.param,
+            "compiled_path": request.param,
         }
         app = create_app(settings.model_copy(update=changed), SingleConnection(connection))
         client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test")

@@ -10,8 +10,8 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from app.graphql.relations.declarations import Column, Pages, declaration_of
 from app.graphql.schema import schema
 from app.security.viewer import Access
-from tests.lanes import Lanes
 from tests.market import Market, gid
+from tests.paths import Paths
 
 Rule = tuple[str, str, Column | Pages]
 
@@ -51,20 +51,20 @@ def document(rule: Rule, name: str) -> str:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule[0]}.{rule[1]}")
 async def test_without_a_rule_both_paths_show_more(
-    rule: Rule, lanes: Lanes, market: Market, monkeypatch: pytest.MonkeyPatch
+    rule: Rule, paths: Paths, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, stranger = await market.user(), await market.user()
     store = await market.store(owner)
     await market.order(owner, await market.product(store))
     variables = {"id": gid(store if rule[0] == "Store" else owner)} if rule[0] != "Query" else None
     viewer = None if rule[1] == "orders" and rule[0] == "Query" else stranger
-    restricted = await lanes.agree(document(rule, "Restricted"), variables, user=viewer)
+    restricted = await paths.agree(document(rule, "Restricted"), variables, user=viewer)
 
     monkeypatch.setattr(rule[2], "visible", None)
     if isinstance(rule[2], Pages):
         monkeypatch.setattr(rule[2], "access", Access.ANYONE)
-    shown = await lanes.agree(document(rule, "Shown"), variables, user=viewer)
+    shown = await paths.agree(document(rule, "Shown"), variables, user=viewer)
 
     assert shown.was_compiled
     assert not shown.has_errors
-    assert orjson.loads(shown.ordinary)["data"] != orjson.loads(restricted.ordinary)["data"]
+    assert orjson.loads(shown.resolver)["data"] != orjson.loads(restricted.resolver)["data"]

@@ -20,10 +20,10 @@ from tests.products.changes import create_many, update
 from tests.stores import operations as stores
 
 
-@pytest.fixture(params=[False, True], ids=["ordinary", "compiled"])
+@pytest.fixture(params=[False, True], ids=["resolver", "compiled"])
 def changed_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Both lanes: what is told is the same, and to whom."""
-    return {"compiled_lane": request.param}
+    """Both paths: what is told is the same, and to whom."""
+    return {"compiled_path": request.param}
 
 
 async def test_an_order_is_told_as_it_is_and_after_each_step(shop: Shop) -> None:
@@ -191,7 +191,7 @@ async def test_a_thousand_new_products_are_no_events(shop: Shop) -> None:
         fragment Named on Product { name }""",
     ],
 )
-async def test_both_lanes_say_the_same(
+async def test_both_paths_say_the_same(
     shop: Shop, changed_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, document: str
 ) -> None:
     compiled: list[bool] = []
@@ -209,4 +209,4 @@ async def test_both_lanes_say_the_same(
         assert "errors" not in first["payload"]
         await update(shop.api, shop.owner, id=gid(shop.product), price="3")
         assert await client.receive() == first
-    assert compiled == [changed_settings["compiled_lane"]]
+    assert compiled == [changed_settings["compiled_path"]]

@@ -43,7 +43,7 @@ class Process:
 
 @pytest.fixture
 async def processes(settings: Settings) -> AsyncIterator[list[Process]]:
-    started = [Process(settings.model_copy(update={"compiled_lane": lane})) for lane in (False, True)]
+    started = [Process(settings.model_copy(update={"compiled_path": path})) for path in (False, True)]
     async with AsyncExitStack() as stack:
         for process in started:
             process.address = await stack.enter_async_context(serving(process.app))

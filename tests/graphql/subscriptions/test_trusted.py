@@ -22,7 +22,7 @@ def changed_settings(tmp_path: Path, request: pytest.FixtureRequest) -> dict[str
     trust, compiled = request.param
     file = tmp_path / "documents.json"
     file.write_text(json.dumps({"stock": PRODUCT, "place": PLACE, "update": UPDATE}))
-    return {"trusted_documents": trust, "trusted_documents_file": file, "compiled_lane": compiled}
+    return {"trusted_documents": trust, "trusted_documents_file": file, "compiled_path": compiled}
 
 
 async def name(client: Client, shop: Shop, hash_: str, **payload: Any) -> None:

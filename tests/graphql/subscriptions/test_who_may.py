@@ -21,10 +21,10 @@ from tests.orders.operations import cancel, fulfil, item, place
 from tests.products.changes import update
 
 
-@pytest.fixture(params=[False, True], ids=["ordinary", "compiled"])
+@pytest.fixture(params=[False, True], ids=["resolver", "compiled"])
 def changed_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Both lanes: what is told is the same, and to whom."""
-    return {"compiled_lane": request.param}
+    """Both paths: what is told is the same, and to whom."""
+    return {"compiled_path": request.param}
 
 
 async def test_another_users_order_is_not_there(shop: Shop) -> None:

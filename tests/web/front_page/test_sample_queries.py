@@ -40,7 +40,7 @@ def linked(html: str) -> dict[str, dict[str, str]]:
 async def demo(committed_engine: AsyncEngine, settings: Settings) -> AsyncIterator[Api]:
     """The API over the demo shop, which compiles queries."""
     await seed_demo(committed_engine)
-    app = create_app(settings.model_copy(update={"compiled_lane": True}), committing(committed_engine))
+    app = create_app(settings.model_copy(update={"compiled_path": True}), committing(committed_engine))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
         yield Api(client, settings)
 
@@ -74,7 +74,7 @@ async def test_each_query_answers_in_one_statement(demo: Api, name: str, committ
     (found,) = result["data"].values()
     assert found["nodes"]
     explained = result["extensions"]["explain"]
-    assert (explained["lane"], len(explained["statements"])) == ("compiled", 1)
+    assert (explained["path"], len(explained["statements"])) == ("compiled", 1)
 
 
 async def test_whoever_logs_in_can_order(demo: Api, statements: Statements) -> None:

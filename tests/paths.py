@@ -1,4 +1,4 @@
-"""Both lanes over the same rows, and what the compiled one made of each operation."""
+"""Both paths over the same rows, and what the compiled one made of each operation."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
@@ -11,13 +11,13 @@ import orjson
 
 from app.db.engine import Database
 from app.db.models import User
-from app.graphql.compiled.path import CompiledLane
+from app.graphql.compiled.path import CompiledPath
 from app.graphql.compiled.plans import NoPlan, Plan
 from app.main import create_app
 from app.settings import Settings
 from tests.api import Api
 
-# What is refused for its size is refused by neither lane.
+# What is refused for its size is refused by neither path.
 UNLIMITED = {
     "cost_limit": 1_000_000_000,
     "depth_limit": 100,
@@ -32,51 +32,51 @@ Execute = Callable[..., Awaitable[bytes | None]]
 
 @dataclass(frozen=True)
 class Answers:
-    """What the lanes answered to one operation, and whether the compiled one needed the other's help."""
+    """What the paths answered to one operation, and whether the compiled one needed the other's help."""
 
-    ordinary: bytes
+    resolver: bytes
     compiled: bytes
     was_compiled: bool
 
     @property
     def has_errors(self) -> bool:
-        return "errors" in orjson.loads(self.ordinary)
+        return "errors" in orjson.loads(self.resolver)
 
     @property
     def data(self) -> Any:
-        """What both lanes answered alike, each by itself."""
-        assert self.was_compiled, "the compiled lane left it to the ordinary one"
-        assert self.compiled == self.ordinary
-        return orjson.loads(self.ordinary)["data"]
+        """What both paths answered alike, each by itself."""
+        assert self.was_compiled, "the compiled path left it to the resolver path"
+        assert self.compiled == self.resolver
+        return orjson.loads(self.resolver)["data"]
 
 
-class Lanes:
-    """The application with the compiled lane, and without it."""
+class Paths:
+    """The application with the compiled path, and without it."""
 
-    def __init__(self, ordinary: Api, compiled: Api, watch: "Watch") -> None:
-        self.ordinary = ordinary
+    def __init__(self, resolver: Api, compiled: Api, watch: "Watch") -> None:
+        self.resolver = resolver
         self.compiled = compiled
         self.watch = watch
 
     @classmethod
-    async def open(cls, stack: AsyncExitStack, database: Database, settings: Settings, watch: "Watch") -> "Lanes":
+    async def open(cls, stack: AsyncExitStack, database: Database, settings: Settings, watch: "Watch") -> "Paths":
         apis = []
-        for compiled_lane in (False, True):
-            app = create_app(settings.model_copy(update={**UNLIMITED, "compiled_lane": compiled_lane}), database)
+        for compiled_path in (False, True):
+            app = create_app(settings.model_copy(update={**UNLIMITED, "compiled_path": compiled_path}), database)
             transport = httpx2.ASGITransport(app=app)
             client = httpx2.AsyncClient(transport=transport, base_url="http://test")
             apis.append(Api(await stack.enter_async_context(client), settings))
-        ordinary, compiled = apis
-        return cls(ordinary, compiled, watch)
+        resolver, compiled = apis
+        return cls(resolver, compiled, watch)
 
-    def lane(self) -> CompiledLane:
-        """The compiled lane that has answered last."""
-        assert self.watch.lane is not None
-        return self.watch.lane
+    def compiled_path(self) -> CompiledPath:
+        """The compiled path that has answered last."""
+        assert self.watch.path is not None
+        return self.watch.path
 
     def plans(self) -> list[Plan | NoPlan]:
         """The plans of the document that was asked for last."""
-        return list(list(self.lane()._queries)[-1])
+        return list(list(self.compiled_path()._queries)[-1])
 
     async def ask(
         self,
@@ -87,9 +87,9 @@ class Lanes:
         operation_name: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answers:
-        """Send an operation to both. A failure of the compiled lane is one, though the other makes it good."""
+        """Send an operation to both. A failure of the compiled path is one, though the other makes it good."""
         bodies = []
-        for api in (self.ordinary, self.compiled):
+        for api in (self.resolver, self.compiled):
             self.watch.clear()
             authorization = {"Authorization": f"Bearer {api.token(user)}"} if user else {}
             body = {"query": query, "variables": variables, "operationName": operation_name}
@@ -98,8 +98,8 @@ class Lanes:
             bodies.append(response.content)
         if self.watch.failure is not None:
             raise self.watch.failure
-        ordinary, compiled = bodies
-        return Answers(ordinary, compiled, was_compiled=self.watch.answered)
+        resolver, compiled = bodies
+        return Answers(resolver, compiled, was_compiled=self.watch.answered)
 
     async def agree(
         self,
@@ -111,16 +111,16 @@ class Lanes:
     ) -> Answers:
         """Send an operation to both, which must answer alike; return what they did."""
         answers = await self.ask(query, variables, user=user, operation_name=operation_name)
-        assert answers.compiled == answers.ordinary
+        assert answers.compiled == answers.resolver
         assert not (answers.was_compiled and answers.has_errors)
         return answers
 
 
 class Watch:
-    """Sees what the compiled lane does: a failure that is made good by the ordinary lane, and its statements."""
+    """Sees what the compiled path does: a failure that is made good by the resolver path, and its statements."""
 
     def __init__(self) -> None:
-        self.lane: CompiledLane | None = None
+        self.path: CompiledPath | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -132,11 +132,11 @@ class Watch:
     @classmethod
     @contextmanager
     def started(cls) -> Iterator["Watch"]:
-        watch, execute, driver_row = cls(), CompiledLane.execute, Database.driver_row
+        watch, execute, driver_row = cls(), CompiledPath.execute, Database.driver_row
 
-        async def watched_execute(self: CompiledLane, *arguments: Any, **named: Any) -> bytes | None:
+        async def watched_execute(self: CompiledPath, *arguments: Any, **named: Any) -> bytes | None:
             watch.calls += 1
-            watch.lane = self
+            watch.path = self
             try:
                 body = await execute(self, *arguments, **named)
             except Exception as failure:
@@ -150,7 +150,7 @@ class Watch:
             return await driver_row(self, sql, parameters)
 
         with (
-            patch.object(CompiledLane, "execute", watched_execute),
+            patch.object(CompiledPath, "execute", watched_execute),
             patch.object(Database, "driver_row", watched_row),
         ):
             yield watch

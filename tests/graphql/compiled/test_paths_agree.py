@@ -1,4 +1,4 @@
-"""Whatever is asked, by whomever: both lanes answer byte for byte alike."""
+"""Whatever is asked, by whomever: both paths answer byte for byte alike."""
 
 import os
 from collections import Counter
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.graphql.compiled.operations import Generator, Operation, Samples
 from tests.graphql.compiled.samples import samples_of
 from tests.graphql.compiled.world import Population
-from tests.lanes import Lanes
+from tests.paths import Paths
 
 MORE = "GENERATED_OPERATIONS" in os.environ  # so many, others each time, and the smallest that fails is looked for
 EXAMPLES = int(os.environ.get("GENERATED_OPERATIONS", "1000")) // 2
@@ -21,9 +21,9 @@ VIEWERS = ["superuser", "customer", "owner", "other owner", "anonymous", "delete
 
 
 @pytest.fixture
-async def samples(lanes: Lanes, population: Population) -> Samples:
-    """Ids of the world, and cursors as the ordinary lane gives them out."""
-    return await samples_of(lanes.ordinary, population)
+async def samples(paths: Paths, population: Population) -> Samples:
+    """Ids of the world, and cursors as the resolver path gives them out."""
+    return await samples_of(paths.resolver, population)
 
 
 @st.composite
@@ -47,24 +47,24 @@ def _seeded(draw: st.DrawFn) -> Callable[[int], int]:
 )
 @given(data=st.data(), asking=st.lists(st.sampled_from(VIEWERS), min_size=2, max_size=2))
 async def test_generated_operations_are_answered_alike(
-    lanes: Lanes, population: Population, samples: Samples, data: st.DataObject, asking: list[str]
+    paths: Paths, population: Population, samples: Samples, data: st.DataObject, asking: list[str]
 ) -> None:
     """Each by two viewers, one after the other: what was made for the first must not show in the other's answer."""
     query, variables, name = data.draw(generated(samples), label="operation")
     for viewer in asking:
-        await lanes.agree(query, variables, user=population.viewers[viewer], operation_name=name)
+        await paths.agree(query, variables, user=population.viewers[viewer], operation_name=name)
 
 
-async def test_the_compiled_lane_answers_most_of_what_can_be_answered(
-    lanes: Lanes, population: Population, samples: Samples
+async def test_the_compiled_path_answers_most_of_what_can_be_answered(
+    paths: Paths, population: Population, samples: Samples
 ) -> None:
-    """So that the test above does not compare the ordinary lane with itself."""
+    """So that the test above does not compare the resolver path with itself."""
     answered: Counter[bool] = Counter()
     for seed in range(COUNTED):
         random = Random(seed)
         query, variables, name = Generator(random.randrange, samples).operation()
         viewer = population.viewers[random.choice(VIEWERS)]
-        answers = await lanes.agree(query, variables, user=viewer, operation_name=name)
+        answers = await paths.agree(query, variables, user=viewer, operation_name=name)
         if not answers.has_errors:
             answered[answers.was_compiled] += 1
 
