@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing import parent_process
 
 from fastapi import FastAPI
@@ -14,23 +15,26 @@ from starlette.types import ASGIApp
 from app.db.engine import Database, open_database
 from app.db.notifications import Events
 from app.graphql.compiled.path import CompiledPath
-from app.graphql.http.contexts import Contexts
 from app.graphql.http.endpoint import GraphQLEndpoint
-from app.graphql.http.view import GraphQLView
+from app.graphql.http.websockets import WebSocketEndpoint
+from app.graphql.operations.cancellation import Watch
 from app.graphql.operations.documents import Documents
-from app.graphql.operations.executor import Executor
+from app.graphql.operations.lifecycle import Operations
 from app.graphql.operations.limits import Limits
 from app.graphql.operations.rate_limits import RateLimits
+from app.graphql.operations.services import Services
 from app.graphql.operations.trusted import TrustedDocuments
 from app.graphql.schema import schema
-from app.graphql.subscriptions.manager import Live
-from app.graphql.subscriptions.streaming import Streams
+from app.graphql.strawberry_internals import graphql_schema
+from app.graphql.subscriptions.manager import SubscriptionManager
+from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
 from app.process.logging import configure_logging
 from app.process.probes import probes
 from app.process.readiness import Readiness
 from app.process.supervisor import end_with_parent, on_termination, settle
 from app.security import passwords
+from app.security.tokens import AccessTokens
 from app.settings import Settings, settings
 from app.web import graphiql
 from app.web.front_page.page import front_page
@@ -51,75 +55,82 @@ _LAST_ANSWERS_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Process:
-    """What serves requests as long as the process lives."""
+    """What starts and stops with the process."""
 
-    database: Database
-    events: Events
-    live: Live
-    monitor: Monitor
-    contexts: Contexts
+    services: Services
 
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
         """Get ready, serve, and end what is still running."""
+        services = self.services
         if (supervisor := parent_process()) is not None and supervisor.pid is not None:
             end_with_parent(supervisor.pid)  # a worker would serve on, unseen
         await passwords.prepare()
         settle()
-        self.events.start()
-        async with self.monitor.running():
-            with on_termination(self.live.end):
+        services.subscriptions.events.start()
+        async with services.monitor.running():
+            with on_termination(services.subscriptions.end):
                 yield
-        await self.live.end()
+        await services.subscriptions.end()
         with suppress(TimeoutError):  # what had to be given up is answered before its connections are closed
             async with asyncio.timeout(_LAST_ANSWERS_SECONDS):
-                await self.contexts.watch.drained()
-        await self.events.stop()
-        await self.contexts.rates.close()
-        await self.database.close()
+                await services.watch.drained()
+        await services.subscriptions.events.stop()
+        await services.rate_limits.close()
+        await services.database.close()
 
 
 def create_app(configuration: Settings | None = None, database: Database | None = None) -> ASGIApp:
-    """Return the application; without arguments, as the settings of the process say."""
-    configuration = configuration or settings()
+    """Return the application; without arguments, with the settings of the process."""
+    return application(create_services(configuration or settings(), database))
+
+
+def create_services(configuration: Settings, database: Database | None = None) -> Services:
+    """Return the services of a process with these settings."""
     configure_logging(configuration)
     database = database or _database(configuration)
-    compiled = CompiledPath(schema, database) if configuration.compiled_path else None
-    events = Events(database.engine.url)
-    live = Live(events, configuration)
-    monitor = Monitor.of(configuration, database, live)
-    contexts = Contexts(
-        database, configuration, _documents(configuration), RateLimits(configuration), monitor, compiled, live
+    core_schema, secret_key = graphql_schema(schema), configuration.secret_key.get_secret_value()
+    trusted = TrustedDocuments.of(configuration.trusted_documents, configuration.trusted_documents_file)
+    subscriptions = SubscriptionManager(Events(database.engine.url), configuration)
+    return Services(
+        settings=configuration,
+        schema=core_schema,
+        database=database,
+        access_tokens=AccessTokens(secret_key, timedelta(minutes=configuration.access_token_minutes)),
+        password_turns=passwords.Turns(configuration.database_pool_size),
+        idempotency_secrets=Secrets.of(secret_key),
+        documents=Documents(core_schema, Limits.of(configuration), trusted, introspection=configuration.introspection),
+        rate_limits=RateLimits(configuration),
+        watch=Watch(configuration.operation_timeout_seconds),
+        monitor=Monitor.of(configuration, database, subscriptions),
+        subscriptions=subscriptions,
+        compiled=CompiledPath(schema, database) if configuration.compiled_path else None,
     )
-    executor = Executor(schema._schema)
-    view = GraphQLView(schema, Streams(executor), contexts, live, configuration)
+
+
+def application(services: Services) -> ASGIApp:
+    """Return the application that serves with these services."""
+    configuration, database = services.settings, services.database
+    operations = Operations(services)
     app = FastAPI(
         title="Orders API",
-        lifespan=Process(database, events, live, monitor, contexts).running,
+        lifespan=Process(services).running,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,  # the redirection fails where the query is not UTF-8
-        routes=[*monitor.routes, WebSocketRoute(GRAPHQL_PATH, view)],
+        routes=[*services.monitor.routes, WebSocketRoute(GRAPHQL_PATH, WebSocketEndpoint(schema, operations))],
     )
     app.include_router(front_page(database, configuration, GRAPHQL_PATH))
     app.include_router(probes(Readiness(database.engine.url)))
     app.include_router(graphiql.files(GRAPHQL_PATH))
-    app.state.live = live
-    endpoint = GraphQLEndpoint(app, GRAPHQL_PATH, executor, contexts, view, configuration, compiled)
-    traced = monitor.traced(endpoint)
+    traced = services.monitor.traced(GraphQLEndpoint(app, GRAPHQL_PATH, operations, configuration))
     return _shared(traced, configuration.cors_origins) if configuration.cors_origins else traced
 
 
 def _database(configuration: Settings) -> Database:
     assert configuration.database_url is not None, "the command line provides a database"
     return open_database(configuration.database_url, configuration)
-
-
-def _documents(configuration: Settings) -> Documents:
-    trusted = TrustedDocuments.of(configuration.trusted_documents, configuration.trusted_documents_file)
-    limits = Limits.of(configuration)
-    return Documents(schema._schema, limits, trusted, introspection=configuration.introspection)
 
 
 def _shared(app: ASGIApp, origins: str) -> ASGIApp:

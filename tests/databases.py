@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 
 from app.db.engine import Database, driver_of
 from app.db.models import Base
-from app.monitoring.operation_log import noted
+from app.monitoring.operation_log import timed_statement
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class SingleConnection(Database):
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         driver = driver_of(await self._connection.get_raw_connection())
-        with noted(sql):
+        with timed_statement(sql):
             return await driver.fetchrow(sql, *parameters)
 
     def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:

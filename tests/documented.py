@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.main import GRAPHQL_PATH, create_app
+from app.main import GRAPHQL_PATH, application, create_services
 from app.settings import Settings
 from tests.graphql.subscriptions.clients import PATIENCE, PROTOCOL, serving
 
@@ -131,10 +131,10 @@ class _Reading:
         """Return a client of a server that has these settings beside those of all."""
         if variables not in self._clients:
             changed = {name.lower(): value for name, _, value in (line.partition("=") for line in variables.split())}
-            app: Any = create_app(Settings(**{**self._settings.model_dump(), **changed}))
-            address = await self._opened.enter_async_context(serving(app))
+            services = create_services(Settings(**{**self._settings.model_dump(), **changed}))
+            address = await self._opened.enter_async_context(serving(application(services)))
             if not variables:
-                await app._app.state.live.events.heard()
+                await services.subscriptions.events.heard()
             client = httpx2.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE)
             self._clients[variables] = await self._opened.enter_async_context(client)
         return self._clients[variables]

@@ -117,7 +117,7 @@ CORE = [
 # The packages of `graphql`, each with those that it may import.
 PACKAGES = {
     "relations": ("operations",),
-    "operations": ("compiled", "relations"),
+    "operations": ("compiled", "relations", "subscriptions"),
     "compiled": ("operations", "relations"),
     "subscriptions": ("operations", "compiled"),
     "http": ("operations", "compiled", "subscriptions"),

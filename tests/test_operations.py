@@ -50,7 +50,7 @@ class Nobody:
 async def test_every_metric_that_it_names_is_there_and_every_one_that_is_there_is_named(
     committed_engine: AsyncEngine,
 ) -> None:
-    shown = (await Metrics(committing(committed_engine), Nobody()).shown()).decode()
+    shown = (await Metrics(committing(committed_engine), Nobody()).exposition()).decode()
     there = {
         name for name in re.findall(r"^# TYPE (orders_api_\w+)", shown, re.MULTILINE) if not name.endswith("_created")
     }

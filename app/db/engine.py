@@ -18,7 +18,7 @@ from app.db.asyncpg_internals import socket_of
 from app.db.pool_queue import PoolQueue
 from app.db.sqlalchemy_internals import connection_over, in_greenlet
 from app.errors import DatabaseUnavailable, Overloaded, RequestError, TimedOut, TransactionConflict
-from app.monitoring.operation_log import noted
+from app.monitoring.operation_log import timed_statement
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ class Database:
     async def _driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         connection = await self.take()
         try:
-            with noted(sql):
+            with timed_statement(sql):
                 return await driver_of(connection).fetchrow(sql, *parameters)
         except BaseException as failure:
             if driver_of(connection).is_closed():

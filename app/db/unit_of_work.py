@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from app.db.engine import PAUSE_AFTER_BREAK, Database, driver_of, is_broken, is_disconnection
 from app.db.statements import Prepared, Record
 from app.errors import DatabaseUnavailable, OutcomeUnknown
-from app.monitoring.operation_log import noted
+from app.monitoring.operation_log import timed_statement
 
 T = TypeVar("T")
 _COMMIT_SECONDS = 10.0
@@ -84,7 +84,7 @@ class UnitOfWork:
 
         async def send() -> Sequence[Record]:
             driver = await self._acquired()
-            with noted(statement.sql):
+            with timed_statement(statement.sql):
                 return await driver.fetch(statement.sql, *statement.arguments(values), record_class=Record)
 
         return await self._sent(send)
@@ -94,7 +94,7 @@ class UnitOfWork:
 
         async def send() -> Any:
             driver = await self._acquired()
-            with noted(sql):
+            with timed_statement(sql):
                 return await driver.fetchrow(sql, *parameters)
 
         return await self._sent(send)
@@ -103,7 +103,7 @@ class UnitOfWork:
         """Run a prepared statement once per row, in one round trip."""
         async with self._lock:
             driver = await self._acquired()
-            with noted(statement.sql):
+            with timed_statement(statement.sql):
                 await driver.executemany(statement.sql, [statement.arguments(row) for row in rows])
 
     async def begin(self) -> None:
@@ -135,13 +135,13 @@ class UnitOfWork:
             await self.end_session(commit=True)
         except Exception:
             await self.end_session(commit=False)
-            with noted("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT"):
+            with timed_statement("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT"):
                 await savepoint.rollback()
             self._lock.failure = None
             self._transaction = None if alone else self._transaction
             raise
         if not alone:
-            with noted("RELEASE SAVEPOINT"):
+            with timed_statement("RELEASE SAVEPOINT"):
                 await savepoint.commit()
 
     async def end_session(self, *, commit: bool) -> None:
@@ -236,14 +236,14 @@ class UnitOfWork:
         if transaction is None:
             return None
         if not commit:
-            with noted("ROLLBACK"):
+            with timed_statement("ROLLBACK"):
                 async with asyncio.timeout(_ROLLBACK_SECONDS):
                     return await transaction.rollback()
         if self._driver is None or self._driver.is_closed():
             raise DatabaseUnavailable
         self.is_settled = True
         try:
-            with noted("COMMIT"):
+            with timed_statement("COMMIT"):
                 async with asyncio.timeout(_COMMIT_SECONDS):
                     await transaction.commit()
         except Exception as failure:
@@ -257,7 +257,7 @@ class UnitOfWork:
         async def send() -> Transaction:
             transaction = (await self._acquired()).transaction()
             try:
-                with noted("BEGIN" if self._transaction is None else "SAVEPOINT"):
+                with timed_statement("BEGIN" if self._transaction is None else "SAVEPOINT"):
                     await transaction.start()
             except BaseException:
                 self._is_doubtful = self._transaction is None

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.types import Receive
 
-from app.db.engine import Database
 from app.db.notifications import Topic
 from app.db.unit_of_work import UnitOfWork
 from app.errors import NO_ACCOUNT, Unauthenticated
-from app.graphql.operations.cancellation import Watch
+from app.graphql.operations.requests import Login, OperationRequest
 from app.graphql.relations.loaders import Loaders
 from app.idempotency.service import IdempotentRequest, Replay
-from app.monitoring.monitor import Monitor
-from app.monitoring.operation_log import Report
 from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer, logged_in
@@ -27,58 +22,62 @@ from app.settings import Settings
 from app.users import repository as users
 
 if TYPE_CHECKING:
-    from app.graphql.compiled.path import CompiledPath
-    from app.graphql.operations.documents import Documents
-    from app.graphql.operations.rate_limits import RateLimits
-    from app.graphql.subscriptions.manager import Following, Live
+    from app.graphql.operations.services import Services
+    from app.graphql.subscriptions.manager import Following
 
 T = TypeVar("T")
 
 
-@dataclass(kw_only=True)
 class Context:
-    """One operation: who asks, and what it works with."""
+    """One operation on the resolver path: who asks, and what it works with."""
 
-    database: Database
-    settings: Settings
-    access_tokens: AccessTokens
-    password_turns: Turns
-    watch: Watch
-    documents: Documents
-    rates: RateLimits
-    monitor: Monitor
-    compiled: CompiledPath | None
-    """Reads what a mutation returns."""
-    live: Live | None
-    """The subscriptions of this process."""
-    request_id: str
-    address: str
-    """Where the request comes from."""
-    token_viewer: Viewer | None
-    refused_token: Unauthenticated | None
-    token_expires_at: float | None
-    explained: Report | None
-    """What the response is to explain, if it is."""
-    idempotent_request: IdempotentRequest | None = None
-    cost: int | None = None
-    """What the operation costs, in points, once that is known."""
-    following: Following | None = None
-    """What this operation follows, once it is a subscription."""
-    receive: Receive | None = None
-    """Tells where the client has hung up."""
-
-    def __post_init__(self) -> None:
+    def __init__(self, services: Services, login: Login, request: OperationRequest) -> None:
+        self.services = services
+        self.login = login
+        self.request = request
+        self.refusal = login.refusal
+        """Why the request's token is refused, if it is."""
+        self.following: Following | None = None
+        """What this operation follows, once it is a subscription."""
+        self.idempotent_request: IdempotentRequest | None = None
+        if request.idempotency_key is not None:
+            self.idempotent_request = IdempotentRequest(
+                request.idempotency_key,
+                None if login.viewer is None else login.viewer.id,
+                tuple(request.document),
+                services.idempotency_secrets,
+            )
         self.begin()
 
     def begin(self) -> None:
-        """Begin the operation, or begin it anew."""
-        self.work = UnitOfWork(self.database)
-        self.act_as(self.token_viewer)
+        """Begin the operation, or begin it again."""
+        self.work = UnitOfWork(self.services.database)
+        self.act_as(self.login.viewer)
 
     @cached_property
     def loaders(self) -> Loaders:
         """The dataloaders of this query, or of the mutation's field that runs now."""
         return Loaders(self.work, self.viewer)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the process."""
+        return self.services.settings
+
+    @property
+    def access_tokens(self) -> AccessTokens:
+        """Issues access tokens."""
+        return self.services.access_tokens
+
+    @property
+    def password_turns(self) -> Turns:
+        """Limits how many operations hash passwords at once."""
+        return self.services.password_turns
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request, for the log and the audit trail."""
+        return self.request.id
 
     @property
     def actor_id(self) -> UUID | None:
@@ -91,7 +90,7 @@ class Context:
         return self.work.session
 
     async def begin_mutation(self) -> None:
-        """Begin the transaction of a mutation, if it has not been; Replay where the request has been made before."""
+        """Begin the transaction of a mutation unless it has begun; Replay where the request was made before."""
         if self.work.writes:
             return
         await self.work.begin()
@@ -102,38 +101,28 @@ class Context:
             await self.work.end_session(commit=True)
 
     async def begin_field(self, *, confirm: bool = True) -> None:
-        """Begin a root field of a mutation: it must not see what the one before it has read. Without `confirm` the
-        viewer is who the token says, and the field asks the database itself, as `_confirmed` would."""
-        viewer = self.token_viewer
+        """Begin a root field of a mutation, which must not see what an earlier field has read. Without `confirm` the
+        viewer is taken from the token, and the field itself asks the database, as `_confirmed` would."""
+        viewer = self.login.viewer
         self.act_as(None if confirm else viewer)
         if confirm and viewer is not None:
             self.act_as(await self._confirmed(viewer))
 
-    def extensions(self) -> dict[str, Any] | None:
-        """Return what the response tells of the operation beside its data; an event of a subscription, nothing."""
-        if self.following is not None or self.cost is None:
-            return None
-        return {"cost": self.documents.told(self.cost)}
-
-    async def take_points(self, points: int) -> None:
-        """Take the cost of the operation from who asks; RateLimited where there are not as many left."""
-        await self.rates.take(points, self.token_viewer, self.address)
-
     async def count_attempt(self) -> None:
         """Count an attempt to log in or sign up; RateLimited where there were too many."""
-        await self.rates.attempt(self.address)
+        await self.services.rate_limits.attempt(self.request.address)
 
     def act_as(self, viewer: Viewer | None) -> None:
-        """Answer what follows of this root field as this viewer may see it."""
+        """Resolve the rest of this root field for this viewer."""
         self.viewer = viewer
         self.__dict__.pop("loaders", None)
 
     async def _confirmed(self, viewer: Viewer) -> Viewer | None:
-        """Ask the database who the viewer is now: a token outlives the account and its rights by minutes, and the
-        field before may have closed the account."""
+        """Ask the database who the viewer is now: a token outlives the account and its rights by minutes, and an
+        earlier field may have closed the account."""
         confirmed = await users.confirmed(self.work, viewer)
         if confirmed is None:
-            self.refused_token = Unauthenticated(NO_ACCOUNT)
+            self.refusal = Unauthenticated(NO_ACCOUNT)
         return confirmed
 
     @property
@@ -142,7 +131,7 @@ class Context:
         return self.following is not None and self.following.has_begun
 
     def follow(self, topic: Topic, *, has_state: bool) -> UUID | None:
-        """Let the subscription follow the topic, and return what the event that is to be told is about."""
+        """Follow the topic from now on, and return the subject of the current event."""
         assert self.following is not None, "the operation is a subscription"
         return self.following.follow(topic, has_state=has_state)
 
@@ -152,15 +141,15 @@ class Context:
         return logged_in(self.viewer)
 
     def seen(self, found: T | None) -> T | None:
-        """Return what was found; Unauthenticated, rather than nothing, where the token is no good."""
+        """Return what was found; Unauthenticated instead of None where the token was refused."""
         if found is None:
             self.refuse_token()
         return found
 
     def refuse_token(self) -> None:
-        """Raise Unauthenticated where there is a token that is no good: with a good one there may be more to see."""
-        if self.viewer is None and self.refused_token is not None:
-            raise self.refused_token
+        """Raise Unauthenticated where the token was refused: with a valid one there may be more to see."""
+        if self.viewer is None and self.refusal is not None:
+            raise self.refusal
 
 
 Info = strawberry.Info[Context, None]

@@ -1,1 +1,1 @@
-"""What operators are told: of every operation, and of the process."""
+"""What operators see of the process: a log of every operation, metrics and traces."""

@@ -1,7 +1,7 @@
-"""What Prometheus is told: how many operations of which kind, how long they take, and how the process is.
+"""Metrics for Prometheus: the number and duration of operations of each kind, and the state of the process.
 
-With several workers the library keeps the figures of each in a file of the directory PROMETHEUS_MULTIPROC_DIR, and
-whichever worker is asked answers for all."""
+With several workers the library keeps the figures of each in a file of the directory PROMETHEUS_MULTIPROC_DIR, and any
+worker answers for all."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from sqlalchemy.pool import QueuePool
 
 from app.db.engine import Database
 from app.errors import INTERNAL
-from app.monitoring.operation_log import SUBSCRIPTION, Report
+from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.monitoring.workers import DIRECTORY
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
@@ -40,18 +40,18 @@ _BEAT_SECONDS = 1.0
 
 
 class Subscribers(Protocol):
-    """Those who are told of events."""
+    """The subscriptions of the process."""
 
     def __len__(self) -> int: ...
 
     @property
     def is_heard(self) -> bool:
-        """Whether events are heard now."""
+        """Whether the process receives events now."""
         ...
 
 
 class _Series(NamedTuple):
-    """Where operations of one kind are counted; found once, as the library takes its time."""
+    """The series of one kind of operation, looked up once because the library is slow."""
 
     operations: Counter
     seconds: Histogram
@@ -95,26 +95,26 @@ class Metrics:
             ProcessCollector(registry=self._registry)
             GCCollector(registry=self._registry)
 
-    def count(self, report: Report, seconds: float) -> None:
-        """Count an operation that was answered."""
-        code = _worst(report)
-        series = self._series.get((report.name, report.type, report.path, code)) or self._find(report, code)
+    def count(self, log: OperationLog, seconds: float) -> None:
+        """Count an operation that is over."""
+        code = _worst(log)
+        series = self._series.get((log.name, log.type, log.path, code)) or self._find(log, code)
         series.operations.inc()
-        series.statements.inc(report.statements)
-        if report.cost is not None:
-            series.cost.observe(report.cost)
-        if report.type != SUBSCRIPTION:  # which lasts as long as it is wanted
+        series.statements.inc(log.statements)
+        if log.cost is not None:
+            series.cost.observe(log.cost)
+        if log.type != SUBSCRIPTION:  # which lasts as long as the client wants
             series.seconds.observe(seconds)
 
-    async def shown(self) -> bytes:
-        """Return the figures of all processes, as Prometheus reads them."""
+    async def exposition(self) -> bytes:
+        """Return the figures of all processes in the format of Prometheus."""
         self._sample()
-        return await asyncio.to_thread(self._shown)  # thousands of lines must not hold up operations
+        return await asyncio.to_thread(self._exposition)  # thousands of lines must not hold up operations
 
     @asynccontextmanager
-    async def beating(self) -> AsyncIterator[None]:
-        """Look at the process every second."""
-        task = asyncio.create_task(self._beat(), name="metrics")
+    async def sampling(self) -> AsyncIterator[None]:
+        """Sample the process every second."""
+        task = asyncio.create_task(self._sample_forever(), name="metrics")
         try:
             yield
         finally:
@@ -122,7 +122,7 @@ class Metrics:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _beat(self) -> None:
+    async def _sample_forever(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._sample()
@@ -131,7 +131,7 @@ class Metrics:
             self._lag.observe(loop.time() - due)
 
     def _gauge(self, name: str, description: str, mode: Literal["livesum", "livemin"] = "livesum") -> Gauge:
-        """Return a gauge that adds the processes' values up, or shows the least."""
+        """Return a gauge that is the sum over all processes, or the minimum."""
         return Gauge(f"orders_api_{name}", description, registry=self._registry, multiprocess_mode=mode)
 
     def _sample(self) -> None:
@@ -140,7 +140,7 @@ class Metrics:
         if self._process is not None:
             self._process.sample()
 
-    def _shown(self) -> bytes:
+    def _exposition(self) -> bytes:
         registry = self._registry
         if self._directory is not None:
             _forget_dead(Path(self._directory))
@@ -148,17 +148,17 @@ class Metrics:
             MultiProcessCollector(registry, self._directory)  # type: ignore[no-untyped-call]  # the library is untyped
         return generate_latest(registry)
 
-    def _find(self, report: Report, code: str) -> _Series:
-        """Return where such an operation is counted. Clients choose the names: there are only so many, and only of
-        operations that were found in a valid document."""
-        name = report.name
+    def _find(self, log: OperationLog, code: str) -> _Series:
+        """Return the series of an operation. Clients choose the names, so their number is limited, and only operations
+        of valid documents add one."""
+        name = log.name
         if name not in self._names:
-            has_room = len(self._names) < NAMES_KEPT and len(name) <= _LONGEST_NAME
-            if has_room and report.is_described:
+            has_space = len(self._names) < NAMES_KEPT and len(name) <= _LONGEST_NAME
+            if has_space and log.is_described:
                 self._names.add(name)
             else:
                 name = OTHER
-        key = (name, report.type, report.path, code)
+        key = (name, log.type, log.path, code)
         if key not in self._series:
             kind = key[:3]
             self._series[key] = _Series(
@@ -171,7 +171,7 @@ class Metrics:
 
 
 class _EachProcess:
-    """Of each process what the library tells of a single one only."""
+    """Figures of each process that the library exposes for a single process only."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -182,7 +182,7 @@ class _EachProcess:
         self._gauges: dict[str, Gauge] = {}
 
     def sample(self) -> None:
-        """Note how this process is now."""
+        """Record the figures of this process now."""
         for metric in self._apart.collect():
             for sample in metric.samples:
                 gauge = self._gauges.get(sample.name)
@@ -197,16 +197,16 @@ class _EachProcess:
                 (gauge.labels(**sample.labels) if sample.labels else gauge).set(sample.value)
 
 
-def _worst(report: Report) -> str:
-    """Return the error that an operation is counted with, if it had any."""
-    codes = report.codes
+def _worst(log: OperationLog) -> str:
+    """Return the code of the error that an operation is counted with, if it had any."""
+    codes = log.codes
     if not codes:
         return ""
     return INTERNAL if INTERNAL in codes else str(codes[0])
 
 
 def _forget_dead(directory: Path) -> None:
-    """Take away what worker processes have left behind that are no more; what they counted stays."""
+    """Remove the gauges of worker processes that have ended; what they counted stays."""
     for pid in {int(file.stem.rpartition("_")[2]) for file in directory.glob("gauge_live*.db")}:
         try:
             os.kill(pid, 0)

@@ -1,4 +1,4 @@
-"""Traces from the request to its statements, sent over OTLP. Nothing here is imported unless they are asked for."""
+"""Traces from the request to its statements, sent over OTLP. Imported only where tracing is switched on."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ from starlette.types import ASGIApp
 
 from app.db.texts import readable
 from app.errors import INTERNAL
-from app.monitoring.operation_log import Report
+from app.monitoring.operation_log import OperationLog
 
 _NOT_TRACED = (r"/livez$", r"/readyz$", r"/metrics$")
 _WITHOUT_EXCEPTIONS = {"record_exception": False, "set_status_on_exception": False}
@@ -52,14 +52,14 @@ class Tracing:
         return OpenTelemetryMiddleware(app, excluded_urls=_NOT_TRACED, tracer_provider=self._discreet)
 
     @contextmanager
-    def span(self, report: Report) -> Iterator[None]:
+    def span(self, log: OperationLog) -> Iterator[None]:
         """Make a span of an operation, or of one event of a subscription."""
         with self._tracer.start_as_current_span("operation") as span:
-            report.trace_id = format_trace_id(span.get_span_context().trace_id)
+            log.trace_id = format_trace_id(span.get_span_context().trace_id)
             try:
                 yield
             finally:
-                _describe(span, report)
+                _describe(span, log)
 
     def close(self) -> None:
         """Send what has not been sent yet; may take seconds."""
@@ -67,21 +67,21 @@ class Tracing:
         self._provider.shutdown()
 
 
-def _describe(span: Span, report: Report) -> None:
-    name = report.name if report.is_described else ""
-    span.update_name(f"{report.type or 'operation'} {name}".rstrip())
-    span.set_attribute("graphql.operation.type", report.type)
+def _describe(span: Span, log: OperationLog) -> None:
+    name = log.name if log.is_described else ""
+    span.update_name(f"{log.type or 'operation'} {name}".rstrip())
+    span.set_attribute("graphql.operation.type", log.type)
     span.set_attribute("graphql.operation.name", name)
-    span.set_attribute("orders_api.path", report.path)
-    span.set_attribute("orders_api.request_id", report.request_id)
-    if report.codes:
-        span.set_attribute("orders_api.codes", [str(code) for code in report.codes])
-    if INTERNAL in report.codes:
+    span.set_attribute("orders_api.path", log.path)
+    span.set_attribute("orders_api.request_id", log.request_id)
+    if log.codes:
+        span.set_attribute("orders_api.codes", [str(code) for code in log.codes])
+    if INTERNAL in log.codes:
         span.set_status(Status(StatusCode.ERROR))
 
 
 class _DiscreetProvider(AnyTracerProvider):
-    """Hands out tracers that tell of no values."""
+    """Hands out tracers that record no values."""
 
     def __init__(self, provider: AnyTracerProvider) -> None:
         self._provider = provider
@@ -103,8 +103,8 @@ class _DiscreetTracer(Tracer):
         return self._tracer.start_span(*args, **_discreet(kwargs))
 
     def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
-        """Start a span within which others are made, until the context ends. A statement that no request asked for,
-        like those that look whether the database answers, is not worth a trace of its own."""
+        """Start a span that is the parent of others until the context ends. A statement outside any request, such as
+        a readiness check, is not worth a trace of its own."""
         if kwargs.get("kind") is SpanKind.CLIENT and not get_current_span().get_span_context().is_valid:
             return nullcontext(INVALID_SPAN)
         return self._tracer.start_as_current_span(*args, **_discreet(kwargs))

@@ -10,7 +10,7 @@ from app.graphql.context import Info
 from app.graphql.mutations import mutation
 from app.graphql.relations.connections import Connection
 from app.graphql.relations.fields import lookup, pages
-from app.graphql.subscriptions.manager import NothingToTell, found, subscription
+from app.graphql.subscriptions.manager import NothingToSend, found, subscription
 from app.orders import repository, service
 from app.orders.inputs import FulfillOrderItemsInput, PlaceOrderInput
 from app.orders.types import (
@@ -99,5 +99,5 @@ class OrderSubscriptions:
         placed = context.follow(Topic(repository.PLACED, key), has_state=False)
         order: Order | None = None if placed is None else await context.loaders.node("Order").load(placed)
         if order is None:
-            raise NothingToTell
+            raise NothingToSend
         return order

@@ -17,8 +17,8 @@ from sqlalchemy.pool import QueuePool
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.graphql.subscriptions.manager import Live
-from app.main import create_app
+from app.graphql.subscriptions.manager import SubscriptionManager
+from app.main import application, create_services
 from app.settings import Settings
 from tests.databases import committing
 from tests.fuzz.conftest import Fuzzed, Quiet
@@ -59,7 +59,7 @@ class Served:
     """Where the application is served, and its subscriptions."""
 
     address: str
-    live: Live
+    live: SubscriptionManager
 
     async def answers(self) -> None:
         """Fail unless another client is answered."""
@@ -70,11 +70,11 @@ class Served:
 
 @pytest.fixture
 async def served(pooled: AsyncEngine, fuzzed: Fuzzed, settings: Settings) -> AsyncIterator[Served]:
-    app: Any = create_app(
+    services = create_services(
         settings.model_copy(update={"compiled_path": True, "operations_per_websocket": 5}), committing(pooled)
     )
-    async with serving(app, ws_max_size=settings.body_limit_kb * 1024) as address:
-        live = app._app.state.live
+    async with serving(application(services), ws_max_size=settings.body_limit_kb * 1024) as address:
+        live = services.subscriptions
         await live.events.heard()
         yield Served(address, live)
 

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import AuditEntry, Order, Product, Session, User
-from app.graphql.http.answers import Answer
+from app.graphql.http import endpoint
+from app.graphql.operations.responses import Response
 from tests.api import Api
 from tests.idempotency.requests import is_replay, kept, keyed, order, send
 from tests.market import Market, gid
@@ -160,12 +161,13 @@ async def test_an_answer_that_was_never_sent_is_given_when_the_request_comes_aga
     customer, product = await market.user(), await market.product(stock=5)
     lost: list[bytes] = []
 
-    async def die(answer: Answer, *_: Any) -> None:
-        lost.append(answer.body)
+    async def die(*sent: Any) -> None:
+        response: Response = sent[-1]
+        lost.append(response.body)
         raise ServerDied
 
     with monkeypatch.context() as patch:
-        patch.setattr(Answer, "send", die)
+        patch.setattr(endpoint, "_send", die)
         with pytest.raises(ServerDied):
             await order(api, customer, product)
     again = await order(api, customer, product)

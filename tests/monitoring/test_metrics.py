@@ -35,7 +35,7 @@ def read(text: str) -> Figures:
 
 
 async def shown(metrics: Metrics) -> Figures:
-    return read((await metrics.shown()).decode())
+    return read((await metrics.exposition()).decode())
 
 
 async def figures(api: Api) -> Figures:
@@ -154,7 +154,7 @@ def metrics(committed_engine: AsyncEngine) -> Metrics:
 
 async def test_the_event_loop_is_looked_at_again_and_again(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BEAT_SECONDS", 0.001)
-    async with metrics.beating(), asyncio.timeout(PATIENCE):
+    async with metrics.sampling(), asyncio.timeout(PATIENCE):
         found = await shown(metrics)
         while figure(found, "orders_api_event_loop_lag_seconds_count") < 3:
             found = await shown(metrics)

@@ -1,84 +1,56 @@
-"""GraphQL over HTTP. A request is answered here, before the application's routing: on the compiled path if it can be,
-else on the resolver path."""
+"""GraphQL over HTTP: decodes a request, lets its operation run, and encodes the response.
 
-from asyncio import CancelledError
+Requests are answered here, before the application's routing, which would cost more than a compiled query."""
+
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from functools import partial
 
-import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.db.engine import raise_fault
-from app.errors import OutcomeUnknown, RequestError, Restarting
-from app.graphql.compiled.path import CompiledPath
-from app.graphql.http.answers import PRIVATE, Answer, answer_of, answer_to
-from app.graphql.http.contexts import Contexts, Login
+from app.errors import INTERNAL, RateLimited, RequestError
+from app.graphql.http.event_stream import event_stream
 from app.graphql.http.protocol import (
     JSON,
+    RESPONSE_JSON,
     Accepted,
     Refusal,
     accepted,
     address_of,
     graphql_request,
     read_parameters,
-    refusal_of,
     request_id_of,
+    require_carriable,
 )
-from app.graphql.operations.cancellation import HungUp
-from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
-from app.graphql.operations.executor import Executor
-from app.graphql.operations.explain import explained
+from app.graphql.operations.documents import GraphQLRequest
+from app.graphql.operations.explain import HEADER as EXPLAIN
+from app.graphql.operations.lifecycle import Operations
 from app.graphql.operations.rate_limits import Quota
-from app.graphql.operations.responses import extended, given_up
-from app.monitoring import operation_log as reports
-from app.monitoring.operation_log import COMPILED, Report
+from app.graphql.operations.requests import OperationRequest
+from app.graphql.operations.responses import Response, refused
+from app.idempotency.service import HEADER as IDEMPOTENCY_KEY
 from app.settings import Settings
 from app.web import graphiql
 
-_HUNG_UP = "CLIENT_HUNG_UP"  # in the log alone
+_PRIVATE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_CONTENT_TYPES = {name: (b"content-type", f"{name}; charset=utf-8".encode()) for name in (JSON, RESPONSE_JSON)}
+_EXPLAIN, _IDEMPOTENCY_KEY = EXPLAIN.lower().encode(), IDEMPOTENCY_KEY.lower().encode()
 
-log = structlog.get_logger(__name__)
-
-
-class _Exchange(NamedTuple):
-    """What HTTP tells of the request for an operation."""
-
-    request_id: str
-    method: str
-    headers: Headers
-    accepts: Accepted
-    media_type: str
-    """Of the answer."""
-    address: str
-    receive: Receive
-    """Tells where the client has hung up."""
+Headers = Mapping[bytes, bytes]
 
 
 class GraphQLEndpoint:
-    """Stands before the application and answers the HTTP requests to its path; all else passes by, as it came."""
+    """Stands before the application and answers the HTTP requests to its path; passes on all others unchanged."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        path: str,
-        executor: Executor,
-        contexts: Contexts,
-        streams: ASGIApp,
-        settings: Settings,
-        compiled: CompiledPath | None = None,
-    ) -> None:
+    def __init__(self, app: ASGIApp, path: str, operations: Operations, settings: Settings) -> None:
         self._app = app
         self._path = path
-        self._executor = executor
-        self._contexts = contexts
-        self._streams = streams
-        self._compiled = compiled
+        self._operations = operations
+        self._trusted = operations.services.documents.trusted
         self._has_page = settings.graphiql
         self._limit = settings.body_limit_kb * 1024
-        self._monitor = contexts.monitor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it on."""
@@ -92,129 +64,102 @@ class GraphQLEndpoint:
         else:
             await self._app(scope, receive, _with_headers(send, request_id))
 
-    async def _serve(
-        self, scope: Scope, headers: Mapping[bytes, bytes], request_id: str, receive: Receive, send: Send
-    ) -> None:
-        """Find out what the client takes, read what it asks for, and answer that."""
-        media_type = JSON
+    async def _serve(self, scope: Scope, headers: Headers, request_id: str, receive: Receive, send: Send) -> None:
+        """Find out what the client accepts, read its request, and answer it."""
+        media_type, method = JSON, scope["method"]
         try:
-            accepts = accepted(scope["method"], headers.get(b"accept", b"*/*"), page=self._has_page)
+            accepts = accepted(method, headers.get(b"accept", b"*/*"), page=self._has_page)
             media_type = accepts.media_type or JSON
             if accepts.page:
                 await graphiql.page()(scope, receive, _with_headers(send, request_id))
                 return
             parameters = await read_parameters(scope, headers, receive, self._limit)
-            request = graphql_request(parameters, self._contexts.documents.trusted)
-            exchange = _Exchange(
-                request_id, scope["method"], Headers(scope=scope), accepts, media_type, address_of(scope), receive
+            document = graphql_request(parameters, self._trusted)
+            request = OperationRequest(
+                document,
+                request_id,
+                address_of(scope),
+                authorization=_text(headers.get(b"authorization")),
+                idempotency_key=_text(headers.get(_IDEMPOTENCY_KEY)),
+                check=partial(require_carriable, method, accepts),
             )
-            if self._is_streamed(exchange, request):
-                scope.setdefault("state", {}).update(request_id=request_id, graphql_request=request)
-                await self._streams(scope, receive, _with_headers(send, request_id))
-            else:
-                await self._answer(exchange, request, send)
-        except (Refusal, RequestError) as failure:
-            await answer_to(failure, media_type, request_id).send(send, media_type, request_id)
+            if accepts.events and self._is_streamed(method, accepts, document):
+                stream = event_stream(self._operations.stream(request))
+                await stream(scope, receive, _with_headers(send, request_id))
+                return
+            request = request._replace(explain=_EXPLAIN in headers, receive=receive)
+            await self._operations.answer(request, partial(_send, send, media_type, request_id))
+        except RequestError as failure:
+            await _send(send, media_type, request_id, refused(failure))
         except ClientDisconnect:
             pass
 
-    def _is_streamed(self, exchange: _Exchange, request: GraphQLRequest) -> bool:
-        """Tell whether the results are to be streamed, and told of there."""
-        if not exchange.accepts.events:
-            return False
-        with suppress(Exception):  # whatever is wrong, the paths find it again, and say so
-            operation = self._contexts.documents.requested(request)
-            wants_stream = operation.is_subscription or exchange.accepts.events_first
-            return wants_stream and refusal_of(exchange.method, exchange.accepts, operation) is None
+    def _is_streamed(self, method: str, accepts: Accepted, document: GraphQLRequest) -> bool:
+        """Return whether the response is a stream."""
+        with suppress(Exception):  # whatever is wrong, it is found again, and reported, when the operation runs
+            operation = self._operations.parse(document)
+            require_carriable(method, accepts, operation)
+            return operation.is_subscription or accepts.events_first
         return False
 
-    async def _answer(self, exchange: _Exchange, request: GraphQLRequest, send: Send) -> None:
-        """Answer the operation in one of the paths, and tell of it."""
-        report = reports.begin(exchange.request_id, request.operation_name)
-        with self._monitor.span(report):
-            answer = await self._answer_on_paths(exchange, request, report)
-            report.path, report.codes, report.status = answer.path, answer.codes, answer.status
-        await answer.send(send, exchange.media_type, exchange.request_id)
-        self._monitor.tell(report)
 
-    async def _answer_on_paths(self, exchange: _Exchange, request: GraphQLRequest, report: Report) -> Answer:
-        """Return the answer of one of the paths, whatever goes wrong."""
-        quota: Quota | None = None
-        try:
-            operation = self._contexts.documents.requested(request)
-            report.describe(operation.definition, operation.cost)
-            login = self._contexts.login(exchange.headers)
-            report.act_for(login.viewer)
-            quota = await self._contexts.rates.take(operation.points, login.viewer, exchange.address)
-            if (refusal := refusal_of(exchange.method, exchange.accepts, operation)) is not None:
-                raise refusal
-            to_explain = report if self._contexts.explains(exchange.headers, login) else None
-            answer = await self._answer_compiled(exchange, operation, login, to_explain)
-            if answer is None:
-                answer = await self._answer_ordinary(exchange, operation, login, to_explain)
-        except HungUp:
-            answer = Answer(b"", "given up", [_HUNG_UP])  # nobody receives it
-        except Exception as failure:
-            answer = answer_to(_fault(failure) or failure, exchange.media_type, exchange.request_id)
-        return answer if quota is None else answer._replace(headers=[*answer.headers, *quota.headers()])
-
-    async def _answer_compiled(
-        self, exchange: _Exchange, operation: RequestedOperation, login: Login, to_explain: Report | None
-    ) -> Answer | None:
-        """Return the answer to a query, None where the resolver path must answer."""
-        if self._compiled is None or not operation.is_query or operation.errors or login.refusal is not None:
-            return None
-        cost = {"cost": self._contexts.documents.told(operation.cost)}
-        try:
-            with self._contexts.watch.over(exchange.receive):
-                body = await self._compiled.execute(login.viewer, operation)
-        except HungUp:
-            raise
-        except (CancelledError, Exception) as failure:
-            if (fault := _fault(failure)) is not None:
-                return answer_of(given_up(fault, cost), exchange.media_type, COMPILED)
-            # The resolver path may answer all the same, and if it cannot it says so as it always does.
-            log.exception("compiled path failed", request_id=exchange.request_id)
-            return None
-        if body is None:
-            return None
-        explain = {} if to_explain is None else {"explain": explained(to_explain, COMPILED)}
-        return Answer(extended(body, **cost, **explain), COMPILED)
-
-    async def _answer_ordinary(
-        self, exchange: _Exchange, operation: RequestedOperation, login: Login, to_explain: Report | None
-    ) -> Answer:
-        """Return the answer of the resolver path."""
-        context = self._contexts.context(login, exchange.request_id, exchange.address, to_explain)
-        context.receive = exchange.receive
-        self._contexts.make_idempotent(context, exchange.headers, operation.request)
-        try:
-            result = await self._executor.execute(context, operation)
-        except CancelledError:
-            fault = OutcomeUnknown() if context.work.is_settled else Restarting()
-            result = given_up(fault, context.extensions())
-        return answer_of(result, exchange.media_type)
+async def _send(send: Send, media_type: str, request_id: str, response: Response) -> int:
+    """Send a response as JSON, and return its status."""
+    headers = [
+        (b"content-length", str(len(response.body)).encode()),
+        _CONTENT_TYPES[media_type],
+        (b"x-request-id", request_id.encode()),
+        *_PRIVATE,
+    ]
+    if response.replayed:
+        headers.append((b"idempotency-replayed", b"true"))
+    if response.retry_after is not None:
+        headers.append((b"retry-after", str(response.retry_after).encode()))
+    if response.quota is not None:
+        headers += _quota_headers(response.quota)
+    if isinstance(response.refusal, Refusal):
+        headers += response.refusal.headers
+    status = _status(response, media_type)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+    return status
 
 
-def _fault(failure: BaseException) -> RequestError | None:
-    """Return what clients are told of a failure of the database; None where it is another one."""
-    if isinstance(failure, CancelledError):
-        return Restarting()  # who cancels requests is the server, when its grace is over
-    try:
-        raise_fault(failure)
-    except RequestError as fault:
-        return fault
-    return None
+def _status(response: Response, media_type: str) -> int:
+    """Return the status of a response. The media type made for it says so whenever there is no data."""
+    if isinstance(response.refusal, Refusal):
+        return response.refusal.status
+    if isinstance(response.refusal, RateLimited):
+        return 429
+    if response.retry_after is not None:
+        return 503
+    if response.is_executed:
+        return 200
+    if INTERNAL in response.codes:
+        return 500
+    return 400 if media_type == RESPONSE_JSON else 200
+
+
+def _quota_headers(quota: Quota) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a rate limit in the IETF's draft."""
+    return [
+        (b"ratelimit-policy", b'"points";q=%d;w=%d' % (quota.limit, quota.window)),
+        (b"ratelimit", b'"points";r=%d;t=%d' % (quota.remaining, quota.reset)),
+    ]
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")
 
 
 def _with_headers(send: Send, request_id: str) -> Send:
-    """Return what sends a response with the headers that each has, unless it brings its own."""
+    """Return a `send` that adds the headers of every response, unless the response has its own."""
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = request_id
-            for name, value in PRIVATE:
+            for name, value in _PRIVATE:
                 headers.setdefault(name.decode(), value.decode())
         await send(message)
 

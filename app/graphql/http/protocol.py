@@ -1,5 +1,4 @@
-"""GraphQL over HTTP as its specification has it: the media types that are spoken, what a request must hold, and how a
-request is refused that is not executed."""
+"""GraphQL over HTTP by its specification: media types, the parameters of a request, and why a request is refused."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 from uuid_utils import uuid7
 
+from app.errors import RequestError
 from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
 from app.graphql.operations.trusted import TrustedDocuments, hash_in
 
@@ -29,48 +29,43 @@ _URL_IS_TOO_LONG, _BODY_IS_TOO_LARGE = 414, 413
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
-class Refusal(Exception):
-    """Why a request is not executed: what the status and the error tell."""
+class Refusal(RequestError):
+    """Why a request is refused that is not as HTTP or this API wants it."""
 
     def __init__(self, status: int, code: str, message: str, headers: RawHeaders = ()) -> None:
+        self.code = code
         super().__init__(message)
         self.status = status
-        self.code = code
         self.headers = headers
-
-    @property
-    def body(self) -> bytes:
-        """The response, as JSON."""
-        return orjson.dumps({"errors": [{"message": str(self), "extensions": {"code": self.code}}]})
 
 
 class Accepted(NamedTuple):
-    """What a client takes for an answer."""
+    """What a client accepts."""
 
     media_type: str | None
-    """Of an answer that is one whole."""
+    """The media type of a single response."""
     events: bool
-    """Whether it takes a stream of events, too."""
+    """Whether it accepts a stream of events."""
     events_first: bool
-    """Whether it would rather have a stream."""
+    """Whether it prefers a stream."""
     page: bool
-    """Whether it would rather have a page, as browsers would."""
+    """Whether it prefers a page, as browsers do."""
 
 
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
-    """Return the id that the client gave the request, if it is fit for a log, else a new one."""
+    """Return the client's id of the request, if it is fit for a log, or else a new one."""
     given = headers.get(b"x-request-id")
     return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else uuid7().hex
 
 
 def address_of(scope: Scope) -> str:
-    """Return where a request comes from: the client, or whom a trusted proxy names."""
+    """Return the address of the client, or of the one that a trusted proxy names."""
     client = scope.get("client")
     return client[0] if client else ""
 
 
 def accepted(method: str, accept: bytes, *, page: bool) -> Accepted:
-    """Return what an Accept header names; Refusal where that, or the method, is nothing that is spoken here."""
+    """Read an Accept header; Refusal where we support neither what it names nor the method."""
     if method not in ("GET", "POST"):
         raise _method_not_allowed("GET", "POST")
     read = _read_accept if len(accept) <= _LONGEST_KEPT else _read_accept.__wrapped__
@@ -80,18 +75,16 @@ def accepted(method: str, accept: bytes, *, page: bool) -> Accepted:
     return found
 
 
-def refusal_of(method: str, accepts: Accepted, operation: RequestedOperation) -> Refusal | None:
-    """Return why an operation is not executed that is sent like this: by GET it changes something, or its results are
-    a stream that the client does not take. None where it is."""
+def require_carriable(method: str, accepts: Accepted, operation: RequestedOperation) -> None:
+    """Raise Refusal for a change that is sent by GET, or a stream that the client does not accept."""
     if method == "GET" and operation.is_mutation:
-        return _method_not_allowed("POST")
+        raise _method_not_allowed("POST")
     if operation.is_subscription and not accepts.events:
-        return Refusal(406, "NOT_ACCEPTABLE", f"A subscription is told as {EVENT_STREAM}, or over a websocket.")
-    return None
+        raise Refusal(406, "NOT_ACCEPTABLE", f"A subscription is told as {EVENT_STREAM}, or over a websocket.")
 
 
 def _method_not_allowed(*allowed: str) -> Refusal:
-    """Return the refusal of what is not sent by this method."""
+    """Return the refusal of a method."""
     names = ", ".join(allowed)
     return Refusal(405, "METHOD_NOT_ALLOWED", f"This is sent by {' or '.join(allowed)}.", [(b"allow", names.encode())])
 
@@ -104,7 +97,7 @@ def _read_accept(accept: bytes, has_page: bool) -> Accepted:
         if _is_utf8(parameters):
             quality = parameters.get("q", "1")
             qualities[media_type] = float(quality) if _QUALITY.fullmatch(quality) else 0
-    # Whoever takes anything is sent what every client understands.
+    # `*/*` gets what every client understands.
     json = qualities.get(JSON, qualities.get("application/*", qualities.get("*/*", 0)))
     response_json, events = qualities.get(RESPONSE_JSON, 0), qualities.get(EVENT_STREAM, 0)
     whole = max(json, response_json)
@@ -136,8 +129,8 @@ async def read_parameters(scope: Scope, headers: Mapping[bytes, bytes], receive:
 
 
 def graphql_request(parameters: Mapping[str, Any], trusted: TrustedDocuments) -> GraphQLRequest:
-    """Return what the parameters of a request say, each of the type it must have; its document may be named by a
-    hash."""
+    """Return the document, variables and operation name of a request, each of the right type; a hash may stand for the
+    document."""
     query, variables, name = parameters.get("query"), parameters.get("variables"), parameters.get("operationName")
     if (hash_ := hash_in(parameters)) is not None and isinstance(query, str | None):
         query = trusted.text(query or None, hash_)
@@ -171,7 +164,7 @@ def _is_utf8(parameters: Mapping[str, str]) -> bool:
 
 
 async def _read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    """Return the body of a request, of which no more is read than it may have."""
+    """Return the body of a request, and read no more than the limit."""
     announced = headers.get(b"content-length", b"")[:_LENGTH_DIGITS]
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(_BODY_IS_TOO_LARGE, "body", limit)
@@ -210,7 +203,7 @@ def _json(what: str, text: str | bytes) -> Any:
 
 
 def _malformed(message: str) -> Refusal:
-    """Return the refusal of a request that is not as it must be."""
+    """Return the refusal of a malformed request."""
     return Refusal(400, "BAD_USER_INPUT", message)
 
 

@@ -1,8 +1,9 @@
-"""Websockets, over which `graphql-transport-ws` is spoken: each operation on one has a context of its own."""
+"""GraphQL over WebSockets, in the protocol `graphql-transport-ws`, of which Strawberry's handler speaks the most."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any, cast
 from uuid import uuid4
 
@@ -11,52 +12,50 @@ import structlog
 from cross_web import HTTPException
 from graphql import GraphQLError
 from starlette.datastructures import Headers
-from starlette.websockets import WebSocketDisconnect, WebSocketState
-from strawberry.asgi import ASGIWebSocketAdapter
-from strawberry.http import process_result
+from starlette.requests import Request
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from strawberry import Schema
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     ConnectionInitMessage,
     Message,
     SubscribeMessage,
 )
-from strawberry.types.execution import PreExecutionError
 
 from app.errors import RequestError, Restarting, TooManySubscriptions
-from app.graphql.context import Context
-from app.graphql.http.contexts import Contexts
+from app.graphql.http.protocol import address_of
 from app.graphql.operations.documents import GraphQLRequest
-from app.graphql.operations.responses import EncodedResult
+from app.graphql.operations.lifecycle import Operations
+from app.graphql.operations.requests import OperationRequest
 from app.graphql.operations.trusted import TrustedDocuments, hash_in
-from app.graphql.subscriptions.manager import Live
-from app.graphql.subscriptions.streaming import Streams
-from app.settings import Settings
 
 RESTART = 1012
 IDLE = 1000
 UNAUTHORIZED = 4401
+_INIT_WAIT = timedelta(seconds=10)
 
 log = structlog.get_logger(__name__)
 
 
 class Handshake:
-    """What a client said when it connected: headers, and what `connection_init` brought."""
+    """What a client sent when it connected: headers, and the payload of `connection_init`."""
 
-    def __init__(self, headers: Headers, address: str, contexts: Contexts) -> None:
-        self.headers = headers
-        self.address = address
+    def __init__(self, headers: Headers, address: str) -> None:
         self.connection_params: Mapping[str, Any] | None = None
-        self._contexts = contexts
+        self._headers = headers
+        self._address = address
 
-    def context(self) -> Context:
-        """Return what one operation works with. Browsers cannot send headers, so the token may come later."""
+    def request(self, document: GraphQLRequest) -> OperationRequest:
+        """Return the request for one operation. Browsers cannot send headers, so the token may come in the payload."""
+        authorization = self._headers.get("authorization")
         given = {name.lower(): value for name, value in (self.connection_params or {}).items()}
-        token = given.get("authorization")
-        # A header holds Latin-1 only; a token that does not is no good, and refused where a login is needed.
-        own = {"authorization": token.encode("latin-1", "replace").decode("latin-1")} if isinstance(token, str) else {}
-        login = self._contexts.login(Headers({**self.headers, **own}))
-        return self._contexts.context(login, uuid4().hex, self.address)
+        if isinstance(token := given.get("authorization"), str):
+            # A header holds Latin-1 only; a token that does not is refused where a login is needed.
+            authorization = token.encode("latin-1", "replace").decode("latin-1")
+        return OperationRequest(document, uuid4().hex, self._address, authorization=authorization)
 
 
 class Socket(ASGIWebSocketAdapter):
@@ -71,7 +70,7 @@ class Socket(ASGIWebSocketAdapter):
             raise NonJsonMessageReceived from error
 
     async def send_json(self, message: Mapping[str, object]) -> None:
-        """Send a message, once the client has taken those before."""
+        """Send a message once the client has received the earlier ones."""
         if self.ws.application_state is not WebSocketState.CONNECTED:
             raise WebSocketDisconnected
         try:
@@ -88,19 +87,18 @@ class Socket(ASGIWebSocketAdapter):
 class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
     """One client: its operations, as many as it may have, until it has none for a while."""
 
-    streams: Streams
-    live: Live
-    settings: Settings
-    trusted: TrustedDocuments
+    view: "WebSocketEndpoint"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._operations = self.view.operations
+        self._services = self._operations.services
         self._idle: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def handle(self) -> None:
-        """Talk to the client until one of us goes."""
-        with self.live.bidding_farewell(self._bid_farewell):
+        """Exchange messages with the client until one side leaves."""
+        with self._services.subscriptions.bidding_farewell(self._bid_farewell):
             self._rest()
             try:
                 await super().handle()
@@ -108,9 +106,9 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
                 self._stir()
 
     async def handle_message(self, message: Message) -> None:
-        """Do what the client says, if it is said properly."""
+        """Handle a message, unless it is malformed."""
         try:
-            message = _with_document(message, self.trusted)
+            message = _with_document(message, self._services.documents.trusted)
         except RequestError as refusal:
             if self.connection_acknowledged:
                 await self._refuse(cast(SubscribeMessage, message)["id"], refusal)
@@ -123,13 +121,13 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
             await self.handle_invalid_message("The message is not one of graphql-transport-ws")
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
-        """Greet the client. A payload that is null is none, as the protocol has it."""
+        """Acknowledge the connection. By the protocol, a payload of null is the same as none."""
         said: ConnectionInitMessage = message if message.get("payload") is not None else {"type": "connection_init"}
         await super().handle_connection_init(said)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation, unless there are too many."""
-        limit = self.settings.operations_per_websocket
+        limit = self._services.settings.operations_per_websocket
         if self.connection_acknowledged and len(self.operations) >= limit and message["id"] not in self.operations:
             await self._refuse(message["id"], TooManySubscriptions("A websocket", limit))
         else:
@@ -137,7 +135,7 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
             await super().handle_subscribe(message)
 
     async def run_operation(self, operation: Operation[Handshake, None]) -> None:
-        """Send the results of an operation, and say when there are no more."""
+        """Send the results of an operation, and its completion."""
         try:
             await self._send_results(operation)
         except WebSocketDisconnected:
@@ -154,18 +152,18 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
         self._rest()
 
     async def cleanup_operation(self, operation_id: str) -> None:
-        """End an operation that the client wants no more."""
+        """End an operation that the client has completed."""
         await super().cleanup_operation(operation_id)
         self._rest()
 
     async def _send_results(self, operation: Operation[Handshake, None]) -> None:
-        request = GraphQLRequest(operation.query, operation.variables, operation.operation_name)
-        async with aclosing(await self.streams.results(self.context.context(), request)) as each:
-            async for result in each:
-                if isinstance(result, PreExecutionError):
-                    return await operation.send_initial_errors(result.errors or [])
-                payload = result.body if isinstance(result, EncodedResult) else orjson.dumps(process_result(result))
-                message = {"id": operation.id, "type": "next", "payload": orjson.Fragment(payload)}
+        document = GraphQLRequest(operation.query, operation.variables, operation.operation_name)
+        async with aclosing(self._operations.stream(self.context.request(document))) as responses:
+            async for response in responses:
+                if not response.is_executed:
+                    message = {"id": operation.id, "type": "error", "payload": response.errors}
+                    return await operation.send_operation_message(cast(Message, message))
+                message = {"id": operation.id, "type": "next", "payload": orjson.Fragment(response.body)}
                 await operation.send_operation_message(cast(Message, message))
         return await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
@@ -184,20 +182,45 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
     def _rest(self) -> None:
         if not self.operations:
             self._stir()
-            self._idle = asyncio.get_running_loop().call_later(self.settings.websocket_idle_seconds, self._leave)
+            self._idle = asyncio.get_running_loop().call_later(
+                self._services.settings.websocket_idle_seconds, self._leave
+            )
 
     def _leave(self) -> None:
         self._closing = asyncio.create_task(self.websocket.close(IDLE, "Nothing is asked for"))
 
 
-def connection_class(streams: Streams, live: Live, settings: Settings, trusted: TrustedDocuments) -> type[Connection]:
-    """Return what handles connections, as Strawberry wants it: a class."""
-    parts = {"streams": streams, "live": live, "settings": settings, "trusted": trusted}
-    return type("Connection", (Connection,), parts)
+class WebSocketEndpoint(GraphQL[Any, None]):
+    """Accepts websockets of allowed origins."""
+
+    websocket_adapter_class = Socket
+    graphql_transport_ws_handler_class = Connection
+
+    def __init__(self, schema: Schema, operations: Operations) -> None:
+        origins = operations.services.settings.websocket_origins
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+            connection_init_wait_timeout=_INIT_WAIT,
+            allowed_origins=[origin for origin in origins.split(",") if origin],
+        )
+        self.operations = operations
+
+    async def get_context(self, request: Request | WebSocket, response: Any) -> Handshake:
+        """Return what the operations of a websocket have in common."""
+        return Handshake(request.headers, address_of(request.scope))
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Return the object that a message is; HTTPException where it is something else."""
+        value = orjson.loads(data)
+        if not isinstance(value, dict):
+            raise HTTPException(400, "The message must be a JSON object.")
+        return value
 
 
 def _with_document(message: Message, trusted: TrustedDocuments) -> Message:
-    """Return a message with the document that it names by a hash, if it does."""
+    """Return the message with its document in place of the hash that stands for it, if one does."""
     match message:
         case {"type": "subscribe", "id": str(), "payload": {**payload}}:
             query, hash_ = payload.get("query"), hash_in(cast(Mapping[str, Any], payload))
@@ -208,7 +231,7 @@ def _with_document(message: Message, trusted: TrustedDocuments) -> Message:
 
 
 def _is_proper(message: Any) -> bool:
-    """Tell whether a message has what its type says, and as it should be."""
+    """Return whether a message has the fields of its type."""
     match message:
         case {"type": "subscribe", "id": str(), "payload": {"query": str()} as payload}:
             variables, name = payload.get("variables"), payload.get("operationName")

@@ -173,8 +173,8 @@ class Documents:
         errors = (cost_exceeded(cost, self.limits.cost),) if cost > self.limits.cost else ()
         return RequestedOperation(request, parsed, cost, errors)
 
-    def told(self, cost: int | None) -> dict[str, int | None]:
-        """Return the cost of an operation as `extensions.cost` tells it, in points."""
+    def cost_extension(self, cost: int) -> dict[str, int]:
+        """Return `extensions.cost`, in points."""
         return {"requested": cost, "limit": self.limits.cost}
 
     def _read(self, text: str) -> Document:

@@ -34,9 +34,9 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
         return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
 
     def _is_read_again(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> bool:
-        """Return whether the object is what a mutation returns, and asked for more than its own row."""
-        path = getattr(self.context_value, "path", None)
-        if path is None or self.operation.operation is not OperationType.MUTATION or not path.reads(type_):
+        """Tell whether the object is what a mutation returns, and asked for more than its attributes."""
+        compiled = getattr(getattr(self.context_value, "services", None), "compiled", None)
+        if compiled is None or self.operation.operation is not OperationType.MUTATION or not compiled.reads(type_):
             return False
         selection = self.collect_subfields(type_, details).grouped_field_set
         return any(not _is_of_row(type_, selected) for selected in selection.values())
@@ -53,7 +53,9 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
         """Return the JSON of what a mutation returns; completed as usual where it isn't compiled."""
         context = self.context_value
         operation = BoundOperation(self.operation, self.fragment_definitions, self.variable_values)
-        json = await context.path.node(context.work, context.viewer, operation, type_, details, node.row.id)
+        json = await context.services.compiled.node(
+            context.work, context.viewer, operation, type_, details, node.row.id
+        )
         if json is not None:
             return orjson.Fragment(json)
         return await await_maybe(super().complete_object_value(type_, details, info, path, node, position_context))

@@ -1,17 +1,17 @@
-"""What `extensions.explain` tells of an operation: which path answered, and what it sent to Postgres."""
+"""`extensions.explain`: which path answered an operation, and the statements it sent to Postgres."""
 
 from time import perf_counter
 from typing import Any
 
 from app.monitoring.monitor import milliseconds, statements_of
-from app.monitoring.operation_log import Report
+from app.monitoring.operation_log import OperationLog
 
 HEADER = "X-Explain"
 
 
-def explained(report: Report, path: str) -> dict[str, Any]:
-    """Return what is told of an operation that this path has executed, without the values of its statements."""
-    told: dict[str, Any] = {"path": path, "milliseconds": milliseconds(perf_counter() - report.begun)}
-    if report.declined is not None:
-        told["declined"] = report.declined
-    return {**told, "statements": statements_of(report)}
+def explained(log: OperationLog, path: str) -> dict[str, Any]:
+    """Return the explanation of an operation that this path executed, without the values of its statements."""
+    explanation: dict[str, Any] = {"path": path, "milliseconds": milliseconds(perf_counter() - log.begun)}
+    if log.declined is not None:
+        explanation["declined"] = log.declined
+    return {**explanation, "statements": statements_of(log)}

@@ -1,7 +1,6 @@
 """How much a user, or an address, may ask for within a time: points of cost, and attempts to log in or sign up."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from time import monotonic, time
@@ -36,13 +35,6 @@ class Quota(NamedTuple):
     window: int
     remaining: int
     reset: int
-
-    def headers(self) -> Sequence[tuple[bytes, bytes]]:
-        """Return what tells a client of it, as the IETF drafts it."""
-        return [
-            (b"ratelimit-policy", b'"points";q=%d;w=%d' % (self.limit, self.window)),
-            (b"ratelimit", b'"points";r=%d;t=%d' % (self.remaining, self.reset)),
-        ]
 
 
 class RateLimit:

@@ -14,13 +14,12 @@ import strawberry
 from graphql import GraphQLError
 from strawberry.extensions import FieldExtension
 from strawberry.extensions.field_extension import AsyncExtensionResolver
-from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
 
 from app.db.engine import is_disconnection
 from app.db.notifications import Events, Subscription, Topic
 from app.errors import EXPIRED, Missing, RequestError, Restarting, TooManySubscriptions, Unauthenticated
 from app.graphql.errors import presentable
+from app.graphql.operations.responses import Response, encoded, not_executed, unbegun
 from app.security.viewer import Access, Viewer, require
 from app.settings import Settings
 
@@ -32,14 +31,15 @@ _FAREWELL_SECONDS = 1.0
 _ATTEMPTS = 20
 
 T = TypeVar("T")
-Execute = Callable[[], Awaitable[ExecutionResult]]
+Read = Callable[[], Awaitable[Response]]
+"""Reads the current state of what a subscription follows."""
 
 
 class NotNow(Exception):
     """Why a subscription has nothing to send, and goes on."""
 
 
-class NothingToTell(NotNow):
+class NothingToSend(NotNow):
     """There was no event yet, or what it was about is gone."""
 
 
@@ -47,7 +47,7 @@ class Unreachable(NotNow):
     """The database does not answer; it will be asked again."""
 
 
-class Live:
+class SubscriptionManager:
     """The subscriptions of this process: how many there are, and when each reads."""
 
     def __init__(self, events: Events, settings: Settings) -> None:
@@ -57,7 +57,7 @@ class Live:
         self._of_user: Counter[UUID] = Counter()
         # The other half of the pool is for requests, however many subscribers an event wakes.
         self._turns = asyncio.Semaphore(max(1, settings.database_pool_size // 2))
-        self._reads: dict[Hashable, asyncio.Task[ExecutionResult]] = {}
+        self._reads: dict[Hashable, asyncio.Task[Response]] = {}
         self._farewells: set[Callable[[], Awaitable[None]]] = set()
 
     def __len__(self) -> int:
@@ -102,13 +102,13 @@ class Live:
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await asyncio.gather(*farewells, return_exceptions=True)
 
-    async def read(self, execute: Execute) -> ExecutionResult:
-        """Execute an operation in its turn; while the database cannot be reached, again and again."""
+    async def read(self, read: Read) -> Response:
+        """Read in turn; while the database cannot be reached, again and again."""
         attempts = count(1)
         while not self.is_ending:
             try:
                 async with self._turns:
-                    return await execute()
+                    return await read()
             except Unreachable:
                 if next(attempts) == _ATTEMPTS:  # although events were heard each time
                     raise
@@ -116,14 +116,14 @@ class Live:
                 await self.events.heard()
         raise Restarting
 
-    async def read_together(self, key: Hashable, execute: Execute) -> ExecutionResult:
-        """Return what `read` does, or what it is about to do for another subscriber with the same key.
+    async def read_together(self, key: Hashable, read: Read) -> Response:
+        """Return what `read` returns, or what it is about to return for another subscriber with the same key.
 
-        A read is joined only before it begins: what it finds is then no older than the event of whoever joins it."""
+        A read is joined only before it begins, so that it is no older than the event of the subscriber who joins."""
 
-        async def begin() -> ExecutionResult:
+        async def begin() -> Response:
             self._reads.pop(key, None)
-            return await execute()
+            return await read()
 
         if key not in self._reads:
             self._reads[key] = asyncio.create_task(self.read(begin))
@@ -131,6 +131,38 @@ class Live:
                 lambda read: read.cancelled() or read.exception()
             )  # if nobody waits for it any more
         return await asyncio.shield(self._reads[key])
+
+    async def responses(self, context: "Context", operation: Hashable, read: Read) -> AsyncGenerator[Response]:
+        """Yield the response of a subscription now, and after each event that it follows, until it fails.
+
+        No connection to the database is held while the client takes its time, or nothing happens."""
+        following = context.following = Following(self.events)
+        begun = False
+        try:
+            with self.counted(context.login.viewer):
+                # The first read is its own: it makes the operation follow its topic.
+                response = await _unless_nothing(self.read(read))
+                while True:
+                    _require_fresh_token(context)
+                    if response is not None:
+                        if not response.has_data:
+                            yield response if begun else unbegun(response)
+                            return
+                        yield response
+                        begun = True
+                    await following.proceed(context.login.expires_at)
+                    key = (operation, context.login.viewer, str(context.refusal), following.subject)
+                    response = await _unless_nothing(self.read_together(key, read))
+        except Restarting:
+            raise
+        except Unreachable as failure:
+            error = GraphQLError("The database does not answer.", original_error=cast(Exception, failure.__cause__))
+            yield encoded(None, [presentable(error, context.request_id)])
+        except RequestError as refusal:
+            error = GraphQLError(str(refusal), extensions=refusal.extensions)
+            yield encoded(None, [error]) if begun else not_executed([error])
+        finally:
+            following.end()
 
 
 class Following:
@@ -166,7 +198,7 @@ class Following:
     @staticmethod
     def raise_not_now(failure: BaseException | None) -> None:
         """Raise NotNow where a field has failed but the subscription goes on all the same."""
-        if isinstance(failure, NothingToTell):
+        if isinstance(failure, NothingToSend):
             raise failure
         if is_disconnection(failure):
             raise Unreachable from failure
@@ -205,48 +237,14 @@ def subscription(access: Access, description: str, read_by: str | None = None) -
     return strawberry.field(description=description, extensions=[EachEvent(access)], metadata={READ_BY: read_by})
 
 
-async def results(context: "Context", operation: Hashable, execute: Execute) -> AsyncGenerator[ExecutionResult]:
-    """Yield the result of a subscription now, and after each event that it follows, until it has failed.
-
-    No connection to the database is held while the client takes its time, or nothing happens."""
-    live = context.live
-    assert live is not None, "the transport streams"
-    following = context.following = Following(live.events)
-    begun = False
-    try:
-        with live.counted(context.token_viewer):
-            # The first read is its own: it makes the operation follow its topic.
-            result = await _told(live.read(execute))
-            while True:
-                _require_fresh_token(context)
-                if result is not None:
-                    if result.data is None:
-                        yield result if begun else PreExecutionError(data=None, errors=result.errors)
-                        return
-                    yield result
-                    begun = True
-                await following.proceed(context.token_expires_at)
-                key = (operation, context.token_viewer, str(context.refused_token), following.subject)
-                result = await _told(live.read_together(key, execute))
-    except Restarting:
-        raise
-    except Unreachable as failure:
-        error = GraphQLError("The database does not answer.", original_error=cast(Exception, failure.__cause__))
-        yield ExecutionResult(data=None, errors=[presentable(error, context.request_id)])
-    except RequestError as refusal:
-        kind = ExecutionResult if begun else PreExecutionError
-        yield kind(data=None, errors=[GraphQLError(str(refusal), extensions=refusal.extensions)])
-    finally:
-        following.end()
-
-
 def _require_fresh_token(context: "Context") -> None:
     """Raise Unauthenticated where the token has expired, maybe while the database or the client took its time."""
-    if context.token_expires_at is not None and context.token_expires_at <= time.time():
+    expires_at = context.login.expires_at
+    if expires_at is not None and expires_at <= time.time():
         raise Unauthenticated(EXPIRED)
 
 
-async def _told(reading: Awaitable[ExecutionResult]) -> ExecutionResult | None:
-    with suppress(NothingToTell):
+async def _unless_nothing(reading: Awaitable[Response]) -> Response | None:
+    with suppress(NothingToSend):
         return await reading
     return None

@@ -1,8 +1,7 @@
-"""Reads what a subscription tells on the compiled path: as the query for the same thing, which costs half as much."""
+"""The query that reads the same as a subscription: the compiled path answers it at half the cost."""
 
 from dataclasses import dataclass
 
-import structlog
 from graphql import (
     ArgumentNode,
     DocumentNode,
@@ -14,51 +13,24 @@ from graphql import (
     SelectionSetNode,
     print_ast,
 )
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from app.db.engine import is_disconnection
-from app.graphql.context import Context
-from app.graphql.operations.documents import GraphQLRequest, ParsedOperation, RequestedOperation
-from app.graphql.operations.responses import EncodedResult
-from app.graphql.subscriptions.manager import READ_BY, Unreachable
-
-log = structlog.get_logger(__name__)
+from app.graphql.operations.documents import ParsedOperation
+from app.graphql.strawberry_internals import definition_of
+from app.graphql.subscriptions.manager import READ_BY
 
 
 @dataclass(frozen=True)
 class Rereading:
-    """The query that reads what a subscription tells."""
+    """The query that reads the current state of what a subscription follows."""
 
     query: str
     nothing: bytes
-    """What is answered where there is no such thing, or the viewer may not see it."""
-
-    async def read(self, context: Context, request: GraphQLRequest) -> EncodedResult | None:
-        """Return what is so now, for who the viewer is now; None where the resolver path must say it."""
-        if context.compiled is None:
-            return None
-        try:
-            try:
-                await context.begin_field()
-            finally:
-                await context.work.close()
-            operation = context.documents.read_own(self.query).operation(request.operation_name)
-            if operation is None:  # what could be subscribed to cannot be a query, too
-                return None
-            if context.viewer is None and context.refused_token is not None:  # of which the compiled path knows nothing
-                return None
-            body = await context.compiled.execute(context.viewer, RequestedOperation(request, operation))
-        except Exception as failure:
-            if is_disconnection(failure):
-                raise Unreachable from failure
-            log.exception("compiled path failed", request_id=context.request_id)
-            return None
-        return None if body is None or body == self.nothing else EncodedResult(data={}, errors=None, body=body)
+    """The response where there is no such thing, or the viewer may not see it."""
 
 
 def rereading(subscription: ParsedOperation, schema: GraphQLSchema) -> Rereading | None:
-    """Return how to read again what a subscription tells; None where it is no plain field that a field of Query
-    reads, too."""
+    """Return the query that reads what a subscription follows; None unless it has one plain field that some field of
+    Query reads, too."""
     operation = subscription.definition
     (selected, *others) = operation.selection_set.selections
     if others or not isinstance(selected, FieldNode) or operation.directives or selected.directives:
@@ -88,9 +60,9 @@ def rereading(subscription: ParsedOperation, schema: GraphQLSchema) -> Rereading
 
 
 def _read_by(selected: FieldNode, schema: GraphQLSchema) -> str | None:
-    """Return the field of Query that reads what a field of Subscription tells, if there is one."""
+    """Return the field of Query that reads the same as a field of Subscription, if there is one."""
     assert schema.subscription_type is not None, "there are subscriptions"
     field = schema.subscription_type.fields.get(selected.name.value)  # `__typename` is none of them
-    defined = field and field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+    defined = field and definition_of(field)
     reads: str | None = defined.metadata.get(READ_BY) if defined else None
     return reads

@@ -13,7 +13,7 @@ from starlette.types import Message
 
 from app.db.models import Store
 from app.graphql.operations.documents import Documents
-from app.graphql.operations.executor import Executor
+from app.graphql.operations.resolver_path import ResolverPath
 from app.main import create_app
 from app.settings import Settings
 from tests.api import Api
@@ -483,7 +483,7 @@ async def test_no_response_is_kept_or_taken_for_something_else(api: Api) -> None
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/json;q=0.5, text/event-stream;q=0.4"])
-@pytest.mark.parametrize(("owner", "name"), [(Executor, "execute"), (Documents, "read")])
+@pytest.mark.parametrize(("owner", "name"), [(ResolverPath, "execute"), (Documents, "read")])
 async def test_what_fails_beside_the_execution_is_told_as_the_id_of_the_request(
     api: Api, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, accept: str
 ) -> None:

@@ -14,6 +14,7 @@ from limits.errors import StorageError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import RateLimited
+from app.graphql.http.endpoint import _quota_headers
 from app.graphql.operations import rate_limits as rates
 from app.graphql.operations.rate_limits import Memory, RateLimit, RateLimits, network
 from app.main import create_app
@@ -85,8 +86,8 @@ async def test_what_costs_nothing_counts_all_the_same(clock: Clock) -> None:
     assert quota == (100, 60, 99, 60)
 
 
-def test_a_client_is_told_as_the_standard_has_it() -> None:
-    assert rates.Quota(100, 60, 99, 7).headers() == [
+def test_the_headers_are_those_of_the_standard() -> None:
+    assert _quota_headers(rates.Quota(100, 60, 99, 7)) == [
         (b"ratelimit-policy", b'"points";q=100;w=60'),
         (b"ratelimit", b'"points";r=99;t=7'),
     ]

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.models import Product, Store, User
-from app.graphql.subscriptions.manager import Live
-from app.main import create_app
+from app.graphql.operations.services import Services
+from app.graphql.subscriptions.manager import SubscriptionManager
+from app.main import application, create_services
 from app.settings import Settings
 from tests.api import Api
 from tests.databases import committed, committing
@@ -30,7 +31,11 @@ class Shop:
     customer: User
     store: Store
     product: Product
-    live: Live
+    services: Services
+
+    @property
+    def live(self) -> SubscriptionManager:
+        return self.services.subscriptions
 
     def token(self, user: User) -> str:
         return self.api.token(user)
@@ -58,10 +63,10 @@ async def shop(
     owner, customer = await committed_market.user(), await committed_market.user()
     store = await committed_market.store(owner)
     product = await committed_market.product(store, stock=100)
-    app: Any = create_app(settings, committing(committed_engine))
-    live = app._app.state.live
-    async with serving(app) as address:
+    services = create_services(settings, committing(committed_engine))
+    live = services.subscriptions
+    async with serving(application(services)) as address:
         await live.events.heard()
         async with httpx2.AsyncClient(base_url=f"http://{address}") as client:
             api = Api(client, settings)
-            yield Shop(address, api, committed_market, committed_engine, owner, customer, store, product, live)
+            yield Shop(address, api, committed_market, committed_engine, owner, customer, store, product, services)

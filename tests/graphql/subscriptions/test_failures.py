@@ -19,7 +19,7 @@ from app.db.engine import Database, driver_arguments, open_database
 from app.db.migrations import alembic_config
 from app.db.notifications import Event, Topic
 from app.graphql.subscriptions import manager as subscriptions
-from app.main import create_app
+from app.main import application, create_services
 from app.settings import Settings
 from tests.graphql.subscriptions.clients import PATIENCE, PROTOCOL, Client, connected, serving, until
 from tests.graphql.subscriptions.conftest import Shop
@@ -92,9 +92,9 @@ async def test_streams_outlive_a_restart_of_postgres(
     await engine.dispose()
     database = open_database(url, settings)
     tasks = len(asyncio.all_tasks())
-    app: Any = create_app(settings, database)
-    lives = app._app.state.live
-    async with serving(app) as address, connected(address) as client, connected(address) as other:
+    services = create_services(settings, database)
+    lives = services.subscriptions
+    async with serving(application(services)) as address, connected(address) as client, connected(address) as other:
         await lives.events.heard()
         for follower in (client, other):
             await follower.subscribe(PRODUCT, {"id": gid(product)})

@@ -3,13 +3,12 @@
 from typing import Any
 
 import pytest
-from strawberry.types import ExecutionResult
+from structlog.testing import capture_logs
 
 from app.db import notifications as events
 from app.db.notifications import Event, Topic
-from app.graphql.operations.responses import EncodedResult
-from app.graphql.subscriptions.manager import Execute, Live
-from app.graphql.subscriptions.rereading import Rereading
+from app.graphql.operations.responses import Response
+from app.graphql.subscriptions.manager import Read, SubscriptionManager
 from app.products import service
 from tests.graphql.subscriptions.clients import connected
 from tests.graphql.subscriptions.conftest import Shop
@@ -133,14 +132,14 @@ async def test_fields_of_one_request_are_told_of_once_it_is_committed(shop: Shop
 
 async def test_followers_of_the_same_share_a_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = 0
-    read = Live.read
+    read = SubscriptionManager.read
 
-    async def counted(live: Live, execute: Execute) -> ExecutionResult:
+    async def counted(manager: SubscriptionManager, reading: Read) -> Response:
         nonlocal reads
         reads += 1
-        return await read(live, execute)
+        return await read(manager, reading)
 
-    monkeypatch.setattr(Live, "read", counted)
+    monkeypatch.setattr(SubscriptionManager, "read", counted)
     async with connected(shop.address) as first, connected(shop.address) as second:
         clients = [first, second]
         for number in range(40):
@@ -191,22 +190,14 @@ async def test_a_thousand_new_products_are_no_events(shop: Shop) -> None:
         fragment Named on Product { name }""",
     ],
 )
-async def test_both_paths_say_the_same(
-    shop: Shop, changed_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, document: str
-) -> None:
-    compiled: list[bool] = []
-    read = Rereading.read
-
-    async def noted(*arguments: Any) -> EncodedResult | None:
-        result = await read(*arguments)
-        compiled.append(result is not None)
-        return result
-
-    monkeypatch.setattr(Rereading, "read", noted)
-    async with connected(shop.address, shop.token(shop.customer)) as client:
-        await client.subscribe(document.replace("%s", gid(shop.product)), {"id": gid(shop.product)})
-        first = await client.receive()
-        assert "errors" not in first["payload"]
-        await update(shop.api, shop.owner, id=gid(shop.product), price="3")
-        assert await client.receive() == first
-    assert compiled == [changed_settings["compiled_path"]]
+async def test_both_paths_say_the_same(shop: Shop, changed_settings: dict[str, Any], document: str) -> None:
+    with capture_logs() as entries:
+        async with connected(shop.address, shop.token(shop.customer)) as client:
+            await client.subscribe(document.replace("%s", gid(shop.product)), {"id": gid(shop.product)})
+            first = await client.receive()
+            assert "errors" not in first["payload"]
+            await update(shop.api, shop.owner, id=gid(shop.product), price="3")
+            assert await client.receive() == first
+        await shop.followed(0)
+    paths = [entry["path"] for entry in entries if entry.get("type") == "subscription"]
+    assert paths == ["compiled" if changed_settings["compiled_path"] else "resolver"]

@@ -5,15 +5,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from random import Random
-from typing import Any
 
 import httpx2
 import pytest
 
 from app.db.engine import Database, open_database
 from app.db.models import Product, User
-from app.graphql.subscriptions.manager import Live
-from app.main import create_app
+from app.main import application, create_services
 from app.settings import Settings
 from tests.api import Api
 from tests.graphql.subscriptions.clients import connected, serving, until
@@ -35,9 +33,9 @@ class Process:
     def __init__(self, settings: Settings) -> None:
         assert settings.database_url is not None
         self.database: Database = open_database(settings.database_url, settings)
-        app: Any = create_app(settings, self.database)
-        self.app = app
-        self.live: Live = app._app.state.live
+        services = create_services(settings, self.database)
+        self.app = application(services)
+        self.live = services.subscriptions
         self.address = ""
 
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from strawberry.types import ExecutionResult
 
 from app.db.models import User
 from app.db.notifications import Event, Topic
-from app.graphql.subscriptions.manager import Execute, Live
+from app.graphql.operations.responses import Response
+from app.graphql.subscriptions.manager import Read, SubscriptionManager
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import Settings
@@ -203,16 +203,16 @@ async def test_a_token_that_is_no_good_is_refused_where_one_is_needed(shop: Shop
 async def test_a_token_that_expires_while_events_are_read_ends_the_stream(
     shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Live.read
+    read = SubscriptionManager.read
 
-    async def slow(live: Live, execute: Execute) -> ExecutionResult:
-        result = await read(live, execute)
+    async def slow(manager: SubscriptionManager, reading: Read) -> Response:
+        result = await read(manager, reading)
         shop.live.events._hear(None, 0, "", str(Event(Topic("Product", shop.product.id), shop.product.id)))
         await asyncio.sleep(0.5)
         return result
 
     async with connected(shop.address, brief_token(settings, shop.customer)) as client:
-        monkeypatch.setattr(Live, "read", slow)
+        monkeypatch.setattr(SubscriptionManager, "read", slow)
         await client.subscribe(PRODUCT, {"id": gid(shop.product)})
         while (message := await client.receive())["payload"]["data"] is not None:
             pass

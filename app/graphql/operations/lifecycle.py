@@ -1,0 +1,232 @@
+"""The life of an operation, whatever transport carries it: parse it and determine its cost, find out who asks, take its
+cost from their rate limit, execute it on one of the two paths, report it."""
+
+from asyncio import CancelledError
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+import structlog
+
+from app.db.engine import is_disconnection, raise_fault
+from app.errors import BadUserInput, OutcomeUnknown, Restarting
+from app.graphql.context import Context
+from app.graphql.operations.cancellation import HungUp, undisturbed
+from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
+from app.graphql.operations.explain import explained
+from app.graphql.operations.requests import NOBODY, Login, OperationRequest
+from app.graphql.operations.resolver_path import FAULTS, ResolverPath
+from app.graphql.operations.responses import Response, failed, given_up, not_executed, with_extensions
+from app.graphql.operations.services import Services
+from app.graphql.subscriptions.manager import Unreachable
+from app.graphql.subscriptions.rereading import Rereading, rereading
+from app.monitoring import operation_log
+from app.monitoring.operation_log import COMPILED, RESOLVER, OperationLog
+from app.security.viewer import Viewer
+from app.settings import Environment
+
+Deliver = Callable[[Response], Awaitable[int | None]]
+"""Sends a response, and returns the status that it was sent with."""
+# In the log alone: nobody receives this response.
+_HUNG_UP = Response(b"", "given up", codes=["CLIENT_HUNG_UP"])
+
+log = structlog.get_logger(__name__)
+
+
+class Operations:
+    """Executes the operations of all transports."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    def parse(self, document: GraphQLRequest) -> RequestedOperation:
+        """Return the operation that a document asks for, and what is wrong with it."""
+        return self.services.documents.requested(document)
+
+    async def answer(self, request: OperationRequest, deliver: Deliver) -> None:
+        """Execute an operation that has one response, and deliver that."""
+        operation = _Operation(self.services, request)
+        with self.services.monitor.span(operation.log):
+            response = await operation.respond()
+            operation.log.answer(response.path, response.codes)
+        operation.log.status = await deliver(response)
+        self.services.monitor.report(operation.log)
+
+    async def stream(self, request: OperationRequest) -> AsyncGenerator[Response]:
+        """Execute an operation and yield its response: of a subscription one after each event, until it ends.
+
+        Restarting where the process ends: the transport then lets the client connect again."""
+        operation = _Operation(self.services, request)
+        operation.log.results = 0
+        try:
+            async with aclosing(operation.responses()) as responses:
+                async for response in responses:
+                    operation.log.results += 1
+                    operation.log.answer(response.path, response.codes)
+                    yield response
+        finally:
+            self.services.monitor.report(operation.log)
+
+
+class _Operation:
+    """One operation, and what has become known of it so far."""
+
+    def __init__(self, services: Services, request: OperationRequest) -> None:
+        self.log = operation_log.begin(request.id, request.document.operation_name)
+        self._services = services
+        self._request = request
+        self._login = NOBODY
+        self._extensions: Mapping[str, Any] | None = None
+        self._context: Context | None = None
+
+    async def respond(self) -> Response:
+        """Return the one response, whatever goes wrong. Whoever cancels a request is the server, when it stops."""
+        quota = None
+        try:
+            operation = await self._parsed()
+            quota = await self._services.rate_limits.take(operation.points, self._login.viewer, self._request.address)
+            self._request.check(operation)
+            response = await self._executed(operation)
+        except HungUp:
+            return _HUNG_UP
+        except CancelledError:
+            is_settled = self._context is not None and self._context.work.is_settled
+            response = given_up(OutcomeUnknown() if is_settled else Restarting(), self.log.path, self._extensions)
+        except Exception as failure:
+            response = failed(failure, self._request.id)
+        return response if quota is None else response._replace(quota=quota)
+
+    async def responses(self) -> AsyncGenerator[Response]:
+        """Yield each response, whatever goes wrong."""
+        try:
+            operation = await self._parsed()
+            await self._services.rate_limits.take(operation.points, self._login.viewer, self._request.address)
+            self._request.check(operation)
+            if not operation.is_subscription or operation.errors:
+                yield await self._executed_once(operation)
+                return
+            async with aclosing(self._followed(operation)) as responses:
+                async for response in responses:
+                    yield response
+        except Restarting:
+            raise
+        except Exception as failure:
+            yield failed(failure, self._request.id)
+
+    async def _parsed(self) -> RequestedOperation:
+        """Parse the document, determine its cost, and find out who asks."""
+        services, request = self._services, self._request
+        operation = services.documents.requested(request.document)
+        self.log.describe(operation.definition, operation.cost)
+        self._login = Login.of(request.authorization, services.access_tokens)
+        self.log.act_for(self._login.viewer)
+        if operation.cost is not None:
+            self._extensions = {"cost": services.documents.cost_extension(operation.cost)}
+        return operation
+
+    async def _executed(self, operation: RequestedOperation) -> Response:
+        """Execute the operation on the compiled path, or else on the resolver path."""
+        if operation.errors:
+            return not_executed(operation.errors, self._extensions)
+        assert operation.parsed is not None, "otherwise there are errors"
+        explain = self.log if self._is_explained() else None
+        if operation.is_query and self._login.refusal is None:
+            self.log.path = COMPILED
+            try:
+                with self._services.watch.over(self._request.receive):
+                    body = await self._compiled(self._login.viewer, operation)
+            except FAULTS as fault:
+                return given_up(fault, COMPILED, self._extensions)
+            if body is not None:
+                return Response(with_extensions(body, self._explained(explain)), COMPILED)
+            self.log.path = RESOLVER
+        self._context = Context(self._services, self._login, self._request)
+        return await ResolverPath(self._context, operation.parsed, self._extensions, explain).execute()
+
+    async def _executed_once(self, operation: RequestedOperation) -> Response:
+        """Execute an operation that is neither followed nor delivered here. A mutation that has begun is completed,
+        whether or not anybody still listens."""
+
+        async def execute() -> Response:
+            with self._services.monitor.span(self.log):
+                return await self._executed(operation)
+
+        return await (undisturbed(execute()) if operation.is_mutation else execute())
+
+    async def _compiled(self, viewer: Viewer | None, operation: RequestedOperation) -> bytes | None:
+        """Return the response of the compiled path; None where the resolver path must answer. Raise the database's
+        faults; after any other failure the resolver path may still answer, and reports what is wrong if it cannot."""
+        if self._services.compiled is None:
+            return None
+        try:
+            return await self._services.compiled.execute(viewer, operation)
+        except Exception as failure:
+            raise_fault(failure)
+            log.exception("compiled path failed", request_id=self._request.id)
+            return None
+
+    def _followed(self, operation: RequestedOperation) -> AsyncGenerator[Response]:
+        """Return the responses of a subscription."""
+        assert operation.parsed is not None, "it is a subscription"
+        context = Context(self._services, self._login, self._request)
+        again = rereading(operation.parsed, self._services.schema)
+        resolver_path = ResolverPath(context, operation.parsed)
+
+        async def read() -> Response:
+            with self._services.monitor.span(self.log):
+                context.begin()
+                if again is not None and context.is_following:
+                    response = await self._reread(context, again)
+                    if response is not None:
+                        self.log.path = COMPILED
+                        return response
+                    context.begin()
+                self.log.path = RESOLVER
+                return await resolver_path.execute()
+
+        return self._services.subscriptions.responses(context, _key(self._request.document), read)
+
+    async def _reread(self, context: Context, again: Rereading) -> Response | None:
+        """Return the current state of what a subscription follows, read as a query by whoever the viewer is now; None
+        where the resolver path must answer."""
+        document = self._request.document
+        query = self._services.documents.read_own(again.query).operation(document.operation_name)
+        if query is None or self._services.compiled is None:  # what can be followed may not be valid as a query
+            return None
+        try:
+            try:
+                await context.begin_field()
+            finally:
+                await context.work.close()
+            if context.viewer is None and context.refusal is not None:
+                return None
+            body = await self._compiled(context.viewer, RequestedOperation(document, query))
+        except Exception as failure:
+            if is_disconnection(failure):
+                raise Unreachable from failure
+            raise
+        return None if body is None or body == again.nothing else Response(body, COMPILED)
+
+    def _explained(self, log: OperationLog | None) -> Mapping[str, Any]:
+        """Return the extensions of a compiled response."""
+        extensions = self._extensions or {}
+        return extensions if log is None else {**extensions, "explain": explained(log, COMPILED)}
+
+    def _is_explained(self) -> bool:
+        """Return whether the response explains itself: to superusers, and to anyone in development, on request."""
+        if not self._request.explain or self._login.refusal is not None:
+            return False
+        viewer = self._login.viewer
+        return (viewer is not None and viewer.is_superuser) or (
+            self._services.settings.app_env is Environment.DEVELOPMENT
+        )
+
+
+def _key(document: GraphQLRequest) -> Hashable:
+    """Return a key that is equal for subscribers who are sent the same; BadUserInput where variables never end."""
+    try:
+        variables = orjson.dumps(document.variables, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        raise BadUserInput("variables", "are nested too deeply") from None
+    return document.query, document.operation_name, variables
