@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from graphql import (
+    GraphQLError,
     GraphQLObjectType,
     OperationDefinitionNode,
     VariableNode,
@@ -15,14 +16,18 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from app.db.engine import Database
 from app.db.unit_of_work import UnitOfWork
+from app.errors import RequestError
 from app.graphql.compiled.compiler import BoundOperation, compile_node, compile_plan
 from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans
 from app.graphql.node import is_node, node_named
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.documents import ParsedOperation, RequestedOperation
-from app.monitoring import operation_log as reports
+from app.monitoring import operation_log
 from app.security.viewer import Viewer
 
+# Whatever graphql-core or a rule of ours refuses while a plan is looked for is the client's mistake: the resolver path
+# finds it again, and reports it.
+_DECLINED = (Declined, GraphQLError, RequestError)
 _OPERATIONS_KEPT = 500
 # Characters of the statements that are kept; what a document weighs takes the memory of ten.
 _STATEMENTS_KEPT = 20_000_000
@@ -49,9 +54,9 @@ class CompiledPath:
         """Return the response to a query; None, before anything ran, where the resolver path must answer."""
         try:
             plan, parameters = self._prepared(viewer, operation)
-        except Declined as reason:
-            if (report := reports.current()) is not None:
-                report.declined = str(reason)
+        except _DECLINED as reason:
+            if (log := operation_log.current()) is not None:
+                log.declined = str(reason)
             return None
         return plan.rendered(await self._database.driver_row(plan.sql, parameters))
 
@@ -75,7 +80,7 @@ class CompiledPath:
         plans = self._payloads.get(cached, lambda: self._payload(operation, type_, details)).plans
         try:
             plan, parameters = plans.find(operation.variables, viewer, {NODE_KEY: key})
-        except Declined:
+        except _DECLINED:
             return None
         self._payloads.weigh(cached, plans.weight)
         text = plan.rendered(await work.driver_row(plan.sql, parameters))
