@@ -18,6 +18,7 @@ def graphql_schema(schema: Schema) -> GraphQLSchema:
     return schema._schema
 
 
-def definition_of(field: GraphQLField) -> StrawberryField | None:
-    """Return Strawberry's definition of a field; None for the fields of introspection."""
-    return field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+def definition_of(field: GraphQLField) -> StrawberryField:
+    """Return Strawberry's definition of a field of a type that we defined; introspection's fields have none."""
+    definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+    return definition

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 import pytest
@@ -163,6 +164,71 @@ async def test_arguments_that_are_refused_undo_the_mutation(
 
     assert error["code"] == "BAD_USER_INPUT"
     assert await number_of(connection, Order) == 1
+
+
+BATCH = """
+mutation ($input: CreateProductsInput!, $with: Boolean! = true, $first: Int) {
+  createProducts(input: $input) {
+    __typename
+    ... on ProductBatch { added: products { ...P } products { id } }
+    ... on InvalidInput { issues { path } }
+  }
+}
+fragment P on Product {
+  __typename id name price { amount currency } stock version description
+  store @include(if: $with) { name currency products(first: $first) { totalCount } }
+}
+"""
+
+
+def batch(store: Store, number: int) -> dict[str, Any]:
+    products = [{"name": f"No. {each}", "price": str(each), "stock": each} for each in range(number)]
+    return {"input": {"storeId": gid(store), "products": products}}
+
+
+@pytest.mark.parametrize("number", [1, 2, 1_000])
+async def test_a_list_in_a_payload_is_one_statement_in_the_order_of_the_input(
+    compiled: Api, shop: Shop, statements: Statements, number: int
+) -> None:
+    statements.clear()
+    data = await compiled.data(BATCH, batch(shop.store, number), user=shop.users["owner"])
+
+    done = data["createProducts"]
+    assert len([statement for statement in statements if "AS text" in statement]) == 2
+    assert [product["name"] for product in done["added"]] == [f"No. {each}" for each in range(number)]
+    assert [product["stock"] for product in done["added"]] == [*range(number)]
+    assert [product["id"] for product in done["added"]] == [product["id"] for product in done["products"]]
+    assert {product["store"]["products"]["totalCount"] for product in done["added"]} == {number + 1}
+
+
+@pytest.mark.parametrize("variables", [{}, {"with": False}, {"first": 0}])
+async def test_a_list_in_a_payload_is_what_the_resolvers_answer(
+    compiled: Api, api: Api, shop: Shop, variables: dict[str, Any]
+) -> None:
+    sent = {**batch(shop.store, 3), **variables}
+    answers = []
+    for each in (compiled, api):
+        done = (await each.data(BATCH, sent, user=shop.users["owner"]))["createProducts"]
+        for product in done["added"]:
+            await each.data(
+                "mutation ($id: ID!) { deleteProduct(id: $id) { __typename } }",
+                {"id": product.pop("id")},
+                user=shop.users["owner"],
+            )
+        answers.append(done["added"])
+
+    assert answers[0] == answers[1]
+
+
+async def test_a_list_that_the_compiler_declines_is_read_by_the_resolvers(
+    compiled: Api, shop: Shop, statements: Statements
+) -> None:
+    sent = {**batch(shop.store, 2), "first": 101}
+
+    error = await compiled.error(BATCH, sent, user=shop.users["owner"])
+
+    assert (error["code"], error["path"][:3]) == ("BAD_USER_INPUT", ["createProducts", "added", 0])
+    assert len([statement for statement in statements if "AS text" in statement]) == 1  # the other list's
 
 
 async def test_a_failure_is_told_as_ever(compiled: Api, api: Api, shop: Shop) -> None:

@@ -12,8 +12,8 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from app.db.statements import Prepared
 from app.graphql.compiled.binding import Arguments, Asked, Selection
 from app.graphql.compiled.page import pages
-from app.graphql.compiled.plans import NODE_KEY, VIEWER, Declined, NoPlan, Plan, Refused, Site, object_type
-from app.graphql.compiled.rows import lookup, nodes, reference, rows, with_the_key
+from app.graphql.compiled.plans import NODE_KEY, NODE_KEYS, VIEWER, Declined, NoPlan, Plan, Refused, Site, object_type
+from app.graphql.compiled.rows import lookup, nodes, reference, rows, with_the_key, with_the_keys
 from app.graphql.compiled.statements import (
     Json,
     Part,
@@ -76,6 +76,19 @@ def compile_node(
     return _attempted(compiler, lambda: compiler.node_plan(type_, statement, details))
 
 
+def compile_nodes(
+    schema: Any,
+    operation: BoundOperation,
+    viewer: Viewer | None,
+    type_: graphql.GraphQLObjectType,
+    statement: Callable[[Viewer | None], Any],
+    details: list[FieldDetails],
+) -> Plan | NoPlan:
+    """Return the plan of the list of objects with the keys NODE_KEYS, as it is selected by a field that returns it."""
+    compiler = Compiler(schema, operation, viewer)
+    return _attempted(compiler, lambda: compiler.nodes_plan(type_, statement, details))
+
+
 def _attempted(compiler: "Compiler", plan: Callable[[], Plan]) -> Plan | NoPlan:
     try:
         return plan()
@@ -116,6 +129,13 @@ class Compiler:
         """Return the plan of the object that the statement finds by the key NODE_KEY."""
         scope = Scope()
         return self._planned(with_the_key(self, statement(self.viewer), NODE_KEY, type_, details, scope), scope)
+
+    def nodes_plan(
+        self, type_: graphql.GraphQLObjectType, statement: Callable[[Viewer | None], Any], details: list[FieldDetails]
+    ) -> Plan:
+        """Return the plan of the objects that the statement finds by the keys NODE_KEYS; null where it finds fewer."""
+        scope = Scope()
+        return self._planned(with_the_keys(self, statement(self.viewer), NODE_KEYS, type_, details, scope), scope)
 
     def _planned(self, parts: list[Part], scope: Scope) -> Plan:
         """Return the plan of the statement that returns these parts as one text."""

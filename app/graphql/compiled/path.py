@@ -1,5 +1,6 @@
 """The compiled path itself: it answers the queries that it understands, and leaves the others to the resolver path."""
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,8 +18,8 @@ from graphql.execution.values import VariableValues, get_variable_values
 from app.db.engine import Database
 from app.db.unit_of_work import UnitOfWork
 from app.errors import RequestError
-from app.graphql.compiled.compiler import BoundOperation, compile_node, compile_plan
-from app.graphql.compiled.plans import NODE_KEY, Declined, NoPlan, Plan, Plans
+from app.graphql.compiled.compiler import BoundOperation, compile_node, compile_nodes, compile_plan
+from app.graphql.compiled.plans import NODE_KEY, NODE_KEYS, Declined, NoPlan, Plan, Plans
 from app.graphql.node import is_node, node_named
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.documents import ParsedOperation, RequestedOperation
@@ -35,7 +36,7 @@ _WEIGHT_OF_QUERY = 10
 
 
 class _Payload(NamedTuple):
-    """The plans of what a root field of a mutation selects, and the operation that they belong to."""
+    """The plans of a part of a mutation's payload, and the operation that they belong to."""
 
     operation: OperationDefinitionNode
     plans: Plans
@@ -73,17 +74,39 @@ class CompiledPath:
         details: list[FieldDetails],
         key: UUID,
     ) -> bytes | None:
-        """Return the JSON of an object that a mutation returns, read within its transaction; None where it is not
-        understood, or the viewer could not look the object up."""
-        # The operation is kept with its plans, or another might get its id.
-        cached = (type_.name, id(operation.definition), *(id(detail.node) for detail in details))
-        plans = self._payloads.get(cached, lambda: self._payload(operation, type_, details)).plans
+        """Return the JSON of an object that a mutation returns, read within its transaction; None where the compiler
+        declines, or the viewer could not look the object up."""
+        plans = self._payload_plans(operation, type_, details, compile_node)
+        return await self._payload(work, viewer, operation, plans, {NODE_KEY: key})
+
+    async def nodes(
+        self,
+        work: UnitOfWork,
+        viewer: Viewer | None,
+        operation: BoundOperation,
+        type_: GraphQLObjectType,
+        details: list[FieldDetails],
+        keys: Sequence[UUID],
+    ) -> bytes | None:
+        """Return the JSON of a list of objects, in the order of their keys, as `node` does for one; None where the
+        viewer could not look all of them up."""
+        plans = self._payload_plans(operation, type_, details, compile_nodes)
+        return await self._payload(work, viewer, operation, plans, {NODE_KEYS: keys})
+
+    async def _payload(
+        self,
+        work: UnitOfWork,
+        viewer: Viewer | None,
+        operation: BoundOperation,
+        plans: Plans,
+        given: Mapping[str, Any],
+    ) -> bytes | None:
         try:
-            plan, parameters = plans.find(operation.variables, viewer, {NODE_KEY: key})
+            plan, parameters = plans.find(operation.variables, viewer, given)
         except _DECLINED:
             return None
-        self._payloads.weigh(cached, plans.weight)
-        text = plan.rendered(await work.driver_row(plan.sql, parameters))
+        row = await work.driver_row(plan.sql, parameters)
+        text = None if row[0] is None else plan.rendered(row)
         return None if text == b"null" else text
 
     def _prepared(self, viewer: Viewer | None, operation: RequestedOperation) -> tuple[Plan, list[Any]]:
@@ -111,16 +134,29 @@ class CompiledPath:
 
         return Plans(compiled)
 
-    def _payload(self, operation: BoundOperation, type_: GraphQLObjectType, details: list[FieldDetails]) -> _Payload:
-        """Return what will be the plans of what a root field of a mutation selects of a type."""
+    def _payload_plans(
+        self,
+        operation: BoundOperation,
+        type_: GraphQLObjectType,
+        details: list[FieldDetails],
+        compile_: Callable[..., Plan | NoPlan],
+    ) -> Plans:
+        """Return the plans of what a mutation selects of an object, or of each object of a list."""
         node, definition, fragments = node_named(type_.name), operation.definition, operation.fragments
 
         def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
             # Not with the operation's own variables, which would be kept: they may hold a password.
             now = BoundOperation(definition, fragments, variables)
-            return compile_node(self._schema, now, viewer, type_, node.by_key, details)
+            return compile_(self._schema, now, viewer, type_, node.by_key, details)
 
-        return _Payload(definition, Plans(compiled, used=_variables_within(operation, details)))
+        def payload() -> _Payload:
+            return _Payload(definition, Plans(compiled, used=_variables_within(operation, details)))
+
+        # The operation is kept with its plans, or another might get its id.
+        key = (compile_, type_.name, id(definition), *(id(detail.node) for detail in details))
+        plans = self._payloads.get(key, payload).plans
+        self._payloads.weigh(key, plans.weight)
+        return plans
 
 
 def _variables_within(operation: BoundOperation, details: list[FieldDetails]) -> set[str]:

@@ -20,6 +20,9 @@ VIEWER = "viewer_id"
 NODE_KEY = "node_key"
 """The parameter that is the key of the object which a mutation returns."""
 
+NODE_KEYS = "node_keys"
+"""The parameter that is the array of the keys of a list of objects which a mutation returns."""
+
 _PLANS_KEPT = 20  # of one document: its variables can have many shapes
 _MAX_LIST = 100  # items of a list in the variables, whose shapes are part of a plan's key
 

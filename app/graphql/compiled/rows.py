@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 from graphql import GraphQLList, GraphQLNonNull, GraphQLObjectType, get_nullable_type
 from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.values import VariableValues
-from sqlalchemy import ColumnElement, FromClause, TableValuedAlias, Text, Uuid, bindparam, case, column, func
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    TableValuedAlias,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    column,
+    func,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import CollectionAggregate
@@ -109,6 +120,23 @@ def with_the_key(
     parts = compiler.object(type_, compiler.selected(type_, details), found.c, inner)
     text = func.coalesce(func.string_agg(text_of(parts), EMPTY), NULL)
     return [compiler.gather(inner, scope, {"text": text}).c.text]
+
+
+def with_the_keys(
+    compiler: Compiler, statement: Any, name: str, type_: GraphQLObjectType, details: list[FieldDetails], scope: Scope
+) -> list[Part]:
+    """Return the parts of the list of the rows that a statement finds by the keys in the parameter of this name, in
+    their order; one part is null where it finds fewer."""
+    array: BindParameter[Any] = bindparam(name, type_=ARRAY(Uuid), required=False)
+    keys = func.unnest(array).table_valued(column("key", Uuid), with_ordinality="place")
+    keys = keys.render_derived(compiler.source("keys_"))
+    row = _keyed(statement, keys.c.key).offset(constant(0)).correlate(keys).lateral(compiler.source("row_"))
+    inner = Scope(keys)
+    inner.join(row)
+    parts = compiler.object(type_, compiler.selected(type_, details), row.c, inner)
+    text = inner.text_of_rows(parts, [keys.c.place.asc()])
+    if_all = case((func.count() == func.cardinality(array), text))
+    return [Json("["), compiler.gather(inner, scope, {"text": if_all}).c.text, Json("]")]
 
 
 def _many_nodes(compiler: Compiler, declared: Nodes, asked: Asked, scope: Scope) -> list[Part]:

@@ -14,10 +14,10 @@ from app.graphql.context import Context
 from app.graphql.errors import is_internal, presentable
 from app.graphql.operations.cancellation import HungUp, undisturbed
 from app.graphql.operations.documents import ParsedOperation
-from app.graphql.operations.execution import Execution
+from app.graphql.operations.execution import MutationExecution
 from app.graphql.operations.explain import explained
 from app.graphql.operations.responses import Extensions, Response, encoded, given_up, not_executed
-from app.graphql.strawberry_internals import is_awaitable
+from app.graphql.strawberry_internals import ExecutionContext, is_awaitable
 from app.idempotency.service import Replay
 from app.monitoring.operation_log import RESOLVER, OperationLog
 
@@ -82,13 +82,14 @@ class ResolverPath:
     async def _resolve(self) -> ExecutionResult:
         """Return graphql-core's result. Strawberry's own `execute` would parse and validate the document again."""
         services, name = self._context.services, self._operation.definition.name
+        is_compiled = self._operation.is_mutation and services.compiled is not None
         executed: Any = execute(
             services.schema,
             self._operation.document,
             context_value=self._context,
             variable_values=cast(Any, self._context.request.document.variables),
             operation_name=None if name is None else name.value,
-            executor_class=Execution,
+            executor_class=MutationExecution if is_compiled else ExecutionContext,
             is_awaitable=cast(Any, is_awaitable),
             hide_suggestions=not services.settings.introspection,
             operation_extensions=None,
