@@ -59,7 +59,7 @@ def _deferred(value: Any) -> Any:
 
 def _is_alone(info: Info) -> bool:
     """Return whether the operation has this one root field."""
-    fields = info._raw_info.operation.selection_set.selections
+    fields = info.operation.selection_set.selections
     return len(fields) == 1 and isinstance(fields[0], FieldNode)
 
 

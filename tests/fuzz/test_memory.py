@@ -11,6 +11,7 @@ import pytest
 from app.graphql.operations.documents import Documents
 from app.graphql.operations.limits import Limits
 from app.graphql.schema import schema
+from app.graphql.strawberry_internals import graphql_schema
 from app.settings import Settings
 from tests.fuzz.conftest import Fuzzed
 from tests.fuzz.requests import request
@@ -20,7 +21,7 @@ MB = 1_000_000
 
 @pytest.fixture
 def documents(settings: Settings) -> Documents:
-    return Documents(schema._schema, Limits.of(settings))
+    return Documents(graphql_schema(schema), Limits.of(settings))
 
 
 @contextmanager

@@ -1,13 +1,12 @@
 """Compiles an operation: walks its selections, and asks each field what it means in SQL."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import graphql
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
 from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case, select
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from app.db.statements import Prepared
 from app.graphql.compiled.binding import Arguments, Asked, Selection
@@ -37,6 +36,7 @@ from app.graphql.relations.declarations import (
     Visible,
     declaration_of,
 )
+from app.graphql.strawberry_internals import definition_of, graphql_schema
 from app.security.viewer import Viewer
 
 _UNDERSTOOD_DIRECTIVES = {"skip", "include"}
@@ -105,6 +105,7 @@ class Compiler:
         self.variables = operation.variables
         self.sites: list[Site] = []
         self._schema = schema
+        self._graphql_schema = graphql_schema(schema)
         self._operation = operation
         self._fragments = {name: FragmentDetails(definition) for name, definition in operation.fragments.items()}
         self._asking = viewer
@@ -119,7 +120,8 @@ class Compiler:
     def plan(self) -> Plan:
         """Return the plan of the operation."""
         scope = Scope()
-        query: graphql.GraphQLObjectType = self._schema._schema.query_type
+        query = self._graphql_schema.query_type
+        assert query is not None, "the schema has queries"
         data = self.object(query, self._root_selection(query), None, scope)
         return self._planned([Json('{"data":'), *data, Json("}")], scope)
 
@@ -162,7 +164,7 @@ class Compiler:
     def selected(self, type_: graphql.GraphQLOutputType, details: list[FieldDetails]) -> Selection:
         """Return what is selected of the object that a field returns."""
         selection = collect_subfields(
-            self._schema._schema,
+            self._graphql_schema,
             self._fragments,
             self.variables,
             self._operation.definition,
@@ -174,7 +176,7 @@ class Compiler:
 
     def _root_selection(self, query: graphql.GraphQLObjectType) -> Selection:
         selection = collect_fields(
-            self._schema._schema, self._fragments, self.variables, query, self._operation.definition
+            self._graphql_schema, self._fragments, self.variables, query, self._operation.definition
         ).grouped_field_set
         self._spend(len(selection))
         return selection
@@ -194,7 +196,7 @@ class Compiler:
         if name not in parent.fields:
             raise Declined(name)  # __schema and __type
         field = parent.fields[name]
-        asked = Asked(field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF], field, details)
+        asked = Asked(definition_of(field), field, details)
         if name == "id" and columns is not None:
             return [Json(f'"{parent.name}_'), shown_as("ID", columns.id)[0], Json('"')]
         return self._declared(parent, asked, columns, scope)
@@ -268,8 +270,7 @@ class Compiler:
 
     def type_named(self, name: str) -> graphql.GraphQLObjectType:
         """Return the object type of this name."""
-        type_: graphql.GraphQLObjectType = self._schema._schema.type_map[name]
-        return type_
+        return cast(graphql.GraphQLObjectType, self._graphql_schema.type_map[name])
 
     def arguments(self, asked: Asked) -> Arguments:
         """Return what reads the arguments of a field."""

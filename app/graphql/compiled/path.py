@@ -23,6 +23,7 @@ from app.graphql.compiled.plans import NODE_KEY, NODE_KEYS, Declined, NoPlan, Pl
 from app.graphql.node import is_node, node_named
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.documents import ParsedOperation, RequestedOperation
+from app.graphql.strawberry_internals import graphql_schema
 from app.monitoring import operation_log
 from app.security.viewer import Viewer
 
@@ -47,6 +48,7 @@ class CompiledPath:
 
     def __init__(self, schema: Any, database: Database) -> None:
         self._schema = schema
+        self._graphql_schema = graphql_schema(schema)
         self._database = database
         self._queries: Cache[ParsedOperation, Plans] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
         self._payloads: Cache[tuple[Any, ...], _Payload] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
@@ -116,7 +118,7 @@ class CompiledPath:
             raise Declined("the operation is not a query, or not a plain one")
         plans = self._queries.get(query, lambda: self._query(query))
         values = get_variable_values(
-            self._schema._schema, query.definition.variable_definitions or (), dict(operation.request.variables or {})
+            self._graphql_schema, query.definition.variable_definitions or (), dict(operation.request.variables or {})
         )
         if not isinstance(values, VariableValues):
             raise Declined("the variables are not valid")

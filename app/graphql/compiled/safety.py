@@ -15,7 +15,6 @@ from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
 from sqlalchemy.sql.elements import ColumnClause, Grouping, OperatorExpression
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import concat_op
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from app.db.statements import select_all
 from app.db.texts import QUOTE, is_free_of_quote
@@ -25,6 +24,7 @@ from app.graphql.compiled.statements import parts_of_value
 from app.graphql.node import is_node, node_named
 from app.graphql.relations import declarations
 from app.graphql.relations.declarations import declaration_of
+from app.graphql.strawberry_internals import definition_of, graphql_schema
 from app.security.viewer import Viewer
 
 _ID: Any = sa.bindparam("id", type_=sa.Uuid(), required=False)
@@ -37,8 +37,10 @@ _CONSTANT = re.compile(r"'[^'\x7f\\]*'|\d+")
 
 def check_texts(schema: Any) -> None:
     """Raise TypeError if the compiled path could show a text that may hold QUOTE."""
+    core_schema = graphql_schema(schema)
+    assert core_schema.query_type is not None, "the schema has queries"
     for viewer in _VIEWERS:
-        _Walk(schema._schema.type_map, viewer).fields(schema._schema.query_type, None)
+        _Walk(core_schema.type_map, viewer).fields(core_schema.query_type, None)
 
 
 def unguarded(value: sa.ColumnElement[Any]) -> Iterator[str]:
@@ -98,7 +100,7 @@ class _Walk:
     def fields(self, type_: GraphQLObjectType, columns: Any) -> None:
         """Look at the fields of an object."""
         for name, field in type_.fields.items():
-            declared = declaration_of(field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF])
+            declared = declaration_of(definition_of(field))
             if isinstance(declared, declarations.Column | declarations.Computed):
                 _check(f"{type_.name}.{name}", field.type, declared.expression, columns)
             elif isinstance(declared, declarations.Embedded):

@@ -132,8 +132,10 @@ def graphql_request(parameters: Mapping[str, Any], trusted: TrustedDocuments) ->
     """Return the document, variables and operation name of a request, each of the right type; a hash may stand for the
     document."""
     query, variables, name = parameters.get("query"), parameters.get("variables"), parameters.get("operationName")
-    if (hash_ := hash_in(parameters)) is not None and isinstance(query, str | None):
-        query = trusted.text(query or None, hash_)
+    if "documentId" in parameters or "extensions" in parameters:
+        hash_ = hash_in(parameters)
+        if hash_ is not None and isinstance(query, str | None):
+            query = trusted.text(query or None, hash_)
     if not (isinstance(query, str) and query):
         raise _malformed("`query` must be a document of GraphQL, as a string.")
     if not (variables is None or isinstance(variables, dict)):

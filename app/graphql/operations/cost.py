@@ -9,12 +9,12 @@ from typing import Any
 import graphql
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
 from app.db.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from app.graphql.operations.cache import Cache
 from app.graphql.relations.declarations import Column, Computed, Embedded, Nodes, Pages, Rows, cost_of, declaration_of
+from app.graphql.strawberry_internals import definition_of
 
 _OF_MUTATION = 10  # it locks, checks, writes, and notifies
 _OF_INTROSPECTION = 100
@@ -42,6 +42,8 @@ class Cost:
         self._fragments = fragments
         self._counting = [node for node in operation.variable_definitions or () if _counts(node.type)]
         self._costs: Cache[Any, int] = Cache(_COSTS_KEPT)
+        self.is_fixed = not self._counting
+        """Whether the cost is the same whatever the variables are."""
 
     def of(self, variables: Variables | None) -> int:
         """Return the cost of the operation with these variables, valid or not."""
@@ -94,7 +96,7 @@ class _Meter:
         if node.name.value.startswith("__"):
             return 0 if node.name.value == "__typename" else _OF_INTROSPECTION
         field = parent.fields[node.name.value]
-        definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        definition = definition_of(field)
         type_, is_mutation = graphql.get_named_type(field.type), parent is self._schema.mutation_type
         extra = _OF_MUTATION if is_mutation else cost_of(definition)
         if node.selection_set is None:

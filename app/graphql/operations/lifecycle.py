@@ -15,9 +15,10 @@ from app.graphql.context import Context
 from app.graphql.operations.cancellation import HungUp, undisturbed
 from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
 from app.graphql.operations.explain import explained
+from app.graphql.operations.rate_limits import Quota
 from app.graphql.operations.requests import NOBODY, Login, OperationRequest
 from app.graphql.operations.resolver_path import FAULTS, ResolverPath
-from app.graphql.operations.responses import Response, failed, given_up, not_executed, with_extensions
+from app.graphql.operations.responses import Response, failed, given_up, not_executed
 from app.graphql.operations.services import Services
 from app.graphql.subscriptions.manager import Unreachable
 from app.graphql.subscriptions.rereading import Rereading, rereading
@@ -77,17 +78,14 @@ class _Operation:
         self._services = services
         self._request = request
         self._login = NOBODY
+        self._quota: Quota | None = None
         self._extensions: Mapping[str, Any] | None = None
         self._context: Context | None = None
 
     async def respond(self) -> Response:
         """Return the one response, whatever goes wrong. Whoever cancels a request is the server, when it stops."""
-        quota = None
         try:
-            operation = await self._parsed()
-            quota = await self._services.rate_limits.take(operation.points, self._login.viewer, self._request.address)
-            self._request.check(operation)
-            response = await self._executed(operation)
+            response = await self._executed(await self._admitted())
         except HungUp:
             return _HUNG_UP
         except CancelledError:
@@ -95,14 +93,12 @@ class _Operation:
             response = given_up(OutcomeUnknown() if is_settled else Restarting(), self.log.path, self._extensions)
         except Exception as failure:
             response = failed(failure, self._request.id)
-        return response if quota is None else response._replace(quota=quota)
+        return response if self._quota is None else response._replace(quota=self._quota)
 
     async def responses(self) -> AsyncGenerator[Response]:
         """Yield each response, whatever goes wrong."""
         try:
-            operation = await self._parsed()
-            await self._services.rate_limits.take(operation.points, self._login.viewer, self._request.address)
-            self._request.check(operation)
+            operation = await self._admitted()
             if not operation.is_subscription or operation.errors:
                 yield await self._executed_once(operation)
                 return
@@ -114,15 +110,19 @@ class _Operation:
         except Exception as failure:
             yield failed(failure, self._request.id)
 
-    async def _parsed(self) -> RequestedOperation:
-        """Parse the document, determine its cost, and find out who asks."""
+    async def _admitted(self) -> RequestedOperation:
+        """Parse the document, determine its cost, find out who asks, and take the cost from their rate limit."""
         services, request = self._services, self._request
         operation = services.documents.requested(request.document)
         self.log.describe(operation.definition, operation.cost)
-        self._login = Login.of(request.authorization, services.access_tokens)
-        self.log.act_for(self._login.viewer)
+        if request.authorization is not None:
+            self._login = Login.of(request.authorization, services.access_tokens)
+            self.log.act_for(self._login.viewer)
         if operation.cost is not None:
             self._extensions = {"cost": services.documents.cost_extension(operation.cost)}
+        if services.rate_limits.has_points:
+            self._quota = await services.rate_limits.take(operation.points, self._login.viewer, request.address)
+        request.check(operation)
         return operation
 
     async def _executed(self, operation: RequestedOperation) -> Response:
@@ -139,7 +139,8 @@ class _Operation:
             except FAULTS as fault:
                 return given_up(fault, COMPILED, self._extensions)
             if body is not None:
-                return Response(with_extensions(body, self._explained(explain)), COMPILED)
+                extensions = orjson.dumps(self._explained(explain))
+                return Response(b'%b,"extensions":%b}' % (body[:-1], extensions), COMPILED)
             self.log.path = RESOLVER
         self._context = Context(self._services, self._login, self._request)
         return await ResolverPath(self._context, operation.parsed, self._extensions, explain).execute()

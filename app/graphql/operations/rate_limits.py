@@ -77,6 +77,8 @@ class RateLimits:
 
     def __init__(self, settings: Settings) -> None:
         storage = settings.rate_limit_storage
+        self.has_points = bool(settings.rate_limit)
+        """Whether points are limited at all."""
         self._points = RateLimit("points", settings.rate_limit, storage) if settings.rate_limit else None
         self._attempts = RateLimit("attempts", settings.attempt_limit, storage) if settings.attempt_limit else None
 

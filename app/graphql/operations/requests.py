@@ -20,10 +20,8 @@ class Login(NamedTuple):
     """In seconds since 1970."""
 
     @classmethod
-    def of(cls, authorization: str | None, tokens: AccessTokens) -> "Login":
+    def of(cls, authorization: str, tokens: AccessTokens) -> "Login":
         """Read an Authorization header."""
-        if authorization is None:
-            return NOBODY
         try:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer":

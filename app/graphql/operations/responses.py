@@ -105,11 +105,6 @@ def failed(failure: Exception, request_id: str) -> Response:
     return not_executed([presentable(GraphQLError(str(failure), original_error=failure), request_id)])
 
 
-def with_extensions(body: bytes, extensions: Mapping[str, Any]) -> bytes:
-    """Add extensions to a response that has only data."""
-    return b'%b,"extensions":%b}' % (body[:-1], orjson.dumps(extensions))
-
-
 def _error(failure: RequestError) -> GraphQLError:
     return GraphQLError(str(failure), original_error=failure, extensions=failure.extensions)
 

@@ -32,6 +32,8 @@ class TrustedDocuments:
     sent with its hash before (automatic persisted queries). `require`: nothing runs that is not in the manifest."""
 
     def __init__(self, trust: Trust, manifest: Mapping[str, str] | None = None) -> None:
+        self.is_required = trust is Trust.REQUIRE
+        """Whether only documents of the manifest are executed."""
         self._trust = trust
         self._manifest = {hash_.removeprefix(_PREFIX): text for hash_, text in (manifest or {}).items()}
         self._texts = {*self._manifest.values()}
@@ -47,7 +49,7 @@ class TrustedDocuments:
 
     def executes(self, text: str) -> bool:
         """Return whether a document may be executed."""
-        return self._trust is not Trust.REQUIRE or text in self._texts
+        return not self.is_required or text in self._texts
 
     def text(self, sent: str | None, name: str) -> str:
         """Return the document with this hash, which may have been sent as well. DocumentNotFound asks the client to

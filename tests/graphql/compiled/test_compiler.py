@@ -9,6 +9,7 @@ from app.db.texts import readable
 from app.graphql.compiled.compiler import BoundOperation, compile_plan
 from app.graphql.compiled.plans import NoPlan, Plan
 from app.graphql.schema import schema
+from app.graphql.strawberry_internals import graphql_schema
 from app.security.viewer import Viewer
 
 
@@ -17,7 +18,7 @@ def compiled(query: str, variables: dict[str, Any] | None = None, viewer: Viewer
     document = parse(query)
     (definition,) = (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
     fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
-    values = get_variable_values(schema._schema, definition.variable_definitions or (), variables or {})
+    values = get_variable_values(graphql_schema(schema), definition.variable_definitions or (), variables or {})
     assert isinstance(values, VariableValues)
     return compile_plan(schema, BoundOperation(definition, fragments, values), viewer)
 

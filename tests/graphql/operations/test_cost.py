@@ -7,6 +7,7 @@ from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 
 from app.graphql.operations.cost import MOST, Cost
 from app.graphql.schema import schema
+from app.graphql.strawberry_internals import graphql_schema
 from tests.api import Api
 from tests.market import Market
 from tests.statements import Statements
@@ -149,7 +150,7 @@ def cost_of(query: str) -> int:
     operation, *fragments = parse(query).definitions
     assert isinstance(operation, OperationDefinitionNode)
     named = {node.name.value: node for node in fragments if isinstance(node, FragmentDefinitionNode)}
-    return Cost(schema._schema, operation, named).of({"id": "Store_x"})
+    return Cost(graphql_schema(schema), operation, named).of({"id": "Store_x"})
 
 
 def test_what_fragments_multiply_is_counted() -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import orjson
 import pytest
 from graphql import GraphQLObjectType, get_named_type, is_leaf_type
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from app.graphql.relations.declarations import Column, Pages, declaration_of
 from app.graphql.schema import schema
+from app.graphql.strawberry_internals import definition_of, graphql_schema
 from app.security.viewer import Access
 from tests.market import Market, gid
 from tests.paths import Paths
@@ -18,11 +18,11 @@ Rule = tuple[str, str, Column | Pages]
 
 def rules() -> Iterator[Rule]:
     """Yield each field whose declaration restricts who sees it."""
-    for type_ in schema._schema.type_map.values():
+    for type_ in graphql_schema(schema).type_map.values():
         if not isinstance(type_, GraphQLObjectType) or type_.name.startswith("__"):
             continue
         for name, field in type_.fields.items():
-            match declaration_of(field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]):
+            match declaration_of(definition_of(field)):
                 case Column(visible=visible) as declared if visible is not None:
                     yield type_.name, name, declared
                 case Pages(visible=visible, access=access) as declared if visible or access is not Access.ANYONE:
@@ -42,7 +42,7 @@ def test_the_rules_are_those_that_the_schema_documents() -> None:
 def document(rule: Rule, name: str) -> str:
     """Return a query, of this name, for the field: by the id of its object, or at the root."""
     type_name, field, _ = rule
-    type_ = get_named_type(schema._schema.type_map[type_name].fields[field].type)  # type: ignore[attr-defined]  # an object
+    type_ = get_named_type(graphql_schema(schema).type_map[type_name].fields[field].type)  # type: ignore[attr-defined]  # an object
     selection = field if is_leaf_type(type_) else f"{field} {{ totalCount }}"
     if type_name == "Query":
         return f"query {name} {{ {selection} }}"

@@ -9,11 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import orjson
 import pytest
-from graphql import GraphQLSchema, OperationDefinitionNode, parse, validate
+from graphql import OperationDefinitionNode, parse, validate
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.models import Product
 from app.graphql.schema import schema
+from app.graphql.strawberry_internals import graphql_schema
 from app.main import create_app
 from app.settings import Environment, Settings, Trust
 from app.web.front_page.repository import ListedProduct, Shop
@@ -51,8 +52,7 @@ async def ready(api: Api) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("query", SAMPLE_QUERIES, ids=lambda query: query.name)
 def test_each_is_valid(query: Any) -> None:
-    graphql_schema: GraphQLSchema = schema._schema
-    assert validate(graphql_schema, parse(query.document)) == []
+    assert validate(graphql_schema(schema), parse(query.document)) == []
 
 
 async def test_each_is_linked_and_opens_as_it_is_shown(demo: Api) -> None:
