@@ -69,7 +69,7 @@ class Monitor:
 
     @property
     def routes(self) -> Sequence[Route]:
-        """Where Prometheus scrapes, if it may."""
+        """The route that Prometheus scrapes, where metrics are switched on."""
         return [] if self._metrics is None else [Route(PATH, self._show_metrics)]
 
     def traced(self, app: ASGIApp) -> ASGIApp:

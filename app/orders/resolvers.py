@@ -10,7 +10,8 @@ from app.graphql.context import Info
 from app.graphql.mutations import mutation
 from app.graphql.relations.connections import Connection
 from app.graphql.relations.fields import lookup, pages
-from app.graphql.subscriptions.manager import NothingToSend, found, subscription
+from app.graphql.subscriptions.fields import found, subscription
+from app.graphql.subscriptions.manager import NothingToSend
 from app.orders import repository, service
 from app.orders.inputs import FulfillOrderItemsInput, PlaceOrderInput
 from app.orders.types import (

@@ -10,7 +10,7 @@ from app.graphql.context import Info
 from app.graphql.mutations import mutation
 from app.graphql.relations.connections import Connection
 from app.graphql.relations.fields import lookup, pages
-from app.graphql.subscriptions.manager import found, subscription
+from app.graphql.subscriptions.fields import found, subscription
 from app.products import repository, service
 from app.products.inputs import CreateProductInput, CreateProductsInput, UpdateProductInput
 from app.products.types import (

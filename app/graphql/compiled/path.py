@@ -1,4 +1,4 @@
-"""The compiled path itself: it answers the queries that it understands, and leaves the others to the resolver path."""
+"""The compiled path: answers the queries that it understands, and declines the others before anything runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple

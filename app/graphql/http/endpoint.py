@@ -42,7 +42,7 @@ Headers = Mapping[bytes, bytes]
 
 
 class GraphQLEndpoint:
-    """Stands before the application and answers the HTTP requests to its path; passes on all others unchanged."""
+    """Sits before the application and answers the HTTP requests to its path; passes on all others unchanged."""
 
     def __init__(self, app: ASGIApp, path: str, operations: Operations, settings: Settings) -> None:
         self._app = app

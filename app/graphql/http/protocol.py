@@ -71,7 +71,7 @@ def accepted(method: str, accept: bytes, *, page: bool) -> Accepted:
     read = _read_accept if len(accept) <= _LONGEST_KEPT else _read_accept.__wrapped__
     found = read(accept, page and method == "GET")
     if not (found.media_type or found.events or found.page):
-        raise Refusal(406, "NOT_ACCEPTABLE", f"Answers are {RESPONSE_JSON}, {JSON} or {EVENT_STREAM}.")
+        raise Refusal(406, "NOT_ACCEPTABLE", f"Accept {RESPONSE_JSON}, {JSON} or {EVENT_STREAM}.")
     return found
 
 
@@ -80,13 +80,15 @@ def require_carriable(method: str, accepts: Accepted, operation: RequestedOperat
     if method == "GET" and operation.is_mutation:
         raise _method_not_allowed("POST")
     if operation.is_subscription and not accepts.events:
-        raise Refusal(406, "NOT_ACCEPTABLE", f"A subscription is told as {EVENT_STREAM}, or over a websocket.")
+        raise Refusal(406, "NOT_ACCEPTABLE", f"Subscriptions need {EVENT_STREAM} or a WebSocket.")
 
 
 def _method_not_allowed(*allowed: str) -> Refusal:
     """Return the refusal of a method."""
     names = ", ".join(allowed)
-    return Refusal(405, "METHOD_NOT_ALLOWED", f"This is sent by {' or '.join(allowed)}.", [(b"allow", names.encode())])
+    return Refusal(
+        405, "METHOD_NOT_ALLOWED", f"This must be sent by {' or '.join(allowed)}.", [(b"allow", names.encode())]
+    )
 
 
 @lru_cache(500)
@@ -114,7 +116,7 @@ async def read_parameters(scope: Scope, headers: Mapping[bytes, bytes], receive:
     if scope["method"] == "GET":
         return _request_in_url(scope["query_string"], limit)
     if not _is_json(headers.get(b"content-type", b"")):
-        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {JSON}, in UTF-8.")
+        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {JSON} in UTF-8.")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Refusal(
             415, "UNSUPPORTED_MEDIA_TYPE", "The body must not be compressed.", [(b"accept-encoding", b"identity")]
@@ -122,9 +124,9 @@ async def read_parameters(scope: Scope, headers: Mapping[bytes, bytes], receive:
     body = await _read_body(headers, receive, limit)
     parameters = _json("The body", body)
     if isinstance(parameters, list):
-        raise Refusal(400, "BATCHING_NOT_SUPPORTED", "A request holds one operation; send several requests instead.")
+        raise Refusal(400, "BATCHING_NOT_SUPPORTED", "Batching is not supported. Send one operation per request.")
     if not isinstance(parameters, dict):
-        raise _malformed("The request must be an object.")
+        raise _malformed("The request must be a JSON object.")
     return parameters
 
 
@@ -137,7 +139,7 @@ def graphql_request(parameters: Mapping[str, Any], trusted: TrustedDocuments) ->
         if hash_ is not None and isinstance(query, str | None):
             query = trusted.text(query or None, hash_)
     if not (isinstance(query, str) and query):
-        raise _malformed("`query` must be a document of GraphQL, as a string.")
+        raise _malformed("`query` must be a GraphQL document, as a string.")
     if not (variables is None or isinstance(variables, dict)):
         raise _malformed("`variables` must be an object.")
     if not (name is None or isinstance(name, str)):
@@ -190,7 +192,7 @@ def _request_in_url(query_string: bytes, limit: int) -> dict[str, Any]:
     try:
         given: dict[str, Any] = dict(parse_qsl(query_string.decode(), errors="strict"))
     except ValueError:
-        raise _malformed("The query string must be URL-encoded, in UTF-8.") from None
+        raise _malformed("The query string must be URL-encoded UTF-8.") from None
     for name in ("variables", "extensions"):
         if name in given:
             given[name] = _json(f"`{name}`", given[name])
@@ -201,7 +203,7 @@ def _json(what: str, text: str | bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise _malformed(f"{what} must be JSON, in UTF-8.") from None
+        raise _malformed(f"{what} must be JSON in UTF-8.") from None
 
 
 def _malformed(message: str) -> Refusal:

@@ -1,4 +1,4 @@
-"""GraphQL over WebSockets, in the protocol `graphql-transport-ws`, of which Strawberry's handler speaks the most."""
+"""GraphQL over WebSockets: Strawberry's handler of `graphql-transport-ws`, with our limits and operations."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -59,7 +59,7 @@ class Handshake:
 
 
 class Socket(ASGIWebSocketAdapter):
-    """The websocket itself: JSON as text, and nothing after it was closed."""
+    """The websocket itself: sends JSON as text, and nothing after it was closed."""
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
         """Yield each message."""
@@ -93,17 +93,17 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
         super().__init__(*args, **kwargs)
         self._operations = self.view.operations
         self._services = self._operations.services
-        self._idle: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def handle(self) -> None:
         """Exchange messages with the client until one side leaves."""
-        with self._services.subscriptions.bidding_farewell(self._bid_farewell):
-            self._rest()
+        with self._services.subscriptions.on_end(self._close_for_restart):
+            self._idle_if_unused()
             try:
                 await super().handle()
             finally:
-                self._stir()
+                self._stop_idling()
 
     async def handle_message(self, message: Message) -> None:
         """Handle a message, unless it is malformed."""
@@ -115,15 +115,16 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
             else:
                 await self.websocket.close(UNAUTHORIZED, "Unauthorized")
             return
-        if _is_proper(message):
+        if _is_well_formed(message):
             await super().handle_message(message)
         else:
-            await self.handle_invalid_message("The message is not one of graphql-transport-ws")
+            await self.handle_invalid_message("Not a message of graphql-transport-ws")
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         """Acknowledge the connection. By the protocol, a payload of null is the same as none."""
-        said: ConnectionInitMessage = message if message.get("payload") is not None else {"type": "connection_init"}
-        await super().handle_connection_init(said)
+        if message.get("payload") is None:
+            message = {"type": "connection_init"}
+        await super().handle_connection_init(message)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation, unless there are too many."""
@@ -131,7 +132,7 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
         if self.connection_acknowledged and len(self.operations) >= limit and message["id"] not in self.operations:
             await self._refuse(message["id"], TooManySubscriptions("A websocket", limit))
         else:
-            self._stir()
+            self._stop_idling()
             await super().handle_subscribe(message)
 
     async def run_operation(self, operation: Operation[Handshake, None]) -> None:
@@ -141,20 +142,20 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
         except WebSocketDisconnected:
             pass
         except Restarting:
-            await self._bid_farewell()
+            await self._close_for_restart()
         except Exception:
             log.exception("operation failed")
-            await self.websocket.close(1011, "Something went wrong on our side")
+            await self.websocket.close(1011, "Internal server error")
 
     def forget_id(self, id: str) -> None:
         """Let the id be used again."""
         super().forget_id(id)
-        self._rest()
+        self._idle_if_unused()
 
     async def cleanup_operation(self, operation_id: str) -> None:
         """End an operation that the client has completed."""
         await super().cleanup_operation(operation_id)
-        self._rest()
+        self._idle_if_unused()
 
     async def _send_results(self, operation: Operation[Handshake, None]) -> None:
         document = GraphQLRequest(operation.query, operation.variables, operation.operation_name)
@@ -171,23 +172,23 @@ class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
         error = GraphQLError(str(refusal), extensions=refusal.extensions)
         await self.send_message({"id": id, "type": "error", "payload": [error.formatted]})
 
-    async def _bid_farewell(self) -> None:
+    async def _close_for_restart(self) -> None:
         await self.websocket.close(RESTART, str(Restarting()))
 
-    def _stir(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
+    def _stop_idling(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
 
-    def _rest(self) -> None:
+    def _idle_if_unused(self) -> None:
         if not self.operations:
-            self._stir()
-            self._idle = asyncio.get_running_loop().call_later(
-                self._services.settings.websocket_idle_seconds, self._leave
+            self._stop_idling()
+            self._idle_timer = asyncio.get_running_loop().call_later(
+                self._services.settings.websocket_idle_seconds, self._close_idle
             )
 
-    def _leave(self) -> None:
-        self._closing = asyncio.create_task(self.websocket.close(IDLE, "Nothing is asked for"))
+    def _close_idle(self) -> None:
+        self._closing = asyncio.create_task(self.websocket.close(IDLE, "Idle for too long"))
 
 
 class WebSocketEndpoint(GraphQL[Any, None]):
@@ -230,7 +231,7 @@ def _with_document(message: Message, trusted: TrustedDocuments) -> Message:
     return message
 
 
-def _is_proper(message: Any) -> bool:
+def _is_well_formed(message: Any) -> bool:
     """Return whether a message has the fields of its type."""
     match message:
         case {"type": "subscribe", "id": str(), "payload": {"query": str()} as payload}:

@@ -39,7 +39,7 @@ class Cache(Generic[K, T]):
         return self._entries[key]
 
     def weigh(self, key: K, weight: int) -> None:
-        """Tell what an entry weighs by now."""
+        """Set the weight of an entry."""
         if key in self._entries and self._weights.get(key, 0) != weight:
             self.weight += weight - self._weights.get(key, 0)
             self._weights[key] = weight

@@ -1,4 +1,4 @@
-"""Gives up operations that take too long, or whose client has hung up: their statements end in Postgres, too."""
+"""Cancels operations that take too long, or whose client has disconnected, and their statements in Postgres."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -15,15 +15,15 @@ T = TypeVar("T")
 _undisturbed: set[asyncio.Task[Any]] = set()  # the event loop alone would let them be collected
 
 
-class HungUp(Exception):
-    """The client has gone; nobody waits for an answer."""
+class Disconnected(Exception):
+    """The client has disconnected; nobody waits for the response."""
 
 
-Reason = TimedOut | HungUp
+Reason = TimedOut | Disconnected
 
 
 async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for this, and return what it does; it goes on where whoever waits is cancelled."""
+    """Await this and return its result; it continues where the waiting task is cancelled."""
     task = asyncio.create_task(work)
     _undisturbed.add(task)
     task.add_done_callback(_forget)
@@ -33,12 +33,12 @@ async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
 def _forget(task: asyncio.Task[Any]) -> None:
     _undisturbed.discard(task)
     if not task.cancelled():
-        task.exception()  # which nobody may wait for any more
+        task.exception()  # or asyncio would report an exception that nobody retrieved
 
 
 class Watch:
-    """Watches over what runs in this process. What is quick costs it an entry in a set: it looks every 50 ms, and only
-    what was there the last time is timed, and its client listened to."""
+    """Watches the operations of this process. A quick one costs an entry in a set: the watch looks every 50 ms,
+    and only times an operation, or listens for its client to disconnect, if it has seen it before."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -46,21 +46,21 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
 
     def over(self, receive: Receive | None = None, may_give_up: Callable[[Reason], bool] = lambda _: True) -> "Watched":
-        """Return a context that raises TimedOut, or HungUp where `receive` tells so, and cancels what runs in it."""
+        """Return a context that cancels what runs in it, with TimedOut, or Disconnected where `receive` reports it."""
         return Watched(self, receive, may_give_up)
 
     def begin(self, watched: "Watched") -> None:
-        """Watch over this."""
+        """Start to watch."""
         self._running.add(watched)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_EVERY_SECONDS, self._look)
 
     def end(self, watched: "Watched") -> None:
-        """Watch over this no more."""
+        """Stop watching."""
         self._running.discard(watched)
 
     async def drained(self) -> None:
-        """Return once nothing runs any more."""
+        """Return once nothing runs."""
         while self._running:  # noqa: ASYNC110  # asked once, at the end of the process
             await asyncio.sleep(0.01)
 
@@ -72,7 +72,7 @@ class Watch:
 
 
 class Watched:
-    """One thing that is watched over, in the task that entered it."""
+    """What is watched, in the task that entered it."""
 
     _begun: float | None = None
     _listening: asyncio.Task[None] | None = None
@@ -99,7 +99,7 @@ class Watched:
                 raise self._reason from failure
 
     def look(self, now: float, seconds: float) -> None:
-        """Give it up if its time is over; listen to its client from the second look on."""
+        """Cancel it if its time is over; listen to its client from the second look on."""
         if self._begun is None:
             self._begun = now
         elif now - self._begun >= seconds:
@@ -110,7 +110,7 @@ class Watched:
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._give_up(HungUp())
+        self._give_up(Disconnected())
 
     def _give_up(self, reason: Reason) -> None:
         if self._reason is None and self._may_give_up(reason):

@@ -34,11 +34,11 @@ _WEIGHT_OF_TOKEN = 10  # in characters: what is parsed of a token takes much mor
 _TOO_MANY_DIGITS = "integer string conversion"
 
 COST_OF_NOTHING = 10
-"""Points for what cannot be executed, or must not; to find out costs as much as a small operation."""
+"""Points for what cannot or must not be executed: finding that out costs as much as a small operation."""
 
 
 class GraphQLRequest(NamedTuple):
-    """What a client sends: a document, which operation of it is meant, and the values of its variables."""
+    """What a client sends: a document, the values of its variables, and the name of the operation to execute."""
 
     query: str
     variables: dict[str, Any] | None
@@ -46,8 +46,8 @@ class GraphQLRequest(NamedTuple):
 
 
 class ParsedOperation:
-    """An operation of a valid document, and the fragments that it may use. It is itself and no other: what is made of
-    it can be kept under it."""
+    """An operation of a valid document, and the fragments that it may use. Compared by identity, so that it can be the
+    key of what is made of it."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class ParsedOperation:
         self.definition = definition
         self.fragments = fragments
         self.weight = weight
-        """What its document weighs."""
+        """The weight of its document."""
         self.is_query = definition.operation is OperationType.QUERY
         self.is_mutation = definition.operation is OperationType.MUTATION
         self.is_subscription = definition.operation is OperationType.SUBSCRIPTION
@@ -85,17 +85,17 @@ class Document:
     errors: Sequence[GraphQLError] = ()
     operations: Mapping[str | None, ParsedOperation] = field(default_factory=dict)
     weight: int = 0
-    """What it takes of the memory, as so many characters; of what is wrong only the errors are kept."""
+    """The memory it takes, in characters; of an invalid document only the errors are kept."""
 
     def operation(self, name: str | None) -> ParsedOperation | None:
-        """Return the operation of this name, without one the only operation; None where it is not there."""
+        """Return the operation with this name, or the only one; None where there is none."""
         if name is None and len(self.operations) == 1:
             return next(iter(self.operations.values()))
         return self.operations.get(name) if name else None
 
 
 class RequestedOperation(NamedTuple):
-    """What a request asks for: an operation and what it costs, in points; or why it must not be executed."""
+    """What a request asks for: an operation and its cost in points, or why it must not be executed."""
 
     request: GraphQLRequest
     parsed: ParsedOperation | None = None
@@ -124,20 +124,16 @@ class RequestedOperation(NamedTuple):
 
     @property
     def points(self) -> int:
-        """What is taken of who asks for it: its cost, or a little where it must not be executed."""
+        """The points to take from the rate limit: the cost, or a few where it must not be executed."""
         return COST_OF_NOTHING if self.cost is None or self.errors else self.cost
 
 
 _NO_OPERATION = GraphQLError(
-    "There is no such operation in the document. Of several, `operationName` chooses one.",
+    "The document has no such operation. Select one with `operationName` if there are several.",
     extensions={"code": "BAD_USER_INPUT"},
 )
 _NOT_TRUSTED = Document(
-    errors=[
-        GraphQLError(
-            "Only documents that were registered are executed here.", extensions={"code": "DOCUMENT_NOT_TRUSTED"}
-        )
-    ]
+    errors=[GraphQLError("This API executes registered documents only.", extensions={"code": "DOCUMENT_NOT_TRUSTED"})]
 )
 
 
@@ -160,13 +156,13 @@ class Documents:
         self._documents: Cache[str, Document] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
 
     def read(self, text: str) -> Document:
-        """Return the document that a client sent, whatever is wrong with it."""
+        """Return the document that a client sent, with its errors if it has any."""
         if self.trusted.is_required and not self.trusted.executes(text):
             return _NOT_TRUSTED
         return self.read_own(text)
 
     def read_own(self, text: str) -> Document:
-        """Return a document that was made here, and needs nobody's trust."""
+        """Return a document that we made, which needs no registration."""
         document = self._documents.get(text, lambda: self._read(text))
         self._documents.weigh(text, document.weight)
         return document
@@ -205,7 +201,7 @@ class Documents:
     def _unparsed(self, error: GraphQLSyntaxError) -> GraphQLError:
         if "contains more than" in error.message:
             limit = self.limits.tokens
-            return limit_exceeded("TOKEN", f"The document has more than {limit:,} tokens.", limit + 1, limit)
+            return limit_exceeded("TOKEN", f"A document may contain at most {limit:,} tokens.", limit + 1, limit)
         error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
         return error
 
@@ -219,10 +215,10 @@ class Documents:
 
 
 def _kept(error: GraphQLError) -> GraphQLError:
-    """Return the error as it is told, without the document that it points to, or the stack that it was raised from."""
+    """Return the error without the document that it points to, and the stack that it was raised from."""
     message = error.message
-    if _TOO_MANY_DIGITS in message:  # which is what Python says of it
-        message = "Int cannot represent a number of so many digits."
+    if _TOO_MANY_DIGITS in message:  # Python's message
+        message = "Int cannot represent a number with so many digits."
     kept = GraphQLError(message, extensions=error.extensions)
     kept.locations = error.locations
     return kept

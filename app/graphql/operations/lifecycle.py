@@ -12,7 +12,7 @@ import structlog
 from app.db.engine import is_disconnection, raise_fault
 from app.errors import BadUserInput, OutcomeUnknown, Restarting
 from app.graphql.context import Context
-from app.graphql.operations.cancellation import HungUp, undisturbed
+from app.graphql.operations.cancellation import Disconnected, undisturbed
 from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
 from app.graphql.operations.explain import explained
 from app.graphql.operations.rate_limits import Quota
@@ -29,8 +29,8 @@ from app.settings import Environment
 
 Deliver = Callable[[Response], Awaitable[int | None]]
 """Sends a response, and returns the status that it was sent with."""
-# In the log alone: nobody receives this response.
-_HUNG_UP = Response(b"", "given up", codes=["CLIENT_HUNG_UP"])
+# Nobody receives this response; only the log has the code.
+_DISCONNECTED = Response(b"", "given up", codes=["CLIENT_HUNG_UP"])
 
 log = structlog.get_logger(__name__)
 
@@ -83,11 +83,11 @@ class _Operation:
         self._context: Context | None = None
 
     async def respond(self) -> Response:
-        """Return the one response, whatever goes wrong. Whoever cancels a request is the server, when it stops."""
+        """Return the one response, whatever goes wrong. Only the server cancels a request, when it stops."""
         try:
             response = await self._executed(await self._admitted())
-        except HungUp:
-            return _HUNG_UP
+        except Disconnected:
+            return _DISCONNECTED
         except CancelledError:
             is_settled = self._context is not None and self._context.work.is_settled
             response = given_up(OutcomeUnknown() if is_settled else Restarting(), self.log.path, self._extensions)
@@ -189,8 +189,8 @@ class _Operation:
         return self._services.subscriptions.responses(context, _key(self._request.document), read)
 
     async def _reread(self, context: Context, again: Rereading) -> Response | None:
-        """Return the current state of what a subscription follows, read as a query by whoever the viewer is now; None
-        where the resolver path must answer."""
+        """Return the current state of what a subscription follows, read as a query for the viewer as they are now;
+        None where the resolver path must answer."""
         document = self._request.document
         query = self._services.documents.read_own(again.query).operation(document.operation_name)
         if query is None or self._services.compiled is None:  # what can be followed may not be valid as a query

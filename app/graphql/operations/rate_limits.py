@@ -1,4 +1,4 @@
-"""How much a user, or an address, may ask for within a time: points of cost, and attempts to log in or sign up."""
+"""Rate limits of users and addresses: points of cost, and attempts to log in or sign up."""
 
 from collections import OrderedDict
 from functools import lru_cache
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 _BITS_OF_A_CUSTOMER = 64  # of an IPv6 address: each has all addresses that begin with them
 _COUNTS_KEPT = 100_000
-# Whoever asks must not wait for what only counts.
+# Requests must not wait for a store that only counts.
 _IMPATIENT: Any = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
-_RESPITE_SECONDS = 1.0  # in which one who did not answer is not asked again
+_RESPITE_SECONDS = 1.0  # for which a store that failed is not asked again
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class Quota(NamedTuple):
 
 
 class RateLimit:
-    """One limit: so much for each who asks, within each window of time."""
+    """One limit: an amount for each caller within each window of time."""
 
     def __init__(self, what: str, limit: str, storage: str) -> None:
         """Take a limit such as `100/minute`, and the URL of Redis, empty for the memory of this process."""
@@ -50,14 +50,14 @@ class RateLimit:
         """When the storage is asked again."""
 
     async def take(self, who: str, amount: int) -> Quota | None:
-        """Take so much, and return what is left, None where nobody can tell. RateLimited where there was not enough."""
+        """Take an amount and return what is left, None where that is unknown; RateLimited where too little was."""
         if self._asked_from > monotonic():
             return None
         try:
             is_within = await self._limiter.hit(self._item, self._what, who, cost=max(1, amount))
             reset_at, remaining = await self._limiter.get_window_stats(self._item, self._what, who)
         except StorageError as failure:
-            # A shop that does not count is better than one that is closed.
+            # It is better to serve without limits than not at all.
             log.warning("rate limits cannot be kept", reason=str(failure))
             self._asked_from = monotonic() + _RESPITE_SECONDS
             return None
@@ -67,7 +67,7 @@ class RateLimit:
         return quota
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         if self._redis is not None:
             await self._redis.disconnect()
 
@@ -83,7 +83,7 @@ class RateLimits:
         self._attempts = RateLimit("attempts", settings.attempt_limit, storage) if settings.attempt_limit else None
 
     async def take(self, points: int, viewer: Viewer | None, address: str) -> Quota | None:
-        """Take the cost of an operation from the user, without one from the address; None where nothing limits it."""
+        """Take the cost of an operation from the user, or from the address without a login; None without a limit."""
         if self._points is None:
             return None
         who = f"address {network(address)}" if viewer is None else f"user {viewer.id}"
@@ -95,15 +95,15 @@ class RateLimits:
             await self._attempts.take(f"address {network(address)}", 1)
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         for limit in (self._points, self._attempts):
             if limit is not None:
                 await limit.close()
 
 
 class Memory(Storage):
-    """Counts in this process. The library's own looks through all of them at each request; these are dropped in the
-    order in which they were begun, which is that in which they expire."""
+    """Counts in this process. The library's own memory scans all counts at each request; this one drops them in the
+    order in which they began, which is the order in which they expire."""
 
     STORAGE_SCHEME = None
     base_exceptions = ()
@@ -116,7 +116,7 @@ class Memory(Storage):
         return len(self._counts)
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Add to a count, which begins now if there is none."""
+        """Add to a count, and begin it if there is none."""
         self._forget_expired()
         count, expires_at = self._counts.get(key, (0, time() + expiry))
         self._counts[key] = (count + amount, expires_at)
@@ -128,11 +128,11 @@ class Memory(Storage):
         return self._counts.get(key, (0, 0.0))[0]
 
     async def get_expiry(self, key: str) -> float:
-        """Return when a count begins anew, in seconds since 1970."""
+        """Return when a count expires, in seconds since 1970."""
         return self._counts.get(key, (0, time()))[1]
 
     async def check(self) -> bool:
-        """Tell that it is there."""
+        """Return that the store is available."""
         return True
 
     async def reset(self) -> int:
@@ -155,20 +155,20 @@ class Memory(Storage):
 
 
 def _connections(url: str) -> "ConnectionPool":
-    from redis.asyncio import ConnectionPool  # takes 0.07 s, which only those pay who count in Redis
+    from redis.asyncio import ConnectionPool  # takes 0.07 s, and is needed for Redis only
 
     return ConnectionPool.from_url(url.replace("redis+unix", "unix"), **_IMPATIENT)
 
 
 def _shared(url: str, connections: "ConnectionPool") -> Storage:
-    """Return what counts in Redis."""
+    """Return a store in Redis."""
     options: Any = {"connection_pool": connections, "implementation": "redispy", "key_prefix": "orders-api"}
     return RedisStorage(f"async+{url}", wrap_exceptions=True, **options)
 
 
 @lru_cache(10_000)
 def network(address: str) -> str:
-    """Return the network of one customer that an address is of: they choose among 2⁶⁴ addresses of IPv6."""
+    """Return the network of the customer who has this address: with IPv6 each has 2⁶⁴ addresses to choose from."""
     try:
         parsed = ip_address(address)
     except ValueError:

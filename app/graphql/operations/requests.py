@@ -50,6 +50,6 @@ class OperationRequest(NamedTuple):
     explain: bool = False
     """Whether the client asks for `extensions.explain`."""
     receive: Receive | None = None
-    """Reports that the client has hung up; None where the transport cancels the operation itself."""
+    """Reports that the client has disconnected; None where the transport cancels the operation itself."""
     check: Callable[[RequestedOperation], Any] = _accept
     """Raises RequestError for an operation that this transport cannot carry."""

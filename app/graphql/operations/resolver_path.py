@@ -12,7 +12,7 @@ from app.db.unit_of_work import UnitOfWork
 from app.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded, TimedOut, TransactionConflict
 from app.graphql.context import Context
 from app.graphql.errors import is_internal, presentable
-from app.graphql.operations.cancellation import HungUp, undisturbed
+from app.graphql.operations.cancellation import Disconnected, undisturbed
 from app.graphql.operations.documents import ParsedOperation
 from app.graphql.operations.execution import MutationExecution
 from app.graphql.operations.explain import explained
@@ -123,9 +123,9 @@ class ResolverPath:
         return encoded(data, errors, extensions) if is_executed else not_executed(errors, extensions)
 
 
-def _may_be_given_up(context: Context, reason: TimedOut | HungUp) -> bool:
+def _may_be_given_up(context: Context, reason: TimedOut | Disconnected) -> bool:
     work: UnitOfWork = context.work
-    return not (work.writes if isinstance(reason, HungUp) else work.is_settled)
+    return not (work.writes if isinstance(reason, Disconnected) else work.is_settled)
 
 
 def _replay_in(context: Context, result: ExecutionResult) -> Replay | None:

@@ -1,4 +1,4 @@
-"""How a subscription runs: its field reads what is so now, and is executed again after each event that it follows."""
+"""The subscriptions of a process: each reads the current state, and reads it again after each event that it follows."""
 
 import asyncio
 import time
@@ -7,36 +7,31 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Itera
 from contextlib import contextmanager, suppress
 from itertools import count
 from random import uniform
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-import strawberry
 from graphql import GraphQLError
-from strawberry.extensions import FieldExtension
-from strawberry.extensions.field_extension import AsyncExtensionResolver
 
 from app.db.engine import is_disconnection
 from app.db.notifications import Events, Subscription, Topic
-from app.errors import EXPIRED, Missing, RequestError, Restarting, TooManySubscriptions, Unauthenticated
+from app.errors import EXPIRED, RequestError, Restarting, TooManySubscriptions, Unauthenticated
 from app.graphql.errors import presentable
 from app.graphql.operations.responses import Response, encoded, not_executed, unbegun
-from app.security.viewer import Access, Viewer, require
+from app.security.viewer import Viewer
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from app.graphql.context import Context, Info
+    from app.graphql.context import Context
 
-READ_BY = "read_by"
-_FAREWELL_SECONDS = 1.0
+_CLOSE_SECONDS = 1.0
 _ATTEMPTS = 20
 
-T = TypeVar("T")
 Read = Callable[[], Awaitable[Response]]
 """Reads the current state of what a subscription follows."""
 
 
 class NotNow(Exception):
-    """Why a subscription has nothing to send, and goes on."""
+    """Why a subscription has nothing to send now, but continues."""
 
 
 class NothingToSend(NotNow):
@@ -58,7 +53,7 @@ class SubscriptionManager:
         # The other half of the pool is for requests, however many subscribers an event wakes.
         self._turns = asyncio.Semaphore(max(1, settings.database_pool_size // 2))
         self._reads: dict[Hashable, asyncio.Task[Response]] = {}
-        self._farewells: set[Callable[[], Awaitable[None]]] = set()
+        self._at_end: set[Callable[[], Awaitable[None]]] = set()
 
     def __len__(self) -> int:
         return len(self.events)
@@ -70,7 +65,7 @@ class SubscriptionManager:
 
     @contextmanager
     def counted(self, viewer: Viewer | None) -> Iterator[None]:
-        """Count a subscription of the viewer, who must not have too many."""
+        """Count a subscription of the viewer; TooManySubscriptions where that is one too many."""
         if viewer is None:
             yield
             return
@@ -85,22 +80,22 @@ class SubscriptionManager:
                 del self._of_user[viewer.id]
 
     @contextmanager
-    def bidding_farewell(self, farewell: Callable[[], Awaitable[None]]) -> Iterator[None]:
-        """Call this when the process ends."""
-        self._farewells.add(farewell)
+    def on_end(self, close: Callable[[], Awaitable[None]]) -> Iterator[None]:
+        """Call this when the process ends, to close a connection."""
+        self._at_end.add(close)
         try:
             yield
         finally:
-            self._farewells.discard(farewell)
+            self._at_end.discard(close)
 
     async def end(self) -> None:
         """End everything, so that clients connect to another process."""
         self.is_ending = True
-        farewells = [farewell() for farewell in self._farewells]
+        closing = [close() for close in self._at_end]
         self.events.end(Restarting())
-        with suppress(TimeoutError):  # a client that takes nothing must not hold the process
-            async with asyncio.timeout(_FAREWELL_SECONDS):
-                await asyncio.gather(*farewells, return_exceptions=True)
+        with suppress(TimeoutError):  # a client that reads nothing must not hold up the process
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await asyncio.gather(*closing, return_exceptions=True)
 
     async def read(self, read: Read) -> Response:
         """Read in turn; while the database cannot be reached, again and again."""
@@ -156,7 +151,7 @@ class SubscriptionManager:
         except Restarting:
             raise
         except Unreachable as failure:
-            error = GraphQLError("The database does not answer.", original_error=cast(Exception, failure.__cause__))
+            error = GraphQLError("The database is not responding.", original_error=cast(Exception, failure.__cause__))
             yield encoded(None, [presentable(error, context.request_id)])
         except RequestError as refusal:
             error = GraphQLError(str(refusal), extensions=refusal.extensions)
@@ -166,16 +161,16 @@ class SubscriptionManager:
 
 
 class Following:
-    """What the operation of a subscription follows, and the event that it is executed for."""
+    """What a subscription follows, and the event for which it is executed."""
 
     def __init__(self, events: Events) -> None:
         self.subject: UUID | None = None
-        """What the event is about; None before the first."""
+        """What the current event is about; None before the first."""
         self._events = events
         self._subscription: Subscription | None = None
 
     def follow(self, topic: Topic, *, has_state: bool) -> UUID | None:
-        """Follow the topic from now on, and return what the event that is to be told is about."""
+        """Follow the topic from now on, and return the subject of the current event."""
         if self._subscription is None:
             self._subscription = self._events.follow(topic, has_state=has_state)
         return self.subject
@@ -197,44 +192,16 @@ class Following:
 
     @staticmethod
     def raise_not_now(failure: BaseException | None) -> None:
-        """Raise NotNow where a field has failed but the subscription goes on all the same."""
+        """Raise NotNow where a field has failed but the subscription continues."""
         if isinstance(failure, NothingToSend):
             raise failure
         if is_disconnection(failure):
             raise Unreachable from failure
 
     def end(self) -> None:
-        """Follow no more."""
+        """Stop following."""
         if self._subscription is not None:
             self._events.leave(self._subscription)
-
-
-class EachEvent(FieldExtension):
-    """Runs the resolver for each event anew, for who the viewer is by then."""
-
-    def __init__(self, access: Access) -> None:
-        self.access = access
-
-    async def resolve_async(self, next_: AsyncExtensionResolver, source: Any, info: "Info", **kwargs: Any) -> Any:
-        """Run the resolver, if the viewer may call it."""
-        context = info.context
-        await context.begin_field()
-        if self.access is not Access.ANYONE:
-            require(self.access, context.known_viewer())
-        return await next_(source, info, **kwargs)
-
-
-def found(name: str, thing: T | None) -> T:
-    """Return what a subscription follows; Missing where there is none, or the viewer may not see it."""
-    if thing is None:
-        raise Missing(f"There is no such {name}, or it is not yours to see.")
-    return thing
-
-
-def subscription(access: Access, description: str, read_by: str | None = None) -> Any:
-    """Make a root field of Subscription out of an async resolver that follows a topic and returns what is so now.
-    Where a field of Query returns the same by `id`, to the same viewers, it is named."""
-    return strawberry.field(description=description, extensions=[EachEvent(access)], metadata={READ_BY: read_by})
 
 
 def _require_fresh_token(context: "Context") -> None:

@@ -16,7 +16,7 @@ from graphql import (
 
 from app.graphql.operations.documents import ParsedOperation
 from app.graphql.strawberry_internals import definition_of
-from app.graphql.subscriptions.manager import READ_BY
+from app.graphql.subscriptions.fields import READ_BY
 
 
 @dataclass(frozen=True)

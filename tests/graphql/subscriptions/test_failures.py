@@ -169,7 +169,7 @@ async def test_nothing_is_left_of_clients_that_are_gone(shop: Shop) -> None:
     await until(lambda: len(asyncio.all_tasks()) <= tasks)
     assert not shop.live._of_user
     assert not shop.live._reads
-    assert not shop.live._farewells
+    assert not shop.live._at_end
     assert shop.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of the pool that it is
 
 
