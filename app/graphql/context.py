@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db.notifications import Topic
 from app.db.unit_of_work import UnitOfWork
 from app.errors import NO_ACCOUNT, Unauthenticated
-from app.graphql.operations.requests import Login, OperationRequest
+from app.graphql.operations.requests import OperationRequest
 from app.graphql.relations.loaders import Loaders
 from app.idempotency.service import IdempotentRequest, Replay
 from app.security.passwords import Turns
-from app.security.tokens import AccessTokens
+from app.security.tokens import AccessTokens, Login
 from app.security.viewer import Viewer, logged_in
 from app.settings import Settings
 from app.users import repository as users

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 import jwt
@@ -17,6 +18,18 @@ from app.security.viewer import Viewer
 _ALGORITHM = "HS256"
 _ISSUER = "orders-api"
 _TOKENS_KEPT = 1_000
+
+
+class Login(NamedTuple):
+    """Who sent a request, according to its access token; nobody without a token, or with one that was refused."""
+
+    viewer: Viewer | None = None
+    refusal: Unauthenticated | None = None
+    expires_at: float | None = None
+    """In seconds since 1970."""
+
+
+NOBODY = Login()
 
 
 @dataclass(frozen=True)
@@ -39,16 +52,18 @@ class AccessTokens:
         }
         return jwt.encode(claims, self.secret_key, algorithm=_ALGORITHM), expires_at
 
-    def read(self, token: str) -> Viewer:
-        """Return the viewer of a token; Unauthenticated if it is invalid or expired."""
-        viewer, expires_at = self._verified(token)
-        if expires_at <= time.time():
-            raise Unauthenticated(EXPIRED)
-        return viewer
-
-    def expires_at(self, token: str) -> float:
-        """Return when a valid token expires."""
-        return self._verified(token)[1]
+    def login(self, authorization: str) -> Login:
+        """Read an Authorization header."""
+        scheme, _, token = authorization.partition(" ")
+        try:
+            if scheme.lower() != "bearer":
+                raise Unauthenticated("The Authorization header must be `Bearer` and an access token.")
+            viewer, expires_at = self._verified(token.strip())
+            if expires_at <= time.time():
+                raise Unauthenticated(EXPIRED)
+        except Unauthenticated as refusal:
+            return Login(refusal=refusal)
+        return Login(viewer, expires_at=expires_at)
 
     @cached_property
     def _verified(self) -> Callable[[str], tuple[Viewer, int]]:

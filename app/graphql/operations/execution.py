@@ -2,6 +2,7 @@
 
 `placeOrder` with its items and their products takes 0.4 ms less, `createProducts` of 1,000 a third of the time."""
 
+from functools import cache
 from typing import Any
 
 import orjson
@@ -71,7 +72,7 @@ class MutationExecution(ExecutionContext):
     def _is_of_row(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> bool:
         """Return whether nothing is selected of an object but its own row, which it has already."""
         selection = self.collect_subfields(type_, details).grouped_field_set
-        return all(_shows_row(type_, selected) for selected in selection.values())
+        return all(_shows_row(type_, selected[0].node.name.value) for selected in selection.values())
 
     async def _read_object(self, type_: GraphQLObjectType, details: list[FieldDetails], *others: Any) -> Any:
         """Return the JSON of an object, or its fields as shipped where the compiler declines."""
@@ -96,8 +97,9 @@ class MutationExecution(ExecutionContext):
         return await completed if is_awaitable(completed) else completed
 
 
-def _shows_row(type_: GraphQLObjectType, details: list[FieldDetails]) -> bool:
-    name = details[0].node.name.value
+@cache
+def _shows_row(type_: GraphQLObjectType, name: str) -> bool:
+    """Return whether a field shows nothing but the row of its object."""
     return name in ("__typename", "id") or isinstance(
         declaration_of(definition_of(type_.fields[name])), Column | Embedded
     )

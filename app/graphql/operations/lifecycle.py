@@ -16,7 +16,7 @@ from app.graphql.operations.cancellation import Disconnected, undisturbed
 from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
 from app.graphql.operations.explain import explained
 from app.graphql.operations.rate_limits import Quota
-from app.graphql.operations.requests import NOBODY, Login, OperationRequest
+from app.graphql.operations.requests import OperationRequest
 from app.graphql.operations.resolver_path import FAULTS, ResolverPath
 from app.graphql.operations.responses import Response, failed, given_up, not_executed
 from app.graphql.operations.services import Services
@@ -24,6 +24,7 @@ from app.graphql.subscriptions.manager import Unreachable
 from app.graphql.subscriptions.rereading import Rereading, rereading
 from app.monitoring import operation_log
 from app.monitoring.operation_log import COMPILED, RESOLVER, OperationLog
+from app.security.tokens import NOBODY
 from app.security.viewer import Viewer
 from app.settings import Environment
 
@@ -116,7 +117,7 @@ class _Operation:
         operation = services.documents.requested(request.document)
         self.log.describe(operation.definition, operation.cost)
         if request.authorization is not None:
-            self._login = Login.of(request.authorization, services.access_tokens)
+            self._login = services.access_tokens.login(request.authorization)
             self.log.act_for(self._login.viewer)
         if operation.cost is not None:
             self._extensions = {"cost": services.documents.cost_extension(operation.cost)}

@@ -1,37 +1,11 @@
-"""A request for one operation, as every transport decodes it, and who sent it."""
+"""A request for one operation, as every transport decodes it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from starlette.types import Receive
 
-from app.errors import Unauthenticated
 from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
-from app.security.tokens import AccessTokens
-from app.security.viewer import Viewer
-
-
-class Login(NamedTuple):
-    """Who sent a request, according to its access token; nobody without a token, or with one that was refused."""
-
-    viewer: Viewer | None = None
-    refusal: Unauthenticated | None = None
-    expires_at: float | None = None
-    """In seconds since 1970."""
-
-    @classmethod
-    def of(cls, authorization: str, tokens: AccessTokens) -> "Login":
-        """Read an Authorization header."""
-        try:
-            scheme, _, token = authorization.partition(" ")
-            if scheme.lower() != "bearer":
-                raise Unauthenticated("The Authorization header must be `Bearer` and an access token.")
-            return cls(tokens.read(token.strip()), expires_at=tokens.expires_at(token.strip()))
-        except Unauthenticated as refusal:
-            return cls(refusal=refusal)
-
-
-NOBODY = Login()
 
 
 def _accept(_: RequestedOperation) -> None:
