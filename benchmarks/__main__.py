@@ -31,8 +31,7 @@ def main(
     only: Annotated[str, typer.Option(help="Scenarios, such as Q1,Q4. Default: all.")] = "",
     contestants: Annotated[str, typer.Option(help="Contestants, such as app,sql. Default: all.")] = "",
     variants: Annotated[
-        list[str] | None,
-        typer.Option("--variant", help="Add the app with other settings: 'app plain:NAME=VALUE,…'."),
+        list[str] | None, typer.Option("--variant", help="Add the app with other settings: 'app plain:NAME=VALUE,…'.")
     ] = None,
     connections: Annotated[str, typer.Option(help="Numbers of concurrent connections, each up to 64.")] = "1,16",
     quick: Annotated[

@@ -58,8 +58,7 @@ APP = Contestant(
         "Q1": _graphql(f"{{ products(first: 50) {{ nodes {{ {_PRODUCT} store {{ id name city currency }} }} }} }}"),
         "Q2": _graphql(f"{{ orders(first: 20) {{ nodes {{ {_ORDER} }} }} }}"),
         "Q3": _graphql(
-            f"query ($id: ID!) {{ order(id: $id) {{ {_ORDER} }} }}",
-            lambda case: {"id": f"Order_{case.order_id}"},
+            f"query ($id: ID!) {{ order(id: $id) {{ {_ORDER} }} }}", lambda case: {"id": f"Order_{case.order_id}"}
         ),
         "Q4": _graphql(
             f"{{ stores(first: 10) {{ nodes {{ id name products(first: 20) {{ nodes {{ {_PRODUCT} }} }} }} }} }}"

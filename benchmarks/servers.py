@@ -34,11 +34,7 @@ async def served(contestant: Contestant, database_url: str, cores: set[int] | No
     given = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET_KEY, "HOST": "127.0.0.1", "PORT": str(port)}
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
-            *contestant.command,
-            cwd=ROOT,
-            env={**os.environ, **given, **contestant.environment},
-            stdout=log,
-            stderr=log,
+            *contestant.command, cwd=ROOT, env={**os.environ, **given, **contestant.environment}, stdout=log, stderr=log
         )
         try:
             if cores:

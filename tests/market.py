@@ -26,11 +26,7 @@ class Market:
 
     async def user(self, **values: Any) -> User:
         number = next(self._numbers)
-        defaults = {
-            "email": f"user{number}@example.com",
-            "full_name": f"User {number}",
-            "password_hash": PASSWORD_HASH,
-        }
+        defaults = {"email": f"user{number}@example.com", "full_name": f"User {number}", "password_hash": PASSWORD_HASH}
         return await self.add(User(**{**defaults, **values}))
 
     async def superuser(self, **values: Any) -> User:

@@ -149,8 +149,5 @@ class Watch:
             watch.statements.append(sql)
             return await driver_row(self, sql, parameters)
 
-        with (
-            patch.object(CompiledPath, "execute", watched_execute),
-            patch.object(Database, "driver_row", watched_row),
-        ):
+        with patch.object(CompiledPath, "execute", watched_execute), patch.object(Database, "driver_row", watched_row):
             yield watch

@@ -117,11 +117,7 @@ def _acquired(lock: IO[bytes]) -> bool:
 
 def keep(home: Path, binaries: Path, sockets: Path) -> None:
     """Run Postgres while it has users; print READY once it accepts connections."""
-    with (
-        lock_file(home, "users") as users,
-        lock_file(home, "keeper") as keeper,
-        lock_file(home, "server") as server,
-    ):
+    with lock_file(home, "users") as users, lock_file(home, "keeper") as keeper, lock_file(home, "server") as server:
         fcntl.flock(keeper, fcntl.LOCK_EX)
         _end_orphans(home, server)
         if not (home / "data").exists():

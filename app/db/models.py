@@ -275,7 +275,4 @@ class IdempotencyKey(Base):
     fingerprint: Mapped[bytes]
     response: Mapped[bytes | None]  # encrypted: it may hold tokens
 
-    __table_args__ = (
-        sa.UniqueConstraint("scope", "key"),
-        sa.Index("ix_idempotency_keys_created_at", "created_at"),
-    )
+    __table_args__ = (sa.UniqueConstraint("scope", "key"), sa.Index("ix_idempotency_keys_created_at", "created_at"))

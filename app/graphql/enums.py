@@ -20,7 +20,5 @@ def describe_enum(enum: type[Enum], **values: str) -> None:
 
 
 describe_enum(
-    Direction,
-    ASC="Ascending: smallest, earliest, or A first.",
-    DESC="Descending: largest, latest, or Z first.",
+    Direction, ASC="Ascending: smallest, earliest, or A first.", DESC="Descending: largest, latest, or Z first."
 )

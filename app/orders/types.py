@@ -40,9 +40,7 @@ class OrderItem(Node):
         models.OrderItem.unit_price, models.OrderItem.currency, "Price of one unit when the order was placed."
     )
     line_total: Money = money(
-        lambda item: item.unit_price * item.quantity,
-        models.OrderItem.currency,
-        "Unit price multiplied by quantity.",
+        lambda item: item.unit_price * item.quantity, models.OrderItem.currency, "Unit price multiplied by quantity."
     )
     fulfilled_at: datetime | None = column(
         models.OrderItem.fulfilled_at, "When the store fulfilled the item. Null until fulfilled."

@@ -20,12 +20,7 @@ from app.stores import repository as stores
 products = table_of(Product).c
 
 BY_KEY = select_all(Product).where(with_key_in_array(products.id))
-_COLUMNS = {
-    "ID": products.id,
-    "NAME": products.folded_name,
-    "PRICE": products.price,
-    "CREATED_AT": products.created_at,
-}
+_COLUMNS = {"ID": products.id, "NAME": products.folded_name, "PRICE": products.price, "CREATED_AT": products.created_at}
 NAME_TAKEN = "The store already has a product with this name."
 _CONFLICTS = {"uq_products_store_id_name": ("name", NAME_TAKEN)}
 

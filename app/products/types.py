@@ -24,8 +24,7 @@ class Product(Node):
         models.Product.price, models.Product.currency, "Current price of one unit, in the store's currency."
     )
     stock: int | None = column(
-        models.Product.stock,
-        "Number of units in stock. Null if stock isn't tracked; the product never sells out.",
+        models.Product.stock, "Number of units in stock. Null if stock isn't tracked; the product never sells out."
     )
     version: int = column(
         models.Product.version,

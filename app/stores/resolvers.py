@@ -12,13 +12,7 @@ from app.graphql.relations.fields import lookup, pages
 from app.security.viewer import Access
 from app.stores import repository, service
 from app.stores.inputs import CreateStoreInput, UpdateStoreInput
-from app.stores.types import (
-    CreateStoreResult,
-    DeleteStoreResult,
-    RestoreStoreResult,
-    Store,
-    UpdateStoreResult,
-)
+from app.stores.types import CreateStoreResult, DeleteStoreResult, RestoreStoreResult, Store, UpdateStoreResult
 
 StoreId = Annotated[strawberry.ID, strawberry.argument(description="ID of the store.")]
 

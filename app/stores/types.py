@@ -25,8 +25,7 @@ class Store(Node):
     city: str = column(models.Store.city, "City or town.")
     country: str = column(models.Store.country, "ISO 3166-1 alpha-2 country code, such as `DE`.")
     currency: str = column(
-        models.Store.currency,
-        "ISO 4217 currency code of all the store's prices, such as `EUR`. It never changes.",
+        models.Store.currency, "ISO 4217 currency code of all the store's prices, such as `EUR`. It never changes."
     )
     domain: str | None = column(models.Store.domain, "Domain name of the store's website, such as `shop.example.com`.")
     phone: str | None = column(models.Store.phone, "Phone number.")
@@ -52,11 +51,7 @@ class Store(Node):
     )
 
 
-describe_enum(
-    StoreOrderField,
-    NAME="Name, ignoring case and accents.",
-    CREATED_AT="When the store was opened.",
-)
+describe_enum(StoreOrderField, NAME="Name, ignoring case and accents.", CREATED_AT="When the store was opened.")
 
 CreateStoreResult = Annotated[Store | Conflict | InvalidInput, result("createStore")]
 UpdateStoreResult = Annotated[Store | NotFound | Conflict | InvalidInput | StaleVersion, result("updateStore")]

@@ -33,9 +33,7 @@ TokenToEnd = Annotated[str, strawberry.argument(description="The refresh token o
 @strawberry.type
 class UserQueries:
     viewer: User | None = viewers_own(
-        User,
-        lambda _: repository.PRESENT_BY_KEY,
-        "The user of the access token. Null if nobody is logged in.",
+        User, lambda _: repository.PRESENT_BY_KEY, "The user of the access token. Null if nobody is logged in."
     )
     user: User | None = lookup(User, "A user by ID, or null if there is none.")
     users: Connection[User] = pages(
@@ -73,11 +71,7 @@ class UserMutations:
     async def update_user(self, info: Info, input: UpdateUserInput) -> UpdateUserResult:
         return User(row=await service.update_user(info.context.session, info.context.known_viewer(), input))
 
-    @mutation(
-        Access.LOGGED_IN,
-        "Closes your account and its stores. Superusers can close any account.",
-        confirms=True,
-    )
+    @mutation(Access.LOGGED_IN, "Closes your account and its stores. Superusers can close any account.", confirms=True)
     async def delete_user(self, info: Info, id: UserId) -> DeleteUserResult:
         key = key_of("User", "id", id)
         await service.delete_user(info.context.session, info.context.known_viewer(), key)
@@ -93,8 +87,5 @@ def _session(info: Info, login: service.Login) -> Session:
     access_token, expires_at = info.context.access_tokens.issue(viewer)
     info.context.act_as(viewer)
     return Session(
-        access_token=access_token,
-        refresh_token=login.refresh_token,
-        expires_at=expires_at,
-        user=User(row=login.user),
+        access_token=access_token, refresh_token=login.refresh_token, expires_at=expires_at, user=User(row=login.user)
     )

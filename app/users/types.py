@@ -36,10 +36,7 @@ class User(Node):
     created_at: datetime = column(models.User.created_at, "When the account was created.")
     updated_at: datetime = column(models.User.updated_at, "When the account was last changed.")
     stores: Connection[lazy.Store] = pages(
-        stores.catalog,
-        "Stores that the user owns, oldest first.",
-        within=models.Store.owner_id,
-        arguments=(),
+        stores.catalog, "Stores that the user owns, oldest first.", within=models.Store.owner_id, arguments=()
     )
     orders: Connection[lazy.Order] = pages(
         orders.everyones,
@@ -68,8 +65,7 @@ class UserDeleted:
 
 
 @failure(
-    errors.IncorrectCredentials,
-    "The email, password, or token is wrong. The response deliberately doesn't say which.",
+    errors.IncorrectCredentials, "The email, password, or token is wrong. The response deliberately doesn't say which."
 )
 class IncorrectCredentials(Error):
     pass

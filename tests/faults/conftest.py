@@ -123,10 +123,7 @@ def open_shop(
         own = settings.model_copy(update={"compiled_path": True, **changed})
         database = open_database(url, own)
         app = create_app(own, database)
-        async with (
-            serving(app) as address,
-            httpx2.AsyncClient(base_url=f"http://{address}", timeout=30) as client,
-        ):
+        async with serving(app) as address, httpx2.AsyncClient(base_url=f"http://{address}", timeout=30) as client:
             yield Shop(app, address, Api(client, own), committed_market, committed_engine, database, customer, product)
 
     return opened

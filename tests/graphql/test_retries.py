@@ -108,10 +108,7 @@ async def test_an_operation_that_is_ended_a_few_times_is_done_once(
 
 
 async def test_the_answer_is_read_anew_by_each_attempt(
-    shop: Shop,
-    committed_market: Market,
-    in_the_way: Callable[..., InTheWay],
-    monkeypatch: pytest.MonkeyPatch,
+    shop: Shop, committed_market: Market, in_the_way: Callable[..., InTheWay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way = in_the_way(2)
     meet = way.meet

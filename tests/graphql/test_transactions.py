@@ -125,10 +125,7 @@ async def test_no_order_is_confirmed_that_postgres_has_given_up(
 
 
 async def test_a_commit_that_breaks_has_an_unknown_outcome_and_says_so(
-    committed_api: Api,
-    committed_market: Market,
-    committed_engine: AsyncEngine,
-    monkeypatch: pytest.MonkeyPatch,
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await committed_market.user()
     store = await committed_market.store(owner)

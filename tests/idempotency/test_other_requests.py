@@ -61,8 +61,7 @@ async def test_another_request_under_the_same_key_is_refused(
 
 
 @pytest.mark.parametrize(
-    "key",
-    ["", "1234567", "x" * 256, "with a space", "with\ta tab", b"umlaut-\xe4\xf6\xfc", "naïve-key".encode()],
+    "key", ["", "1234567", "x" * 256, "with a space", "with\ta tab", b"umlaut-\xe4\xf6\xfc", "naïve-key".encode()]
 )
 async def test_what_is_no_key_is_refused_before_anything_is_read(
     api: Api, market: Market, connection: AsyncConnection, statements: Statements, key: str | bytes

@@ -61,13 +61,7 @@ async def test_a_document_does_not_use_the_key_up(
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        b"{",
-        b"[]",
-        b'{"query": ""}',
-        b'{"query": "mutation A { __typename }", "operationName": "B"}',
-    ],
+    "body", [b"{", b"[]", b'{"query": ""}', b'{"query": "mutation A { __typename }", "operationName": "B"}']
 )
 async def test_a_request_without_an_operation_is_refused_as_without_a_key(
     api: Api, connection: AsyncConnection, body: bytes

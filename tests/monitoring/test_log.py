@@ -71,11 +71,7 @@ async def test_the_statements_of_a_mutation_are_counted_whichever_way_they_are_s
 
 @pytest.mark.parametrize(
     ("document", "name", "type_"),
-    [
-        ("{ products { totalCount } }", "", "query"),
-        ("query Unknown { nothing }", "", ""),
-        ("query {", "", ""),
-    ],
+    [("{ products { totalCount } }", "", "query"), ("query Unknown { nothing }", "", ""), ("query {", "", "")],
 )
 async def test_what_has_no_name_or_is_not_valid_is_told_all_the_same(
     serve: Serve, document: str, name: str, type_: str
@@ -218,12 +214,7 @@ async def test_a_hostile_name_is_one_short_line(
     ],
 )
 async def test_the_format_is_that_of_the_environment_or_as_set(
-    serve: Serve,
-    committed_market: Market,
-    write: Write,
-    environment: Environment,
-    log_format: str,
-    is_json: bool,
+    serve: Serve, committed_market: Market, write: Write, environment: Environment, log_format: str, is_json: bool
 ) -> None:
     user = await committed_market.user()
     written = write()

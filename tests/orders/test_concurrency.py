@@ -66,10 +66,7 @@ async def quantities_that_stand(engine: AsyncEngine) -> Counter[UUID]:
 
 
 async def test_the_last_ten_are_sold_ten_times(
-    committed_api: Api,
-    committed_market: Market,
-    committed_engine: AsyncEngine,
-    deadlocked: list[DeadlockDetectedError],
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, deadlocked: list[DeadlockDetectedError]
 ) -> None:
     random = Random(1)
     products = [await committed_market.product(stock=STOCK) for _ in range(4)]
@@ -122,10 +119,7 @@ async def test_exactly_as_many_are_sold_as_the_answers_say(
 
 
 async def test_orders_are_placed_cancelled_and_fulfilled_while_their_products_change(
-    committed_api: Api,
-    committed_market: Market,
-    committed_engine: AsyncEngine,
-    deadlocked: list[DeadlockDetectedError],
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, deadlocked: list[DeadlockDetectedError]
 ) -> None:
     random, api, number, start = Random(1), committed_api, 24, 1000
     owner = await committed_market.user()
@@ -170,10 +164,7 @@ async def test_orders_are_placed_cancelled_and_fulfilled_while_their_products_ch
 
 
 async def test_stores_close_while_their_products_are_ordered(
-    committed_api: Api,
-    committed_market: Market,
-    committed_engine: AsyncEngine,
-    deadlocked: list[DeadlockDetectedError],
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, deadlocked: list[DeadlockDetectedError]
 ) -> None:
     random, api = Random(1), committed_api
     owner = await committed_market.user()

@@ -30,12 +30,7 @@ async def test_a_deleted_order_is_invisible_everywhere(api: Api, market: Market,
 
     assert await delete(api, superuser, order) == {"__typename": "OrderDeleted", "id": gid(order)}
 
-    variables = {
-        "order": gid(order),
-        "item": f"OrderItem_{item_id}",
-        "store": gid(store),
-        "customer": gid(customer),
-    }
+    variables = {"order": gid(order), "item": f"OrderItem_{item_id}", "store": gid(store), "customer": gid(customer)}
     for viewer in (owner, customer, superuser):
         assert await api.data(EVERYWHERE, variables, user=viewer) == {
             "order": None,

@@ -76,8 +76,7 @@ async def test_a_store_is_deleted_while_its_products_are_updated(committed_api: 
             return str(data["updateProduct"]["__typename"])
 
         deleted, *updated = await gather(
-            committed_api.data(DELETE_STORE, {"id": gid(store)}, user=owner),
-            *(change(product) for product in products),
+            committed_api.data(DELETE_STORE, {"id": gid(store)}, user=owner), *(change(product) for product in products)
         )
 
         assert deleted == {"deleteStore": {"__typename": "Store"}}

@@ -117,12 +117,7 @@ async def test_a_bound_of_the_price_is_neither_rounded_nor_too_large(
 
 
 @pytest.mark.parametrize(
-    ("in_stock", "found"),
-    [
-        (True, ["some", "untracked"]),
-        (False, ["none"]),
-        (None, ["some", "none", "untracked"]),
-    ],
+    ("in_stock", "found"), [(True, ["some", "untracked"]), (False, ["none"]), (None, ["some", "none", "untracked"])]
 )
 async def test_what_is_in_stock_is_what_can_be_ordered(
     api: Api, market: Market, in_stock: bool | None, found: list[str]

@@ -195,11 +195,7 @@ async def test_with_a_bad_token_what_it_might_have_shown_is_refused_not_denied(
 
 
 @pytest.mark.parametrize(
-    "query",
-    [
-        "user(id: $user) { orders { totalCount } }",
-        "store(id: $store) { orders { totalCount } }",
-    ],
+    "query", ["user(id: $user) { orders { totalCount } }", "store(id: $store) { orders { totalCount } }"]
 )
 async def test_with_a_bad_token_lists_are_refused_not_empty(
     api: Api, market: Market, settings: Settings, query: str
@@ -228,10 +224,7 @@ async def test_with_a_bad_token_what_everyone_sees_is_shown(api: Api, market: Ma
     result = await read_with_an_expired_token(api, market, settings, query)
 
     assert "errors" not in result
-    assert result["data"] == {
-        "user": {"fullName": "Ada", "stores": {"totalCount": 1}},
-        "node": {"__typename": "Store"},
-    }
+    assert result["data"] == {"user": {"fullName": "Ada", "stores": {"totalCount": 1}}, "node": {"__typename": "Store"}}
 
 
 async def test_with_a_bad_token_a_failed_login_is_still_only_that(api: Api, market: Market, settings: Settings) -> None:

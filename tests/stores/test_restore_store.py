@@ -101,8 +101,7 @@ async def test_products_of_other_stores_that_were_deleted_at_the_same_moment_sta
 
 
 @pytest.mark.parametrize(
-    ("field", "values"),
-    [("name", {"name": "Tea House"}), ("domain", {"name": "Another", "domain": "tea.example.com"})],
+    ("field", "values"), [("name", {"name": "Tea House"}), ("domain", {"name": "Another", "domain": "tea.example.com"})]
 )
 async def test_what_another_store_has_taken_meanwhile_is_a_conflict_and_nothing_is_restored(
     api: Api, market: Market, field: str, values: dict[str, str]

@@ -308,10 +308,7 @@ def test_the_environment_changes_nothing(directory: Path, monkeypatch: pytest.Mo
 
 def test_no_postgres_anywhere_says_what_to_do(fresh_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_keeper, "major_version", lambda binaries: 14)
-    with (
-        pytest.raises(PostgresUnavailable, match=r"Set DATABASE_URL .* install"),
-        embedded_postgres(fresh_directory),
-    ):
+    with pytest.raises(PostgresUnavailable, match=r"Set DATABASE_URL .* install"), embedded_postgres(fresh_directory):
         pass
 
 
@@ -320,10 +317,7 @@ def test_a_failed_start_shows_the_end_of_the_log(directory: Path) -> None:
     right = version.read_text()
     version.write_text("9.6\n")
     try:
-        with (
-            pytest.raises(PostgresUnavailable, match=r"by PostgreSQL version 9\.6"),
-            embedded_postgres(directory),
-        ):
+        with pytest.raises(PostgresUnavailable, match=r"by PostgreSQL version 9\.6"), embedded_postgres(directory):
             pass
     finally:
         version.write_text(right)

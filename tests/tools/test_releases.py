@@ -103,12 +103,7 @@ def test_a_release_writes_its_version_and_its_schema(project: Path) -> None:
     [
         ("1.9.0", ("", ""), CHANGELOG, "cannot follow 1.9.0"),
         ("", ("", ""), CHANGELOG, "An empty version cannot follow 1.9.0"),
-        (
-            "1.9.1",
-            ("isSuperuser: Boolean!", "isSuperuser: Boolean"),
-            CHANGELOG,
-            "1.9.1 cannot follow 1.9.0",
-        ),
+        ("1.9.1", ("isSuperuser: Boolean!", "isSuperuser: Boolean"), CHANGELOG, "1.9.1 cannot follow 1.9.0"),
         ("1.9.1", ("", ""), CHANGELOG.replace("- Something.\n", ""), "no unreleased changes"),
         ("2.0.0", ("  customer: User\n", "  customer: User!\n"), CHANGELOG, "must say what clients should do"),
     ],

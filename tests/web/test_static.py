@@ -37,11 +37,7 @@ class Place(NamedTuple):
     text: str
 
 
-HERE = {
-    "make help",
-    "python -m app settings",
-    'python -c "import secrets; print(secrets.token_urlsafe(48))"',
-}
+HERE = {"make help", "python -m app settings", 'python -c "import secrets; print(secrets.token_urlsafe(48))"'}
 """Those that a test below runs as they are written."""
 
 RUN = {

@@ -225,11 +225,7 @@ class Compiler:
                 raise Declined(f"{parent.name}.{asked.definition.python_name} has a resolver only")
 
     def _scalar(
-        self,
-        expression: Callable[[Row], Any],
-        visible: Visible | None,
-        type_: graphql.GraphQLOutputType,
-        columns: Row,
+        self, expression: Callable[[Row], Any], visible: Visible | None, type_: graphql.GraphQLOutputType, columns: Row
     ) -> list[Part]:
         if not graphql.is_leaf_type(graphql.get_named_type(type_)):
             raise Declined("neither a scalar nor declared to be anything else")

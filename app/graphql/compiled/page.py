@@ -13,15 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from app.db.pagination import CURSOR_VALUE, Listing, PageRequest, constant, paginate
 from app.errors import RequestError
-from app.graphql.compiled.binding import (
-    Asked,
-    Selection,
-    bound_filter,
-    bound_request,
-    shape_of,
-    understood,
-    values_of,
-)
+from app.graphql.compiled.binding import Asked, Selection, bound_filter, bound_request, shape_of, understood, values_of
 from app.graphql.compiled.plans import Declined, object_type
 from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, json_object, shown_as, text_or_null
 from app.graphql.relations.declarations import Pages, Row

@@ -4,14 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from graphql import (
-    GraphQLError,
-    GraphQLObjectType,
-    OperationDefinitionNode,
-    VariableNode,
-    Visitor,
-    visit,
-)
+from graphql import GraphQLError, GraphQLObjectType, OperationDefinitionNode, VariableNode, Visitor, visit
 from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.values import VariableValues, get_variable_values
 
@@ -96,12 +89,7 @@ class CompiledPath:
         return await self._payload(work, viewer, operation, plans, {NODE_KEYS: keys})
 
     async def _payload(
-        self,
-        work: UnitOfWork,
-        viewer: Viewer | None,
-        operation: BoundOperation,
-        plans: Plans,
-        given: Mapping[str, Any],
+        self, work: UnitOfWork, viewer: Viewer | None, operation: BoundOperation, plans: Plans, given: Mapping[str, Any]
     ) -> bytes | None:
         try:
             plan, parameters = plans.find(operation.variables, viewer, given)

@@ -101,9 +101,7 @@ class Plans:
     """The plans of one selection, for each kind of viewer and each shape of the variables; as many as are kept."""
 
     def __init__(
-        self,
-        compiled: Callable[[VariableValues, Viewer | None], Plan | NoPlan],
-        used: Container[str] | None = None,
+        self, compiled: Callable[[VariableValues, Viewer | None], Plan | NoPlan], used: Container[str] | None = None
     ) -> None:
         """Take what compiles the selection, and the variables that it uses where those are not all."""
         self._compiled = compiled

@@ -6,12 +6,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from graphql import (
-    GraphQLList,
-    GraphQLObjectType,
-    GraphQLResolveInfo,
-    get_nullable_type,
-)
+from graphql import GraphQLList, GraphQLObjectType, GraphQLResolveInfo, get_nullable_type
 from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
 

@@ -92,11 +92,7 @@ def embedded(type_: type, description: str, **fields: Expression) -> Any:
 
 
 def reference(
-    key: Expression,
-    description: str,
-    *,
-    to: type[Base] | None = None,
-    condition: Callable[[Row], Any] | None = None,
+    key: Expression, description: str, *, to: type[Base] | None = None, condition: Callable[[Row], Any] | None = None
 ) -> Any:
     """Declare the row that a foreign key refers to; null where it doesn't meet the condition."""
     return _declared(Reference(to or _referred(key), _expression(key), condition), description)

@@ -27,9 +27,7 @@ class TamperedError(Exception):
 
 
 @cli.command()
-def main(
-    optional: Annotated[bool, typer.Option("--optional", help="Succeed without npm or network.")] = False,
-) -> None:
+def main(optional: Annotated[bool, typer.Option("--optional", help="Succeed without npm or network.")] = False) -> None:
     """Install the files of GraphiQL; it needs no network afterwards."""
     try:
         typer.echo("GraphiQL: installed." if install() else "GraphiQL: already installed.")

@@ -51,12 +51,7 @@ EXCEEDING = {
     ),
     "DIRECTIVE": ("directive_limit", 2, "{ a: __typename @skip(if: false) ... @include(if: true) { __typename } }", 2),
     "REPETITION": ("repetition_limit", 7, "{ " + "__typename " * 7 + "}", 7),
-    "REPETITION by fragments": (
-        "repetition_limit",
-        7,
-        "{ " + "...A " * 7 + "} fragment A on Query { __typename }",
-        7,
-    ),
+    "REPETITION by fragments": ("repetition_limit", 7, "{ " + "...A " * 7 + "} fragment A on Query { __typename }", 7),
 }
 
 
@@ -112,11 +107,7 @@ async def test_a_document_may_have_so_many_tokens(limited: Limited) -> None:
     query = "{ viewer { id } } # and a comment, which is none"
     assert "errors" not in await limited.result(query, token_limit=6)
 
-    assert await limited.refusal(query, token_limit=5) == {
-        "code": "TOKEN_LIMIT_EXCEEDED",
-        "requested": 6,
-        "limit": 5,
-    }
+    assert await limited.refusal(query, token_limit=5) == {"code": "TOKEN_LIMIT_EXCEEDED", "requested": 6, "limit": 5}
 
 
 async def test_as_many_errors_are_told_as_may_be(limited: Limited) -> None:

@@ -49,11 +49,7 @@ async def serve(
     clients = []
 
     async def serve(trust: Trust) -> Api:
-        changed = {
-            "trusted_documents": trust,
-            "trusted_documents_file": manifest,
-            "compiled_path": request.param,
-        }
+        changed = {"trusted_documents": trust, "trusted_documents_file": manifest, "compiled_path": request.param}
         app = create_app(settings.model_copy(update=changed), SingleConnection(connection))
         client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test")
         clients.append(client)

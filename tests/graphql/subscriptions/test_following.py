@@ -41,10 +41,7 @@ async def test_an_order_is_told_as_it_is_and_after_each_step(shop: Shop) -> None
 
 
 async def test_a_sale_is_told_to_who_follows_the_product_and_to_the_store(shop: Shop) -> None:
-    async with (
-        connected(shop.address) as browser,
-        connected(shop.address, shop.token(shop.owner)) as owner,
-    ):
+    async with connected(shop.address) as browser, connected(shop.address, shop.token(shop.owner)) as owner:
         await browser.subscribe(PRODUCT, {"id": gid(shop.product)})
         assert (await browser.next())["productUpdated"]["stock"] == 100
         await owner.subscribe(PLACED, {"id": gid(shop.store)})

@@ -21,10 +21,7 @@ from tests.products.changes import UPDATE
 
 CHANGES = 60
 FOLLOWERS = 12
-BREAKS = {
-    0.15: "application_name = 'orders-api events'",
-    0.10: "application_name LIKE 'orders-api%'",
-}
+BREAKS = {0.15: "application_name = 'orders-api events'", 0.10: "application_name LIKE 'orders-api%'"}
 
 
 class Process:
