@@ -12,7 +12,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
-from app.monitoring import operation_log as reports
+from app.monitoring import operation_log
 from app.settings import Environment, Settings
 
 
@@ -104,10 +104,10 @@ def _json(event: EventDict, **_: Any) -> str:
 
 def _with_operation(_: Any, __: str, event: EventDict) -> EventDict:
     """Add the ids of the current operation."""
-    if "request_id" not in event and (report := reports.current()) is not None:
-        event["request_id"] = report.request_id
-        if report.trace_id is not None:
-            event["trace_id"] = report.trace_id
+    if "request_id" not in event and (operation := operation_log.current()) is not None:
+        event["request_id"] = operation.request_id
+        if operation.trace_id is not None:
+            event["trace_id"] = operation.trace_id
     return event
 
 

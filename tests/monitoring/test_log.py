@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from app.db.engine import open_database
-from app.monitoring import operation_log as reports
+from app.monitoring import operation_log
 from app.process.logging import configure_logging
 from app.settings import Environment, Settings
 from tests.api import Api
@@ -232,7 +232,7 @@ async def test_the_format_is_that_of_the_environment_or_as_set(
 
 def test_what_libraries_log_looks_the_same_and_names_the_request(write: Write) -> None:
     written = write(log_format="json")
-    reports.begin("0123456789abcdef")
+    operation_log.begin("0123456789abcdef")
     try:
         raise ValueError("unforeseen")
     except ValueError:

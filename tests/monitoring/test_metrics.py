@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.monitoring import metrics as module
-from app.monitoring import operation_log as reports
+from app.monitoring import operation_log
 from app.monitoring.metrics import NAMES_KEPT, OTHER, Metrics
 from app.settings import Environment
 from tests.api import Api
@@ -164,19 +164,19 @@ async def test_the_event_loop_is_looked_at_again_and_again(metrics: Metrics, mon
 
 
 async def test_what_was_not_foreseen_counts_before_other_errors(metrics: Metrics) -> None:
-    report = reports.begin("id")
-    report.codes = ("BAD_USER_INPUT", "INTERNAL_SERVER_ERROR")
-    metrics.count(report, 0.1)
+    operation = operation_log.begin("id")
+    operation.codes = ("BAD_USER_INPUT", "INTERNAL_SERVER_ERROR")
+    metrics.count(operation, 0.1)
 
     kind = {"name": "", "type": "", "path": "resolver"}
     assert figure(await shown(metrics), "orders_api_operations_total", **kind, code="INTERNAL_SERVER_ERROR") == 1
 
 
 async def test_costs_are_told_where_they_are_known(metrics: Metrics) -> None:
-    report = reports.begin("id")
-    metrics.count(report, 0.1)
-    report.cost = 25
-    metrics.count(report, 0.1)
+    operation = operation_log.begin("id")
+    metrics.count(operation, 0.1)
+    operation.cost = 25
+    metrics.count(operation, 0.1)
     found = await shown(metrics)
 
     kind = {"name": "", "type": "", "path": "resolver"}
@@ -185,9 +185,9 @@ async def test_costs_are_told_where_they_are_known(metrics: Metrics) -> None:
 
 
 async def test_how_long_a_subscription_was_wanted_is_no_latency(metrics: Metrics) -> None:
-    report = reports.begin("id")
-    report.type = reports.SUBSCRIPTION
-    metrics.count(report, 3600)
+    operation = operation_log.begin("id")
+    operation.type = operation_log.SUBSCRIPTION
+    metrics.count(operation, 3600)
     found = await shown(metrics)
 
     kind = {"name": "", "type": "subscription", "path": "resolver"}
