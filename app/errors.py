@@ -81,8 +81,11 @@ class RequestError(Exception):
     retry_after: int | None = None
     """Seconds after which to retry, where the service itself is unavailable."""
 
-    def __init__(self, message: str, **extensions: object) -> None:
-        super().__init__(message)
+    explanation = ""
+    """The problem, in English, where it is always the same."""
+
+    def __init__(self, message: str = "", **extensions: object) -> None:
+        super().__init__(message or self.explanation)
         self.extensions = {"code": self.code, **extensions}
 
 
@@ -126,9 +129,7 @@ class EventsMissed(RequestError):
     """Events may have been missed, and it is unknown which."""
 
     code = "EVENTS_MISSED"
-
-    def __init__(self) -> None:
-        super().__init__("Events may have been missed. Read the current state and subscribe again.")
+    explanation = "Events may have been missed. Read the current state and subscribe again."
 
 
 class Restarting(RequestError):
@@ -136,20 +137,14 @@ class Restarting(RequestError):
 
     code = "RESTARTING"
     retry_after = 1
-
-    def __init__(self) -> None:
-        super().__init__("The server is restarting. The operation was not completed. Reconnect.")
+    explanation = "The server is restarting. The operation was not completed. Reconnect."
 
 
 class TimedOut(RequestError):
     """The operation, or one of its statements, exceeded its time limit; nothing was changed."""
 
     code = "TIMEOUT"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The operation took too long and was cancelled. Nothing was changed. Request less, or retry later."
-        )
+    explanation = "The operation took too long and was cancelled. Nothing was changed. Request less, or retry later."
 
 
 class Overloaded(RequestError):
@@ -157,9 +152,7 @@ class Overloaded(RequestError):
 
     code = "OVERLOADED"
     retry_after = 1
-
-    def __init__(self) -> None:
-        super().__init__("The server is overloaded. Nothing was changed. Retry in a moment.")
+    explanation = "The server is overloaded. Nothing was changed. Retry in a moment."
 
 
 class DatabaseUnavailable(RequestError):
@@ -167,21 +160,17 @@ class DatabaseUnavailable(RequestError):
 
     code = "DATABASE_UNAVAILABLE"
     retry_after = 1
-
-    def __init__(self) -> None:
-        super().__init__("The database can't be reached. Nothing was changed. Retry in a moment.")
+    explanation = "The database can't be reached. Nothing was changed. Retry in a moment."
 
 
 class OutcomeUnknown(RequestError):
     """The database disconnected during the commit: it is unknown whether the mutation took effect."""
 
     code = "OUTCOME_UNKNOWN"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The database disconnected during the commit: either everything took effect, or nothing. Retry with the "
-            "same Idempotency-Key if you sent one. Otherwise, check the current state before you retry."
-        )
+    explanation = (
+        "The database disconnected during the commit: either everything took effect, or nothing. Retry with the "
+        "same Idempotency-Key if you sent one. Otherwise, check the current state before you retry."
+    )
 
 
 class RateLimited(RequestError):
@@ -199,33 +188,25 @@ class DocumentNotFound(RequestError):
     """No document with this hash is known. Clients recognize the message and send the document."""
 
     code = "PERSISTED_QUERY_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("PersistedQueryNotFound")
+    explanation = "PersistedQueryNotFound"
 
 
 class DocumentsNotNamed(RequestError):
     """Documents can't be named by their hashes. Clients recognize the message and send whole ones from then on."""
 
     code = "PERSISTED_QUERY_NOT_SUPPORTED"
-
-    def __init__(self) -> None:
-        super().__init__("PersistedQueryNotSupported")
+    explanation = "PersistedQueryNotSupported"
 
 
 class HashMismatch(RequestError):
     """The hash sent with a document isn't its own."""
 
     code = "PERSISTED_QUERY_HASH_MISMATCH"
-
-    def __init__(self) -> None:
-        super().__init__("The hash isn't the SHA-256 of the document sent with it.")
+    explanation = "The hash isn't the SHA-256 of the document sent with it."
 
 
 class TransactionConflict(RequestError):
     """The operation conflicted with others on every attempt; nothing was changed."""
 
     code = "TRANSACTION_CONFLICT"
-
-    def __init__(self) -> None:
-        super().__init__("The operation conflicted with other changes. Nothing was changed. Retry it.")
+    explanation = "The operation conflicted with other changes. Nothing was changed. Retry it."

@@ -178,7 +178,7 @@ class Input(BaseModel):
     @classmethod
     def defer(cls, given: Mapping[str, Any]) -> Self:
         """Return the input as `check` does, but raise InvalidInput only once anything besides its ids is read. So a
-        service that first asks whether the viewer may do this doesn't tell others what is wrong with the input."""
+        service that first checks the viewer's permission reveals nothing to others about what is wrong."""
         try:
             return cls.check(given)
         except InvalidInput as failure:

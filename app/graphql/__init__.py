@@ -1,1 +1,1 @@
-"""The spine of the GraphQL API: the schema, how it is served, and what every domain's types build on."""
+"""The GraphQL API: its schema, how fields are declared, and how operations are executed."""

@@ -56,7 +56,7 @@ def node_named(name: str) -> NodeType:
 
 
 def is_node(name: str) -> bool:
-    """Tell whether there is a type of nodes with this name."""
+    """Return whether there is a type of nodes with this name."""
     return name in _BY_NAME
 
 

@@ -29,7 +29,7 @@ items = table_of(OrderItem).c
 
 
 def _conditions(_: Viewer | None, filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions that a filter puts on orders, whoever placed them."""
+    """Return the conditions that a filter puts on orders, of all customers."""
     found: list[sa.ColumnElement[bool]] = [orders.deleted_at.is_(None)]
     date = filter.date or DateTimeRange()
     if filter.status is not None:

@@ -24,7 +24,7 @@ class CreateStoreInput(Input):
     """A store to open. You become its owner."""
 
     name: Line = required("Name of the store, 1 to 200 characters. Must be unique among your stores.")
-    street: Line = required("Street and house number, 1 to 200 characters.")
+    street: Line = required("Street address, 1 to 200 characters.")
     zipcode: Line = required("Postal code, 1 to 200 characters.")
     city: Line = required("City or town, 1 to 200 characters.")
     country: Country = required("ISO 3166-1 alpha-2 country code, such as `DE`.")
@@ -38,7 +38,7 @@ class UpdateStoreInput(Update):
 
     id: StoreId = required("ID of the store to update.")
     name: Line = optional("New name, 1 to 200 characters. Must be unique among the owner's stores.")
-    street: Line = optional("New street and house number, 1 to 200 characters.")
+    street: Line = optional("New street address, 1 to 200 characters.")
     zipcode: Line = optional("New postal code, 1 to 200 characters.")
     city: Line = optional("New city or town, 1 to 200 characters.")
     country: Country = optional("New ISO 3166-1 alpha-2 country code, such as `DE`.")

@@ -20,7 +20,7 @@ from app.stores.inputs import StoreOrderField
 @node(models.Store, repository.visible_by_key, "A store that sells products, all priced in its currency.")
 class Store(Node):
     name: str = column(models.Store.name, "Name of the store, unique among its owner's stores.")
-    street: str = column(models.Store.street, "Street and house number.")
+    street: str = column(models.Store.street, "Street address.")
     zipcode: str = column(models.Store.zipcode, "Postal code.")
     city: str = column(models.Store.city, "City or town.")
     country: str = column(models.Store.country, "ISO 3166-1 alpha-2 country code, such as `DE`.")

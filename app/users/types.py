@@ -18,7 +18,7 @@ from app.users import errors, repository
 
 
 def self_or_superuser(viewer: Viewer | None, user: Any) -> Any:
-    """Tell whether the viewer is this user, or a superuser."""
+    """Return whether the viewer is this user, or a superuser; of columns, a condition."""
     return is_self_or_superuser(viewer, user.id)
 
 

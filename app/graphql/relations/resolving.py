@@ -56,7 +56,7 @@ def _column(declaration: Column, row: Row, info: Any) -> Any:
 
 
 def _sees(context: Any, visible: Visible, row: Row) -> bool:
-    """Tell whether the viewer sees this of a row; Unauthenticated, rather than not, where the token is no good."""
+    """Return whether the viewer sees this part of a row; Unauthenticated instead of no where the token is invalid."""
     context.refuse_token()
     return bool(visible(context.viewer, row))
 
