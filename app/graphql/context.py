@@ -135,7 +135,7 @@ class Context:
         assert self.following is not None, "the operation is a subscription"
         return self.following.follow(topic, has_state=has_state)
 
-    def known_viewer(self) -> Viewer:
+    def require_viewer(self) -> Viewer:
         """Return the viewer; Unauthenticated, with the token's fault if it had one, where there is none."""
         self.refuse_token()
         return logged_in(self.viewer)

@@ -44,7 +44,7 @@ class Savepoint(FieldExtension):
         async with context.work.savepoint(alone=context.idempotent_request is None and _is_alone(info)):
             await context.begin_field(confirm=not self.confirms)
             if self.access is not Access.ANYONE:
-                require(self.access, context.known_viewer())
+                require(self.access, context.require_viewer())
             arguments = {name: _deferred(value) for name, value in kwargs.items()}
             audit.begin(context.work, info.field_name, context.request_id, context.actor_id)
             result = await next_(source, info, **arguments)

@@ -52,7 +52,7 @@ class OrderMutations:
     )
     async def place_order(self, info: Info, input: PlaceOrderInput) -> PlaceOrderResult:
         context = info.context
-        customer, order = await service.place_order(context.work, context.known_viewer(), input)
+        customer, order = await service.place_order(context.work, context.require_viewer(), input)
         context.act_as(customer)
         return Order(row=order)
 
@@ -63,17 +63,17 @@ class OrderMutations:
     )
     async def cancel_order(self, info: Info, id: OrderId) -> CancelOrderResult:
         context, key = info.context, key_of("Order", "id", id)
-        return Order(row=await service.cancel_order(context.session, context.known_viewer(), key))
+        return Order(row=await service.cancel_order(context.session, context.require_viewer(), key))
 
     @mutation(Access.LOGGED_IN, "Marks items of your stores as fulfilled. Superusers can mark any item.")
     async def fulfill_order_items(self, info: Info, input: FulfillOrderItemsInput) -> FulfillOrderItemsResult:
         context = info.context
-        return Order(row=await service.fulfill_items(context.session, context.known_viewer(), input))
+        return Order(row=await service.fulfill_items(context.session, context.require_viewer(), input))
 
     @mutation(Access.SUPERUSER, "Deletes an order and, if it is still `PLACED`, returns its stock. Superusers only.")
     async def delete_order(self, info: Info, id: OrderId) -> DeleteOrderResult:
         context, key = info.context, key_of("Order", "id", id)
-        await service.delete_order(context.session, context.known_viewer(), key)
+        await service.delete_order(context.session, context.require_viewer(), key)
         return OrderDeleted(id=id)
 
 

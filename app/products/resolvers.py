@@ -44,7 +44,7 @@ class ProductMutations:
     @mutation(Access.LOGGED_IN, "Adds a product to a store that you own. Superusers can add to any store.")
     async def create_product(self, info: Info, input: CreateProductInput) -> CreateProductResult:
         context = info.context
-        return Product(row=await service.create_product(context.session, context.known_viewer(), input))
+        return Product(row=await service.create_product(context.session, context.require_viewer(), input))
 
     @mutation(
         Access.LOGGED_IN,
@@ -53,13 +53,13 @@ class ProductMutations:
     )
     async def create_products(self, info: Info, input: CreateProductsInput) -> CreateProductsResult:
         context = info.context
-        products = await service.create_products(context.session, context.known_viewer(), input)
+        products = await service.create_products(context.session, context.require_viewer(), input)
         return ProductBatch(products=[Product(row=product) for product in products])
 
     @mutation(Access.LOGGED_IN, "Updates a product. For the store's owner and superusers.")
     async def update_product(self, info: Info, input: UpdateProductInput) -> UpdateProductResult:
         context = info.context
-        return Product(row=await service.update_product(context.session, context.known_viewer(), input))
+        return Product(row=await service.update_product(context.session, context.require_viewer(), input))
 
     @mutation(
         Access.LOGGED_IN,
@@ -68,7 +68,7 @@ class ProductMutations:
     )
     async def delete_product(self, info: Info, id: ProductId) -> DeleteProductResult:
         context, key = info.context, key_of("Product", "id", id)
-        return Product(row=await service.delete_product(context.session, context.known_viewer(), key))
+        return Product(row=await service.delete_product(context.session, context.require_viewer(), key))
 
     @mutation(
         Access.LOGGED_IN,
@@ -77,7 +77,7 @@ class ProductMutations:
     )
     async def restore_product(self, info: Info, id: ProductId) -> RestoreProductResult:
         context, key = info.context, key_of("Product", "id", id)
-        return Product(row=await service.restore_product(context.session, context.known_viewer(), key))
+        return Product(row=await service.restore_product(context.session, context.require_viewer(), key))
 
 
 @strawberry.type

@@ -31,12 +31,12 @@ class StoreMutations:
     @mutation(Access.LOGGED_IN, "Opens a store that you own.")
     async def create_store(self, info: Info, input: CreateStoreInput) -> CreateStoreResult:
         context = info.context
-        return Store(row=await service.create_store(context.session, context.known_viewer(), input))
+        return Store(row=await service.create_store(context.session, context.require_viewer(), input))
 
     @mutation(Access.LOGGED_IN, "Updates a store. For its owner and superusers.")
     async def update_store(self, info: Info, input: UpdateStoreInput) -> UpdateStoreResult:
         context = info.context
-        return Store(row=await service.update_store(context.session, context.known_viewer(), input))
+        return Store(row=await service.update_store(context.session, context.require_viewer(), input))
 
     @mutation(
         Access.LOGGED_IN,
@@ -44,7 +44,7 @@ class StoreMutations:
     )
     async def delete_store(self, info: Info, id: StoreId) -> DeleteStoreResult:
         context, key = info.context, key_of("Store", "id", id)
-        return Store(row=await service.delete_store(context.session, context.known_viewer(), key))
+        return Store(row=await service.delete_store(context.session, context.require_viewer(), key))
 
     @mutation(
         Access.LOGGED_IN,
@@ -52,4 +52,4 @@ class StoreMutations:
     )
     async def restore_store(self, info: Info, id: StoreId) -> RestoreStoreResult:
         context, key = info.context, key_of("Store", "id", id)
-        return Store(row=await service.restore_store(context.session, context.known_viewer(), key))
+        return Store(row=await service.restore_store(context.session, context.require_viewer(), key))

@@ -63,7 +63,7 @@ def _sees(context: Any, visible: Visible, row: Row) -> bool:
 
 def _pages(declaration: Pages, row: Row, context: Any, arguments: Mapping[str, Any]) -> Connection[Any]:
     if declaration.access is not Access.ANYONE:
-        require(declaration.access, context.known_viewer())
+        require(declaration.access, context.require_viewer())
     filter, _, request = requested(declaration, arguments)
     if declaration.visible is not None and not _sees(context, declaration.visible, row):
         return empty_connection(request)

@@ -28,7 +28,7 @@ class EachEvent(FieldExtension):
         context = info.context
         await context.begin_field()
         if self.access is not Access.ANYONE:
-            require(self.access, context.known_viewer())
+            require(self.access, context.require_viewer())
         return await next_(source, info, **kwargs)
 
 
