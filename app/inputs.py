@@ -230,14 +230,12 @@ class Update(Input):
         "`StaleVersion`. Null or omitted: update any version."
     )
 
-    def require_current(self, version: int) -> None:
-        """Raise StaleVersion where the client has read another version than the row has now."""
-        if self.expected_version not in (None, version):
-            raise StaleVersion(version)
-
-    def changes(self) -> dict[str, Any]:
-        """Return the new values of columns, by their names."""
-        return self.given("id", "expected_version")
+    def apply(self, row: Any) -> None:
+        """Set the given columns of a row; StaleVersion where the client has read another version than it has now."""
+        if self.expected_version not in (None, row.version):
+            raise StaleVersion(row.version)
+        for name, value in self.given("id", "expected_version").items():
+            setattr(row, name, value)
 
 
 class Filter(Input):

@@ -89,6 +89,10 @@ class Context:
         """The session of a mutation."""
         return self.work.session
 
+    def acting(self) -> tuple[AsyncSession, Viewer]:
+        """Return the session and the viewer of a mutation; Unauthenticated where nobody is logged in."""
+        return self.session, self.require_viewer()
+
     async def begin_mutation(self) -> None:
         """Begin the transaction of a mutation unless it has begun; Replay where the request was made before."""
         if self.work.writes:

@@ -62,18 +62,15 @@ class OrderMutations:
         "superusers.",
     )
     async def cancel_order(self, info: Info, id: OrderId) -> CancelOrderResult:
-        context, key = info.context, key_of("Order", "id", id)
-        return Order(row=await service.cancel_order(context.session, context.require_viewer(), key))
+        return Order(row=await service.cancel_order(*info.context.acting(), key_of("Order", "id", id)))
 
     @mutation(Access.LOGGED_IN, "Marks items of your stores as fulfilled. Superusers can mark any item.")
     async def fulfill_order_items(self, info: Info, input: FulfillOrderItemsInput) -> FulfillOrderItemsResult:
-        context = info.context
-        return Order(row=await service.fulfill_items(context.session, context.require_viewer(), input))
+        return Order(row=await service.fulfill_items(*info.context.acting(), input))
 
     @mutation(Access.SUPERUSER, "Deletes an order and, if it is still `PLACED`, returns its stock. Superusers only.")
     async def delete_order(self, info: Info, id: OrderId) -> DeleteOrderResult:
-        context, key = info.context, key_of("Order", "id", id)
-        await service.delete_order(context.session, context.require_viewer(), key)
+        await service.delete_order(*info.context.acting(), key_of("Order", "id", id))
         return OrderDeleted(id=id)
 
 

@@ -43,8 +43,7 @@ class ProductQueries:
 class ProductMutations:
     @mutation(Access.LOGGED_IN, "Adds a product to a store that you own. Superusers can add to any store.")
     async def create_product(self, info: Info, input: CreateProductInput) -> CreateProductResult:
-        context = info.context
-        return Product(row=await service.create_product(context.session, context.require_viewer(), input))
+        return Product(row=await service.create_product(*info.context.acting(), input))
 
     @mutation(
         Access.LOGGED_IN,
@@ -52,14 +51,12 @@ class ProductMutations:
         "to any store.",
     )
     async def create_products(self, info: Info, input: CreateProductsInput) -> CreateProductsResult:
-        context = info.context
-        products = await service.create_products(context.session, context.require_viewer(), input)
+        products = await service.create_products(*info.context.acting(), input)
         return ProductBatch(products=[Product(row=product) for product in products])
 
     @mutation(Access.LOGGED_IN, "Updates a product. For the store's owner and superusers.")
     async def update_product(self, info: Info, input: UpdateProductInput) -> UpdateProductResult:
-        context = info.context
-        return Product(row=await service.update_product(context.session, context.require_viewer(), input))
+        return Product(row=await service.update_product(*info.context.acting(), input))
 
     @mutation(
         Access.LOGGED_IN,
@@ -67,8 +64,7 @@ class ProductMutations:
         "store's owner and superusers.",
     )
     async def delete_product(self, info: Info, id: ProductId) -> DeleteProductResult:
-        context, key = info.context, key_of("Product", "id", id)
-        return Product(row=await service.delete_product(context.session, context.require_viewer(), key))
+        return Product(row=await service.delete_product(*info.context.acting(), key_of("Product", "id", id)))
 
     @mutation(
         Access.LOGGED_IN,
@@ -76,8 +72,7 @@ class ProductMutations:
         "owner and superusers.",
     )
     async def restore_product(self, info: Info, id: ProductId) -> RestoreProductResult:
-        context, key = info.context, key_of("Product", "id", id)
-        return Product(row=await service.restore_product(context.session, context.require_viewer(), key))
+        return Product(row=await service.restore_product(*info.context.acting(), key_of("Product", "id", id)))
 
 
 @strawberry.type

@@ -52,9 +52,7 @@ async def _require_new_names(session: AsyncSession, store: Store, names: Sequenc
 async def update_product(session: AsyncSession, viewer: Viewer, update: UpdateProductInput) -> Product:
     """Change a product; StaleVersion where it no longer has the expected version."""
     product = await _managed_product(session, viewer, update.id)
-    update.require_current(product.version)
-    for name, value in update.changes().items():
-        setattr(product, name, value)
+    update.apply(product)
     await repository.save(session, product)
     return product
 

@@ -30,26 +30,22 @@ class StoreQueries:
 class StoreMutations:
     @mutation(Access.LOGGED_IN, "Opens a store that you own.")
     async def create_store(self, info: Info, input: CreateStoreInput) -> CreateStoreResult:
-        context = info.context
-        return Store(row=await service.create_store(context.session, context.require_viewer(), input))
+        return Store(row=await service.create_store(*info.context.acting(), input))
 
     @mutation(Access.LOGGED_IN, "Updates a store. For its owner and superusers.")
     async def update_store(self, info: Info, input: UpdateStoreInput) -> UpdateStoreResult:
-        context = info.context
-        return Store(row=await service.update_store(context.session, context.require_viewer(), input))
+        return Store(row=await service.update_store(*info.context.acting(), input))
 
     @mutation(
         Access.LOGGED_IN,
         "Deletes a store and its products. Undo it with `restoreStore`. For the store's owner and superusers.",
     )
     async def delete_store(self, info: Info, id: StoreId) -> DeleteStoreResult:
-        context, key = info.context, key_of("Store", "id", id)
-        return Store(row=await service.delete_store(context.session, context.require_viewer(), key))
+        return Store(row=await service.delete_store(*info.context.acting(), key_of("Store", "id", id)))
 
     @mutation(
         Access.LOGGED_IN,
         "Restores a deleted store and the products that were deleted with it. For the store's owner and superusers.",
     )
     async def restore_store(self, info: Info, id: StoreId) -> RestoreStoreResult:
-        context, key = info.context, key_of("Store", "id", id)
-        return Store(row=await service.restore_store(context.session, context.require_viewer(), key))
+        return Store(row=await service.restore_store(*info.context.acting(), key_of("Store", "id", id)))

@@ -22,9 +22,7 @@ async def create_store(session: AsyncSession, viewer: Viewer, new: CreateStoreIn
 async def update_store(session: AsyncSession, viewer: Viewer, update: UpdateStoreInput) -> Store:
     """Change a store; StaleVersion where it no longer has the expected version."""
     store = await managed_store(session, viewer, update.id)
-    update.require_current(store.version)
-    for name, value in update.changes().items():
-        setattr(store, name, value)
+    update.apply(store)
     await repository.save(session, store)
     return store
 

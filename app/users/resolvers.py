@@ -69,12 +69,11 @@ class UserMutations:
 
     @mutation(Access.LOGGED_IN, "Updates your account. Superusers can update any account.")
     async def update_user(self, info: Info, input: UpdateUserInput) -> UpdateUserResult:
-        return User(row=await service.update_user(info.context.session, info.context.require_viewer(), input))
+        return User(row=await service.update_user(*info.context.acting(), input))
 
     @mutation(Access.LOGGED_IN, "Closes your account and its stores. Superusers can close any account.", confirms=True)
     async def delete_user(self, info: Info, id: UserId) -> DeleteUserResult:
-        key = key_of("User", "id", id)
-        await service.delete_user(info.context.session, info.context.require_viewer(), key)
+        await service.delete_user(*info.context.acting(), key_of("User", "id", id))
         return UserDeleted(id=id)
 
 
