@@ -20,20 +20,8 @@ from app.db.pagination import Collection, Relation
 from app.graphql.arguments import key_of
 from app.graphql.inputs import input_object
 from app.graphql.node import Node, node_named
-from app.graphql.relations.declarations import (
-    DECLARATION,
-    Column,
-    Computed,
-    Declaration,
-    Embedded,
-    Lookup,
-    Nodes,
-    Pages,
-    Reference,
-    Row,
-    Rows,
-    Visible,
-)
+from app.graphql.relations import declarations as declared
+from app.graphql.relations.declarations import DECLARATION, Declaration, Row, Visible
 from app.graphql.relations.resolving import resolve
 from app.inputs import Input
 from app.security.viewer import Access, Viewer
@@ -52,14 +40,16 @@ class DeclaredField(StrawberryField):
     @property
     def declaration(self) -> Declaration:
         """What the field is declared to be."""
-        declared: Declaration = self.metadata[DECLARATION]
-        return declared
+        declaration: Declaration = self.metadata[DECLARATION]
+        return declaration
 
     @property
     def is_basic_field(self) -> bool:
         """Whether the row alone says the value, so that Strawberry need not make an info for it."""
-        declared = self.declaration
-        return isinstance(declared, Embedded) or (isinstance(declared, Column) and declared.visible is None)
+        declaration = self.declaration
+        return isinstance(declaration, declared.Embedded) or (
+            isinstance(declaration, declared.Column) and declaration.visible is None
+        )
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Return the value, or what awaits it."""
@@ -76,18 +66,18 @@ def _declared(
 
 def column(value: Expression, description: str, *, visible: Visible | None = None) -> Any:
     """Declare a scalar: a column of the row or an expression over it, null to those to whom it isn't visible."""
-    return _declared(Column(_expression(value), visible), description)
+    return _declared(declared.Column(_expression(value), visible), description)
 
 
 def computed(model: type[Base], value: Callable[[Row], ColumnElement[Any]], description: str) -> Any:
     """Declare a scalar by an expression in SQL over the columns of the type's model."""
-    return _declared(Computed(model, value), description)
+    return _declared(declared.Computed(model, value), description)
 
 
 def embedded(type_: type, description: str, **fields: Expression) -> Any:
     """Declare an object made of the same row, such as an amount of money."""
     expressions = {name: _expression(value) for name, value in fields.items()}
-    made = Embedded(type_, lambda row: {name: expression(row) for name, expression in expressions.items()})
+    made = declared.Embedded(type_, lambda row: {name: expression(row) for name, expression in expressions.items()})
     return _declared(made, description)
 
 
@@ -95,7 +85,7 @@ def reference(
     key: Expression, description: str, *, to: type[Base] | None = None, condition: Callable[[Row], Any] | None = None
 ) -> Any:
     """Declare the row that a foreign key refers to; null where it doesn't meet the condition."""
-    return _declared(Reference(to or _referred(key), _expression(key), condition), description)
+    return _declared(declared.Reference(to or _referred(key), _expression(key), condition), description)
 
 
 def rows(
@@ -108,7 +98,7 @@ def rows(
 ) -> Any:
     """Declare a list of all rows of a statement that refer to this one, ordered by these columns."""
     names = [column if isinstance(column, str) else column.key for column in order]
-    return _declared(Rows(statement, _relation(within), names, of), description)
+    return _declared(declared.Rows(statement, _relation(within), names, of), description)
 
 
 def pages(
@@ -121,7 +111,7 @@ def pages(
     arguments: Sequence[str] = ("filter", "order_by"),
 ) -> Any:
     """Declare a connection: pages of a collection, of the part of it that belongs to this row, or at the root."""
-    declaration = Pages(collection, None if within is None else _relation(within), visible, access)
+    declaration = declared.Pages(collection, None if within is None else _relation(within), visible, access)
     inputs = {"filter": collection.filter, "order_by": collection.sort}
     own = [_argument(name, kind) for name, kind in inputs.items() if kind is not None and name in arguments]
     return _declared(declaration, description, [*_PAGE_ARGUMENTS, *own])
@@ -137,13 +127,13 @@ def lookup(type_: type[Node], description: str) -> Any:
     id_argument = StrawberryArgument(
         "id", None, StrawberryAnnotation(strawberry.ID), description=f"ID of the {name.lower()}."
     )
-    return _declared(Lookup(node.model, key, node.by_key), description, [id_argument])
+    return _declared(declared.Lookup(node.model, key, node.by_key), description, [id_argument])
 
 
 def viewers_own(type_: type[Node], statement: Callable[[Viewer | None], Select[Any]], description: str) -> Any:
     """Declare a root field that is the viewer's own row; null where nobody is logged in."""
     model = node_named(type_.__name__).model
-    return _declared(Lookup(model, lambda viewer: viewer and viewer.id, statement), description)
+    return _declared(declared.Lookup(model, lambda viewer: viewer and viewer.id, statement), description)
 
 
 def nodes(
@@ -151,7 +141,9 @@ def nodes(
 ) -> Any:
     """Declare a root field that looks up nodes of any type by what its argument says."""
     return _declared(
-        Nodes(ids), description, [StrawberryArgument(argument, None, StrawberryAnnotation(kind), description=about)]
+        declared.Nodes(ids),
+        description,
+        [StrawberryArgument(argument, None, StrawberryAnnotation(kind), description=about)],
     )
 
 

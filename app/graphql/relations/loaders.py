@@ -10,7 +10,7 @@ from aiodataloader import DataLoader
 from sqlalchemy import Row, Select, select
 
 from app.db.models import Base
-from app.db.pagination import PARENT, Listing, Page, PageRequest, Relation, each_parent, page_of
+from app.db.pagination import PARENT, Page, PageRequest, Relation, each_parent, page_of
 from app.db.statements import select_all, table_of, with_key_in_array
 from app.db.unit_of_work import UnitOfWork
 from app.graphql.node import node_named, shown
@@ -107,38 +107,32 @@ class Loaders:
 
     def _pages(self, declaration: Pages) -> Loader:
         """Load pages: a statement for each set of arguments, whatever the number of parents."""
-        relation, make = _relation(declaration), self._make(declaration)
+        collection, relation = declaration.collection, _relation(declaration)
 
         async def load(keys: list[PageKey]) -> list[Page[Any]]:
             pages: dict[PageKey, Page[Any]] = {}
             for (filter, request), parents in _grouped(keys).items():
-                statement = _page_each(self._listing(declaration, filter), relation, request)
+                statement = collection.listing(self._viewer, filter).page_each(relation, request)
                 found = _by_parent(await self._work.rows(statement, {"parents": parents}))
                 for parent in parents:
-                    pages[PageKey(parent, filter, request)] = page_of(found[parent], request, make)
+                    page = page_of(found[parent], request, lambda row: shown(collection.model, row))
+                    pages[PageKey(parent, filter, request)] = page
             return [pages[key] for key in keys]
 
         return DataLoader(load)
 
     def _totals(self, declaration: Pages) -> Loader:
-        relation = _relation(declaration)
+        collection, relation = declaration.collection, _relation(declaration)
 
         async def load(keys: list[PageKey]) -> list[int]:
             totals: dict[PageKey, int] = {}
             for (filter, _), parents in _grouped(keys).items():
-                statement = self._listing(declaration, filter).total_each(relation)
+                statement = collection.listing(self._viewer, filter).total_each(relation)
                 for row in await self._work.rows(statement, {"parents": parents}):
                     totals[PageKey(getattr(row, PARENT), filter, None)] = row.total
             return [totals[key] for key in keys]
 
         return DataLoader(load)
-
-    def _listing(self, declaration: Pages, filter: Any) -> Listing:
-        return declaration.collection.listing(self._viewer, filter)
-
-    def _make(self, declaration: Pages) -> Callable[[Row[Any]], Any]:
-        model = declaration.collection.model
-        return lambda row: shown(model, row)
 
 
 @lru_cache(_STATEMENTS_KEPT)
@@ -147,10 +141,6 @@ def _referred(model: type[Base], condition: Callable[[Any], Any] | None) -> Sele
     columns = table_of(model).c
     statement = select_all(model).where(with_key_in_array(columns.id))
     return statement if condition is None else statement.where(condition(columns))
-
-
-def _page_each(listing: Listing, relation: Relation, request: PageRequest) -> Select[Any]:
-    return listing.page_each(relation, request)
 
 
 def _relation(declaration: Pages) -> Relation:

@@ -7,20 +7,9 @@ from typing import Any, assert_never
 from app.errors import Unauthenticated
 from app.graphql.inputs import Given
 from app.graphql.node import Node
+from app.graphql.relations import declarations as declared
 from app.graphql.relations.connections import Connection, PageArgs, empty_connection, root_connection
-from app.graphql.relations.declarations import (
-    Column,
-    Computed,
-    Declaration,
-    Embedded,
-    Lookup,
-    Nodes,
-    Pages,
-    Reference,
-    Row,
-    Rows,
-    Visible,
-)
+from app.graphql.relations.declarations import Declaration, Row, Visible
 from app.security.viewer import Access, require
 
 
@@ -28,28 +17,28 @@ def resolve(declaration: Declaration, source: Any, info: Any, arguments: Mapping
     """Return the value of a field, or what awaits it."""
     row = source.row if isinstance(source, Node) else source
     match declaration:
-        case Column():
+        case declared.Column():
             return _column(declaration, row, info)
-        case Computed():
+        case declared.Computed():
             return info.context.loaders.computed(declaration).load(row.id)
-        case Embedded():
+        case declared.Embedded():
             return declaration.type_(**declaration.fields(row))
-        case Reference():
+        case declared.Reference():
             key = declaration.key(row)
             return None if key is None else info.context.loaders.reference(declaration).load(key)
-        case Rows():
+        case declared.Rows():
             return info.context.loaders.rows(declaration).load(row.id)
-        case Pages():
+        case declared.Pages():
             return _pages(declaration, row, info.context, arguments)
-        case Lookup():
+        case declared.Lookup():
             return _lookup(declaration, info.context, arguments)
-        case Nodes():
+        case declared.Nodes():
             return _nodes(declaration, info.context, arguments)
         case _:
             assert_never(declaration)
 
 
-def _column(declaration: Column, row: Row, info: Any) -> Any:
+def _column(declaration: declared.Column, row: Row, info: Any) -> Any:
     if declaration.visible is not None and not _sees(info.context, declaration.visible, row):
         return None
     return declaration.expression(row)
@@ -61,7 +50,7 @@ def _sees(context: Any, visible: Visible, row: Row) -> bool:
     return bool(visible(context.viewer, row))
 
 
-def _pages(declaration: Pages, row: Row, context: Any, arguments: Mapping[str, Any]) -> Connection[Any]:
+def _pages(declaration: declared.Pages, row: Row, context: Any, arguments: Mapping[str, Any]) -> Connection[Any]:
     if declaration.access is not Access.ANYONE:
         require(declaration.access, context.require_viewer())
     filter, _, request = requested(declaration, arguments)
@@ -73,7 +62,7 @@ def _pages(declaration: Pages, row: Row, context: Any, arguments: Mapping[str, A
     return connection
 
 
-def requested(declaration: Pages, arguments: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+def requested(declaration: declared.Pages, arguments: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """Return the filter, what orders by it, and the page that the arguments ask for."""
     inputs = {name: given.checked() for name, given in arguments.items() if isinstance(given, Given)}
     page = PageArgs.of(arguments)
@@ -81,12 +70,12 @@ def requested(declaration: Pages, arguments: Mapping[str, Any]) -> tuple[Any, An
     return filter, ordering, page.on(ordering(filter))
 
 
-async def _lookup(declaration: Lookup, context: Any, arguments: Mapping[str, Any]) -> Any:
+async def _lookup(declaration: declared.Lookup, context: Any, arguments: Mapping[str, Any]) -> Any:
     key = declaration.key(context.viewer, **arguments)
     return context.seen(None if key is None else await context.loaders.lookup(declaration).load(key))
 
 
-def _nodes(declaration: Nodes, context: Any, arguments: Mapping[str, Any]) -> Awaitable[Any]:
+def _nodes(declaration: declared.Nodes, context: Any, arguments: Mapping[str, Any]) -> Awaitable[Any]:
     ids = declaration.ids(**arguments)
     found: list[Future[Any]] = [context.loaders.node(name).load(key) for name, key in ids]
     return _many(context, found) if "ids" in arguments else _one(context, found[0])
