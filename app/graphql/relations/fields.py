@@ -46,10 +46,10 @@ class DeclaredField(StrawberryField):
     @property
     def is_basic_field(self) -> bool:
         """Whether the row alone says the value, so that Strawberry need not make an info for it."""
-        declaration = self.declaration
-        return isinstance(declaration, declared.Embedded) or (
-            isinstance(declaration, declared.Column) and declaration.visible is None
-        )
+        match self.declaration:
+            case declared.Column(visible=None) | declared.Embedded():
+                return True
+        return False
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Return the value, or what awaits it."""
@@ -140,11 +140,8 @@ def nodes(
     ids: Callable[..., Sequence[tuple[str, UUID]]], description: str, argument: str, kind: Any, about: str
 ) -> Any:
     """Declare a root field that looks up nodes of any type by what its argument says."""
-    return _declared(
-        declared.Nodes(ids),
-        description,
-        [StrawberryArgument(argument, None, StrawberryAnnotation(kind), description=about)],
-    )
+    taken = StrawberryArgument(argument, None, StrawberryAnnotation(kind), description=about)
+    return _declared(declared.Nodes(ids), description, [taken])
 
 
 def _expression(value: Expression) -> Callable[[Row], Any]:
