@@ -19,7 +19,7 @@ def key_in(type_name: str, value: str) -> UUID:
     """Return the key in a global id of this type; ValueError says what is wrong with it."""
     actual, key = split_global_id(value)
     if actual != type_name:
-        raise ValueError(f"must be the id of a {type_name}")
+        raise ValueError(f"must be an ID of type {type_name}")
     return key
 
 
@@ -27,5 +27,5 @@ def split_global_id(value: str) -> tuple[str, UUID]:
     """Return the type's name and the key in a global id; ValueError where it isn't one."""
     found = _GLOBAL_ID.fullmatch(value)
     if found is None:
-        raise ValueError("is not an id of this API")
+        raise ValueError("is not an ID of this API")
     return found[1], UUID(found[2])

@@ -16,7 +16,7 @@ def _node_key(argument: str, id: str) -> tuple[str, UUID]:
     """Return the type's name and the key of what can be looked up; BadUserInput where nothing of the kind can be."""
     type_name, key = parse_global_id(argument, id)
     if not is_node(type_name):
-        raise BadUserInput(argument, "is not an id of this API")
+        raise BadUserInput(argument, "is not an ID of this API")
     return type_name, key
 
 
@@ -26,7 +26,7 @@ def _one(id: str) -> Sequence[tuple[str, UUID]]:
 
 def _many(ids: Sequence[str]) -> Sequence[tuple[str, UUID]]:
     if len(ids) > MAX_PAGE_SIZE:
-        raise BadUserInput("ids", f"must have at most {MAX_PAGE_SIZE}, not {len(ids)}")
+        raise BadUserInput("ids", f"has {len(ids)} items; the limit is {MAX_PAGE_SIZE}")
     return [_node_key(f"ids.{index}", id) for index, id in enumerate(ids)]
 
 

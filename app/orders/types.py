@@ -63,16 +63,16 @@ class Order(Node):
     status: OrderStatus = column(models.Order.status, "The current status of the order.")
     items: list[OrderItem] = rows(
         repository.visible_items,
-        models.OrderItem.order_id,
-        [models.OrderItem.id],
         "The ordered products. Customers see all of them; a store's owner sees only those of their store.",
+        within=models.OrderItem.order_id,
+        order_by=models.OrderItem.id,
         of=models.OrderItem,
     )
     totals: list[Money] = rows(
         repository.visible_totals,
-        models.OrderItem.order_id,
-        [models.OrderItem.currency],
         "Total price of the items you can see, one amount per currency.",
+        within=models.OrderItem.order_id,
+        order_by=models.OrderItem.currency,
     )
     updated_at: datetime = column(models.Order.updated_at, "When the order was last changed.")
 
@@ -84,6 +84,7 @@ class OrderDeleted:
 
 @strawberry.type(description="A product with less stock than the order requested.")
 class StockShortage:
+    # Shows an `errors.Shortage`, whose attributes it reads.
     product: lazy.Product = reference(
         lambda shortage: shortage.product_id, "The product that is short.", to=models.Product
     )

@@ -9,7 +9,7 @@ from app.settings import ROOT
 from tests.fuzz.oracle import CODES, judge
 from tests.fuzz.requests import Reply
 
-GOOD = {"message": "`id` is not an id of this API", "extensions": {"code": "BAD_USER_INPUT"}}
+GOOD = {"message": "`id` is not an ID of this API", "extensions": {"code": "BAD_USER_INPUT"}}
 HEADERS = {b"content-type": b"application/json; charset=utf-8", b"x-request-id": b"1"}
 PAGE = (ROOT / "docs" / "api.md").read_text()
 

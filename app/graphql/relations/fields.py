@@ -90,15 +90,15 @@ def reference(
 
 def rows(
     statement: Callable[[Viewer | None], Select[Any]],
-    within: InstrumentedAttribute[Any],
-    order: Sequence[InstrumentedAttribute[Any] | str],
     description: str,
     *,
+    within: InstrumentedAttribute[Any],
+    order_by: InstrumentedAttribute[Any],
     of: type[Base] | None = None,
 ) -> Any:
-    """Declare a list of all rows of a statement that refer to this one, ordered by these columns."""
-    names = [column if isinstance(column, str) else column.key for column in order]
-    return _declared(declared.Rows(statement, _relation(within), names, of), description)
+    """Declare a list of all rows of a statement that refer to this one, ordered by a column. They are nodes of a model,
+    or without one objects whose fields have the names of the statement's columns."""
+    return _declared(declared.Rows(statement, _relation(within), [order_by.key], of), description)
 
 
 def pages(
