@@ -1,4 +1,4 @@
-"""Forbid the character DELETE in texts.
+"""Forbid U+007F in texts.
 
 Revision ID: 0004
 Revises: 0003
