@@ -74,10 +74,10 @@ async def save(session: AsyncSession, product: Product) -> None:
 
 async def insert_all(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> Sequence[Product]:
     """Insert many products in a handful of statements, and return them in the order of `rows`."""
+    statement = sa.insert(Product).returning(Product, sort_by_parameter_order=True)
     with conflicts(_CONFLICTS):
-        inserted = await session.scalars(
-            sa.insert(Product).returning(Product, sort_by_parameter_order=True), list(rows)
-        )
+        # Otherwise SQLAlchemy leaves out what is None, and begins another statement wherever that differs.
+        inserted = await session.scalars(statement, list(rows), execution_options={"render_nulls": True})
         return inserted.all()
 
 
