@@ -57,7 +57,7 @@ class GraphQLEndpoint:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
+        headers = dict(reversed(scope["headers"]))  # of a repeated header the first counts, as with WebSockets
         request_id = request_id_of(headers)
         if scope["path"] == self._path:
             await self._serve(scope, headers, request_id, receive, send)

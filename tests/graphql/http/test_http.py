@@ -429,6 +429,17 @@ async def test_a_query_string_may_be_as_long_as_a_body(api: Api) -> None:
     assert_refused(response, 414, "REQUEST_TOO_LARGE")
 
 
+async def test_of_a_repeated_header_the_first_counts(api: Api, market: Market) -> None:
+    first, second = await market.user(), await market.user()
+    tokens = [("Authorization", f"Bearer {api.token(user)}") for user in (first, second)]
+
+    response = await api.client.post(
+        "/graphql", json={"query": "{ viewer { id } }"}, headers=httpx2.Headers([*tokens, *JSON.items()])
+    )
+
+    assert response.json()["data"] == {"viewer": {"id": gid(first)}}
+
+
 async def test_every_response_has_a_request_id_of_its_own(api: Api) -> None:
     responses = [
         await api.send(TYPENAME),
