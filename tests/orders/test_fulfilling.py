@@ -8,6 +8,7 @@ from app.db.models import OrderItem, OrderStatus
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import FULFIL, NOBODY_ID, fulfil
+from tests.statements import Statements
 
 ITEMS = "query ($id: ID!) { order(id: $id) { status items { product { id } fulfilledAt } } }"
 
@@ -41,6 +42,21 @@ async def test_only_the_items_named_are_fulfilled(api: Api, market: Market) -> N
         gid(cake): False,
         gid(roll): True,
     }
+
+
+@pytest.mark.parametrize("number", [1, 5])
+async def test_all_items_are_fulfilled_in_one_statement(
+    api: Api, market: Market, statements: Statements, number: int
+) -> None:
+    owner = await market.user()
+    store = await market.store(owner)
+    products = [await market.product(store) for _ in range(number)]
+    order = await market.order(await market.user(), *products)
+    statements.clear()
+
+    await fulfil(api, owner, order, *products)
+
+    assert sum(statement.startswith("UPDATE order_items") for statement in statements) == 1
 
 
 async def test_a_superuser_may_fulfil_the_items_of_every_store(api: Api, market: Market) -> None:
