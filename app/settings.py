@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cache, partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
 from dotenv import dotenv_values
@@ -17,6 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED_POSTGRES = ROOT / ".data" / "postgres"
@@ -84,24 +86,19 @@ def checked(check: Callable[[str], object], expected: str) -> AfterValidator:
     return AfterValidator(validate)
 
 
-def each(check: Callable[[str], object]) -> Callable[[str], bool]:
-    """Apply a check to every part between commas."""
-    return lambda text: all(check(part.strip()) for part in text.split(","))
+def _are_origins(text: str) -> bool:
+    return all(re.fullmatch(r"\*|https?://[^/?#@\s]+", part.strip()) for part in text.split(","))
 
 
-_is_origin = partial(re.fullmatch, r"\*|https?://[^/?#@\s]+")
+def _are_proxies(text: str) -> bool:
+    return text == "*" or all(ip_network(part.strip()) for part in text.split(","))
+
+
 _is_url = partial(re.fullmatch, r"https?://[^/?#\s]+[^?#\s]*")
-Origins = Annotated[str, checked(each(_is_origin), "an origin such as https://shop.example.com")]
-Proxies = Annotated[
-    str,
-    checked(
-        lambda text: text == "*" or each(ip_network)(text),
-        "an address such as 10.0.0.5, or a network such as 10.0.0.0/8",
-    ),
-]
+Origins = Annotated[str, checked(_are_origins, "an origin such as https://shop.example.com")]
+Proxies = Annotated[str, checked(_are_proxies, "an address such as 10.0.0.5, or a network such as 10.0.0.0/8")]
 Rate = Annotated[str, checked(parse_rate, "a rate such as 100/minute")]
 Url = Annotated[str, checked(_is_url, "a URL such as http://collector:4318")]
-
 
 OR_NONE = BeforeValidator(lambda value: value or None)
 """Takes an empty string, which Docker Compose passes for unset variables, as None."""
@@ -118,116 +115,91 @@ def manifest(file: Path) -> Path:
     return file
 
 
+def _setting(default: T, description: str, **limits: Any) -> T:
+    field: T = Field(default=default, description=description, **limits)
+    return field
+
+
 class Settings(BaseSettings):
     """Every setting with its default. A variable has the name of its field in capitals."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    app_env: Environment = Field(default=Environment.DEVELOPMENT, description="development, qa or production")
-    database_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, OR_NONE] = Field(
-        default=None, description="URL of Postgres 15 or newer; without it, development starts an embedded one"
+    app_env: Environment = _setting(Environment.DEVELOPMENT, "development, qa or production")
+    database_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, OR_NONE] = _setting(
+        None, "URL of Postgres 15 or newer; without it, development starts an embedded one"
     )
-    database_pool_size: int = Field(default=10, ge=1, le=500, description="Database connections per process")
-    database_pool_wait_seconds: float = Field(
-        default=5, gt=0, le=300, description="How long a request waits for a database connection"
+    database_pool_size: int = _setting(10, "Database connections per process", ge=1, le=500)
+    database_pool_wait_seconds: float = _setting(5, "How long a request waits for a database connection", gt=0, le=300)
+    database_pool_queue: int = _setting(
+        500, "Requests that may wait for a connection; more fail as OVERLOADED", ge=0, le=100_000
     )
-    database_pool_queue: int = Field(
-        default=500, ge=0, le=100_000, description="Requests that may wait for a connection; more fail as OVERLOADED"
+    statement_timeout_seconds: float = _setting(10, "How long Postgres may run one statement", ge=0.001, le=3600)
+    operation_timeout_seconds: float = _setting(
+        15, "How long an operation may take before it is rolled back and fails as TIMEOUT", gt=0, le=3600
     )
-    statement_timeout_seconds: float = Field(
-        default=10, ge=0.001, le=3600, description="How long Postgres may run one statement"
+    database_start_wait_seconds: float = _setting(
+        60, "How long to wait at start-up for the database to answer", ge=0, le=3600
     )
-    operation_timeout_seconds: float = Field(
-        default=15,
-        gt=0,
-        le=3600,
-        description="How long an operation may take before it is rolled back and fails as TIMEOUT",
+    secret_key: SecretStr = _setting(
+        SecretStr(DEVELOPMENT_SECRET), "Secret that signs access tokens; 32 characters or more", min_length=32
     )
-    database_start_wait_seconds: float = Field(
-        default=60, ge=0, le=3600, description="How long to wait at start-up for the database to answer"
+    access_token_minutes: int = _setting(15, "Lifetime of an access token", ge=1, le=1440)
+    refresh_token_days: int = _setting(30, "Lifetime of a refresh token", ge=1, le=365)
+    host: str = _setting("127.0.0.1", "Address to listen on")
+    port: int = _setting(8000, "Port to listen on", ge=0, le=65535)
+    workers: int = _setting(1, "Number of server processes", ge=1, le=64)
+    shutdown_grace_seconds: int = _setting(
+        8, "How long open requests may take after the server is asked to stop", ge=1, le=300
     )
-    secret_key: SecretStr = Field(
-        default=SecretStr(DEVELOPMENT_SECRET),
-        min_length=32,
-        description="Secret that signs access tokens; 32 characters or more",
+    body_limit_kb: int = _setting(256, "Largest request body or websocket message, in kB", ge=1, le=65_536)
+    trusted_proxies: Proxies = _setting(
+        "", "Proxies whose X-Forwarded-For is trusted, separated by commas; * trusts all"
     )
-    access_token_minutes: int = Field(default=15, ge=1, le=1440, description="Lifetime of an access token")
-    refresh_token_days: int = Field(default=30, ge=1, le=365, description="Lifetime of a refresh token")
-    host: str = Field(default="127.0.0.1", description="Address to listen on")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on")
-    workers: int = Field(default=1, ge=1, le=64, description="Number of server processes")
-    shutdown_grace_seconds: int = Field(
-        default=8, ge=1, le=300, description="How long open requests may take after the server is asked to stop"
+    cors_origins: Origins = _setting(
+        "", "Other origins whose pages may call the API, separated by commas; * allows all"
     )
-    body_limit_kb: int = Field(
-        default=256, ge=1, le=65_536, description="Largest request body or websocket message, in kB"
+    websocket_origins: Origins = _setting(
+        "", "Other origins whose pages may open websockets, separated by commas; * allows all"
     )
-    trusted_proxies: Proxies = Field(
-        default="", description="Proxies whose X-Forwarded-For is trusted, separated by commas; * trusts all"
+    websocket_idle_seconds: float = _setting(60, "How long a websocket without operations stays open", gt=0, le=86_400)
+    operations_per_websocket: int = _setting(100, "Concurrent operations per websocket", ge=1, le=10_000)
+    subscriptions_per_user: int = _setting(200, "Concurrent subscriptions per user and process", ge=1, le=100_000)
+    cost_limit: int = _setting(5_000, "Points that one operation may cost; each object costs one", ge=1)
+    depth_limit: int = _setting(12, "Levels of nested fields in a document", ge=1, le=100)
+    root_field_limit: int = _setting(20, "Root fields per operation", ge=1)
+    alias_limit: int = _setting(30, "Aliases per document", ge=0)
+    directive_limit: int = _setting(50, "Directives per document", ge=0)
+    repetition_limit: int = _setting(20, "Times that a selection may repeat the same field", ge=1)
+    token_limit: int = _setting(2_000, "Tokens per document", ge=1, le=100_000)
+    validation_error_limit: int = _setting(5, "Validation errors reported per document", ge=1, le=100)
+    trusted_documents: Trust = _setting(
+        Trust.ALLOW, "off, allow or require: whether clients may, or must, send the hash of a known document"
     )
-    cors_origins: Origins = Field(
-        default="", description="Other origins whose pages may call the API, separated by commas; * allows all"
+    trusted_documents_file: Annotated[Annotated[FilePath, AfterValidator(manifest)] | None, OR_NONE] = _setting(
+        None, "Manifest of trusted documents: a JSON object that maps hashes to documents"
     )
-    websocket_origins: Origins = Field(
-        default="", description="Other origins whose pages may open websockets, separated by commas; * allows all"
+    rate_limit: Rate = _setting("", "Points per user or anonymous address, such as 60000/minute; unlimited by default")
+    attempt_limit: Rate = _setting("", "logIn and signUp attempts per address, such as 20/minute; unlimited by default")
+    rate_limit_storage: Annotated[str, Field(pattern="^((rediss?|redis\\+unix)://.+)?$")] = _setting(
+        "", "redis://host:port/db that counts for all processes; without it, each counts separately"
     )
-    websocket_idle_seconds: float = Field(
-        default=60, gt=0, le=86_400, description="How long a websocket without operations stays open"
+    compiled_path: bool = _setting(True, "whether queries that can be are compiled to one statement")
+    graphiql: bool = _setting(True, "Whether GET /graphql opens GraphiQL in a browser")
+    introspection: bool = _setting(True, "Whether clients may query the schema")
+    metrics_token: Annotated[Annotated[SecretStr, Field(min_length=16)] | None, OR_NONE] = _setting(
+        None, "Bearer token required to read /metrics, 16 characters or more; optional in development"
     )
-    operations_per_websocket: int = Field(
-        default=100, ge=1, le=10_000, description="Concurrent operations per websocket"
+    slow_operation_milliseconds: float = _setting(
+        500, "Operations that take longer are logged as warnings, with their statements", gt=0, le=600_000
     )
-    subscriptions_per_user: int = Field(
-        default=200, ge=1, le=100_000, description="Concurrent subscriptions per user and process"
+    otel_exporter_otlp_endpoint: Annotated[Url | None, OR_NONE] = _setting(
+        None, "Where to send traces, over OTLP (http/protobuf); disabled by default"
     )
-    cost_limit: int = Field(
-        default=5_000, ge=1, description="Points that one operation may cost; each object costs one"
+    log_format: Literal["auto", "text", "json"] = _setting(
+        "auto", "text, json or auto: json in production, text elsewhere"
     )
-    depth_limit: int = Field(default=12, ge=1, le=100, description="Levels of nested fields in a document")
-    root_field_limit: int = Field(default=20, ge=1, description="Root fields per operation")
-    alias_limit: int = Field(default=30, ge=0, description="Aliases per document")
-    directive_limit: int = Field(default=50, ge=0, description="Directives per document")
-    repetition_limit: int = Field(default=20, ge=1, description="Times that a selection may repeat the same field")
-    token_limit: int = Field(default=2_000, ge=1, le=100_000, description="Tokens per document")
-    validation_error_limit: int = Field(default=5, ge=1, le=100, description="Validation errors reported per document")
-    trusted_documents: Trust = Field(
-        default=Trust.ALLOW,
-        description="off, allow or require: whether clients may, or must, send the hash of a known document",
-    )
-    trusted_documents_file: Annotated[Annotated[FilePath, AfterValidator(manifest)] | None, OR_NONE] = Field(
-        default=None, description="Manifest of trusted documents: a JSON object that maps hashes to documents"
-    )
-    rate_limit: Rate = Field(
-        default="", description="Points per user or anonymous address, such as 60000/minute; unlimited by default"
-    )
-    attempt_limit: Rate = Field(
-        default="", description="logIn and signUp attempts per address, such as 20/minute; unlimited by default"
-    )
-    rate_limit_storage: Annotated[str, Field(pattern="^((rediss?|redis\\+unix)://.+)?$")] = Field(
-        default="", description="redis://host:port/db that counts for all processes; without it, each counts separately"
-    )
-    compiled_path: bool = Field(default=True, description="whether queries that can be are compiled to one statement")
-    graphiql: bool = Field(default=True, description="Whether GET /graphql opens GraphiQL in a browser")
-    introspection: bool = Field(default=True, description="Whether clients may query the schema")
-    metrics_token: Annotated[Annotated[SecretStr, Field(min_length=16)] | None, OR_NONE] = Field(
-        default=None,
-        description="Bearer token required to read /metrics, 16 characters or more; optional in development",
-    )
-    slow_operation_milliseconds: float = Field(
-        default=500,
-        gt=0,
-        le=600_000,
-        description="Operations that take longer are logged as warnings, with their statements",
-    )
-    otel_exporter_otlp_endpoint: Annotated[Url | None, OR_NONE] = Field(
-        default=None, description="Where to send traces, over OTLP (http/protobuf); disabled by default"
-    )
-    log_format: Literal["auto", "text", "json"] = Field(
-        default="auto", description="text, json or auto: json in production, text elsewhere"
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="debug, info, warning or error"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "debug, info, warning or error")
 
     @model_validator(mode="before")
     @classmethod
@@ -237,21 +209,17 @@ class Settings(BaseSettings):
         return given
 
     @model_validator(mode="after")
-    def _require_secrets_outside_development(self) -> Self:
-        if self.app_env is not Environment.DEVELOPMENT:
-            missing = []
-            if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
-                missing.append(f"SECRET_KEY: {self.app_env} requires a random secret of 32 characters or more")
-            if self.database_url is None:
-                missing.append(f"DATABASE_URL: {self.app_env} requires the URL of a Postgres database")
-            if missing:
-                raise ValueError("\n".join(missing))
-        return self
-
-    @model_validator(mode="after")
-    def _require_a_manifest(self) -> Self:
+    def _require_what_others_need(self) -> Self:
+        missing = []
+        is_development = self.app_env is Environment.DEVELOPMENT
+        if not is_development and self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
+            missing.append(f"SECRET_KEY: {self.app_env} requires a random secret of 32 characters or more")
+        if not is_development and self.database_url is None:
+            missing.append(f"DATABASE_URL: {self.app_env} requires the URL of a Postgres database")
         if self.trusted_documents is Trust.REQUIRE and self.trusted_documents_file is None:
-            raise ValueError("TRUSTED_DOCUMENTS_FILE: TRUSTED_DOCUMENTS=require needs a manifest")
+            missing.append("TRUSTED_DOCUMENTS_FILE: TRUSTED_DOCUMENTS=require needs a manifest")
+        if missing:
+            raise ValueError("\n".join(missing))
         return self
 
 
