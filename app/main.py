@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import parent_process
 
@@ -53,31 +52,24 @@ RESPONSE_HEADERS = (
 _LAST_ANSWERS_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class Process:
-    """What starts and stops with the process."""
-
-    services: Services
-
-    @asynccontextmanager
-    async def running(self, _: FastAPI) -> AsyncIterator[None]:
-        """Get ready, serve, and end what is still running."""
-        services = self.services
-        if (supervisor := parent_process()) is not None and supervisor.pid is not None:
-            end_with_parent(supervisor.pid)  # a worker would serve on, unseen
-        await passwords.prepare()
-        settle()
-        services.subscriptions.events.start()
-        async with services.monitor.running():
-            with on_termination(services.subscriptions.end):
-                yield
-        await services.subscriptions.end()
-        with suppress(TimeoutError):  # what had to be given up is answered before its connections are closed
-            async with asyncio.timeout(_LAST_ANSWERS_SECONDS):
-                await services.watch.drained()
-        await services.subscriptions.events.stop()
-        await services.rate_limits.close()
-        await services.database.close()
+@asynccontextmanager
+async def running(services: Services) -> AsyncIterator[None]:
+    """Get ready, serve, and end what is still running."""
+    if (supervisor := parent_process()) is not None and supervisor.pid is not None:
+        end_with_parent(supervisor.pid)  # a worker would serve on, unseen
+    await passwords.prepare()
+    settle()
+    services.subscriptions.events.start()
+    async with services.monitor.running():
+        with on_termination(services.subscriptions.end):
+            yield
+    await services.subscriptions.end()
+    with suppress(TimeoutError):  # what had to be given up is answered before its connections are closed
+        async with asyncio.timeout(_LAST_ANSWERS_SECONDS):
+            await services.watch.drained()
+    await services.subscriptions.events.stop()
+    await services.rate_limits.close()
+    await services.database.close()
 
 
 def create_app(configuration: Settings | None = None, database: Database | None = None) -> ASGIApp:
@@ -88,7 +80,9 @@ def create_app(configuration: Settings | None = None, database: Database | None 
 def create_services(configuration: Settings, database: Database | None = None) -> Services:
     """Return the services of a process with these settings."""
     configure_logging(configuration)
-    database = database or _database(configuration)
+    if database is None:
+        assert configuration.database_url is not None, "the command line provides a database"
+        database = open_database(configuration.database_url, configuration)
     core_schema, secret_key = graphql_schema(schema), configuration.secret_key.get_secret_value()
     trusted = TrustedDocuments.of(configuration.trusted_documents, configuration.trusted_documents_file)
     subscriptions = SubscriptionManager(Events(database.engine.url), configuration)
@@ -114,7 +108,7 @@ def application(services: Services) -> ASGIApp:
     operations = Operations(services)
     app = FastAPI(
         title="Orders API",
-        lifespan=Process(services).running,
+        lifespan=lambda _: running(services),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -125,21 +119,13 @@ def application(services: Services) -> ASGIApp:
     app.include_router(probes(Readiness(database.engine.url)))
     app.include_router(graphiql.files(GRAPHQL_PATH))
     traced = services.monitor.traced(GraphQLEndpoint(app, GRAPHQL_PATH, operations, configuration))
-    return _shared(traced, configuration.cors_origins) if configuration.cors_origins else traced
-
-
-def _database(configuration: Settings) -> Database:
-    assert configuration.database_url is not None, "the command line provides a database"
-    return open_database(configuration.database_url, configuration)
-
-
-def _shared(app: ASGIApp, origins: str) -> ASGIApp:
-    """Let pages of these origins call the application, with a token but without cookies."""
-    return CORSMiddleware(
-        app,
-        allow_origins=[origin.strip() for origin in origins.split(",")],
+    if not configuration.cors_origins:
+        return traced
+    return CORSMiddleware(  # these pages may send a token, but no cookies
+        traced,
+        allow_origins=[origin.strip() for origin in configuration.cors_origins.split(",")],
         allow_methods=["GET", "POST"],
-        allow_headers=[*REQUEST_HEADERS],
-        expose_headers=[*RESPONSE_HEADERS],
+        allow_headers=REQUEST_HEADERS,
+        expose_headers=RESPONSE_HEADERS,
         max_age=3600,
     )

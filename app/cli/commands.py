@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.cli import databases, serving
 from app.cli.databases import database, requires_tools
-from app.cli.findings import Mark
-from app.cli.output import fail, print_finding, print_line, say
+from app.cli.output import Mark, fail, print_finding, print_line, progress_bars, say
 from app.errors import Conflict, InvalidInput
 from app.monitoring.workers import figures_shared
 from app.process import supervisor as processes
@@ -117,13 +116,17 @@ def seed(
     if orders and not products:
         fail("--orders needs --products: orders consist of products. Without both, the demo shop is created.", code=2)
     with requires_tools("Seed data"):
-        from app.cli.development import NotEmpty, Size, seed_demo, seed_with_progress
+        from tools.bulk import Size, seed_bulk
+        from tools.demo import seed_demo
+        from tools.seeding import NotEmpty
     with database(context.obj) as url:
         databases.migrate(url)
         try:
             if products:
                 size = Size(stores, products, orders)
-                say(f"{databases.run(url, lambda engine: seed_with_progress(engine, size, seed))}.")
+                with progress_bars() as show:
+                    counts = databases.run(url, lambda engine: seed_bulk(engine, size, seed, show))
+                say(f"{counts}.")
             else:
                 say(f"Created the demo shop: {databases.run(url, seed_demo)}.")
         except NotEmpty:

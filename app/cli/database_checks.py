@@ -1,7 +1,7 @@
 """What the doctor checks in the database."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlalchemy import make_url
 
-from app.cli.findings import Finding, ok, problem, skipped, warning
+from app.cli.output import Finding, ok, problem, skipped, warning
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
 from app.db import migrations
 from app.db.engine import driver_arguments
@@ -32,7 +32,6 @@ SELECT current_setting('server_version') AS version,
     has_schema_privilege(current_schema(), 'CREATE') AS may_create,
     pg_is_in_recovery() AS is_standby,
     clock_timestamp() AS now,
-    to_regclass('alembic_version') IS NOT NULL AS is_migrated,
     ARRAY(
         SELECT relname::text FROM pg_class
         WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[]) AND NOT (
@@ -64,7 +63,6 @@ class Facts(NamedTuple):
     now: datetime
     asked: datetime
     """When the query was sent, by the clock of this machine."""
-    is_migrated: bool
     tables: list[str]
     """The tables that have a name of one of this API's tables, whatever created them."""
     forbidden: list[str]
@@ -81,8 +79,7 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
         except ModuleNotFoundError:
             yield problem("database: the embedded Postgres is not part of this image", "Set DATABASE_URL.")
             return
-        url = postgres.running_url(EMBEDDED_POSTGRES)
-        if url is None:
+        if (url := postgres.running_url(EMBEDDED_POSTGRES)) is None:
             yield _embedded(postgres.version_to_start(), postgres.home_of(EMBEDDED_POSTGRES))
             yield skipped("checks of the database itself: the embedded one starts with the server")
             return
@@ -93,16 +90,15 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
         yield problem(f"database: {trouble.what}", trouble.remedy) if trouble else problem(f"database: {failure}")
         return
     yield ok(f"database: Postgres {facts.version} answers at {place_of(make_url(url))}")
-    for check in _OF_DATABASE:
+    for check in (postgres_version, privileges, migrated, connections, clocks):
         yield check(facts, settings)
 
 
 def _embedded(major: int, home: Path) -> Finding:
     """Check that an embedded Postgres could start."""
     if not major:
-        return problem(
-            "database: no Postgres is installed", "make install installs one; or point DATABASE_URL at a running one."
-        )
+        remedy = "make install installs one; or point DATABASE_URL at a running one."
+        return problem("database: no Postgres is installed", remedy)
     place = next(path for path in (home, *home.parents) if path.exists())
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
         return problem(f"database: this user cannot write {place}", "Change its owner, or set DATABASE_URL.")
@@ -117,10 +113,9 @@ async def _facts(url: str) -> Facts:
             asked = datetime.now(UTC)
             row = await connection.fetchrow(_FACTS, [*Base.metadata.tables, _VERSION_TABLE], timeout=_PATIENCE_SECONDS)
             facts = Facts(**row, asked=asked)
-            if facts.is_migrated and _VERSION_TABLE not in facts.forbidden:
-                revision = await connection.fetchval("SELECT version_num FROM alembic_version")
-                facts = facts._replace(revision=revision)
-        return facts
+            if _VERSION_TABLE not in facts.tables or _VERSION_TABLE in facts.forbidden:
+                return facts
+            return facts._replace(revision=await connection.fetchval("SELECT version_num FROM alembic_version"))
     finally:
         connection.terminate()
 
@@ -145,7 +140,7 @@ def privileges(facts: Facts, _: Settings) -> Finding:
         )
     if not facts.may_create:
         remedy = f'Run migrations as another user, or: GRANT CREATE ON SCHEMA "{facts.schema}" TO "{facts.name}"'
-        finding = warning if facts.is_migrated else problem
+        finding = warning if _VERSION_TABLE in facts.tables else problem
         return finding(f"{facts.name} may not create tables, which migrations need", remedy)
     return ok(f"{facts.name} may read, write and migrate")
 
@@ -178,18 +173,7 @@ def connections(facts: Facts, settings: Settings) -> Finding:
 def clocks(facts: Facts, _: Settings) -> Finding:
     """Check that the clocks of the database and this machine agree: tokens expire by both."""
     skew = abs(facts.now - facts.asked)
-    if skew > _SKEW:
-        return problem(
-            f"the clocks of this machine and the database are {skew.total_seconds():.0f} s apart",
-            "Synchronize both with NTP: tokens expire too early or too late.",
-        )
-    return ok("clocks agree")
-
-
-_OF_DATABASE: tuple[Callable[[Facts, Settings], Finding], ...] = (
-    postgres_version,
-    privileges,
-    migrated,
-    connections,
-    clocks,
-)
+    if skew <= _SKEW:
+        return ok("clocks agree")
+    what = f"the clocks of this machine and the database are {skew.total_seconds():.0f} s apart"
+    return problem(what, "Synchronize both with NTP: tokens expire too early or too late.")

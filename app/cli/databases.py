@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.cli.output import fail, say
 from app.db.startup import wait_for_database
-from app.settings import Settings
+from app.settings import EMBEDDED_POSTGRES, Settings
 
 T = TypeVar("T")
 Announce = Callable[[str], None]
@@ -17,7 +17,7 @@ Announce = Callable[[str], None]
 
 @contextmanager
 def requires_tools(what: str, advice: str = "") -> Iterator[None]:
-    """Wrap an import of `app.cli.development`; end the command if the image was built without `tools`."""
+    """Wrap an import of `tools`; end the command in the production image, which leaves them out."""
     try:
         yield
     except ModuleNotFoundError as missing:
@@ -31,10 +31,12 @@ def database(settings: Settings, announce: Announce = say) -> Iterator[str]:
     """Yield the URL of a database that answers: the configured one, or an embedded one."""
     if settings.database_url is None:
         with requires_tools("The embedded Postgres", "; set DATABASE_URL"):
-            from app.cli.development import embedded_postgres
-
-        with embedded_postgres() as url:
-            yield url
+            from tools import postgres
+        try:
+            with postgres.embedded_postgres(EMBEDDED_POSTGRES) as url:
+                yield url
+        except postgres.PostgresUnavailable as failure:
+            fail(str(failure))
     else:
         asyncio.run(wait_for_database(settings.database_url, settings.database_start_wait_seconds, announce))
         yield settings.database_url

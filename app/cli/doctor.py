@@ -2,7 +2,7 @@
 
 import errno
 import platform
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from app import OLDEST_PYTHON
 from app.cli.database_checks import database
-from app.cli.findings import Finding, ok, problem, skipped, warning
+from app.cli.output import Finding, ok, problem, skipped, warning
 from app.process.protocol import why_not_listen
 from app.settings import ROOT, Environment, InvalidSettings, Settings, Trust, load_settings
 from app.web.graphiql.manifest import assets
@@ -40,7 +40,7 @@ async def examine() -> AsyncIterator[Finding]:
         yield skipped("checks that depend on the settings: run this again once they are valid")
         return
     yield ok(f"settings: {settings.app_env}")
-    for check in _OF_SETTINGS:
+    for check in (production, trusted_documents, graphiql, port):
         for finding in check(settings):
             yield finding
     async for finding in database(settings):
@@ -61,7 +61,7 @@ def packages(lock: Path) -> Finding:
     if not lock.exists():
         return skipped(f"packages: there is no {lock.name} to compare them with")
     pinned = [*_pinned(lock)]
-    wrong = [difference for requirement in pinned if (difference := _difference(requirement))]
+    wrong = [*filter(None, map(_difference, pinned))]
     if wrong:
         return problem(f"packages differ from {lock.name}: {', '.join(wrong)}", "make install")
     return ok(f"packages: {len(pinned)} as pinned in {lock.name}")
@@ -92,20 +92,13 @@ def production(settings: Settings) -> Iterator[Finding]:
     if len(set(settings.secret_key.get_secret_value())) < _FEW_CHARACTERS:
         yield problem("SECRET_KEY is easy to guess; it signs every access token", "openssl rand -base64 48")
     counts_alone = settings.workers > 1 and not settings.rate_limit_storage
+    origins, proxies = "List the pages' origins.", "List the proxies' addresses."
     doubts = (
         (settings.graphiql, "GRAPHIQL is open to everyone", "GRAPHIQL=false"),
         (settings.introspection, "INTROSPECTION shows the schema to everyone", "INTROSPECTION=false"),
-        (settings.cors_origins == "*", "CORS_ORIGINS allows every page to call the API", "List the pages' origins."),
-        (
-            settings.websocket_origins == "*",
-            "WEBSOCKET_ORIGINS allows every page to connect",
-            "List the pages' origins.",
-        ),
-        (
-            settings.trusted_proxies == "*",
-            "TRUSTED_PROXIES trusts every client's X-Forwarded-For",
-            "List the proxies' addresses.",
-        ),
+        (settings.cors_origins == "*", "CORS_ORIGINS allows every page to call the API", origins),
+        (settings.websocket_origins == "*", "WEBSOCKET_ORIGINS allows every page to connect", origins),
+        (settings.trusted_proxies == "*", "TRUSTED_PROXIES trusts every client's X-Forwarded-For", proxies),
         (not settings.attempt_limit, "attempts to log in are not limited", "ATTEMPT_LIMIT=60/minute"),
         (
             counts_alone and bool(settings.rate_limit or settings.attempt_limit),
@@ -147,22 +140,19 @@ def port(settings: Settings) -> Iterator[Finding]:
     """Check that the server could listen on the port."""
     place = f"{settings.host}:{settings.port}"
     failure = why_not_listen(settings.host, settings.port)
-    yield ok(f"port: {place} is free") if failure is None else _taken(settings, place, failure)
+    yield _taken(settings, place, failure) if failure else ok(f"port: {place} is free")
 
 
 def _taken(settings: Settings, place: str, failure: OSError) -> Finding:
     if failure.errno == errno.EACCES:
         return problem(f"PORT: only root may listen on {place} ({failure.strerror})", "Use 1024 or above: PORT=8000.")
     if failure.errno != errno.EADDRINUSE:
-        return problem(
-            f"HOST: cannot listen on {place} ({failure.strerror})",
-            "HOST=127.0.0.1, or HOST=0.0.0.0 to accept connections from other machines.",
-        )
+        remedy = "HOST=127.0.0.1, or HOST=0.0.0.0 to accept connections from other machines."
+        return problem(f"HOST: cannot listen on {place} ({failure.strerror})", remedy)
     if _is_ours(settings):
         return ok(f"port: this API already serves on {place}")
-    return problem(
-        f"PORT: another program listens on {place}", f"Stop it, or use another port: PORT={settings.port + 1}."
-    )
+    remedy = f"Stop it, or use another port: PORT={settings.port + 1}."
+    return problem(f"PORT: another program listens on {place}", remedy)
 
 
 def _is_ours(settings: Settings) -> bool:
@@ -190,6 +180,3 @@ async def redis(settings: Settings) -> Finding:
     finally:
         await client.aclose()
     return ok("Redis answers")
-
-
-_OF_SETTINGS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (production, trusted_documents, graphiql, port)

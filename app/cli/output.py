@@ -1,13 +1,37 @@
-"""How commands write to the terminal, and how they fail."""
+"""What commands write to the terminal: messages, failures, and the findings of the doctor."""
 
 import sys
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from functools import partial
+from typing import NamedTuple, NoReturn
 
 import typer
 
-from app.cli.findings import Finding, Mark
 
-_COLOURS = {Mark.OK: "green", Mark.WARNING: "yellow", Mark.PROBLEM: "red", Mark.SKIPPED: None}
+class Mark(Enum):
+    """The result of a check, as a terminal shows it: with Unicode, without, and its color."""
+
+    OK = "✓", "ok", "green"
+    WARNING = "!", "!", "yellow"
+    PROBLEM = "✗", "x", "red"
+    SKIPPED = "–", "-", None
+
+
+class Finding(NamedTuple):
+    """What a check found, and what to do about it."""
+
+    mark: Mark
+    what: str
+    remedy: str = ""
+
+
+ok = partial(Finding, Mark.OK)
+warning = partial(Finding, Mark.WARNING)
+"""The API works, but something could be better."""
+problem = partial(Finding, Mark.PROBLEM)
+skipped = partial(Finding, Mark.SKIPPED)
 
 
 def say(message: str) -> None:
@@ -28,10 +52,26 @@ def print_line(line: str) -> None:
 
 def print_finding(finding: Finding) -> None:
     """Print a finding of the doctor, with its remedy below."""
-    mark = finding.mark.value[0 if _has_unicode() else 1]
-    print_line(f"{typer.style(f'{mark:<2}', fg=_COLOURS[finding.mark])} {finding.what}")
+    unicode, plain, color = finding.mark.value
+    print_line(f"{typer.style(f'{unicode if _has_unicode() else plain:<2}', fg=color)} {finding.what}")
     if finding.remedy:
         print_line(f"   -> {finding.remedy}")
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar for each thing that is reported, with the number done and the total."""
+    from rich.progress import MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
+
+    tasks: dict[str, TaskID] = {}
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn()) as progress:
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
+
+        yield show
 
 
 def _has_unicode() -> bool:

@@ -24,7 +24,8 @@ def warn_if_not_ready(url: str) -> None:
 def open_demo_shop(url: str, announce: Announce) -> None:
     """Fill the database with the demo shop if it is empty."""
     with requires_tools("The demo shop"):
-        from app.cli.development import NotEmpty, seed_demo
+        from tools.demo import seed_demo
+        from tools.seeding import NotEmpty
     with suppress(NotEmpty):
         announce(f"Created the demo shop: {run(url, seed_demo)}.")
 
@@ -69,7 +70,7 @@ def greet(settings: Settings, host: str, port: int, *, demo: bool) -> None:
     say(f"{'GraphiQL' if settings.graphiql else 'Endpoint'}: {address}/graphql")
     if demo:
         with requires_tools("The demo shop"):
-            from app.cli.development import DEMO_ACCOUNTS, DEMO_PASSWORD
+            from tools.seeding import DEMO_ACCOUNTS, DEMO_PASSWORD
 
         say(f"Demo accounts, all with the password {DEMO_PASSWORD!r}:")
         for account in DEMO_ACCOUNTS:

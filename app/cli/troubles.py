@@ -3,7 +3,6 @@
 import errno
 import socket
 from collections.abc import Iterator
-from ssl import SSLError
 from typing import NamedTuple
 
 import asyncpg
@@ -14,8 +13,6 @@ from app.db.startup import OLDEST_POSTGRES, PostgresInfo, UnsuitableDatabase, is
 
 NEWER_DATABASE = "a newer version of this API has migrated the database; this version doesn't know its schema"
 USE_THAT_VERSION = "Run that version, or restore a backup taken before the upgrade (docs/operations.md)."
-_NO_TLS = "cannot establish TLS with Postgres at {place}: {failure}"
-_UNREACHABLE = (asyncpg.PostgresConnectionError, SSLError, ConnectionError, FileNotFoundError, TimeoutError)
 
 
 class Trouble(NamedTuple):
@@ -26,68 +23,6 @@ class Trouble(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.what[:1].upper()}{self.what[1:]}. {self.remedy}"
-
-
-# The first row whose types match explains the failure.
-_DATABASE: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
-    (
-        (asyncpg.InvalidPasswordError,),
-        "Postgres at {place} rejects the password of {user!r}",
-        "Correct the password in DATABASE_URL.",
-    ),
-    (
-        (asyncpg.InvalidAuthorizationSpecificationError,),
-        "Postgres at {place} rejects the user {user!r}: {failure}",
-        'Correct the user in DATABASE_URL, or create it: createuser --pwprompt "{user}".',
-    ),
-    (
-        (asyncpg.InvalidCatalogNameError,),
-        "Postgres at {place} has no database {database!r}",
-        'Correct the name in DATABASE_URL, or create the database: createdb "{database}".',
-    ),
-    (
-        (asyncpg.TooManyConnectionsError,),
-        "Postgres at {place} has no connections left",
-        "Lower DATABASE_POOL_SIZE or WORKERS, or raise max_connections of Postgres.",
-    ),
-    (
-        (asyncpg.CannotConnectNowError,),
-        "Postgres at {place} is starting or stopping",
-        "Try again, or raise DATABASE_START_WAIT_SECONDS.",
-    ),
-    (
-        (asyncpg.InsufficientPrivilegeError,),
-        "Postgres doesn't allow {user!r} to do this: {failure}",
-        'Grant the privilege, for example: GRANT CREATE, USAGE ON SCHEMA public TO "{user}". '
-        "`python -m app doctor` lists every missing privilege.",
-    ),
-    (
-        (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError),
-        "the database {database!r} contains something that isn't part of this API: {failure}",
-        "Point DATABASE_URL at an empty database; createdb creates one.",
-    ),
-    (
-        (asyncpg.ReadOnlySQLTransactionError,),
-        "the database at {place} is read-only",
-        "Point DATABASE_URL at the primary, not at a standby.",
-    ),
-    ((socket.gaierror,), "there is no host {host!r}", "Correct the host in DATABASE_URL."),
-    (
-        (asyncpg.ClientConfigurationError,),
-        "the driver cannot connect to {place}: {failure}",
-        "Correct the parameters of DATABASE_URL.",
-    ),
-    (
-        (asyncpg.ConnectionDoesNotExistError, asyncpg.InternalClientError, asyncpg.InterfaceError),
-        "the server at {place} doesn't speak the Postgres protocol: {failure}",
-        "Correct the host, port and sslmode in DATABASE_URL.",
-    ),
-    (
-        _UNREACHABLE,
-        "no Postgres answers at {place}: {reason}",
-        "Start it, or correct DATABASE_URL. In development you can unset DATABASE_URL to use an embedded Postgres.",
-    ),
-)
 
 
 def trouble_of(failure: BaseException, database_url: str | None) -> Trouble | None:
@@ -106,9 +41,8 @@ def trouble_with(server: PostgresInfo) -> Trouble | None:
     if server.major < OLDEST_POSTGRES:
         return Trouble(f"Postgres {server.version} is too old", f"Upgrade it to {OLDEST_POSTGRES} or newer.")
     if server.encoding != "UTF8":
-        return Trouble(
-            f"the encoding of the database is {server.encoding}", "Recreate it: createdb -T template0 -E UTF8 …"
-        )
+        what = f"the encoding of the database is {server.encoding}"
+        return Trouble(what, "Recreate it: createdb -T template0 -E UTF8 …")
     return None
 
 
@@ -129,36 +63,79 @@ def _causes(failure: BaseException | None) -> Iterator[BaseException]:
 
 
 def _of_database(failure: BaseException, url: URL) -> Trouble | None:
-    found = next(((what, remedy) for kinds, what, remedy in _DATABASE if isinstance(failure, kinds)), None)
-    if found is None:
-        return None
-    if isinstance(failure, _UNREACHABLE) and is_about_tls(failure):
-        found = _NO_TLS, "Correct sslmode in DATABASE_URL, or the certificate of the server."
     message = " ".join(str(failure).split()).rstrip(".")
-    facts = {
-        "place": place_of(url),
-        "user": url.username,
-        "database": url.database,
-        "host": url.host,
-        "failure": message,
-        "reason": "nothing listens there" if _is_refused(failure) else message or "it didn't answer in time",
-    }
-    return Trouble(*(text.format(**facts) for text in found))
+    return _refused(failure, url, message) or _unreachable(failure, url, message)
+
+
+def _refused(failure: BaseException, url: URL, message: str) -> Trouble | None:
+    """Explain an error that Postgres returned."""
+    place, user, database = place_of(url), url.username, url.database
+    match failure:
+        case asyncpg.InvalidPasswordError():
+            what = f"Postgres at {place} rejects the password of {user!r}"
+            remedy = "Correct the password in DATABASE_URL."
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            what = f"Postgres at {place} rejects the user {user!r}: {message}"
+            remedy = f'Correct the user in DATABASE_URL, or create it: createuser --pwprompt "{user}".'
+        case asyncpg.InvalidCatalogNameError():
+            what = f"Postgres at {place} has no database {database!r}"
+            remedy = f'Correct the name in DATABASE_URL, or create the database: createdb "{database}".'
+        case asyncpg.TooManyConnectionsError():
+            what = f"Postgres at {place} has no connections left"
+            remedy = "Lower DATABASE_POOL_SIZE or WORKERS, or raise max_connections of Postgres."
+        case asyncpg.CannotConnectNowError():
+            what = f"Postgres at {place} is starting or stopping"
+            remedy = "Try again, or raise DATABASE_START_WAIT_SECONDS."
+        case asyncpg.InsufficientPrivilegeError():
+            what = f"Postgres doesn't allow {user!r} to do this: {message}"
+            grant = f'Grant the privilege, for example: GRANT CREATE, USAGE ON SCHEMA public TO "{user}".'
+            remedy = f"{grant} `python -m app doctor` lists every missing privilege."
+        case asyncpg.DuplicateTableError() | asyncpg.DuplicateObjectError():
+            what = f"the database {database!r} contains something that isn't part of this API: {message}"
+            remedy = "Point DATABASE_URL at an empty database; createdb creates one."
+        case asyncpg.ReadOnlySQLTransactionError():
+            what = f"the database at {place} is read-only"
+            remedy = "Point DATABASE_URL at the primary, not at a standby."
+        case _:
+            return None
+    return Trouble(what, remedy)
+
+
+def _unreachable(failure: BaseException, url: URL, message: str) -> Trouble | None:
+    """Explain a connection that could not be established."""
+    place = place_of(url)
+    match failure:
+        case socket.gaierror():
+            return Trouble(f"there is no host {url.host!r}", "Correct the host in DATABASE_URL.")
+        case asyncpg.ClientConfigurationError():
+            what = f"the driver cannot connect to {place}: {message}"
+            return Trouble(what, "Correct the parameters of DATABASE_URL.")
+        case asyncpg.ConnectionDoesNotExistError() | asyncpg.InternalClientError() | asyncpg.InterfaceError():
+            what = f"the server at {place} doesn't speak the Postgres protocol: {message}"
+            return Trouble(what, "Correct the host, port and sslmode in DATABASE_URL.")
+        case _ if is_about_tls(failure):
+            what = f"cannot establish TLS with Postgres at {place}: {message}"
+            return Trouble(what, "Correct sslmode in DATABASE_URL, or the certificate of the server.")
+        case asyncpg.PostgresConnectionError() | ConnectionError() | FileNotFoundError() | TimeoutError():
+            reason = "nothing listens there" if _is_refused(failure) else message or "it didn't answer in time"
+            embedded = "In development you can unset DATABASE_URL to use an embedded Postgres."
+            remedy = f"Start it, or correct DATABASE_URL. {embedded}"
+            return Trouble(f"no Postgres answers at {place}: {reason}", remedy)
+    return None
 
 
 def _of_anything(failure: BaseException) -> Trouble | None:
-    if isinstance(failure, OSError) and failure.filename is not None:
-        return Trouble(
-            f"cannot use {failure.filename} ({failure.strerror})", "Make sure that this user can read and write it."
-        )
-    if isinstance(failure, CommandError):
-        if "locate revision" in str(failure):
+    match failure:
+        case OSError(filename=name) if name is not None:
+            return Trouble(f"cannot use {name} ({failure.strerror})", "Make sure that this user can read and write it.")
+        case CommandError() if "locate revision" in str(failure):
             return Trouble(NEWER_DATABASE, USE_THAT_VERSION)
-        return Trouble(f"cannot run the migrations: {failure}", "See alembic/versions.")
-    if isinstance(failure, UnsuitableDatabase):
-        return trouble_with(failure.server)
-    if isinstance(failure, asyncpg.DiskFullError):
-        return Trouble("the disk of the database is full", "Free some space and try again.")
+        case CommandError():
+            return Trouble(f"cannot run the migrations: {failure}", "See alembic/versions.")
+        case UnsuitableDatabase():
+            return trouble_with(failure.server)
+        case asyncpg.DiskFullError():
+            return Trouble("the disk of the database is full", "Free some space and try again.")
     return None
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, make_url, text
 
 from app.cli import database_checks, doctor
 from app.cli.database_checks import Facts
-from app.cli.findings import Finding, Mark
+from app.cli.output import Finding, Mark
 from app.db import migrations
 from app.db.migrations import alembic_config
 from app.settings import ROOT, Environment, Settings, Trust
@@ -48,7 +48,6 @@ GOOD = Facts(
     is_standby=False,
     now=NOW,
     asked=NOW,
-    is_migrated=True,
     tables=["alembic_version", "users"],
     forbidden=[],
     revision=migrations._revisions()[0],
@@ -240,7 +239,7 @@ BEHIND = sorted(migrations._revisions()[1] - {GOOD.revision})[0]
         ),
         (database_checks.privileges, {"forbidden": ["users"]}, Mark.PROBLEM, "may not read and write users"),
         (database_checks.privileges, {"may_create": False}, Mark.WARNING, "GRANT CREATE"),
-        (database_checks.privileges, {"may_create": False, "is_migrated": False}, Mark.PROBLEM, "GRANT CREATE"),
+        (database_checks.privileges, {"may_create": False, "tables": []}, Mark.PROBLEM, "GRANT CREATE"),
         (database_checks.migrated, {"revision": None, "tables": []}, Mark.PROBLEM, "python -m app migrate"),
         (
             database_checks.migrated,
