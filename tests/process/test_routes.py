@@ -2,20 +2,14 @@
 
 import httpx2
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.settings import Settings
-from app.web.front_page.page import FrontPage
-from app.web.front_page.shop_cache import ShopCache
+from app.web.front_page.page import FILES
 from tests.api import Api
-from tests.databases import SingleConnection
 
 
 @pytest.fixture
-def paths(settings: Settings, connection: AsyncConnection) -> list[str]:
-    database = SingleConnection(connection)
-    page = FrontPage(ShopCache(database, with_orders=True), settings, "/graphql")
-    files = [f"/welcome/assets/{file.path}" for file in page.files]
+def paths() -> list[str]:
+    files = [f"/welcome/assets/{file.path}" for file in FILES]
     return ["/livez", "/readyz", "/", "/welcome/shop", "/metrics", *files]
 
 

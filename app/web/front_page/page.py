@@ -1,8 +1,9 @@
 """The front page over HTTP: rendered once for each state of the shop."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -29,72 +30,53 @@ _templates = Environment(
 )
 
 
-class _Rendered(NamedTuple):
-    """A rendered template, and the state of the shop that it shows."""
-
-    shop: Shop | None
-    body: bytes
-    etag: str
-
-
-class FrontPage:
-    """The front page, its part that changes, and the files that it loads."""
-
-    def __init__(self, shops: ShopCache, settings: Settings, endpoint: str) -> None:
-        is_development = settings.app_env is Deployment.DEVELOPMENT
-        self.files = [own_file(_FOLDER / "static" / name) for name in ("welcome.css", "welcome.js")]
-        self._shops = shops
-        self._is_development = is_development
-        self._rendered: dict[str, _Rendered] = {}
-        self._constants = {
-            "endpoint": endpoint,
-            "tags": [file.tag(_ASSETS) for file in self.files],
-            "has_graphiql": settings.graphiql and settings.trusted_documents is not Trust.REQUIRE,
-            "shows_schema": settings.introspection,
-            "is_development": is_development,
-        }
-
-    async def response(self, template: str, if_none_match: str) -> Response:
-        """Return a rendered template; without a database it says that the shop is unavailable."""
-        shop = await self._shops.current()
-        rendered = self._render(template, shop)
-        if shop is None:
-            headers, status = {**_HEADERS, "Cache-Control": "no-store", "Retry-After": str(RETRY_AFTER_SECONDS)}, 503
-        else:
-            headers = {**_HEADERS, "ETag": rendered.etag}
-            # It may be one of several, or marked as weak by a proxy that compresses.
-            status = 304 if rendered.etag in if_none_match else 200
-        media_type = "text/plain" if template == _TEXT else "text/html"
-        return Response(b"" if status == 304 else rendered.body, status, headers, media_type)
-
-    def _render(self, template: str, shop: Shop | None) -> _Rendered:
-        """Render a template once for each state of the shop."""
-        kept = self._rendered.get(template)
-        if kept is None or kept.shop is not shop:
-            examples = list(cards(shop, is_demo=self._is_development))
-            text = _templates.get_template(template).render(self._constants, shop=shop, cards=examples)
-            body = text.encode()
-            kept = _Rendered(shop, body, f'"{hashlib.sha256(body).hexdigest()[:20]}"')
-            self._rendered[template] = kept
-        return kept
+FILES = [own_file(_FOLDER / "static" / name) for name in ("welcome.css", "welcome.js")]
 
 
 def front_page(database: Database, settings: Settings, endpoint: str) -> APIRouter:
     """Return the routes of the front page. Only development shows the number of orders."""
-    page = FrontPage(ShopCache(database, with_orders=settings.app_env is Deployment.DEVELOPMENT), settings, endpoint)
+    is_development = settings.app_env is Deployment.DEVELOPMENT
+    shops = ShopCache(database, with_orders=is_development)
+    constants = {
+        "endpoint": endpoint,
+        "tags": [file.tag(_ASSETS) for file in FILES],
+        "has_graphiql": settings.graphiql and settings.trusted_documents is not Trust.REQUIRE,
+        "shows_schema": settings.introspection,
+        "is_development": is_development,
+    }
+
+    @lru_cache(maxsize=3)  # each template once for each state of the shop
+    def rendered(template: str, shop: Shop | None) -> tuple[bytes, str]:
+        examples = cards(shop, is_demo=is_development)
+        body = _templates.get_template(template).render(constants, shop=shop, cards=examples).encode()
+        return body, f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+
+    async def response(template: str, if_none_match: str = "") -> Response:
+        """Return a rendered template; without a database it says that the shop is unavailable."""
+        shop = await shops.current()
+        body, etag = rendered(template, shop)
+        if shop is None:
+            headers, status = {**_HEADERS, "Cache-Control": "no-store", "Retry-After": str(RETRY_AFTER_SECONDS)}, 503
+        else:
+            headers = {**_HEADERS, "ETag": etag}
+            # It may be one of several, or marked as weak by a proxy that compresses.
+            status = 304 if etag in if_none_match else 200
+        media_type = "text/plain" if template == _TEXT else "text/html"
+        return Response(b"" if status == 304 else body, status, headers, media_type)
+
     router = APIRouter()
 
     @router.api_route("/", methods=METHODS)
     async def welcome(accept: Annotated[str, Header()] = "", if_none_match: Annotated[str, Header()] = "") -> Response:
         # Clients that don't ask for HTML, such as curl, get plain text.
-        return await page.response(_PAGE if "text/html" in accept else _TEXT, if_none_match)
+        return await response(_PAGE if "text/html" in accept else _TEXT, if_none_match)
 
     @router.api_route("/welcome/shop", methods=METHODS)
     async def shop(if_none_match: Annotated[str, Header()] = "") -> Response:
-        return await page.response(_FRAGMENT, if_none_match)
+        return await response(_FRAGMENT, if_none_match)
 
     @router.api_route(f"{_ASSETS}/{{path:path}}", methods=METHODS)
     async def file(path: str) -> Response:
-        return served(page.files, path)
+        return served(FILES, path)
 
     return router

@@ -65,9 +65,9 @@ class ListedProduct(NamedTuple):
     city: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shop:
-    """A snapshot of the shop: figures by name, and the newest products."""
+    """A snapshot of the shop: figures by name, and the newest products. Each is equal to itself only."""
 
     figures: dict[str, int]
     products: Sequence[ListedProduct]
