@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from math import ceil
+from operator import itemgetter
 from pathlib import Path
 from random import Random
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,27 +21,22 @@ from tools import seeding
 from tools.seeding import Row
 
 T = TypeVar("T")
-Progress = Callable[[str, int, int], None]
-"""Called with what is being created, the number done, and the total."""
+Offer = tuple[UUID, UUID, str, Decimal]
+"""What an order needs to know about a product: its id, store, currency and price."""
+Progress = Callable[[str, int, int], None]  # of what is being created, the number done, and the total
 
 MAX_BATCH = 10_000
 REPORTS = 50
 CUSTOMER_SHARE = 100  # one in this many orders is the demo customer's
 
 
-class Era(NamedTuple):
-    """The period in which one kind of row is created: after the rows that it refers to."""
-
-    start: datetime
-    end: datetime
-
-
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)  # fixed, so that the data doesn't depend on the date
 YEAR = timedelta(days=365)
-SIGN_UPS = Era(TODAY - 5 * YEAR, TODAY - 4 * YEAR)
-OPENINGS = Era(TODAY - 4 * YEAR, TODAY - 3 * YEAR)
-LISTINGS = Era(TODAY - 3 * YEAR, TODAY - 2 * YEAR)
-SALES = Era(TODAY - 2 * YEAR, TODAY)
+# When each kind of row is created: after the rows that it refers to.
+SIGN_UPS = TODAY - 5 * YEAR, TODAY - 4 * YEAR
+OPENINGS = TODAY - 4 * YEAR, TODAY - 3 * YEAR
+LISTINGS = TODAY - 3 * YEAR, TODAY - 2 * YEAR
+SALES = TODAY - 2 * YEAR, TODAY
 SETTLED = TODAY - timedelta(days=seeding.SETTLING_DAYS)
 
 _DATA = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -73,15 +69,6 @@ class Size:
         return 1 + max(10, self.orders // 20)
 
 
-class Offer(NamedTuple):
-    """What an order needs to know about a product."""
-
-    id: UUID
-    store_id: UUID
-    currency: str
-    price: Decimal
-
-
 async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progress) -> seeding.Counts:
     """Fill an empty database in one transaction, so that an interrupted run leaves nothing; NotEmpty otherwise."""
     random = Random(seed)  # noqa: S311 - nothing here is secret
@@ -101,7 +88,7 @@ async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progre
         offers: list[Offer] = []
         for listed in _batches("products", size.products, _listings(random, size.products, stores), progress):
             await seeding.copy(connection, Product, listed)
-            offers += (Offer(*(product[name] for name in Offer._fields)) for product in listed)
+            offers += map(itemgetter("id", "store_id", "currency", "price"), listed)
 
         items = 0
         for sold in _batches("orders", size.orders, _sales(random, size.orders, customers, offers), progress):
@@ -139,7 +126,8 @@ def _emails(size: Size) -> Sequence[str]:
 def _sign_ups(random: Random, emails: Sequence[str]) -> Iterator[Row]:
     known = {account.email: account.full_name for account in seeding.DEMO_ACCOUNTS}
     for email, joined in zip(emails, _moments(random, SIGN_UPS, len(emails)), strict=True):
-        yield seeding.user_row(random, joined, email, known.get(email) or _full_name(random))
+        full_name = known.get(email) or f"{random.choice(FIRST_NAMES)} {random.choice(LAST_NAMES)}"
+        yield seeding.user_row(random, joined, email, full_name)
 
 
 def _openings(random: Random, count: int, owners: Sequence[Row]) -> Iterator[Row]:
@@ -173,7 +161,7 @@ def _listings(random: Random, count: int, stores: Sequence[Row]) -> Iterator[Row
             currency=store["currency"],
             name=f"{adjective} {material} {noun} {number}",
             description=None if random.random() < 0.2 else f"{adjective}, of {material}. {random.choice(PRAISES)}",
-            price=_price(random),
+            price=Decimal(round(100 * 2_000 ** random.random())) / 100,  # 1 to 2,000, as likely below 45 as above
             stock=None if random.random() < 0.1 else random.randrange(500),
         )
 
@@ -189,11 +177,12 @@ def _sales(
         yield seeding.order_rows(random, customer["id"], date, _status(random, date, len(purchases)), purchases)
 
 
-def _moments(random: Random, era: Era, count: int) -> Iterator[datetime]:
+def _moments(random: Random, era: tuple[datetime, datetime], count: int) -> Iterator[datetime]:
     """Yield ascending times in whole milliseconds: a random one in each equal part of the era."""
-    part = (era.end - era.start) // timedelta(milliseconds=max(1, count))
+    start, end = era
+    part = (end - start) // timedelta(milliseconds=max(1, count))
     for number in range(count):
-        yield era.start + timedelta(milliseconds=number * part + random.randrange(part))
+        yield start + timedelta(milliseconds=number * part + random.randrange(part))
 
 
 def _mostly_early(random: Random, things: Sequence[T]) -> T:
@@ -209,12 +198,3 @@ def _status(random: Random, date: datetime, items: int) -> OrderStatus:
     if chance < 0.12:
         return OrderStatus.CANCELLED
     return OrderStatus.PARTIALLY_FULFILLED if chance < 0.2 and items > 1 else OrderStatus.FULFILLED
-
-
-def _price(random: Random) -> Decimal:
-    """Return a price from 1 to 2,000, as likely below 45 as above."""
-    return Decimal(round(100 * 2_000 ** random.random())) / 100
-
-
-def _full_name(random: Random) -> str:
-    return f"{random.choice(FIRST_NAMES)} {random.choice(LAST_NAMES)}"

@@ -4,9 +4,10 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import starmap
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -34,25 +35,11 @@ class Article(NamedTuple):
     was: str | None = None
 
 
-class Shop(NamedTuple):
-    """A store and what it sells."""
-
-    owner: str
-    name: str
-    street: str
-    zipcode: str
-    city: str
-    country: str
-    currency: str
-    articles: Sequence[Article]
-    domain: str | None = None
-    phone: str | None = None
-
-
 _DATA = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 CUSTOMERS: Mapping[str, str] = _DATA["customers"]
 PEOPLE = {account.email: account.full_name for account in DEMO_ACCOUNTS} | _DATA["shopkeepers"] | CUSTOMERS
-SHOPS = [Shop(**{**shop, "articles": [Article(*article) for article in shop["articles"]]}) for shop in _DATA["shops"]]
+SHOPS: Sequence[Mapping[str, Any]] = _DATA["shops"]
+"""The columns of each store, with the address of its `owner` and its `articles`."""
 
 
 class Offer(NamedTuple):
@@ -68,7 +55,7 @@ async def seed_demo(engine: AsyncEngine) -> seeding.Counts:
     now = datetime.now(UTC).replace(microsecond=0)
     users = {user["email"]: user for user in _users(random, now)}
     stores = list(_stores(random, now, users))
-    shelves = [list(_offers(random, now, shop, store)) for shop, store in zip(SHOPS, stores, strict=True)]
+    shelves = [list(_offers(random, now, shop["articles"], store)) for shop, store in zip(SHOPS, stores, strict=True)]
     products = [offer.product for shelf in shelves for offer in shelf]
     orders = list(_orders(random, now, users, shelves))
     async with seeding.filling(engine) as connection:
@@ -87,13 +74,14 @@ def _users(random: Random, now: datetime) -> Iterator[Row]:
 def _stores(random: Random, now: datetime, users: Mapping[str, Row]) -> Iterator[Row]:
     for number, shop in enumerate(SHOPS):
         opened = now - FIRST_OPENING + number * 40 * DAY
-        columns = {name: value for name, value in shop._asdict().items() if name not in ("owner", "articles")}
-        yield seeding.row(seeding.key(random, opened), opened, owner_id=users[shop.owner]["id"], **columns)
+        columns = {name: value for name, value in shop.items() if name not in ("owner", "articles")}
+        columns = {"owner_id": users[shop["owner"]]["id"], "domain": None, "phone": None} | columns
+        yield seeding.row(seeding.key(random, opened), opened, **columns)
 
 
-def _offers(random: Random, now: datetime, shop: Shop, store: Row) -> Iterator[Offer]:
+def _offers(random: Random, now: datetime, articles: Sequence[Sequence[Any]], store: Row) -> Iterator[Offer]:
     """List one article on each day after the store opened."""
-    for day, article in enumerate(shop.articles, start=1):
+    for day, article in enumerate(starmap(Article, articles), start=1):
         listed = store["created_at"] + day * DAY
         product = seeding.row(
             seeding.key(random, listed),

@@ -10,15 +10,8 @@ from graphql import GraphQLSchema, build_schema
 from packaging.version import Version
 
 from app.settings import ROOT
-from tools.schema_changes import (
-    Change,
-    Effect,
-    changes,
-    documented_in,
-    malformed_deprecations,
-    objections,
-    short_notices,
-)
+from tools import schema_changes
+from tools.schema_changes import Change, Effect, changes
 
 UNRELEASED = "Unreleased"
 _VERSION = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)){2}")
@@ -55,12 +48,11 @@ class Releases:
 
     def objections(self, schema: GraphQLSchema, today: date) -> list[str]:
         """Return the reasons against releasing this schema."""
-        found = changes(self.schema, schema)
-        documented = documented_in(self.unreleased)
+        last, documented = self.schema, schema_changes.documented_in(self.unreleased)
         return [
-            *objections(found, documented, self.schema, today),
-            *short_notices(self.schema, schema, today),
-            *malformed_deprecations(schema),
+            *schema_changes.objections(changes(last, schema), documented, last, today),
+            *schema_changes.short_notices(last, schema, today),
+            *schema_changes.malformed_deprecations(schema),
         ]
 
     def make(self, version: str, sdl: str, today: date) -> None:

@@ -9,10 +9,7 @@ from typing import Any, NamedTuple
 from graphql import (
     BreakingChangeType,
     DangerousChangeType,
-    GraphQLEnumType,
     GraphQLInputObjectType,
-    GraphQLInterfaceType,
-    GraphQLObjectType,
     GraphQLScalarType,
     GraphQLSchema,
     OperationType,
@@ -20,16 +17,9 @@ from graphql import (
     SchemaChange,
     find_schema_changes,
     is_required_argument,
-    is_required_input_field,
     resolve_schema_coordinate,
 )
 from graphql.error import GraphQLError
-from graphql.utilities.resolve_schema_coordinate import (
-    ResolvedDirectiveArgument,
-    ResolvedFieldArgument,
-    ResolvedInputField,
-    ResolvedSchemaElement,
-)
 
 DEPRECATION = re.compile(
     r"(?:Use .+ instead|Nothing replaces it)\. Since (\d+\.\d+\.\d+); goes after (?P<day>\d{4}-\d\d-\d\d)\."
@@ -94,7 +84,7 @@ def objections(
     found: Sequence[Change], documented: Mapping[str, set[str]], old: GraphQLSchema, today: date
 ) -> Iterator[str]:
     """Yield the reasons against a release. `documented` has the coordinates below each heading of the changelog."""
-    deprecations = {coordinate: reason for coordinate, reason in _deprecations(old) if reason}
+    deprecations = dict(_deprecations(old))
     for change in found:
         heading = change.effect.value
         if change.effect is not Effect.NONE and change.coordinate not in documented.get(heading, ()):
@@ -103,11 +93,11 @@ def objections(
                 f"that begins with `{change.coordinate}`."
             )
         if change.is_removal:
-            reason = DEPRECATION.fullmatch(deprecations.get(change.coordinate, ""))
-            if reason is None:
+            promised = _day(deprecations.get(change.coordinate))
+            if promised is None:
                 yield f"{change.description} The last release did not deprecate it."
-            elif today <= date.fromisoformat(reason["day"]):
-                yield f"{change.description} The last release promised it until {reason['day']}."
+            elif today <= promised:
+                yield f"{change.description} The last release promised it until {promised}."
 
 
 def short_notices(old: GraphQLSchema, new: GraphQLSchema, today: date) -> Iterator[str]:
@@ -127,9 +117,7 @@ def short_notices(old: GraphQLSchema, new: GraphQLSchema, today: date) -> Iterat
 def malformed_deprecations(schema: GraphQLSchema) -> Iterator[str]:
     """Yield deprecations that don't name the replacement, the version, or the day of removal."""
     for coordinate, reason in _deprecations(schema):
-        if reason is None:
-            continue
-        if _day(reason) is None:
+        if reason is not None and _day(reason) is None:
             yield f"{coordinate} is deprecated with {reason!r}; the form is {DEPRECATION_FORM!r}."
 
 
@@ -143,28 +131,20 @@ def documented_in(section: str) -> dict[str, set[str]]:
 
 
 def _classified(change: SchemaChange, coordinate: str, new: GraphQLSchema) -> Change:
-    effect = _effect(change)
-    if change.type in _OTHER_DEFAULTS and _is_required(resolve_schema_coordinate(new, coordinate)):
+    is_harmless = isinstance(change.type, SafeChangeType) or change.type in _HARMLESS
+    effect = Effect.NONE if is_harmless and change.type not in _NEW_DEFAULTS else Effect.CHECK
+    if isinstance(change.type, BreakingChangeType) or _requires_value(change, coordinate, new):
         effect = Effect.BREAKING
     return Change(effect, coordinate, change.description, change.type in _REMOVALS)
 
 
-def _is_required(element: ResolvedSchemaElement | None) -> bool:
-    match element:
-        case ResolvedFieldArgument(field_argument=argument) | ResolvedDirectiveArgument(directive_argument=argument):
-            return is_required_argument(argument)
-        case ResolvedInputField(input_field=field):
-            return is_required_input_field(field)
-    return False
-
-
-def _effect(change: SchemaChange) -> Effect:
-    if isinstance(change.type, BreakingChangeType):
-        return Effect.BREAKING
-    if change.type in _NEW_DEFAULTS:
-        return Effect.CHECK
-    is_harmless = isinstance(change.type, SafeChangeType) or change.type in _HARMLESS
-    return Effect.NONE if is_harmless else Effect.CHECK
+def _requires_value(change: SchemaChange, coordinate: str, new: GraphQLSchema) -> bool:
+    """Return whether an argument or an input field, whose default has changed, no longer has one but needs it."""
+    if change.type not in _OTHER_DEFAULTS:
+        return False
+    element: Any = resolve_schema_coordinate(new, coordinate)
+    *_, definition, _kind = element
+    return is_required_argument(definition)
 
 
 def _coordinate(change: SchemaChange, *schemas: GraphQLSchema) -> str:
@@ -215,11 +195,7 @@ def _deprecations(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
     for name, type_ in schema.type_map.items():
         if name.startswith("__"):
             continue
-        children: Mapping[str, Any] = {}
-        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
-            children = type_.fields
-        elif isinstance(type_, GraphQLEnumType):
-            children = type_.values
+        children: Mapping[str, Any] = getattr(type_, "fields", getattr(type_, "values", {}))
         for child, definition in children.items():
             yield f"{name}.{child}", definition.deprecation_reason
             for argument, given in getattr(definition, "args", {}).items():

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from operator import itemgetter
 from random import Random
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
@@ -23,9 +24,6 @@ SETTLING_DAYS = 4
 """The age in days at which an order has its final status; a younger one must be PLACED."""
 
 Driver: TypeAlias = "Connection[Record]"  # SQLAlchemy has no COPY
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 class DemoAccount(NamedTuple):
@@ -104,8 +102,9 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator[Driver]:
 async def copy(connection: Driver, model: type[Base], rows: Sequence[Row]) -> None:
     """Insert rows with the same columns into the table of the model."""
     if rows:
-        records = (tuple(row.values()) for row in rows)
-        await connection.copy_records_to_table(table_of(model).name, columns=[*rows[0]], records=records)
+        columns = [*rows[0]]
+        records = map(itemgetter(*columns), rows)
+        await connection.copy_records_to_table(table_of(model).name, columns=columns, records=records)
 
 
 async def copy_orders(connection: Driver, orders: Sequence[tuple[Row, Sequence[Row]]]) -> int:
@@ -120,7 +119,7 @@ def key(random: Random, at: datetime, rank: int = 0) -> UUID:
     """Return a UUIDv7 of this time, in whole milliseconds; keys of the same time sort by rank.
 
     uuid_utils takes its random bits from the system, so its keys would differ for the same seed."""
-    milliseconds = (at - _EPOCH) // _MILLISECOND
+    milliseconds = round(at.timestamp() * 1000)
     return UUID(int=milliseconds << 80 | 0x7 << 76 | rank << 64 | 0b10 << 62 | random.getrandbits(62))
 
 
@@ -152,7 +151,9 @@ def order_rows(
 ) -> tuple[Row, list[Row]]:
     """Return an order and its items, with the dates of its status; it takes at most SETTLING_DAYS."""
     order_id = key(random, date)
-    fulfilled = _fulfilled(status, len(purchases))
+    # PARTIALLY_FULFILLED needs at least two items.
+    shares = {OrderStatus.FULFILLED: 1, OrderStatus.PARTIALLY_FULFILLED: 2}
+    fulfilled = len(purchases) // shares[status] if status in shares else 0
     items = []
     for rank, purchase in enumerate(purchases):
         fulfilled_at = _some_days_after(date, random) if rank < fulfilled else None
@@ -162,11 +163,6 @@ def order_rows(
     changed = _some_days_after(date, random) if cancelled else max(item["updated_at"] for item in items)
     order = row(order_id, date, customer_id=customer_id, date=date, status=status)
     return {**order, "updated_at": changed}, items
-
-
-def _fulfilled(status: OrderStatus, items: int) -> int:
-    """Return the number of fulfilled items; PARTIALLY_FULFILLED needs at least two items."""
-    return {OrderStatus.FULFILLED: items, OrderStatus.PARTIALLY_FULFILLED: items // 2}.get(status, 0)
 
 
 def _some_days_after(date: datetime, random: Random) -> datetime:
