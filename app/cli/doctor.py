@@ -20,7 +20,7 @@ from app.cli.database_checks import database
 from app.cli.output import Finding, ok, problem, skipped, warning
 from app.process.protocol import why_not_listen
 from app.settings import ROOT, Environment, InvalidSettings, Settings, Trust, load_settings
-from app.web.graphiql.manifest import assets
+from app.web.graphiql import assets
 
 LOCK = ROOT / "requirements.lock"
 

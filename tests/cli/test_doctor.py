@@ -22,7 +22,7 @@ from app.cli.output import Finding, Mark
 from app.db import migrations
 from app.db.migrations import alembic_config
 from app.settings import ROOT, Environment, Settings, Trust
-from app.web.graphiql import manifest
+from app.web import graphiql
 from app.web.static import integrity
 from tests.cli.test_commands import run
 from tests.databases import create_database, drop_database, run_on
@@ -155,13 +155,13 @@ def test_trusted_documents(tmp_path: Path) -> None:
 
 
 def test_graphiqls_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "ASSETS", tmp_path)
+    monkeypatch.setattr(graphiql, "ASSETS", tmp_path)
     (missing,) = doctor.graphiql(Settings())
     assert missing.mark is Mark.WARNING
     assert "make graphiql" in missing.remedy
     assert [*doctor.graphiql(Settings(graphiql=False))] == []
 
-    pinned = [manifest.Asset(name, "1", f"{name}.js", integrity(name.encode())) for name in ("left", "right")]
+    pinned = [graphiql.Asset(name, "1", f"{name}.js", integrity(name.encode())) for name in ("left", "right")]
     monkeypatch.setattr(doctor, "assets", lambda: pinned)
     for asset in pinned:
         asset.location.parent.mkdir()

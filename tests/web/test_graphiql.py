@@ -33,8 +33,7 @@ from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import Settings
 from app.web import graphiql
-from app.web.graphiql import fetch, manifest
-from app.web.graphiql.manifest import Asset
+from app.web.graphiql import Asset, fetch
 from app.web.static import integrity
 from tests.browser import chromium, watch
 from tests.market import Market, gid
@@ -123,14 +122,14 @@ def client() -> TestClient:
 def empty_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The assets folder of a checkout in which nothing is installed."""
     folder = tmp_path / "assets"
-    monkeypatch.setattr(manifest, "ASSETS", folder)
+    monkeypatch.setattr(graphiql, "ASSETS", folder)
     return folder
 
 
 @pytest.fixture
 def some_assets(empty_assets: Path) -> Path:
     """An assets folder with a fake for every file."""
-    for asset in manifest.assets():
+    for asset in graphiql.assets():
         asset.location.parent.mkdir(parents=True, exist_ok=True)
         asset.location.write_text(asset.path)
     return empty_assets
@@ -154,7 +153,7 @@ def test_nothing_is_loaded_from_another_host(client: TestClient) -> None:
 def test_every_file_is_served_for_good_and_pinned_by_its_hash(client: TestClient) -> None:
     html = client.get("/graphql", headers=BROWSER).text
     files = loaded_files(html)
-    assert len(files) == len(manifest.assets()) + 2 == html.count("integrity=")
+    assert len(files) == len(graphiql.assets()) + 2 == html.count("integrity=")
     for url, expected in files.items():
         response = client.get(url)
         assert response.status_code == 200
@@ -191,11 +190,11 @@ def test_a_link_with_a_query_opens_the_page_for_a_browser_only(client: TestClien
     [
         "",
         "page.html",
-        "../manifest.py",
-        "%2e%2e/manifest.py",
-        "..%2fmanifest.py",
-        "graphiql@4.1.2/../../manifest.py",
-        "graphiql@4.1.2/%2e%2e/%2e%2e/manifest.py",
+        "../fetch.py",
+        "%2e%2e/fetch.py",
+        "..%2ffetch.py",
+        "graphiql@4.1.2/../../fetch.py",
+        "graphiql@4.1.2/%2e%2e/%2e%2e/fetch.py",
         "/etc/passwd",
         "%2fetc%2fpasswd",
         "page@000000000000/graphiql.js",
@@ -211,7 +210,7 @@ def test_without_its_files_the_page_says_how_to_get_them(client: TestClient) -> 
     assert response.status_code == 503
     assert "make graphiql" in response.text
     assert not loaded_files(response.text)
-    assert client.get(f"/graphql/assets/{manifest.assets()[0].path}").status_code == 404
+    assert client.get(f"/graphql/assets/{graphiql.assets()[0].path}").status_code == 404
     answer = client.post("/graphql", json={"query": "{ products(first: 1) { totalCount } }"})
     assert answer.json()["data"] == {"products": {"totalCount": 1}}
 
@@ -357,7 +356,7 @@ def subscription_server() -> Iterator[str]:
 @pytest.fixture
 def browser_page() -> Iterator["Page"]:
     """A page of a real browser; it fails the test if it meets an error or asks another host for anything."""
-    if not all(asset.location.is_file() for asset in manifest.assets()):
+    if not all(asset.location.is_file() for asset in graphiql.assets()):
         pytest.skip("GraphiQL is not installed: make graphiql")
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
