@@ -30,7 +30,6 @@ from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
 from app.process.logging import configure_logging
 from app.process.probes import probes
-from app.process.readiness import Readiness
 from app.process.supervisor import end_with_parent, on_termination, settle
 from app.security import passwords
 from app.security.tokens import AccessTokens
@@ -116,7 +115,7 @@ def application(services: Services) -> ASGIApp:
         routes=[*services.monitor.routes, WebSocketRoute(GRAPHQL_PATH, WebSocketEndpoint(schema, operations))],
     )
     app.include_router(front_page(database, configuration, GRAPHQL_PATH))
-    app.include_router(probes(Readiness(database.engine.url)))
+    app.include_router(probes(database.engine.url))
     app.include_router(graphiql.files(GRAPHQL_PATH))
     traced = services.monitor.traced(GraphQLEndpoint(app, GRAPHQL_PATH, operations, configuration))
     if not configuration.cors_origins:

@@ -21,7 +21,7 @@ def requires_tools(what: str, advice: str = "") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as missing:
-        if missing.name is None or missing.name.partition(".")[0] != "tools":
+        if missing.name != "tools":
             raise
         fail(f"{what} is not part of this image{advice}.")
 

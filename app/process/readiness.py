@@ -13,20 +13,6 @@ _PATIENCE_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
 
-class Readiness:
-    """Checks the database once at a time, however many ask: each check opens a connection."""
-
-    def __init__(self, url: URL) -> None:
-        self._url = url
-        self._looking: asyncio.Task[str | None] | None = None
-
-    async def why_not(self) -> str | None:
-        """Return why the process cannot serve; None if it can."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(why_not_ready(self._url))
-        return await asyncio.shield(self._looking)
-
-
 async def why_not_ready(url: URL) -> str | None:
     """Return why the process cannot serve; None if it can.
 
@@ -50,9 +36,8 @@ async def _revision(url: URL) -> str | None:
     connection = await asyncpg.connect(**driver_arguments(url, "readiness"), timeout=_PATIENCE_SECONDS)
     try:
         revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+        return revision
     except asyncpg.UndefinedTableError:
         return None
-    else:
-        return revision
     finally:
         connection.terminate()

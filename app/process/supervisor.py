@@ -98,10 +98,10 @@ def on_termination(farewell: Callable[[], Awaitable[None]]) -> Iterator[None]:
 
 def end_with_parent(parent: int) -> None:
     """Send SIGTERM to this process once its parent is gone; a parent killed by `kill -9` cannot do so."""
-    Thread(target=_watch, args=(parent,), name="end-with-parent", daemon=True).start()
 
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_CHECK_EVERY_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_CHECK_EVERY_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
+    Thread(target=watch, name="end-with-parent", daemon=True).start()

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from alembic import command
+from fastapi import Response
+from fastapi.routing import APIRoute
 from sqlalchemy import URL, Connection, make_url, text
 
 from app.db.migrations import alembic_config
-from app.process import readiness
+from app.process import probes
 from app.process.readiness import why_not_ready
 from tests.databases import create_database, drop_database, run_on
 from tests.faults.conftest import OpenShop
@@ -51,12 +53,13 @@ async def test_however_many_ask_one_looks(monkeypatch: pytest.MonkeyPatch) -> No
         await asyncio.sleep(0)
         return LACKING
 
-    monkeypatch.setattr(readiness, "why_not_ready", look)
-    asked = readiness.Readiness(make_url("postgresql://nowhere"))
+    monkeypatch.setattr(probes, "why_not_ready", look)
+    routes = probes.probes(make_url("postgresql://nowhere")).routes
+    (ask,) = [route.endpoint for route in routes if isinstance(route, APIRoute) and route.path == "/readyz"]
 
-    assert await asyncio.gather(*(asked.why_not() for _ in range(50))) == [LACKING] * 50
+    assert await asyncio.gather(*(ask(Response()) for _ in range(50))) == [LACKING] * 50
     assert looks == 1
-    assert await asked.why_not() == LACKING
+    assert await ask(Response()) == LACKING
     assert looks == 2
 
 

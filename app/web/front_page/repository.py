@@ -33,18 +33,11 @@ _FIGURES = {
     "In stock": _in_stock.total(),
 }
 _ORDERS = {"Orders placed": _orders.total()}
+_product, _store = products.products, stores.stores
 _PRODUCTS = (
-    select(
-        products.products.id,
-        products.products.name,
-        products.products.description,
-        products.products.price,
-        products.products.currency,
-        products.products.stock,
-        stores.stores.name.label("store"),
-        stores.stores.city,
-    )
-    .join_from(products.products.id.table, stores.stores.id.table)
+    select(_product.id, _product.name, _product.description, _product.price, _product.currency, _product.stock)
+    .add_columns(_store.name.label("store"), _store.city)
+    .join_from(_product.id.table, _store.id.table)
     .where(*_products.conditions)
     .order_by(*(column.desc() for column in products.ordering(ProductFilter(), _NEWEST_FIRST).columns))
     .limit(_NEWEST)
