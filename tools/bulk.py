@@ -74,8 +74,7 @@ async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progre
     random = Random(seed)  # noqa: S311 - nothing here is secret
     async with seeding.filling(engine) as connection:
         users: list[Row] = []
-        emails = _emails(size)
-        for signed_up in _batches("users", len(emails), _sign_ups(random, emails), progress):
+        for signed_up in _batches("users", 1 + size.owners + size.customers, _sign_ups(random, size), progress):
             await seeding.copy(connection, User, signed_up)
             users += signed_up
         owners, customers = users[1 : 1 + size.owners], users[1 + size.owners :]
@@ -116,14 +115,11 @@ async def _vacuum(engine: AsyncEngine, progress: Progress) -> None:
             progress("vacuumed tables", done, len(tables))
 
 
-def _emails(size: Size) -> Sequence[str]:
-    """Return the addresses of the superuser, the owners and the customers."""
+def _sign_ups(random: Random, size: Size) -> Iterator[Row]:
+    """Yield the superuser, the owners and the customers."""
     owners = (f"owner{number}@example.com" for number in range(1, size.owners))
     customers = (f"customer{number}@example.com" for number in range(1, size.customers))
-    return [seeding.SUPERUSER.email, seeding.OWNER.email, *owners, seeding.CUSTOMER.email, *customers]
-
-
-def _sign_ups(random: Random, emails: Sequence[str]) -> Iterator[Row]:
+    emails = [seeding.SUPERUSER.email, seeding.OWNER.email, *owners, seeding.CUSTOMER.email, *customers]
     known = {account.email: account.full_name for account in seeding.DEMO_ACCOUNTS}
     for email, joined in zip(emails, _moments(random, SIGN_UPS, len(emails)), strict=True):
         full_name = known.get(email) or f"{random.choice(FIRST_NAMES)} {random.choice(LAST_NAMES)}"

@@ -13,9 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.models import OrderStatus, Product, Store, User
 from tools import seeding
-from tools.seeding import DEMO_ACCOUNTS, DEMO_PASSWORD, Row
-
-__all__ = ["DEMO_ACCOUNTS", "DEMO_PASSWORD", "seed_demo"]
+from tools.seeding import DEMO_ACCOUNTS, Row
 
 ORDERS = 60
 DAY = timedelta(days=1)
@@ -53,7 +51,10 @@ async def seed_demo(engine: AsyncEngine) -> seeding.Counts:
     """Fill an empty database with the demo, all or nothing; NotEmpty otherwise."""
     random = Random(1)  # noqa: S311 - nothing here is secret
     now = datetime.now(UTC).replace(microsecond=0)
-    users = {user["email"]: user for user in _users(random, now)}
+    users = {
+        email: seeding.user_row(random, now - FIRST_SIGN_UP + number * 10 * DAY, email, full_name)
+        for number, (email, full_name) in enumerate(PEOPLE.items())
+    }
     stores = list(_stores(random, now, users))
     shelves = [list(_offers(random, now, shop["articles"], store)) for shop, store in zip(SHOPS, stores, strict=True)]
     products = [offer.product for shelf in shelves for offer in shelf]
@@ -64,11 +65,6 @@ async def seed_demo(engine: AsyncEngine) -> seeding.Counts:
         await seeding.copy(connection, Product, products)
         items = await seeding.copy_orders(connection, orders)
     return seeding.Counts(len(users), len(stores), len(products), len(orders), items)
-
-
-def _users(random: Random, now: datetime) -> Iterator[Row]:
-    for number, (email, full_name) in enumerate(PEOPLE.items()):
-        yield seeding.user_row(random, now - FIRST_SIGN_UP + number * 10 * DAY, email, full_name)
 
 
 def _stores(random: Random, now: datetime, users: Mapping[str, Row]) -> Iterator[Row]:

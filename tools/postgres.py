@@ -3,9 +3,6 @@
 The first user of a directory starts its Postgres, later ones join, and it stops when the last one has ended,
 even by `kill -9`. `postgres_keeper` has the other half of the protocol.
 
-Measured on two cores, a start takes 0.06 s with existing data. A new directory takes 0.5 s on an idle machine and
-up to 2 s on a busy one, mostly to write the 40 MB of a new cluster. Joining takes 0.5 ms.
-
 The data is stored in the directory itself. Postgres refuses to run as root, and the account that runs it for root
 may not be able to read the directory, so root's data is stored in `/var/lib/orders-api/<hash of the directory>`.
 """
@@ -40,7 +37,10 @@ class PostgresUnavailable(RuntimeError):
 def embedded_postgres(directory: Path) -> Iterator[str]:
     """Yield the SQLAlchemy URL of the Postgres of `directory`, and start it if necessary."""
     home = home_of(directory)
-    _make_home(home)
+    home.mkdir(parents=True, exist_ok=True)
+    if keeper.server_account():  # the account needs access to the data, whatever root's umask
+        ROOTS_DIRECTORY.chmod(0o755)
+        home.chmod(0o755)
     with keeper.lock_file(home, "users") as users:
         with keeper.lock_file(home, "start") as start:
             fcntl.flock(start, fcntl.LOCK_EX)
@@ -69,13 +69,6 @@ def home_of(directory: Path) -> Path:
 
 def _digest(directory: Path) -> str:
     return hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
-
-
-def _make_home(home: Path) -> None:
-    home.mkdir(parents=True, exist_ok=True)
-    if keeper.server_account():  # the account needs access to the data, whatever root's umask
-        ROOTS_DIRECTORY.chmod(0o755)
-        home.chmod(0o755)
 
 
 def _is_running(home: Path) -> bool:

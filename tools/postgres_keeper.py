@@ -127,7 +127,12 @@ def keep(home: Path, binaries: Path, sockets: Path) -> None:
             sys.stdout.write(READY)
             sys.stdout.flush()
             _detach_from_starter()
-            Thread(target=_stop_when_unused, args=(users, postgres), daemon=True).start()
+
+            def stop_when_unused() -> None:
+                fcntl.flock(users, fcntl.LOCK_EX)  # kept, so that new users wait until the keeper has ended
+                postgres.send_signal(signal.SIGINT)
+
+            Thread(target=stop_when_unused, daemon=True).start()
             postgres.wait()
 
 
@@ -188,10 +193,8 @@ def _private_directory(directory: Path) -> Iterator[Path]:
 @contextmanager
 def _postgres(home: Path, binaries: Path, sockets: Path, server: IO[bytes]) -> Iterator[Process]:
     """Run Postgres until the context ends, or on Linux until the keeper is killed."""
-    settings = ["listen_addresses=", f'unix_socket_directories="{sockets}"', f"port={PORT}"]
-    settings += ["max_connections=200", "shared_buffers=128MB"]
-    command: list[Any] = [binaries / "postgres", "-D", home / "data"]
-    command += [f"--{setting}" for setting in settings]
+    command: list[Any] = [binaries / "postgres", "-D", home / "data", "--listen_addresses=", f"--port={PORT}"]
+    command += [f'--unix_socket_directories="{sockets}"', "--max_connections=200", "--shared_buffers=128MB"]
     with _private_directory(sockets), (home / "postgres.log").open("ab") as log:
         process: Process = subprocess.Popen(
             command,
@@ -229,11 +232,6 @@ def _detach_from_starter() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
-
-
-def _stop_when_unused(users: IO[bytes], postgres: Process) -> None:
-    fcntl.flock(users, fcntl.LOCK_EX)  # kept, so that new users wait until the keeper has ended
-    postgres.send_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -69,8 +69,7 @@ def greet(settings: Settings, host: str, port: int, *, demo: bool) -> None:
     say(f"\nOrders API: {address}")
     say(f"{'GraphiQL' if settings.graphiql else 'Endpoint'}: {address}/graphql")
     if demo:
-        with requires_tools("The demo shop"):
-            from tools.seeding import DEMO_ACCOUNTS, DEMO_PASSWORD
+        from tools.seeding import DEMO_ACCOUNTS, DEMO_PASSWORD
 
         say(f"Demo accounts, all with the password {DEMO_PASSWORD!r}:")
         for account in DEMO_ACCOUNTS:

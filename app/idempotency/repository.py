@@ -11,17 +11,13 @@ from app.db.models import IdempotencyKey
 _PRUNED_AT_ONCE = 10
 
 
-async def claim(session: AsyncSession, scope: str, key: str, fingerprint: bytes) -> bool:
-    """Insert the key; return False if it exists. Waits for a concurrent request that claimed it."""
+async def claim(session: AsyncSession, scope: str, key: str, fingerprint: bytes) -> IdempotencyKey | None:
+    """Insert the key, or return it with its response if it exists. Waits for a concurrent request that claimed it."""
     claimed = insert(IdempotencyKey).values(scope=scope, key=key, fingerprint=fingerprint)
-    inserted = await session.scalar(claimed.on_conflict_do_nothing().returning(IdempotencyKey.id))
-    return inserted is not None
-
-
-async def find(session: AsyncSession, scope: str, key: str) -> IdempotencyKey | None:
-    """Return the key with its response."""
+    if await session.scalar(claimed.on_conflict_do_nothing().returning(IdempotencyKey.id)) is not None:
+        return None
     found = select(IdempotencyKey).where(IdempotencyKey.scope == scope, IdempotencyKey.key == key)
-    return await session.scalar(found)
+    return (await session.scalars(found)).one()
 
 
 async def keep(session: AsyncSession, scope: str, key: str, response: bytes) -> None:

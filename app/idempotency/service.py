@@ -20,12 +20,11 @@ KEPT = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{8,255}")
 
 
+@dataclass
 class Replay(Exception):
     """The request was already executed; this was its response."""
 
-    def __init__(self, response: bytes) -> None:
-        super().__init__()
-        self.response = response
+    response: bytes
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,8 @@ class IdempotentRequest:
             raise BadUserInput(HEADER, "must be 8 to 255 printable ASCII characters without spaces")
         fingerprint = self._fingerprint()
         await repository.forget(session, self.scope, self.key, datetime.now(UTC) - KEPT)
-        if await repository.claim(session, self.scope, self.key, fingerprint):
+        if (earlier := await repository.claim(session, self.scope, self.key, fingerprint)) is None:
             return None
-        earlier = await repository.find(session, self.scope, self.key)
-        assert earlier is not None, "the claim found it"
         assert earlier.response is not None, "it was committed with its response"
         if earlier.fingerprint != fingerprint:
             raise BadUserInput(HEADER, "was used for another request")

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from app.settings import ROOT
 from tests.databases import create_database, drop_database, run_on
 from tests.servers import served
-from tools.demo import DEMO_ACCOUNTS
+from tools.seeding import DEMO_ACCOUNTS
 
 SECRET = "a-secret-of-more-than-32-characters-for-tests"
 COMMANDS = ("serve", "migrate", "migration", "seed", "schema", "create-superuser", "settings", "doctor")

@@ -22,8 +22,8 @@ from app.security.passwords import needs_rehash, verify_password
 from app.stores.inputs import CreateStoreInput
 from tests.databases import create_database, drop_database
 from tools.bulk import Size, seed_bulk
-from tools.demo import DEMO_ACCOUNTS, DEMO_PASSWORD, seed_demo
-from tools.seeding import CUSTOMER, OWNER, SUPERUSER, Counts, NotEmpty
+from tools.demo import seed_demo
+from tools.seeding import CUSTOMER, DEMO_ACCOUNTS, DEMO_PASSWORD, OWNER, SUPERUSER, Counts, NotEmpty
 
 SMALL = Size(stores=5, products=300, orders=200)
 TABLES = ("users", "stores", "products", "orders", "order_items")

@@ -24,7 +24,8 @@ from tests.databases import committing
 from tests.market import Market, gid
 from tests.statements import Statements
 from tests.web.front_page.test_front_page import BROWSER, OpenSite, open_site
-from tools.demo import DEMO_ACCOUNTS, DEMO_PASSWORD, seed_demo
+from tools.demo import seed_demo
+from tools.seeding import DEMO_ACCOUNTS, DEMO_PASSWORD
 
 __all__ = ["open_site"]  # a fixture
 
