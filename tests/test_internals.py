@@ -15,11 +15,24 @@ from uvicorn.supervisors.multiprocess import Process
 from app.db.asyncpg_internals import socket_of
 from app.db.engine import driver_of
 from app.db.sqlalchemy_internals import connection_over, in_greenlet
-from app.process.uvicorn_internals import EXTENDED, HttpToolsProtocol, Multiprocess
+from app.process.uvicorn_internals import HttpToolsProtocol, Multiprocess
 from app.settings import ROOT
 from tests.process.test_protocol import answer
 
 CONFIG = uvicorn.Config(answer, log_config=None, workers=2)
+# The methods that subclasses override or call.
+EXTENDED: dict[type, tuple[str, ...]] = {
+    HttpToolsProtocol: (
+        "connection_made",
+        "connection_lost",
+        "data_received",
+        "on_message_begin",
+        "on_headers_complete",
+        "on_message_complete",
+        "send_400_response",
+    ),
+    Multiprocess: ("run", "terminate_all", "join_all"),
+}
 CASES = [(base, name) for base, names in EXTENDED.items() for name in names]
 
 

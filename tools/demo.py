@@ -82,6 +82,7 @@ def _offers(random: Random, now: datetime, articles: Sequence[Sequence[Any]], st
         product = seeding.row(
             seeding.key(random, listed),
             listed,
+            updated_at=now - PRICES_ROSE if article.was else listed,
             store_id=store["id"],
             currency=store["currency"],
             name=article.name,
@@ -90,7 +91,6 @@ def _offers(random: Random, now: datetime, articles: Sequence[Sequence[Any]], st
             stock=article.stock,
             version=2 if article.was else 1,
         )
-        product["updated_at"] = now - PRICES_ROSE if article.was else listed
         yield Offer(product, Decimal(article.was or article.price))
 
 

@@ -130,7 +130,7 @@ def demo_password_hash() -> str:
 
 
 def row(key: UUID, created_at: datetime, **columns: Any) -> Row:
-    """Return a row that hasn't changed since it was created."""
+    """Return a row; without `updated_at`, one that hasn't changed since it was created."""
     return {"id": key, "created_at": created_at, "updated_at": created_at, **columns}
 
 
@@ -157,12 +157,11 @@ def order_rows(
     items = []
     for rank, purchase in enumerate(purchases):
         fulfilled_at = _some_days_after(date, random) if rank < fulfilled else None
-        item = row(key(random, date, rank), date, order_id=order_id, fulfilled_at=fulfilled_at, **purchase._asdict())
-        items.append({**item, "updated_at": fulfilled_at or date})
+        columns = {"updated_at": fulfilled_at or date, "fulfilled_at": fulfilled_at, **purchase._asdict()}
+        items.append(row(key(random, date, rank), date, order_id=order_id, **columns))
     cancelled = status is OrderStatus.CANCELLED
     changed = _some_days_after(date, random) if cancelled else max(item["updated_at"] for item in items)
-    order = row(order_id, date, customer_id=customer_id, date=date, status=status)
-    return {**order, "updated_at": changed}, items
+    return row(order_id, date, updated_at=changed, customer_id=customer_id, date=date, status=status), items
 
 
 def _some_days_after(date: datetime, random: Random) -> datetime:

@@ -32,18 +32,12 @@ SELECT current_setting('server_version') AS version,
     has_schema_privilege(current_schema(), 'CREATE') AS may_create,
     pg_is_in_recovery() AS is_standby,
     clock_timestamp() AS now,
-    ARRAY(
-        SELECT relname::text FROM pg_class
-        WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[]) AND NOT (
-            has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
-            AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
-        )
-        ORDER BY relname
-    ) AS forbidden,
-    ARRAY(
-        SELECT relname::text FROM pg_class
-        WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[]) ORDER BY relname
-    ) AS tables
+    coalesce(array_agg(relname::text ORDER BY relname), '{}') AS tables,
+    coalesce(array_agg(relname::text ORDER BY relname) FILTER (WHERE NOT (
+        has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+        AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
+    )), '{}') AS forbidden
+FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[])
 """
 
 

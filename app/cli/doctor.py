@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from limits import parse as parse_rate
@@ -15,7 +14,6 @@ from packaging.requirements import Requirement
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app import OLDEST_PYTHON
 from app.cli.database_checks import database
 from app.cli.output import Finding, ok, problem, skipped, warning
 from app.process.protocol import why_not_listen
@@ -30,7 +28,7 @@ _FEW_CHARACTERS = 12
 
 async def examine() -> AsyncIterator[Finding]:
     """Yield the findings, in the order in which to fix them."""
-    yield python(platform.python_version_tuple())
+    yield ok(f"Python {platform.python_version()}")
     yield packages(LOCK)
     try:
         settings = load_settings()
@@ -48,32 +46,22 @@ async def examine() -> AsyncIterator[Finding]:
     yield await redis(settings)
 
 
-def python(running: tuple[str, ...]) -> Finding:
-    """Check the interpreter."""
-    name = f"Python {'.'.join(running)}"
-    if tuple(int(part) for part in running[:2]) < OLDEST_PYTHON:
-        return problem(f"{name} is too old", "PYTHON=python3.13 make run, with Python 3.11 or newer.")
-    return ok(name)
-
-
 def packages(lock: Path) -> Finding:
     """Compare the installed packages with the pinned ones."""
     if not lock.exists():
         return skipped(f"packages: there is no {lock.name} to compare them with")
-    pinned = [*_pinned(lock)]
+    pinned = _pinned(lock)
     wrong = [*filter(None, map(_difference, pinned))]
     if wrong:
         return problem(f"packages differ from {lock.name}: {', '.join(wrong)}", "make install")
     return ok(f"packages: {len(pinned)} as pinned in {lock.name}")
 
 
-def _pinned(lock: Path) -> Iterator[Requirement]:
-    """Yield the requirements that apply to this machine."""
-    for line in lock.read_text().splitlines():
-        if line and not line.startswith((" ", "#")):
-            requirement = Requirement(line.removesuffix("\\").strip())
-            if requirement.marker is None or requirement.marker.evaluate():
-                yield requirement
+def _pinned(lock: Path) -> list[Requirement]:
+    """Return the requirements that apply to this machine."""
+    lines = [line for line in lock.read_text().splitlines() if line and not line.startswith((" ", "#"))]
+    requirements = [Requirement(line.removesuffix("\\").strip()) for line in lines]
+    return [each for each in requirements if each.marker is None or each.marker.evaluate()]
 
 
 def _difference(requirement: Requirement) -> str:
@@ -162,7 +150,7 @@ def _is_ours(settings: Settings) -> bool:
         host = ("[::1]" if address.version == 6 else "127.0.0.1") if address.is_unspecified else settings.host
         with urlopen(f"http://{host}:{settings.port}/livez", timeout=_PATIENCE_SECONDS) as answer:
             return bool(answer.read(100) == b"alive")
-    except (URLError, OSError, ValueError):
+    except (OSError, ValueError):
         return False
 
 

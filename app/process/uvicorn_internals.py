@@ -6,18 +6,4 @@ workers that don't stop; subclasses of these two classes add them."""
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
-__all__ = ["EXTENDED", "HttpToolsProtocol", "Multiprocess"]
-
-EXTENDED: dict[type, tuple[str, ...]] = {
-    HttpToolsProtocol: (
-        "connection_made",
-        "connection_lost",
-        "data_received",
-        "on_message_begin",
-        "on_headers_complete",
-        "on_message_complete",
-        "send_400_response",
-    ),
-    Multiprocess: ("run", "terminate_all", "join_all"),
-}
-"""The methods that subclasses override or call."""
+__all__ = ["HttpToolsProtocol", "Multiprocess"]

@@ -76,13 +76,6 @@ def marks(findings: list[Finding]) -> list[Mark]:
     return [finding.mark for finding in findings]
 
 
-def test_the_interpreter() -> None:
-    assert doctor.python(("3", "11", "0")).mark is Mark.OK
-    old = doctor.python(("3", "10", "14"))
-    assert old.mark is Mark.PROBLEM
-    assert "3.11 or newer" in old.remedy
-
-
 def test_the_packages_that_are_pinned_are_installed() -> None:
     assert doctor.packages(ROOT / "requirements.lock").mark is Mark.OK
 
