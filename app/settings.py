@@ -23,7 +23,6 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED_POSTGRES = ROOT / ".data" / "postgres"
 """The data of `make run` without a DATABASE_URL."""
-_LAST_PORT = 65535
 _PARAMETERS = {
     *("host", "port", "user", "password", "passfile", "service", "servicefile", "database"),
     *("ssl", "sslmode", "direct_tls", "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size"),
@@ -59,7 +58,7 @@ def asyncpg_url(text: str) -> str:
     except (ArgumentError, ValueError):  # ValueError if the port isn't a number
         url = None
     drivers = ("postgres", "postgresql", "postgresql+asyncpg")
-    if url is None or url.drivername not in drivers or (url.port or 0) > _LAST_PORT:
+    if url is None or url.drivername not in drivers or (url.port or 0) > 65535:
         raise ValueError("not a URL such as postgresql://user:password@host:5432/database")
     if "@" in (url.host or ""):
         raise ValueError("write an @ in the password as %40")

@@ -1,7 +1,7 @@
 """Bulk data for benchmarks: any number of stores, products and orders, identical for the same seed, keys included."""
 
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db.models import Order, OrderItem, OrderStatus, Product, Store, User
+from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, User
 from app.db.statements import table_of
 from tools import seeding
 from tools.seeding import Row
@@ -73,22 +73,19 @@ async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progre
     """Fill an empty database in one transaction, so that an interrupted run leaves nothing; NotEmpty otherwise."""
     random = Random(seed)  # noqa: S311 - nothing here is secret
     async with seeding.filling(engine) as connection:
-        users: list[Row] = []
-        for signed_up in _batches("users", 1 + size.owners + size.customers, _sign_ups(random, size), progress):
-            await seeding.copy(connection, User, signed_up)
-            users += signed_up
+
+        async def inserted(model: type[Base], total: int, rows: Iterator[Row]) -> AsyncIterator[Row]:
+            for batch in _batches(table_of(model).name, total, rows, progress):
+                await seeding.copy(connection, model, batch)
+                for row in batch:
+                    yield row
+
+        users = [row async for row in inserted(User, 1 + size.owners + size.customers, _sign_ups(random, size))]
         owners, customers = users[1 : 1 + size.owners], users[1 + size.owners :]
-
-        stores: list[Row] = []
-        for opened in _batches("stores", size.stores, _openings(random, size.stores, owners), progress):
-            await seeding.copy(connection, Store, opened)
-            stores += opened
-
-        offers: list[Offer] = []
-        for listed in _batches("products", size.products, _listings(random, size.products, stores), progress):
-            await seeding.copy(connection, Product, listed)
-            offers += map(itemgetter("id", "store_id", "currency", "price"), listed)
-
+        stores = [row async for row in inserted(Store, size.stores, _openings(random, size.stores, owners))]
+        products = inserted(Product, size.products, _listings(random, size.products, stores))
+        offer_of = itemgetter("id", "store_id", "currency", "price")
+        offers: list[Offer] = [offer_of(product) async for product in products]
         items = 0
         for sold in _batches("orders", size.orders, _sales(random, size.orders, customers, offers), progress):
             items += await seeding.copy_orders(connection, sold)

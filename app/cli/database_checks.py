@@ -116,9 +116,8 @@ async def _facts(url: str) -> Facts:
 
 def postgres_version(facts: Facts, _: Settings) -> Finding:
     """Check the version of Postgres and the encoding."""
-    if trouble := trouble_with(PostgresInfo(facts.version, facts.major, facts.encoding)):
-        return problem(*trouble)
-    return ok(f"Postgres is {OLDEST_POSTGRES} or newer, in UTF8")
+    server = PostgresInfo(facts.version, facts.major, facts.encoding)
+    return trouble_with(server) or ok(f"Postgres is {OLDEST_POSTGRES} or newer, in UTF8")
 
 
 def privileges(facts: Facts, _: Settings) -> Finding:

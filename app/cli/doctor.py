@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 from limits import parse as parse_rate
@@ -159,8 +158,8 @@ async def redis(settings: Settings) -> Finding:
     url = settings.rate_limit_storage
     if not url:
         return skipped("Redis: RATE_LIMIT_STORAGE is not set, so each process counts separately")
-    patience: Any = {"socket_connect_timeout": _PATIENCE_SECONDS, "socket_timeout": _PATIENCE_SECONDS}
-    client = Redis.from_url(url.replace("redis+unix", "unix"), **patience)
+    address, patience = url.replace("redis+unix", "unix"), _PATIENCE_SECONDS
+    client = Redis.from_url(address, socket_connect_timeout=patience, socket_timeout=patience)
     try:
         await client.ping()
     except (RedisError, OSError) as failure:

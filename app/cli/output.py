@@ -1,4 +1,4 @@
-"""What commands write to the terminal: messages, failures, and the findings of the doctor."""
+"""What commands write to the terminal: messages, failures, and findings with their remedies."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -20,11 +20,14 @@ class Mark(Enum):
 
 
 class Finding(NamedTuple):
-    """What a check found, and what to do about it."""
+    """What a check found, or why a command failed, and what to do about it."""
 
     mark: Mark
     what: str
     remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what[:1].upper()}{self.what[1:]}. {self.remedy}"
 
 
 ok = partial(Finding, Mark.OK)

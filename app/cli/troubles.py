@@ -3,46 +3,39 @@
 import errno
 import socket
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import asyncpg
 from alembic.util import CommandError
 from sqlalchemy import URL, make_url
 
+from app.cli.output import Finding, problem
 from app.db.startup import OLDEST_POSTGRES, PostgresInfo, UnsuitableDatabase, is_about_tls
 
 NEWER_DATABASE = "a newer version of this API has migrated the database; this version doesn't know its schema"
 USE_THAT_VERSION = "Run that version, or restore a backup taken before the upgrade (docs/operations.md)."
 
 
-class Trouble(NamedTuple):
-    """What is wrong, and what to do about it."""
-
-    what: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.what[:1].upper()}{self.what[1:]}. {self.remedy}"
-
-
-def trouble_of(failure: BaseException, database_url: str | None) -> Trouble | None:
+def trouble_of(failure: BaseException, database_url: str | None) -> Finding | None:
     """Return the cause of a failure if it lies outside the process; None for a bug of ours.
     Without a URL, the database is an embedded one."""
     url = make_url(database_url) if database_url else None
     for cause in _causes(failure):
-        trouble = _of_anything(cause) or (_of_database(cause, url) if url is not None else None)
+        trouble = _of_anything(cause)
+        if url is not None:
+            message = " ".join(str(cause).split()).rstrip(".")
+            trouble = trouble or _refused(cause, url, message) or _unreachable(cause, url, message)
         if trouble is not None:
             return trouble
     return None
 
 
-def trouble_with(server: PostgresInfo) -> Trouble | None:
+def trouble_with(server: PostgresInfo) -> Finding | None:
     """Return why the API cannot use this Postgres server; None if it can."""
     if server.major < OLDEST_POSTGRES:
-        return Trouble(f"Postgres {server.version} is too old", f"Upgrade it to {OLDEST_POSTGRES} or newer.")
+        return problem(f"Postgres {server.version} is too old", f"Upgrade it to {OLDEST_POSTGRES} or newer.")
     if server.encoding != "UTF8":
         what = f"the encoding of the database is {server.encoding}"
-        return Trouble(what, "Recreate it: createdb -T template0 -E UTF8 …")
+        return problem(what, "Recreate it: createdb -T template0 -E UTF8 …")
     return None
 
 
@@ -62,12 +55,7 @@ def _causes(failure: BaseException | None) -> Iterator[BaseException]:
         failure = getattr(failure, "orig", None) or failure.__cause__
 
 
-def _of_database(failure: BaseException, url: URL) -> Trouble | None:
-    message = " ".join(str(failure).split()).rstrip(".")
-    return _refused(failure, url, message) or _unreachable(failure, url, message)
-
-
-def _refused(failure: BaseException, url: URL, message: str) -> Trouble | None:
+def _refused(failure: BaseException, url: URL, message: str) -> Finding | None:
     """Explain an error that Postgres returned."""
     place, user, database = place_of(url), url.username, url.database
     match failure:
@@ -98,44 +86,44 @@ def _refused(failure: BaseException, url: URL, message: str) -> Trouble | None:
             remedy = "Point DATABASE_URL at the primary, not at a standby."
         case _:
             return None
-    return Trouble(what, remedy)
+    return problem(what, remedy)
 
 
-def _unreachable(failure: BaseException, url: URL, message: str) -> Trouble | None:
+def _unreachable(failure: BaseException, url: URL, message: str) -> Finding | None:
     """Explain a connection that could not be established."""
     place = place_of(url)
     match failure:
         case socket.gaierror():
-            return Trouble(f"there is no host {url.host!r}", "Correct the host in DATABASE_URL.")
+            return problem(f"there is no host {url.host!r}", "Correct the host in DATABASE_URL.")
         case asyncpg.ClientConfigurationError():
             what = f"the driver cannot connect to {place}: {message}"
-            return Trouble(what, "Correct the parameters of DATABASE_URL.")
+            return problem(what, "Correct the parameters of DATABASE_URL.")
         case asyncpg.ConnectionDoesNotExistError() | asyncpg.InternalClientError() | asyncpg.InterfaceError():
             what = f"the server at {place} doesn't speak the Postgres protocol: {message}"
-            return Trouble(what, "Correct the host, port and sslmode in DATABASE_URL.")
+            return problem(what, "Correct the host, port and sslmode in DATABASE_URL.")
         case _ if is_about_tls(failure):
             what = f"cannot establish TLS with Postgres at {place}: {message}"
-            return Trouble(what, "Correct sslmode in DATABASE_URL, or the certificate of the server.")
+            return problem(what, "Correct sslmode in DATABASE_URL, or the certificate of the server.")
         case asyncpg.PostgresConnectionError() | ConnectionError() | FileNotFoundError() | TimeoutError():
             reason = "nothing listens there" if _is_refused(failure) else message or "it didn't answer in time"
             embedded = "In development you can unset DATABASE_URL to use an embedded Postgres."
             remedy = f"Start it, or correct DATABASE_URL. {embedded}"
-            return Trouble(f"no Postgres answers at {place}: {reason}", remedy)
+            return problem(f"no Postgres answers at {place}: {reason}", remedy)
     return None
 
 
-def _of_anything(failure: BaseException) -> Trouble | None:
+def _of_anything(failure: BaseException) -> Finding | None:
     match failure:
         case OSError(filename=name) if name is not None:
-            return Trouble(f"cannot use {name} ({failure.strerror})", "Make sure that this user can read and write it.")
+            return problem(f"cannot use {name} ({failure.strerror})", "Make sure that this user can read and write it.")
         case CommandError() if "locate revision" in str(failure):
-            return Trouble(NEWER_DATABASE, USE_THAT_VERSION)
+            return problem(NEWER_DATABASE, USE_THAT_VERSION)
         case CommandError():
-            return Trouble(f"cannot run the migrations: {failure}", "See alembic/versions.")
+            return problem(f"cannot run the migrations: {failure}", "See alembic/versions.")
         case UnsuitableDatabase():
             return trouble_with(failure.server)
         case asyncpg.DiskFullError():
-            return Trouble("the disk of the database is full", "Free some space and try again.")
+            return problem("the disk of the database is full", "Free some space and try again.")
     return None
 
 

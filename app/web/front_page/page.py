@@ -18,7 +18,6 @@ from app.web.static import METHODS, own_file, page_headers, served
 
 _FOLDER = Path(__file__).parent
 _ASSETS = "/welcome/assets"
-_PAGE, _FRAGMENT, _TEXT = "welcome.html", "shop.html", "welcome.txt"
 _HEADERS = page_headers()
 
 _templates = Environment(
@@ -28,7 +27,6 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-
 
 FILES = [own_file(_FOLDER / "static" / name) for name in ("welcome.css", "welcome.js")]
 
@@ -51,7 +49,7 @@ def front_page(database: Database, settings: Settings, endpoint: str) -> APIRout
         body = _templates.get_template(template).render(constants, shop=shop, cards=examples).encode()
         return body, f'"{hashlib.sha256(body).hexdigest()[:20]}"'
 
-    async def response(template: str, if_none_match: str = "") -> Response:
+    async def response(template: str, if_none_match: str) -> Response:
         """Return a rendered template; without a database it says that the shop is unavailable."""
         shop = await shops.current()
         body, etag = rendered(template, shop)
@@ -61,7 +59,7 @@ def front_page(database: Database, settings: Settings, endpoint: str) -> APIRout
             headers = {**_HEADERS, "ETag": etag}
             # It may be one of several, or marked as weak by a proxy that compresses.
             status = 304 if etag in if_none_match else 200
-        media_type = "text/plain" if template == _TEXT else "text/html"
+        media_type = "text/plain" if template.endswith(".txt") else "text/html"
         return Response(b"" if status == 304 else body, status, headers, media_type)
 
     router = APIRouter()
@@ -69,11 +67,11 @@ def front_page(database: Database, settings: Settings, endpoint: str) -> APIRout
     @router.api_route("/", methods=METHODS)
     async def welcome(accept: Annotated[str, Header()] = "", if_none_match: Annotated[str, Header()] = "") -> Response:
         # Clients that don't ask for HTML, such as curl, get plain text.
-        return await response(_PAGE if "text/html" in accept else _TEXT, if_none_match)
+        return await response("welcome.html" if "text/html" in accept else "welcome.txt", if_none_match)
 
     @router.api_route("/welcome/shop", methods=METHODS)
     async def shop(if_none_match: Annotated[str, Header()] = "") -> Response:
-        return await response(_FRAGMENT, if_none_match)
+        return await response("shop.html", if_none_match)
 
     @router.api_route(f"{_ASSETS}/{{path:path}}", methods=METHODS)
     async def file(path: str) -> Response:

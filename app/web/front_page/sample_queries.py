@@ -1,7 +1,6 @@
 """Sample queries, each of which opens in GraphiQL."""
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -29,7 +28,7 @@ class Card(NamedTuple):
     @property
     def document(self) -> str:
         """The text of the document."""
-        return _document(self.name)
+        return (_FOLDER / f"{self.name}.graphql").read_text(encoding="utf-8")
 
     @property
     def shown_variables(self) -> str:
@@ -80,8 +79,3 @@ def cards(shop: Shop | None, *, is_demo: bool) -> list[Card]:
             {"product": key} if key else None,
         ),
     ]
-
-
-@cache
-def _document(name: str) -> str:
-    return (_FOLDER / f"{name}.graphql").read_text(encoding="utf-8")
