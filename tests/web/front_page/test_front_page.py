@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from app.db.engine import open_database
 from app.main import create_app
 from app.settings import Environment, Settings
-from app.web.front_page import shop_cache
+from app.web.front_page import page
 from app.web.front_page.sample_queries import cards
 from app.web.static import integrity
 from tests.api import Api
@@ -152,7 +152,7 @@ async def test_it_is_looked_at_again_after_a_while(
     open_site: OpenSite, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(shop_cache, "monotonic", lambda: now)
+    monkeypatch.setattr(page, "monotonic", lambda: now)
     async with open_site() as client:
         before = (await client.get("/")).headers["etag"]
         await market.product(name="Brand-new")
@@ -174,7 +174,7 @@ async def test_what_takes_long_is_asked_seldom(
         now += 0.5
         return now
 
-    monkeypatch.setattr(shop_cache, "monotonic", monotonic)
+    monkeypatch.setattr(page, "monotonic", monotonic)
     async with open_site() as client:
         await client.get("/")  # took half a second
         statements.clear()
@@ -232,11 +232,11 @@ async def test_a_database_that_comes_back_is_asked_again_when_the_page_has_said_
     open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = 0
-    monkeypatch.setattr(shop_cache, "monotonic", lambda: monotonic() + later)
+    monkeypatch.setattr(page, "monotonic", lambda: monotonic() + later)
     async with open_shop() as shop:
         async with shop.unreadable():
             with monkeypatch.context() as impatient:
-                impatient.setattr(shop_cache, "_PATIENCE_SECONDS", 0.4)
+                impatient.setattr(page, "_PATIENCE_SECONDS", 0.4)
                 away = await shop.api.client.get("/", headers=BROWSER)
         later = int(away.headers["retry-after"])
         assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 200
@@ -287,10 +287,10 @@ async def test_nobody_waits_long_for_a_shop_that_cannot_be_read(
 ) -> None:
     async with open_shop() as shop:
         async with shop.unreadable():
-            monkeypatch.setattr(shop_cache, "_PATIENCE_SECONDS", 0.1)
+            monkeypatch.setattr(page, "_PATIENCE_SECONDS", 0.1)
             assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 503
             assert await shop.statements() == []
         assert shop.taken == 0
-        monkeypatch.setattr(shop_cache, "_PATIENCE_SECONDS", 60)
-        monkeypatch.setattr(shop_cache, "monotonic", lambda: 2**40)
+        monkeypatch.setattr(page, "_PATIENCE_SECONDS", 60)
+        monkeypatch.setattr(page, "monotonic", lambda: 2**40)
         assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 200
