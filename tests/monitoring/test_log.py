@@ -275,7 +275,7 @@ async def test_a_failure_of_a_read_that_nobody_foresaw_names_the_request(
     store = await committed_market.store()
     written = write()
     async with serve(log_format="json") as api:
-        monkeypatch.setattr("app.graphql.compiled.plans.Plan.rendered", lambda *_: 1 / 0)
+        monkeypatch.setattr("app.graphql.compiled.path.rendered", lambda *_: 1 / 0)
         response = await api.send("query ($id: ID!) { store(id: $id) { name } }", {"id": gid(store)})
 
     failed, told = map(json.loads, written.getvalue().splitlines())

@@ -60,7 +60,7 @@ def unguarded(value: sa.ColumnElement[Any]) -> Iterator[str]:
 
 
 def _is_harmless(value: sa.ColumnElement[Any]) -> bool:
-    """Tell whether this, of which nothing else is part, cannot hold QUOTE."""
+    """Return whether this, of which nothing else is part, cannot hold QUOTE."""
     match value:
         case sa.Column():
             return is_free_of_quote(value)

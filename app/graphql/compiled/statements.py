@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from graphql import GraphQLList, GraphQLNonNull, GraphQLOutputType, get_named_type, get_nullable_type
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from app.db.pagination import constant
+from app.db.pagination import CURSOR_VALUE, Ordering, constant
 from app.db.texts import QUOTE
 from app.graphql.compiled.plans import Declined
 
@@ -43,10 +43,20 @@ class Scope:
         source: sa.FromClause | None = None,
         only: sa.ColumnElement[bool] | None = None,
         around: "Scope | None" = None,
+        name: str = "",
     ) -> None:
         self.source = source
         self.only = only
         self.around = around
+        self.name = name
+        self.texts: list[sa.Label[Any]] = []
+        """What the SELECT returns, once it is a subquery of this name."""
+
+    def add(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        """Return a text as the column of the subquery that this SELECT becomes."""
+        label = f"text_{len(self.texts) + 1}"
+        self.texts.append(text.label(label))
+        return sa.literal_column(f"{self.name}.{label}", sa.Text)
 
     def join(self, other: sa.FromClause, *, outer: bool = False) -> None:
         """Read from another subquery as well."""
@@ -124,8 +134,8 @@ def parts_of_value(type_: GraphQLOutputType, value: sa.ColumnElement[Any]) -> li
 
 
 def shown_as(kind: str, value: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[str], bool]:
-    """Return a value of this GraphQL type as text, and whether the text stands in quotes; Declined where the two types
-    do not fit together, as the text might hold anything."""
+    """Return a value of this GraphQL type as text, and whether the text is quoted; Declined where the two types do not
+    fit together, as the text might hold anything."""
     match kind, value.type:
         case "Int", sa.Integer():
             return sa.cast(value, sa.Text), False
@@ -142,11 +152,10 @@ def shown_as(kind: str, value: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[
     raise Declined(f"{kind} of {value.type}")
 
 
-def cursor_of(
-    label: str, key: sa.ColumnElement[Any], value: sa.ColumnElement[Any], value_type: Any
-) -> sa.ColumnElement[str]:
+def cursor_of(ordering: Ordering, row: Any) -> sa.ColumnElement[str]:
     """Return the cursor of a row of a page, as `Ordering.cursor` makes it."""
-    shown = shown_as("DateTime" if isinstance(value_type, sa.DateTime) else "String", value)[0]
-    text = _literal(f"{label}:").concat(sa.cast(key, sa.Text)).concat(":").concat(shown)
+    kind = "DateTime" if isinstance(ordering.column.type, sa.DateTime) else "String"
+    shown = shown_as(kind, row[CURSOR_VALUE])[0]
+    text = _literal(f"{ordering.label}:").concat(sa.cast(row["id"], sa.Text)).concat(":").concat(shown)
     encoded = sa.func.encode(sa.func.convert_to(text, "UTF8"), "base64")
     return sa.func.translate(encoded, sa.literal_column("E'+/=\\n'", sa.Text), "-_", type_=sa.Text)

@@ -10,9 +10,10 @@ from graphql import GraphQLList, GraphQLObjectType, GraphQLResolveInfo, get_null
 from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
 
-from app.graphql.compiled.compiler import BoundOperation
+from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.path import CompiledPath
 from app.graphql.context import Context
+from app.graphql.node import is_node
 from app.graphql.relations.declarations import Column, Embedded, declaration_of
 from app.graphql.strawberry_internals import ExecutionContext, definition_of, is_awaitable
 
@@ -34,7 +35,7 @@ class MutationExecution(ExecutionContext):
         """Return the fields of an object: of what a root field returns, if more than its own row is selected, in
         one statement."""
         as_shipped = (return_type, field_details_list, info, path, result, position_context)
-        if path.prev is None and self._compiled.reads(return_type) and not self._is_of_row(*as_shipped[:2]):
+        if path.prev is None and is_node(return_type.name) and not self._is_of_row(*as_shipped[:2]):
             return self._read_object(*as_shipped)
         return super().complete_object_value(*as_shipped)
 
@@ -51,7 +52,7 @@ class MutationExecution(ExecutionContext):
         as_shipped = (return_type, field_details_list, info, path, result, position_context)
         item_type = get_nullable_type(return_type.of_type)
         is_in_payload = path.prev is not None and path.prev.prev is None
-        if is_in_payload and result and isinstance(item_type, GraphQLObjectType) and self._compiled.reads(item_type):
+        if is_in_payload and result and isinstance(item_type, GraphQLObjectType) and is_node(item_type.name):
             return self._read_list(item_type, *as_shipped)
         return super().complete_list_value(*as_shipped)
 
@@ -73,7 +74,7 @@ class MutationExecution(ExecutionContext):
         """Return the JSON of an object, or its fields as shipped where the compiler declines."""
         _, _, node, _ = others
         context = self.context_value
-        json = await self._compiled.node(context.work, context.viewer, self._bound(), type_, details, node.row.id)
+        json = await self._compiled.payload(context.work, context.viewer, self._bound(), type_, details, node.row.id)
         if json is not None:
             return orjson.Fragment(json)
         completed: Any = super().complete_object_value(type_, details, *others)
@@ -85,7 +86,7 @@ class MutationExecution(ExecutionContext):
         """Return the JSON of a list of objects, or its items as shipped where the compiler declines."""
         _, _, nodes, _ = others
         context, keys = self.context_value, [node.row.id for node in nodes]
-        json = await self._compiled.nodes(context.work, context.viewer, self._bound(), type_, details, keys)
+        json = await self._compiled.payload(context.work, context.viewer, self._bound(), type_, details, keys)
         if json is not None:
             return orjson.Fragment(json)
         completed: Any = super().complete_list_value(list_type, details, *others)
