@@ -1,6 +1,6 @@
 """Records what a mutation changes, and writes the audit trail and its notifications in the same transaction."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -32,28 +32,22 @@ class Change:
     is_new: bool = False
 
 
-@dataclass(frozen=True)
-class _Flushed:
-    """Fields that a flush writes; what is new has its key only afterwards."""
-
-    entity: Audited
-    fields: tuple[str, ...]
-    is_new: bool
-
-    def change(self) -> Change:
-        name, key, fields = self.entity.audited_as(self.fields)
-        return Change(name, key, tuple(fields), self.is_new and name == type(self.entity).__name__)
-
-
 @dataclass
 class Recording:
-    """What a root field of a mutation changes, by whom and in which request."""
+    """What a root field of a mutation changes, by whom and in which request: one change for each entity."""
 
     operation: str
     request_id: str
     actor_id: UUID | None
-    changes: list[Change | _Flushed] = field(default_factory=list)
+    changes: dict[tuple[str, UUID], Change] = field(default_factory=dict)
     is_written: bool = False
+
+    def add(self, change: Change) -> None:
+        """Record a change, together with earlier ones of the same entity."""
+        entity = (change.entity_type, change.entity_id)
+        earlier = self.changes.get(entity, change)
+        fields = tuple(dict.fromkeys((*earlier.fields, *change.fields)))
+        self.changes[entity] = Change(*entity, fields, earlier.is_new or change.is_new)
 
     def entry(self, change: Change | None) -> Mapping[str, Any]:
         """Return the entry of a change, or of an operation that changed nothing."""
@@ -79,11 +73,11 @@ def act_as(work: UnitOfWork, actor_id: UUID | None) -> None:
     work.info[_RECORDING].actor_id = actor_id
 
 
-def note(session: AsyncSession, *changes: Change) -> None:
-    """Record changes that no flush shows: those that go past the session, or concern a user's sessions."""
+def note(session: AsyncSession, change: Change) -> None:
+    """Record a change that no flush shows: one that bypasses the session, or concerns a user's sessions."""
     recording: Recording | None = session.info.get(_RECORDING)
     if recording is not None:
-        recording.changes.extend(changes)
+        recording.add(change)
 
 
 def written_within(work: UnitOfWork, change: Change) -> Mapping[str, Any]:
@@ -98,43 +92,30 @@ async def write(work: UnitOfWork, *, failed: bool = False) -> None:
     Notify the followers of changed entities."""
     await work.flush()
     recording: Recording = work.info.pop(_RECORDING)
-    changes: Sequence[Change] = _merged(recording.changes)
+    changes = list(recording.changes.values())
     if not changes and (failed or recording.is_written):
         return
-    entries: Sequence[Change | None] = changes or [None]
-    rows = [recording.entry(change) for change in entries]
-    await repository.insert_all(work, rows, [*_updates(changes), *events.noted(work)])
-
-
-def _updates(changes: Iterable[Change]) -> Iterator[events.Event]:
-    """Return the events of changed entities that can be followed; nobody follows a new one yet."""
-    for change in changes:
-        if change.entity_type in _FOLLOWED and not change.is_new:
-            yield from events.updated(change.entity_type, [change.entity_id])
+    rows = [recording.entry(change) for change in changes] or [recording.entry(None)]
+    # Nobody follows a new entity yet.
+    followed = [change for change in changes if change.entity_type in _FOLLOWED and not change.is_new]
+    updates = [event for change in followed for event in events.updated(change.entity_type, [change.entity_id])]
+    await repository.insert_all(work, rows, [*updates, *events.noted(work)])
 
 
 @event.listens_for(SyncSession, "before_flush")
 def _record(session: SyncSession, *_: Any) -> None:
+    """Record what will be flushed; what is new is given its key now, to be recorded by it."""
     recording: Recording | None = session.info.get(_RECORDING)
     if recording is None:
         return
     for entity in (*session.new, *session.dirty):
-        if isinstance(entity, Audited) and (fields := _changed_fields(entity)):
-            recording.changes.append(_Flushed(entity, fields, is_new=entity in session.new))
+        if isinstance(entity, Audited) and (changed := _changed_fields(entity)):
+            entity.id = entity.id or uuid7()
+            name, key, fields = entity.audited_as(changed)
+            is_new = entity in session.new and name == type(entity).__name__
+            recording.add(Change(name, key, tuple(fields), is_new))
 
 
 def _changed_fields(entity: Any) -> tuple[str, ...]:
     changed = (attribute.key for attribute in inspect(entity).attrs if attribute.history.has_changes())
     return tuple(to_camel(key) for key in changed if key not in _NOT_RECORDED)
-
-
-def _merged(recorded: Sequence[Change | _Flushed]) -> list[Change]:
-    """Return one change for each entity, with all its fields, in the order of the first."""
-    fields: dict[tuple[str, UUID], dict[str, None]] = {}
-    new: set[tuple[str, UUID]] = set()
-    for change in (part.change() if isinstance(part, _Flushed) else part for part in recorded):
-        entity = (change.entity_type, change.entity_id)
-        fields.setdefault(entity, {}).update(dict.fromkeys(change.fields))
-        if change.is_new:
-            new.add(entity)
-    return [Change(*entity, tuple(names), entity in new) for entity, names in fields.items()]
