@@ -153,20 +153,14 @@ def open_database(url: str, settings: Settings) -> Database:
 
 def _server_settings(settings: Settings) -> dict[str, str]:
     operation = settings.operation_timeout_seconds
-    statement = min(settings.statement_timeout_seconds, operation)
-    return {
-        "application_name": "orders-api",
-        "timezone": "UTC",
-        "jit": "off",
-        "statement_timeout": _milliseconds(statement),
+    seconds = {
+        "statement_timeout": min(settings.statement_timeout_seconds, operation),
         # Releases the locks of a process that was suspended or cut off.
-        "idle_in_transaction_session_timeout": _milliseconds(2 * operation),
-        "tcp_user_timeout": _milliseconds(2 * operation),
+        "idle_in_transaction_session_timeout": 2 * operation,
+        "tcp_user_timeout": 2 * operation,
     }
-
-
-def _milliseconds(seconds: float) -> str:
-    return str(max(1, round(seconds * 1000)))
+    timeouts = {name: str(max(1, round(value * 1000))) for name, value in seconds.items()}
+    return {"application_name": "orders-api", "timezone": "UTC", "jit": "off", **timeouts}
 
 
 def _keep_alive(driver: Any, seconds: float) -> None:
@@ -175,12 +169,8 @@ def _keep_alive(driver: Any, seconds: float) -> None:
     if connected.family == socket.AF_UNIX:
         return
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        ("TCP_KEEPIDLE", 10),
-        ("TCP_KEEPINTVL", 5),
-        ("TCP_KEEPCNT", 3),
-        ("TCP_USER_TIMEOUT", round(seconds * 1000)),
-    ):
+    options = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": round(seconds * 1000)}
+    for option, value in options.items():
         if hasattr(socket, option):  # Linux has them all
             connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from app.db.texts import forbid_quote
@@ -17,6 +17,7 @@ from app.db.texts import forbid_quote
 FOLDED_NAME = "folded(name)"
 PRODUCT_SEARCH = "setweight(search_vector(name), 'A') || setweight(search_vector(coalesce(description, '')), 'B')"
 PRESENT = sa.text("deleted_at IS NULL")
+DELETED = sa.text("deleted_at IS NOT NULL")
 
 
 class Base(DeclarativeBase):
@@ -84,7 +85,7 @@ class User(Audited):
 
 
 class Session(Base):
-    """A login: the family of refresh tokens that follow one another. Ended, none of them is good any more."""
+    """A login: the family of refresh tokens that follow one another. Once it has ended, none of them is valid."""
 
     __tablename__ = "sessions"
 
@@ -93,7 +94,7 @@ class Session(Base):
 
 
 class RefreshToken(Base):
-    """One refresh token of a session, kept as a SHA-256 hash; good for one use."""
+    """One refresh token of a session, stored as a SHA-256 hash; valid for one use."""
 
     __tablename__ = "refresh_tokens"
 
@@ -121,8 +122,6 @@ class Store(Audited):
     deleted_at: Mapped[datetime | None]
     folded_name: Mapped[str] = mapped_column(sa.Text(collation="C"), sa.Computed(FOLDED_NAME, True), deferred=True)
     search: Mapped[str] = mapped_column(TSVECTOR, sa.Computed("search_vector(name)", True), deferred=True)
-
-    owner: Mapped[User] = relationship(lazy="raise")
 
     __mapper_args__ = {**Base.__mapper_args__, "version_id_col": version}
     __table_args__ = (
@@ -158,8 +157,6 @@ class Product(Audited):
     folded_name: Mapped[str] = mapped_column(sa.Text(collation="C"), sa.Computed(FOLDED_NAME, True), deferred=True)
     search: Mapped[str] = mapped_column(TSVECTOR, sa.Computed(PRODUCT_SEARCH, True), deferred=True)
 
-    store: Mapped[Store] = relationship(lazy="raise")
-
     __mapper_args__ = {**Base.__mapper_args__, "version_id_col": version}
     __table_args__ = (
         # The currency is a copy of the store's, so that prices need no join; this key keeps it true.
@@ -174,12 +171,7 @@ class Product(Audited):
         sa.Index("ix_products_store_id_folded_name_id", "store_id", "folded_name", "id", postgresql_where=PRESENT),
         sa.Index("ix_products_store_id_price_id", "store_id", "price", "id", postgresql_where=PRESENT),
         sa.Index("ix_products_store_id_created_at_id", "store_id", "created_at", "id", postgresql_where=PRESENT),
-        sa.Index(
-            "ix_products_store_id_deleted_at",
-            "store_id",
-            "deleted_at",
-            postgresql_where=sa.text("deleted_at IS NOT NULL"),
-        ),
+        sa.Index("ix_products_store_id_deleted_at", "store_id", "deleted_at", postgresql_where=DELETED),
         sa.Index("ix_products_search", "search", postgresql_using="gin"),
     )
 
@@ -207,9 +199,6 @@ class Order(Audited):
     )
     deleted_at: Mapped[datetime | None]
 
-    customer: Mapped[User] = relationship(lazy="raise")
-    items: Mapped[list["OrderItem"]] = relationship(lazy="raise", order_by="OrderItem.id")
-
     __table_args__ = (
         sa.Index("ix_orders_date_id", "date", "id", postgresql_where=PRESENT),
         sa.Index("ix_orders_customer_id_date_id", "customer_id", "date", "id", postgresql_where=PRESENT),
@@ -227,11 +216,9 @@ class OrderItem(Audited):
     quantity: Mapped[int]
     unit_price: Mapped[Decimal]
     currency: Mapped[str]
-    # Whether stock was tracked at that time: cancelling gives back what was taken, and no more.
+    # Whether stock was tracked at that time: cancelling returns what was taken, and no more.
     from_stock: Mapped[bool] = mapped_column(server_default=sa.text("true"))
     fulfilled_at: Mapped[datetime | None]
-
-    product: Mapped[Product] = relationship(lazy="raise")
 
     # Nobody reads back what an UPDATE makes, and only without that many items are fulfilled in one statement.
     __mapper_args__ = {**Base.__mapper_args__, "eager_defaults": "auto"}
@@ -249,7 +236,7 @@ class OrderItem(Audited):
 
 
 class AuditEntry(Base):
-    """That a mutation changed an entity: who, in which operation, and which fields. Never changed, never deleted."""
+    """A record of a change to an entity: who made it, in which operation, to which fields. Never changed or deleted."""
 
     __tablename__ = "audit_entries"
 
@@ -268,7 +255,7 @@ class AuditEntry(Base):
 
 
 class IdempotencyKey(Base):
-    """A mutation request that a client may send again: what it was, and the response that it had."""
+    """A mutation request that a client may send again: its fingerprint, and its response."""
 
     __tablename__ = "idempotency_keys"
 

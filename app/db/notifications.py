@@ -65,7 +65,7 @@ def updated(kind: str, keys: Iterable[UUID]) -> Iterable[Event]:
 
 
 def begin(work: UnitOfWork) -> None:
-    """Start recording events, discarding earlier ones."""
+    """Start recording events, discarding earlier ones; sessions begun from now on share the record."""
     work.info[_NOTED] = {}
 
 
@@ -216,12 +216,9 @@ class Events:
 
 
 async def _until_broken(connection: "asyncpg.Connection[Any]", broken: asyncio.Event) -> None:
-    """Return once the connection has broken; raise if it no longer answers, which nothing else would notice."""
+    """Raise once the connection has broken, or no longer answers, which nothing else would notice."""
     while True:
-        try:
-            async with asyncio.timeout(_CHECK_SECONDS):
-                await broken.wait()
-        except TimeoutError:
-            await connection.execute("SELECT", timeout=_PATIENCE_SECONDS)
-        else:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(broken.wait(), _CHECK_SECONDS)
             raise ConnectionError("the connection was closed")
+        await connection.execute("SELECT", timeout=_PATIENCE_SECONDS)

@@ -213,9 +213,10 @@ _parents = (
 _parent_id: sa.ColumnElement[UUID] = _parents.c.id
 
 
-def each_parent(statement: sa.Select[Any], relation: Relation, order: Sequence[str]) -> sa.Select[Any]:
-    """Return one statement for all rows of each parent in the array `:parents`, ordered by the named columns."""
-    rows = statement.where(relation(_parent_id)).lateral("rows")
+def each_parent(rows_of: Callable[[sa.ColumnElement[UUID]], sa.Select[Any]], *order: str) -> sa.Select[Any]:
+    """Return one statement for the rows of each parent in the array `:parents`: parent by parent, then in the order of
+    the named columns."""
+    rows = rows_of(_parent_id).lateral("rows")
     return (
         sa.select(_parent_id.label(PARENT), rows)
         .select_from(_parents.join(rows, sa.true()))
@@ -235,22 +236,13 @@ class Listing:
         """The statement for all rows of the list, in no order."""
         return select_all(self.model).where(*self.conditions)
 
-    def page(self, request: PageRequest) -> sa.Select[Any]:
-        """Return the statement for one page."""
-        return paginate(self.statement, request)
-
     def total(self) -> sa.Select[Any]:
         """Return the statement for the number of rows on all pages."""
         return self.statement.with_only_columns(sa.func.count(), maintain_column_froms=True)
 
     def page_each(self, relation: Relation, request: PageRequest) -> sa.Select[Any]:
         """Return one statement for the same page of each parent in the array `:parents`, in their order."""
-        page = paginate(self.statement.where(relation(_parent_id)), request).lateral("page")
-        return (
-            sa.select(_parent_id.label(PARENT), page)
-            .select_from(_parents.join(page, sa.true()))
-            .order_by(_parents.c.position)
-        )
+        return each_parent(lambda parent: paginate(self.statement.where(relation(parent)), request))
 
     def total_each(self, relation: Relation) -> sa.Select[Any]:
         """Return, for each parent in the array `:parents`, its key and the number of its rows."""

@@ -42,7 +42,7 @@ async def wait_for_database(url: str, seconds: float, announce: Callable[[str], 
         while True:
             try:
                 async with engine.connect() as connection:
-                    _require_suitable(await _info(connection))
+                    await _require_suitable(connection)
                     return
             except (OSError, DBAPIError) as error:
                 if not _may_pass(error) or asyncio.get_running_loop().time() >= deadline:
@@ -56,14 +56,10 @@ async def wait_for_database(url: str, seconds: float, announce: Callable[[str], 
         await engine.dispose()
 
 
-async def _info(connection: AsyncConnection) -> PostgresInfo:
-    """Return what the driver learned when it connected."""
+async def _require_suitable(connection: AsyncConnection) -> None:
     driver = driver_of(await connection.get_raw_connection())
     settings, version = driver.get_settings(), driver.get_server_version()
-    return PostgresInfo(settings.server_version, version.major, settings.server_encoding)
-
-
-def _require_suitable(server: PostgresInfo) -> None:
+    server = PostgresInfo(settings.server_version, version.major, settings.server_encoding)
     if server.major < OLDEST_POSTGRES or server.encoding != "UTF8":
         raise UnsuitableDatabase(server)
 

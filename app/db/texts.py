@@ -34,13 +34,13 @@ def constraint_against_quote(column: Column[Any]) -> CheckConstraint | None:
 
 
 def is_free_of_quote(column: Column[Any]) -> bool:
-    """Tell whether the database keeps QUOTE out of a column: by the constraint, or because only a few texts fit."""
+    """Return whether the database keeps QUOTE out of a column: by the constraint, or because only a few texts fit."""
     checks = (each for each in column.table.constraints if isinstance(each, CheckConstraint))
     return _is_closed(column.type) or _condition(column) in (str(check.sqltext) for check in checks)
 
 
 def _is_closed(kind: TypeEngine[Any]) -> bool:
-    """Tell whether the database lets in certain texts only, none of which holds QUOTE."""
+    """Return whether the database accepts only certain texts, none of which holds QUOTE."""
     if not isinstance(kind, Enum) or not (kind.native_enum or kind.create_constraint):
         return False
     return not any(QUOTE in text for text in kind.enums)

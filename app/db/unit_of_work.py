@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
 from asyncpg import Connection as DriverConnection
@@ -67,12 +67,7 @@ class UnitOfWork:
 
     async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Run a statement and return all its rows."""
-
-        async def send() -> Sequence[Row[Any]]:
-            await self._acquired()
-            return (await self._sqlalchemy.execute(statement, parameters)).all()
-
-        return await self._sent(send)
+        return (await self._sent(lambda _: self._sqlalchemy.execute(statement, parameters))).all()
 
     async def row(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Row[Any] | None:
         """Run a statement and return its first row, if any."""
@@ -81,23 +76,12 @@ class UnitOfWork:
 
     async def fetch(self, statement: Prepared, **values: Any) -> Sequence[Record]:
         """Run a prepared statement and return all its rows."""
-
-        async def send() -> Sequence[Record]:
-            driver = await self._acquired()
-            with timed_statement(statement.sql):
-                return await driver.fetch(statement.sql, *statement.arguments(values), record_class=Record)
-
-        return await self._sent(send)
+        sql, arguments = statement.sql, statement.arguments(values)
+        return await self._sent(lambda driver: driver.fetch(sql, *arguments, record_class=Record), sql)
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         """Run a statement with the driver and return its first row."""
-
-        async def send() -> Any:
-            driver = await self._acquired()
-            with timed_statement(sql):
-                return await driver.fetchrow(sql, *parameters)
-
-        return await self._sent(send)
+        return await self._sent(lambda driver: driver.fetchrow(sql, *parameters), sql)
 
     async def execute_each(self, statement: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a prepared statement once per row, in one round trip."""
@@ -178,19 +162,21 @@ class UnitOfWork:
         if self._lock.holder is not None and self._lock.holder is not asyncio.current_task():
             self._lock.holder.cancel()
 
-    async def _sent(self, send: Callable[[], Awaitable[T]]) -> T:
+    async def _sent(self, send: Callable[["DriverConnection[Any]"], Awaitable[T]], timed_as: str | None = None) -> T:
         """Run a statement. If the connection breaks before anything was written, retry once on another one: after a
         restart of Postgres, any number of pooled connections are dead."""
         async with self._lock:
-            try:
-                return await send()
-            except Exception as failure:
-                if self.writes or self._has_reconnected or not is_broken(failure):
-                    raise
-            self._has_reconnected = True
-            await self._discard_connection()
-            await asyncio.sleep(PAUSE_AFTER_BREAK)
-            return await send()
+            while True:
+                try:
+                    driver = await self._acquired()
+                    with timed_statement(timed_as) if timed_as else nullcontext():
+                        return await send(driver)
+                except Exception as failure:
+                    if self.writes or self._has_reconnected or not is_broken(failure):
+                        raise
+                self._has_reconnected = True
+                await self._discard_connection()
+                await asyncio.sleep(PAUSE_AFTER_BREAK)
 
     async def _discard_connection(self) -> None:
         self._is_doubtful = False
@@ -254,17 +240,16 @@ class UnitOfWork:
     async def _begun(self) -> Transaction:
         """Begin a transaction, or a savepoint within the current one."""
 
-        async def send() -> Transaction:
-            transaction = (await self._acquired()).transaction()
+        async def start(driver: "DriverConnection[Any]") -> Transaction:
+            transaction = driver.transaction()
             try:
-                with timed_statement("BEGIN" if self._transaction is None else "SAVEPOINT"):
-                    await transaction.start()
+                await transaction.start()
             except BaseException:
                 self._is_doubtful = self._transaction is None
                 raise
             return transaction
 
-        return await self._sent(send)
+        return await self._sent(start, "BEGIN" if self._transaction is None else "SAVEPOINT")
 
     async def _acquired(self) -> "DriverConnection[Any]":
         """Return the driver's connection, acquired from the pool if necessary."""

@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 import strawberry
 from strawberry import UNSET
 
-from app.db.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request
+from app.db.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request, paginate
 from app.db.unit_of_work import UnitOfWork
 from app.graphql.node import shown
 from app.graphql.relations.declarations import costs
@@ -91,7 +91,7 @@ def root_connection(work: UnitOfWork, listing: Listing, request: PageRequest) ->
     """Return the connection over a list at the root of a query."""
 
     async def read_page() -> Page[Any]:
-        rows = await work.rows(listing.page(request))
+        rows = await work.rows(paginate(listing.statement, request))
         return page_of(rows, request, lambda row: shown(listing.model, row))
 
     async def read_total() -> int:

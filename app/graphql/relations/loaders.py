@@ -98,7 +98,8 @@ class Loaders:
         """Load all rows of each parent, in their order."""
 
         async def load(keys: list[UUID]) -> list[list[Any]]:
-            statement = each_parent(declaration.statement(self._viewer), declaration.relation, declaration.order)
+            rows, relation = declaration.statement(self._viewer), declaration.relation
+            statement = each_parent(lambda parent: rows.where(relation(parent)), *declaration.order)
             found = _by_parent(await self._work.rows(statement, {"parents": keys}))
             model = declaration.model
             return [[row if model is None else shown(model, row) for row in found[key]] for key in keys]
