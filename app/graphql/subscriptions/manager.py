@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Itera
 from contextlib import contextmanager, suppress
 from itertools import count
 from random import uniform
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 from uuid import UUID
 
 from graphql import GraphQLError
@@ -16,12 +16,11 @@ from app.db.engine import is_disconnection
 from app.db.notifications import Events, Subscription, Topic
 from app.errors import EXPIRED, RequestError, Restarting, TooManySubscriptions, Unauthenticated
 from app.graphql.errors import presentable
+from app.graphql.operations.requests import OperationRequest
 from app.graphql.operations.responses import Response, encoded, not_executed, unbegun
+from app.security.tokens import Login
 from app.security.viewer import Viewer
 from app.settings import Settings
-
-if TYPE_CHECKING:
-    from app.graphql.context import Context
 
 _CLOSE_SECONDS = 1.0
 _ATTEMPTS = 20
@@ -40,6 +39,15 @@ class NothingToSend(NotNow):
 
 class Unreachable(NotNow):
     """The database does not answer; it will be asked again."""
+
+
+class Subscriber(Protocol):
+    """What is needed of a subscription's context."""
+
+    login: Login
+    refusal: Unauthenticated | None
+    request: OperationRequest
+    following: "Following | None"
 
 
 class SubscriptionManager:
@@ -127,7 +135,7 @@ class SubscriptionManager:
             )  # if nobody waits for it any more
         return await asyncio.shield(self._reads[key])
 
-    async def responses(self, context: "Context", operation: Hashable, read: Read) -> AsyncGenerator[Response]:
+    async def responses(self, context: Subscriber, operation: Hashable, read: Read) -> AsyncGenerator[Response]:
         """Yield the response of a subscription now, and after each event that it follows, until it fails.
 
         No connection to the database is held while the client takes its time, or nothing happens."""
@@ -152,7 +160,7 @@ class SubscriptionManager:
             raise
         except Unreachable as failure:
             error = GraphQLError("The database is not responding.", original_error=cast(Exception, failure.__cause__))
-            yield encoded(None, [presentable(error, context.request_id)])
+            yield encoded(None, [presentable(error, context.request.id)])
         except RequestError as refusal:
             error = GraphQLError(str(refusal), extensions=refusal.extensions)
             yield encoded(None, [error]) if begun else not_executed([error])
@@ -204,7 +212,7 @@ class Following:
             self._events.leave(self._subscription)
 
 
-def _require_fresh_token(context: "Context") -> None:
+def _require_fresh_token(context: Subscriber) -> None:
     """Raise Unauthenticated where the token has expired, maybe while the database or the client took its time."""
     expires_at = context.login.expires_at
     if expires_at is not None and expires_at <= time.time():
