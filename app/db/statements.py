@@ -12,7 +12,6 @@ from asyncpg import Record as DriverRecord
 from asyncpg import UniqueViolationError
 from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.sql.compiler import ExpandedState
 
 from app.db.models import Base
 from app.errors import Conflict
@@ -41,22 +40,17 @@ class Prepared:
         expanded = compiled.construct_expanded_state(given_later)
         self.sql: str = expanded.statement
         self.names: Sequence[str] = expanded.positiontup or ()
-        self.constants: Mapping[str, Any] = _constants(compiled.bind_names, expanded)
+        self.constants = dict(expanded.parameters)
+        """The values that the statement itself has bound, as the driver takes them."""
+        for parameter, name in compiled.bind_names.items():
+            process = parameter.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+            for key in expanded.parameter_expansion.get(name, [name]):  # an IN has one for each element
+                if process is not None and self.constants.get(key) is not None:
+                    self.constants[key] = process(self.constants[key])
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """Return what is sent with the text, in the order of its parameters."""
         return [values[name] if name in values else self.constants[name] for name in self.names]
-
-
-def _constants(names: Mapping[sa.BindParameter[Any], str], expanded: ExpandedState) -> dict[str, Any]:
-    """Return the values that the statement itself has bound, as the driver takes them."""
-    constants = dict(expanded.parameters)
-    for parameter, name in names.items():
-        process = parameter.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
-        for key in expanded.parameter_expansion.get(name, [name]):  # an IN has one for each element
-            if process is not None and constants.get(key) is not None:
-                constants[key] = process(constants[key])
-    return constants
 
 
 def table_of(model: type[Base]) -> sa.Table:

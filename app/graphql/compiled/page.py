@@ -24,14 +24,10 @@ _NUMBER = "row_number"
 
 def pages(compilation: Compilation, declared: Pages, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
     """Return the parts of a connection. Its page is read once, whatever is asked of it."""
-    listing, request = _requested(compilation, declared, asked)
-    if columns is not None:
-        listing = _nested(compilation, listing, declared, columns)
-    counts_others = _counts_others(compilation, asked)
-    return _Page(compilation, listing, request, columns, scope, counts_others=counts_others).connection(asked)
+    return _Page(compilation, declared, asked, columns, scope).connection(asked)
 
 
-def _requested(compilation: Compilation, declared: Pages, asked: Asked) -> tuple[Listing, PageRequest]:
+def _requested(compilation: Compilation, declared: Pages, asked: Asked, columns: Row) -> tuple[Listing, PageRequest]:
     """Return the list and the page of it that are asked for, with parameters in place of what is bound."""
     prefix = compilation.name("page_")
 
@@ -40,21 +36,18 @@ def _requested(compilation: Compilation, declared: Pages, asked: Asked) -> tuple
         return shape_of(filter, request), values_of(prefix, filter, request)
 
     filter, ordering, request = requested(declared, compilation.bind(asked, read))
+    bound, viewer = bound_filter(prefix, filter), compilation.viewer
     try:
-        require(declared.access, compilation.viewer)
-        bound = bound_filter(prefix, filter)
-        listing = declared.collection.listing(compilation.viewer, bound)
+        require(declared.access, viewer)
+        listing = declared.collection.listing(viewer, bound)
     except RequestError as refusal:
         raise Declined("not for this viewer") from refusal
+    if columns is not None:  # only what belongs to the row, and is visible with it
+        assert declared.relation is not None, "a nested connection says how it relates to its row"
+        visible = True if declared.visible is None else declared.visible(viewer, columns)
+        condition = visible if isinstance(visible, ColumnElement) else true() if visible else false()
+        listing = Listing(listing.model, [*listing.conditions, declared.relation(columns.id), condition])
     return listing, bound_request(prefix, ordering(bound), request)
-
-
-def _nested(compilation: Compilation, listing: Listing, declared: Pages, columns: Row) -> Listing:
-    """Return the listing of what belongs to a row, and is visible with it."""
-    assert declared.relation is not None, "a nested connection says how it relates to its row"
-    visible = True if declared.visible is None else declared.visible(compilation.viewer, columns)
-    condition = visible if isinstance(visible, ColumnElement) else true() if visible else false()
-    return Listing(listing.model, [*listing.conditions, declared.relation(columns.id), condition])
 
 
 def _counts_others(compilation: Compilation, asked: Asked) -> bool:
@@ -72,19 +65,10 @@ def _counts_others(compilation: Compilation, asked: Asked) -> bool:
 class _Page:
     """The page of one connection, whose SELECT returns a text for each field of the connection."""
 
-    def __init__(
-        self,
-        compilation: Compilation,
-        listing: Listing,
-        request: PageRequest,
-        columns: Row,
-        around: Scope,
-        *,
-        counts_others: bool,
-    ) -> None:
-        self._compilation = compilation
-        self._request = request
-        self._around = around
+    def __init__(self, compilation: Compilation, declared: Pages, asked: Asked, columns: Row, around: Scope) -> None:
+        listing, request = _requested(compilation, declared, asked, columns)
+        self._compilation, self._request, self._around = compilation, request, around
+        counts_others = _counts_others(compilation, asked)
         correlated = [] if columns is None else [columns.id.table]
         statement = listing.statement.correlate(*correlated)
         self._total_statement = listing.total().correlate(*correlated)

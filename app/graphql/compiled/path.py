@@ -1,10 +1,11 @@
 """The compiled path: answers the queries that it understands, and declines the others before anything runs."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from graphql import GraphQLError, GraphQLObjectType, VariableNode, Visitor, visit
+from graphql import GraphQLError, GraphQLObjectType, print_ast
 from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.values import VariableValues, get_variable_values
 
@@ -108,13 +109,5 @@ class CompiledPath:
 
 def _variables_within(operation: BoundOperation, details: list[FieldDetails]) -> set[str]:
     """Return the names of the variables that a selection uses, or its fragments may use."""
-    used: set[str] = set()
-
-    class Collector(Visitor):
-        def enter_variable(self, node: VariableNode, *_: Any) -> None:
-            used.add(node.name.value)
-
-    for node in (*(detail.node.selection_set for detail in details), *operation.fragments.values()):
-        if node is not None:
-            visit(node, Collector())
-    return used
+    nodes = (*(detail.node for detail in details), *operation.fragments.values())
+    return {name for node in nodes for name in re.findall(r"\$(\w+)", print_ast(node))}

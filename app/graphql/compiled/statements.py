@@ -1,7 +1,7 @@
 """Writes the one statement of an operation: for each list a subquery that returns its rows as one text."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -35,22 +35,16 @@ def json_object(fields: Iterable[tuple[str, Iterable[Part]]]) -> list[Part]:
     return [*parts, Json("}" if parts else "{}")]
 
 
+@dataclass(eq=False)
 class Scope:
     """The SELECT that is being written: where it reads from, and which of its rows are part of the response."""
 
-    def __init__(
-        self,
-        source: sa.FromClause | None = None,
-        only: sa.ColumnElement[bool] | None = None,
-        around: "Scope | None" = None,
-        name: str = "",
-    ) -> None:
-        self.source = source
-        self.only = only
-        self.around = around
-        self.name = name
-        self.texts: list[sa.Label[Any]] = []
-        """What the SELECT returns, once it is a subquery of this name."""
+    source: sa.FromClause | None = None
+    only: sa.ColumnElement[bool] | None = None
+    around: "Scope | None" = None
+    name: str = ""
+    texts: list[sa.Label[Any]] = field(default_factory=list)
+    """What the SELECT returns, once it is a subquery of this name."""
 
     def add(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
         """Return a text as the column of the subquery that this SELECT becomes."""
