@@ -58,9 +58,9 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
     return select_all(AuditEntry).where(with_key_in_array(entries.id), true() if is_superuser else false())
 
 
-def parameters_of(row: Mapping[str, Any], events: Iterable[Event] = ()) -> Mapping[str, Any]:
+def parameters_of(entry: Mapping[str, Any], events: Iterable[Event] = ()) -> Mapping[str, Any]:
     """Return the parameters with which INSERT writes an entry and notifies of events."""
-    return {**{f"entry_{name}": row[name] for name in _WRITTEN}, "events": packed(events)}
+    return {**{f"entry_{name}": value for name, value in entry.items()}, "events": packed(events)}
 
 
 async def insert_all(work: UnitOfWork, rows: Sequence[Mapping[str, Any]], events: Iterable[Event]) -> None:

@@ -85,10 +85,8 @@ class UnitOfWork:
 
     async def execute_each(self, statement: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a prepared statement once per row, in one round trip."""
-        async with self._lock:
-            driver = await self._acquired()
-            with timed_statement(statement.sql):
-                await driver.executemany(statement.sql, [statement.arguments(row) for row in rows])
+        sql, arguments = statement.sql, [statement.arguments(row) for row in rows]
+        await self._sent(lambda driver: driver.executemany(sql, arguments), sql)
 
     async def begin(self) -> None:
         """Begin the transaction of a mutation, unless it has begun."""
@@ -174,15 +172,10 @@ class UnitOfWork:
                 except Exception as failure:
                     if self.writes or self._has_reconnected or not is_broken(failure):
                         raise
-                self._has_reconnected = True
-                await self._discard_connection()
+                self._has_reconnected, self._is_doubtful = True, False
+                await self._invalidate()
+                await self._release()
                 await asyncio.sleep(PAUSE_AFTER_BREAK)
-
-    async def _discard_connection(self) -> None:
-        self._is_doubtful = False
-        if self._pooled is not None:
-            await self._invalidate()
-            await self._release()
 
     async def _invalidate(self) -> None:
         """Keep the connection from being reused."""
@@ -205,8 +198,9 @@ class UnitOfWork:
         failure = self._lock.failure if self._transaction is not None else None
         try:
             await self.end_session(commit=commit)
-            if self._transaction is not None:
-                await self._end_transaction(commit=commit and failure is None)
+            transaction, self._transaction = self._transaction, None
+            if transaction is not None:
+                await self._end(transaction, commit=commit and failure is None)
             elif self._is_doubtful or (self._driver is not None and self._driver.is_closed()):
                 await self._invalidate()
         except BaseException as broken:
@@ -217,10 +211,7 @@ class UnitOfWork:
             # Postgres has aborted the transaction; COMMIT would silently roll back.
             raise failure if isinstance(failure, Exception) else RuntimeError("a statement was cancelled") from failure
 
-    async def _end_transaction(self, *, commit: bool) -> None:
-        transaction, self._transaction = self._transaction, None
-        if transaction is None:
-            return None
+    async def _end(self, transaction: Transaction, *, commit: bool) -> None:
         if not commit:
             with timed_statement("ROLLBACK"):
                 async with asyncio.timeout(_ROLLBACK_SECONDS):

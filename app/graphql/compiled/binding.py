@@ -71,19 +71,16 @@ def _plain_variables(asked: Asked, config: Any) -> Mapping[str, str] | None:
     return plain
 
 
-def shape_of(filter: Input, request: PageRequest) -> Any:
-    """Return what of the arguments changes the statement: which there are, and what is not bound."""
-    shape = tuple(type(value) if type(value) in _TYPES else value for _, value in _values_in(filter))
-    return shape, request.ordering, request.limit, request.backward, request.after is None, request.before is None
-
-
-def values_of(prefix: str, filter: Input, request: PageRequest) -> Mapping[str, Any]:
-    """Return the values that are bound, by the names of their parameters."""
+def shape_and_values(prefix: str, filter: Input, request: PageRequest) -> tuple[Any, Mapping[str, Any]]:
+    """Return what of the arguments changes the statement, which is what is not bound, and the values that are bound by
+    the names of their parameters."""
     values = {f"{prefix}_{name}": value for name, value in _values_in(filter)}
+    shape = tuple(type(value) if type(value) in _TYPES else value for value in values.values())
     for name, position in (("after", request.after), ("before", request.before)):
         if position is not None:
             values[f"{prefix}_{name}_value"], values[f"{prefix}_{name}_key"] = position
-    return values
+    page = (request.ordering, request.limit, request.backward, request.after is None, request.before is None)
+    return (shape, page), values
 
 
 def _values_in(filter: Input, within: str = "") -> Iterator[tuple[str, Any]]:

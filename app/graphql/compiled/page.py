@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from app.db.pagination import CURSOR_VALUE, Listing, PageRequest, constant, paginate
 from app.errors import RequestError
-from app.graphql.compiled.binding import Asked, bound_filter, bound_request, shape_of, values_of
+from app.graphql.compiled.binding import Asked, bound_filter, bound_request, shape_and_values
 from app.graphql.compiled.compilation import Compilation, object_type
 from app.graphql.compiled.plans import Declined
 from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, shown_as, text_or_null
@@ -33,7 +33,7 @@ def _requested(compilation: Compilation, declared: Pages, asked: Asked, columns:
 
     def read(arguments: dict[str, Any], _: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
         filter, _ordering, request = requested(declared, arguments)
-        return shape_of(filter, request), values_of(prefix, filter, request)
+        return shape_and_values(prefix, filter, request)
 
     filter, ordering, request = requested(declared, compilation.bind(asked, read))
     bound, viewer = bound_filter(prefix, filter), compilation.viewer
