@@ -97,19 +97,19 @@ class Ordering:
 
 
 def search_ordering(
-    columns: Mapping[str, sa.ColumnElement[Any]],
-    search: sa.ColumnElement[Any],
-    words: str | None,
-    name: str | None,
-    *,
-    descending: bool,
-) -> Ordering:
-    """Return the order by the column with this name; without one the best match comes first, or else the oldest."""
-    key = columns["ID"]
-    if name is None and words is not None:
-        return Ordering("RELEVANCE", True, relevance(search, words), key)
-    column = columns[name or "ID"]
-    return Ordering(name or "ID", descending, column if words is None else unindexed(column), key)
+    columns: Mapping[str, sa.ColumnElement[Any]], search: sa.ColumnElement[Any]
+) -> Callable[[Any, Any], Ordering]:
+    """Return what orders a list that can be searched: by one of these columns, or without a choice the best match
+    first, or else the oldest."""
+
+    def ordering(filter: Any, sort: Any) -> Ordering:
+        if sort is None and filter.search is not None:
+            return Ordering("RELEVANCE", True, relevance(search, filter.search), columns["ID"])
+        name, descending = ("ID", False) if sort is None else (sort.field.value, sort.descending)
+        column = columns[name] if filter.search is None else unindexed(columns[name])
+        return Ordering(name, descending, column, columns["ID"])
+
+    return ordering
 
 
 @dataclass(frozen=True, slots=True)

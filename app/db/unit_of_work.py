@@ -20,25 +20,6 @@ _COMMIT_SECONDS = 10.0
 _ROLLBACK_SECONDS = 2.0
 
 
-class StatementLock:
-    """Runs statements one at a time and keeps the last failure, which makes Postgres abort the whole transaction."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.holder: asyncio.Task[Any] | None = None
-        self.failure: BaseException | None = None
-
-    async def __aenter__(self) -> None:
-        await self.lock.acquire()
-        self.holder = asyncio.current_task()
-
-    async def __aexit__(self, _: Any, failure: BaseException | None, __: Any) -> None:
-        self.holder = None
-        self.lock.release()
-        if failure is not None:
-            self.failure = failure
-
-
 class UnitOfWork:
     """The connection of one operation, acquired at its first statement: plain reads for a query, one transaction for a
     mutation. Statements run one at a time, even if several dataloaders send them at once.
@@ -59,7 +40,11 @@ class UnitOfWork:
         self._driver: DriverConnection[Any] | None = None
         self._transaction: Transaction | None = None
         self._session: AsyncSession | None = None
-        self._lock = StatementLock()
+        self._lock = asyncio.Lock()
+        self._holder: asyncio.Task[Any] | None = None
+        """The task whose statement is running."""
+        self._failure: BaseException | None = None
+        """The last failure of a statement, which makes Postgres abort the whole transaction."""
         self._is_doubtful = False
         """Whether a BEGIN was sent whose outcome is unknown."""
         self._has_reconnected = False
@@ -119,7 +104,7 @@ class UnitOfWork:
             await self.end_session(commit=False)
             with timed_statement("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT"):
                 await savepoint.rollback()
-            self._lock.failure = None
+            self._failure = None
             self._transaction = None if alone else self._transaction
             raise
         if not alone:
@@ -142,7 +127,7 @@ class UnitOfWork:
         A failed field may leave others loading. This waits for the running statement and allows no more, so that
         nothing acquires a connection that nobody would return."""
         self._is_over = True
-        async with self._lock.lock:
+        async with self._lock:
             if self._pooled is None:
                 return
             try:
@@ -157,18 +142,17 @@ class UnitOfWork:
     def cancel(self) -> None:
         """Cancel the running statement, whichever task runs it, and allow no more."""
         self._is_over = True
-        if self._lock.holder is not None and self._lock.holder is not asyncio.current_task():
-            self._lock.holder.cancel()
+        if self._holder is not None and self._holder is not asyncio.current_task():
+            self._holder.cancel()
 
     async def _sent(self, send: Callable[["DriverConnection[Any]"], Awaitable[T]], timed_as: str | None = None) -> T:
-        """Run a statement. If the connection breaks before anything was written, retry once on another one: after a
-        restart of Postgres, any number of pooled connections are dead."""
+        """Run a statement in its turn. If the connection breaks before anything was written, retry once on another one:
+        after a restart of Postgres, any number of pooled connections are dead."""
         async with self._lock:
-            while True:
+            self._holder = asyncio.current_task()
+            try:
                 try:
-                    driver = await self._acquired()
-                    with timed_statement(timed_as) if timed_as else nullcontext():
-                        return await send(driver)
+                    return await self._attempted(send, timed_as)
                 except Exception as failure:
                     if self.writes or self._has_reconnected or not is_broken(failure):
                         raise
@@ -176,6 +160,21 @@ class UnitOfWork:
                 await self._invalidate()
                 await self._release()
                 await asyncio.sleep(PAUSE_AFTER_BREAK)
+                return await self._attempted(send, timed_as)
+            except BaseException as failure:
+                self._failure = failure
+                raise
+            finally:
+                self._holder = None
+
+    async def _attempted(self, send: Callable[["DriverConnection[Any]"], Awaitable[T]], timed_as: str | None) -> T:
+        if self._is_over:
+            raise RuntimeError("the operation is over and can load no more")
+        if self._driver is None:
+            self._pooled = await self._database.take()
+            self._driver = driver_of(self._pooled)
+        with timed_statement(timed_as) if timed_as else nullcontext():
+            return await send(self._driver)
 
     async def _invalidate(self) -> None:
         """Keep the connection from being reused."""
@@ -195,7 +194,7 @@ class UnitOfWork:
 
     async def _conclude(self, *, commit: bool) -> None:
         """Commit or roll back; discard the connection if the outcome is unknown."""
-        failure = self._lock.failure if self._transaction is not None else None
+        failure = self._failure if self._transaction is not None else None
         try:
             await self.end_session(commit=commit)
             transaction, self._transaction = self._transaction, None
@@ -241,15 +240,6 @@ class UnitOfWork:
             return transaction
 
         return await self._sent(start, "BEGIN" if self._transaction is None else "SAVEPOINT")
-
-    async def _acquired(self) -> "DriverConnection[Any]":
-        """Return the driver's connection, acquired from the pool if necessary."""
-        if self._is_over:
-            raise RuntimeError("the operation is over and can load no more")
-        if self._driver is None:
-            self._pooled = await self._database.take()
-            self._driver = driver_of(self._pooled)
-        return self._driver
 
     @property
     def _sqlalchemy(self) -> AsyncConnection:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import Product
-from app.db.pagination import Collection, Ordering, search_ordering
+from app.db.pagination import Collection, search_ordering
 from app.db.statements import conflicts, matches, select_all, table_of, with_key_in_array
 from app.inputs import DecimalRange
 from app.products.inputs import ProductFilter, ProductOrder
@@ -48,13 +48,7 @@ def _exactly(bound: Decimal) -> sa.ColumnElement[Decimal]:
     return bound if isinstance(bound, sa.BindParameter) else sa.literal(bound, sa.Numeric())
 
 
-def ordering(filter: ProductFilter, sort: ProductOrder | None) -> Ordering:
-    """Return the order asked for; without one the best match comes first, or else the oldest."""
-    name, descending = (sort.field.value, sort.descending) if sort else (None, False)
-    return search_ordering(_COLUMNS, products.search, filter.search, name, descending=descending)
-
-
-catalog = Collection(Product, ProductFilter, conditions, ordering, ProductOrder)
+catalog = Collection(Product, ProductFilter, conditions, search_ordering(_COLUMNS, products.search), ProductOrder)
 
 
 def visible_by_key(viewer: Viewer | None) -> sa.Select[Any]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import notifications
 from app.db.models import Product, Store
-from app.db.pagination import Collection, Ordering, search_ordering
+from app.db.pagination import Collection, search_ordering
 from app.db.statements import conflicts, matches, select_all, table_of, with_key_in_array
 from app.security.viewer import Viewer
 from app.stores.inputs import StoreFilter, StoreOrder
@@ -39,13 +39,7 @@ def conditions(_: Viewer | None, filter: StoreFilter) -> Sequence[ColumnElement[
     return found
 
 
-def ordering(filter: StoreFilter, sort: StoreOrder | None) -> Ordering:
-    """Return the order asked for; without one the best match comes first, or else the oldest."""
-    name, descending = (sort.field.value, sort.descending) if sort else (None, False)
-    return search_ordering(_COLUMNS, stores.search, filter.search, name, descending=descending)
-
-
-catalog = Collection(Store, StoreFilter, conditions, ordering, StoreOrder)
+catalog = Collection(Store, StoreFilter, conditions, search_ordering(_COLUMNS, stores.search), StoreOrder)
 
 
 def managed_by(viewer: Viewer | None) -> ColumnElement[bool]:

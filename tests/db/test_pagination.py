@@ -27,13 +27,13 @@ KEY = UUID("01970000-0000-7000-8000-000000000000")
 
 def ordering(name: str, direction: Direction = Direction.ASC) -> Ordering:
     sort = ProductOrder(field=ProductOrderField[name], direction=direction)
-    return products.ordering(ProductFilter(), sort)
+    return products.catalog.ordering(ProductFilter(), sort)
 
 
 ORDERINGS = {
-    "ID": products.ordering(ProductFilter(), None),
+    "ID": products.catalog.ordering(ProductFilter(), None),
     **{name: ordering(name) for name in ("NAME", "PRICE", "CREATED_AT")},
-    "RELEVANCE": products.ordering(ProductFilter(search="lamp"), None),
+    "RELEVANCE": products.catalog.ordering(ProductFilter(search="lamp"), None),
 }
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "ID": st.just(KEY),

@@ -17,11 +17,10 @@ _UTC = sa.literal_column("'UTC'", sa.Text)
 _MOMENT = sa.literal_column('\'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"\'', sa.Text)
 
 
-@dataclass(frozen=True)
-class Json:
+class Json(str):
     """A stretch of the response that does not depend on data."""
 
-    text: str
+    __slots__ = ()
 
 
 Part = Json | sa.ColumnElement[str]
@@ -78,11 +77,8 @@ def text_of(parts: Iterable[Part]) -> sa.ColumnElement[str]:
     """Return the parts as one text."""
     pieces: list[sa.ColumnElement[str]] = []
     for fixed, group in groupby(parts, lambda part: isinstance(part, Json)):
-        if fixed:
-            json = "".join(part.text for part in group if isinstance(part, Json))
-            pieces.append(_literal(json.replace('"', QUOTE)))
-        else:
-            pieces += (part for part in group if not isinstance(part, Json))
+        run: Any = group
+        pieces += [_literal("".join(run).replace('"', QUOTE))] if fixed else run
     return _joined(pieces)
 
 

@@ -39,7 +39,7 @@ _PRODUCTS = (
     .add_columns(_store.name.label("store"), _store.city)
     .join_from(_product.id.table, _store.id.table)
     .where(*_products.conditions)
-    .order_by(*(column.desc() for column in products.ordering(ProductFilter(), _NEWEST_FIRST).columns))
+    .order_by(*(column.desc() for column in products.catalog.ordering(ProductFilter(), _NEWEST_FIRST).columns))
     .limit(_NEWEST)
 )
 
