@@ -18,11 +18,8 @@ from app.graphql.http.endpoint import GraphQLEndpoint
 from app.graphql.http.websockets import WebSocketEndpoint
 from app.graphql.operations.cancellation import Watch
 from app.graphql.operations.documents import Documents
-from app.graphql.operations.lifecycle import Operations
-from app.graphql.operations.limits import Limits
 from app.graphql.operations.rate_limits import RateLimits
 from app.graphql.operations.services import Services
-from app.graphql.operations.trusted import TrustedDocuments
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
 from app.graphql.subscriptions.manager import SubscriptionManager
@@ -83,8 +80,7 @@ def create_services(configuration: Settings, database: Database | None = None) -
         assert configuration.database_url is not None, "the command line provides a database"
         database = open_database(configuration.database_url, configuration)
     core_schema, secret_key = graphql_schema(schema), configuration.secret_key.get_secret_value()
-    trusted = TrustedDocuments.of(configuration.trusted_documents, configuration.trusted_documents_file)
-    subscriptions = SubscriptionManager(Events(database.engine.url), configuration)
+    events = Events(database.engine.url)
     return Services(
         settings=configuration,
         schema=core_schema,
@@ -92,11 +88,11 @@ def create_services(configuration: Settings, database: Database | None = None) -
         access_tokens=AccessTokens(secret_key, timedelta(minutes=configuration.access_token_minutes)),
         password_turns=passwords.Turns(configuration.database_pool_size),
         idempotency_secrets=Secrets.of(secret_key),
-        documents=Documents(core_schema, Limits.of(configuration), trusted, introspection=configuration.introspection),
+        documents=Documents(core_schema, configuration),
         rate_limits=RateLimits(configuration),
         watch=Watch(configuration.operation_timeout_seconds),
-        monitor=Monitor.of(configuration, database, subscriptions),
-        subscriptions=subscriptions,
+        monitor=Monitor(configuration, database, events),
+        subscriptions=SubscriptionManager(events, configuration),
         compiled=CompiledPath(schema, database) if configuration.compiled_path else None,
     )
 
@@ -104,7 +100,6 @@ def create_services(configuration: Settings, database: Database | None = None) -
 def application(services: Services) -> ASGIApp:
     """Return the application that serves with these services."""
     configuration, database = services.settings, services.database
-    operations = Operations(services)
     app = FastAPI(
         title="Orders API",
         lifespan=lambda _: running(services),
@@ -112,12 +107,12 @@ def application(services: Services) -> ASGIApp:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,  # the redirection fails where the query is not UTF-8
-        routes=[*services.monitor.routes, WebSocketRoute(GRAPHQL_PATH, WebSocketEndpoint(schema, operations))],
+        routes=[*services.monitor.routes, WebSocketRoute(GRAPHQL_PATH, WebSocketEndpoint(schema, services))],
     )
     app.include_router(front_page(database, configuration, GRAPHQL_PATH))
     app.include_router(probes(database.engine.url))
     app.include_router(graphiql.files(GRAPHQL_PATH))
-    traced = services.monitor.traced(GraphQLEndpoint(app, GRAPHQL_PATH, operations, configuration))
+    traced = services.monitor.traced(GraphQLEndpoint(app, GRAPHQL_PATH, services))
     if not configuration.cors_origins:
         return traced
     return CORSMiddleware(  # these pages may send a token, but no cookies

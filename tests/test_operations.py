@@ -18,6 +18,7 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.db.migrations import migrate
+from app.db.notifications import Events
 from app.main import create_app
 from app.monitoring.metrics import Metrics
 from app.settings import ROOT, Settings
@@ -38,19 +39,10 @@ def blocks(language: str, containing: str) -> list[str]:
     return [block for block in found if containing in block]
 
 
-class Nobody:
-    """No subscribers."""
-
-    is_heard = False
-
-    def __len__(self) -> int:
-        return 0
-
-
 async def test_every_metric_that_it_names_is_there_and_every_one_that_is_there_is_named(
     committed_engine: AsyncEngine,
 ) -> None:
-    shown = (await Metrics(committing(committed_engine), Nobody()).exposition()).decode()
+    shown = (await Metrics(committing(committed_engine), Events(committed_engine.url)).exposition()).decode()
     there = {
         name for name in re.findall(r"^# TYPE (orders_api_\w+)", shown, re.MULTILINE) if not name.endswith("_created")
     }

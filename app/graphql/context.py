@@ -12,13 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db.notifications import Topic
 from app.db.unit_of_work import UnitOfWork
 from app.errors import NO_ACCOUNT, Unauthenticated
-from app.graphql.operations.requests import OperationRequest
+from app.graphql.operations.documents import OperationRequest
 from app.graphql.relations.loaders import Loaders
 from app.idempotency.service import IdempotentRequest, Replay
-from app.security.passwords import Turns
-from app.security.tokens import AccessTokens, Login
+from app.security.tokens import Login
 from app.security.viewer import Viewer, logged_in
-from app.settings import Settings
 from app.users import repository as users
 
 if TYPE_CHECKING:
@@ -60,26 +58,6 @@ class Context:
         return Loaders(self.work, self.viewer)
 
     @property
-    def settings(self) -> Settings:
-        """The settings of the process."""
-        return self.services.settings
-
-    @property
-    def access_tokens(self) -> AccessTokens:
-        """Issues access tokens."""
-        return self.services.access_tokens
-
-    @property
-    def password_turns(self) -> Turns:
-        """Limits how many operations hash passwords at once."""
-        return self.services.password_turns
-
-    @property
-    def request_id(self) -> str:
-        """The id of the request, for the log and the audit trail."""
-        return self.request.id
-
-    @property
     def actor_id(self) -> UUID | None:
         """Who is acting, for the audit trail."""
         return self.viewer.id if self.viewer else None
@@ -105,34 +83,22 @@ class Context:
             await self.work.end_session(commit=True)
 
     async def begin_field(self, *, confirm: bool = True) -> None:
-        """Begin a root field of a mutation, which must not see what an earlier field has read. Without `confirm` the
-        viewer is taken from the token, and the field itself asks the database, as `_confirmed` would."""
-        viewer = self.login.viewer
-        self.act_as(None if confirm else viewer)
-        if confirm and viewer is not None:
-            self.act_as(await self._confirmed(viewer))
+        """Begin a root field of a mutation, which must not see what an earlier field has read.
 
-    async def count_attempt(self) -> None:
-        """Count an attempt to log in or sign up; RateLimited where there were too many."""
-        await self.services.rate_limits.attempt(self.request.address)
+        The database says who the viewer is now: a token outlives the account and its rights by minutes, and an earlier
+        field may have closed the account. Without `confirm` the field itself asks."""
+        viewer = self.login.viewer
+        if confirm and viewer is not None:
+            self.act_as(None)
+            viewer = await users.confirmed(self.work, viewer)
+            if viewer is None:
+                self.refusal = Unauthenticated(NO_ACCOUNT)
+        self.act_as(viewer)
 
     def act_as(self, viewer: Viewer | None) -> None:
         """Resolve the rest of this root field for this viewer."""
         self.viewer = viewer
         self.__dict__.pop("loaders", None)
-
-    async def _confirmed(self, viewer: Viewer) -> Viewer | None:
-        """Ask the database who the viewer is now: a token outlives the account and its rights by minutes, and an
-        earlier field may have closed the account."""
-        confirmed = await users.confirmed(self.work, viewer)
-        if confirmed is None:
-            self.refusal = Unauthenticated(NO_ACCOUNT)
-        return confirmed
-
-    @property
-    def is_following(self) -> bool:
-        """Whether the operation is a subscription that has begun."""
-        return self.following is not None and self.following.has_begun
 
     def follow(self, topic: Topic, *, has_state: bool) -> UUID | None:
         """Follow the topic from now on, and return the subject of the current event."""

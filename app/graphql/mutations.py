@@ -33,20 +33,20 @@ class Savepoint(FieldExtension):
         if not any(isinstance(given, Given) and "password" in given.values for given in kwargs.values()):
             return await self._resolve(next_, source, info, kwargs)
         context = info.context
-        async with context.password_turns.taken(may_wait=not context.work.writes):
+        async with context.services.password_turns.taken(may_wait=not context.work.writes):
             return await self._resolve(next_, source, info, kwargs)
 
     async def _resolve(self, next_: AsyncExtensionResolver, source: Any, info: Info, kwargs: Any) -> Any:
         context = info.context
         if self.is_attempt:
-            await context.count_attempt()
+            await context.services.rate_limits.attempt(context.request.address)
         await context.begin_mutation()
         async with context.work.savepoint(alone=context.idempotent_request is None and _is_alone(info)):
             await context.begin_field(confirm=not self.confirms)
             if self.access is not Access.ANYONE:
                 require(self.access, context.require_viewer())
             arguments = {name: _deferred(value) for name, value in kwargs.items()}
-            audit.begin(context.work, info.field_name, context.request_id, context.actor_id)
+            audit.begin(context.work, info.field_name, context.request.id, context.actor_id)
             result = await next_(source, info, **arguments)
             audit.act_as(context.work, context.actor_id)  # who has just logged in
             await audit.write(context.work, failed=isinstance(result, Error))

@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -24,6 +24,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from sqlalchemy.pool import QueuePool
 
 from app.db.engine import Database
+from app.db.notifications import Events
 from app.errors import INTERNAL
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.monitoring.workers import DIRECTORY
@@ -38,31 +39,13 @@ _LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _COSTS = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 _BEAT_SECONDS = 1.0
 
-
-class Subscribers(Protocol):
-    """The subscriptions of the process."""
-
-    def __len__(self) -> int: ...
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether the process receives events now."""
-        ...
-
-
-class _Series(NamedTuple):
-    """The series of one kind of operation, looked up once because the library is slow."""
-
-    operations: Counter
-    seconds: Histogram
-    statements: Counter
-    cost: Histogram
+Series = tuple[Counter, Histogram, Counter, Histogram]
 
 
 class Metrics:
     """The figures of this process."""
 
-    def __init__(self, database: Database, subscribers: Subscribers) -> None:
+    def __init__(self, database: Database, events: Events) -> None:
         self._directory = os.environ.get(DIRECTORY)
         self._registry = registry = CollectorRegistry()
         kind = ("name", "type", "path")
@@ -81,30 +64,33 @@ class Metrics:
             registry=registry,
         )
         self._names: set[str] = {"", OTHER}
-        self._series: dict[tuple[str, str, str, str], _Series] = {}
+        self._series: dict[tuple[str, str, str, str], Series] = {}
+        """Those of each kind of operation, looked up once because the library is slow."""
         self._gauges: dict[Gauge, Callable[[], float]] = {
             self._gauge("pool_waiting", "Operations that wait for a connection."): lambda: database.waiting,
-            self._gauge("subscribers", "Subscriptions that are followed."): lambda: len(subscribers),
-            self._gauge("events_heard", "Whether events are heard.", "livemin"): lambda: subscribers.is_heard,
+            self._gauge("subscribers", "Subscriptions that are followed."): lambda: len(events),
+            self._gauge("events_heard", "Whether events are heard.", "livemin"): lambda: events.is_heard,
         }
         if isinstance(pool := database.engine.pool, QueuePool):
             self._gauges[self._gauge("pool_size", "Connections that the pool may have.")] = pool.size
             self._gauges[self._gauge("pool_checked_out", "Connections that are in use.")] = pool.checkedout
-        self._process = _EachProcess(self._registry) if self._directory else None
-        if self._process is None:
-            ProcessCollector(registry=self._registry)
-            GCCollector(registry=self._registry)
+        # With several workers the library exposes no figures of each process, so they are sampled into gauges.
+        self._process = registry if self._directory is None else CollectorRegistry()
+        self._process_gauges: dict[str, Gauge] = {}
+        ProcessCollector(registry=self._process)
+        GCCollector(registry=self._process)
 
     def count(self, log: OperationLog, seconds: float) -> None:
         """Count an operation that is over."""
-        code = _worst(log)
-        series = self._series.get((log.name, log.type, log.path, code)) or self._find(log, code)
-        series.operations.inc()
-        series.statements.inc(log.statements)
+        code = INTERNAL if INTERNAL in log.codes else str(next(iter(log.codes), ""))
+        found = self._series.get((log.name, log.type, log.path, code)) or self._find(log, code)
+        operations, durations, statements, costs = found
+        operations.inc()
+        statements.inc(log.statements)
         if log.cost is not None:
-            series.cost.observe(log.cost)
+            costs.observe(log.cost)
         if log.type != SUBSCRIPTION:  # which lasts as long as the client wants
-            series.seconds.observe(seconds)
+            durations.observe(seconds)
 
     async def exposition(self) -> bytes:
         """Return the figures of all processes in the format of Prometheus."""
@@ -137,8 +123,16 @@ class Metrics:
     def _sample(self) -> None:
         for gauge, value in self._gauges.items():
             gauge.set(value())
-        if self._process is not None:
-            self._process.sample()
+        if self._process is self._registry:
+            return
+        for metric in self._process.collect():
+            for name, labels, number, *_ in metric.samples:
+                if name not in self._process_gauges:
+                    self._process_gauges[name] = Gauge(
+                        name, metric.documentation, tuple(labels), registry=self._registry, multiprocess_mode="liveall"
+                    )
+                gauge = self._process_gauges[name]
+                (gauge.labels(**labels) if labels else gauge).set(number)
 
     def _exposition(self) -> bytes:
         registry = self._registry
@@ -148,61 +142,26 @@ class Metrics:
             MultiProcessCollector(registry, self._directory)  # type: ignore[no-untyped-call]  # the library is untyped
         return generate_latest(registry)
 
-    def _find(self, log: OperationLog, code: str) -> _Series:
+    def _find(self, log: OperationLog, code: str) -> Series:
         """Return the series of an operation. Clients choose the names, so their number is limited, and only operations
         of valid documents add one."""
         name = log.name
         if name not in self._names:
             has_space = len(self._names) < NAMES_KEPT and len(name) <= _LONGEST_NAME
-            if has_space and log.is_described:
+            if has_space and log.type:
                 self._names.add(name)
             else:
                 name = OTHER
         key = (name, log.type, log.path, code)
         if key not in self._series:
             kind = key[:3]
-            self._series[key] = _Series(
+            self._series[key] = (
                 self._operations.labels(*key),
                 self._seconds.labels(*kind),
                 self._statements.labels(*kind),
                 self._cost.labels(*kind),
             )
         return self._series[key]
-
-
-class _EachProcess:
-    """Figures of each process that the library exposes for a single process only."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-        apart = CollectorRegistry()
-        ProcessCollector(registry=apart)
-        GCCollector(registry=apart)
-        self._apart = apart
-        self._gauges: dict[str, Gauge] = {}
-
-    def sample(self) -> None:
-        """Record the figures of this process now."""
-        for metric in self._apart.collect():
-            for sample in metric.samples:
-                gauge = self._gauges.get(sample.name)
-                if gauge is None:
-                    gauge = self._gauges[sample.name] = Gauge(
-                        sample.name,
-                        metric.documentation,
-                        tuple(sample.labels),
-                        registry=self._registry,
-                        multiprocess_mode="liveall",
-                    )
-                (gauge.labels(**sample.labels) if sample.labels else gauge).set(sample.value)
-
-
-def _worst(log: OperationLog) -> str:
-    """Return the code of the error that an operation is counted with, if it had any."""
-    codes = log.codes
-    if not codes:
-        return ""
-    return INTERNAL if INTERNAL in codes else str(codes[0])
 
 
 def _forget_dead(directory: Path) -> None:

@@ -15,12 +15,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.db.engine import Database
+from app.db.notifications import Events
 from app.db.texts import readable
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.settings import Environment, Settings
 
 if TYPE_CHECKING:
-    from app.monitoring.metrics import Metrics, Subscribers
+    from app.monitoring.metrics import Metrics
     from app.monitoring.tracing import Tracing
 
 PATH = "/metrics"
@@ -32,26 +33,22 @@ _UNTRACED = nullcontext()
 class Monitor:
     """Reports the operations of this process, and the process itself."""
 
-    def __init__(self, settings: Settings, metrics: "Metrics | None" = None, tracing: "Tracing | None" = None) -> None:
+    _metrics: "Metrics | None" = None
+    _tracing: "Tracing | None" = None
+
+    def __init__(self, settings: Settings, database: Database, events: Events) -> None:
+        """Set up what the settings ask for, and import nothing else."""
         self._slow_seconds = settings.slow_operation_milliseconds / 1000
         self._token = settings.metrics_token
-        self._metrics = metrics
-        self._tracing = tracing
         self._log = structlog.get_logger(__name__).bind()  # the unbound logger would assemble itself for each line
-
-    @classmethod
-    def of(cls, settings: Settings, database: Database, subscribers: "Subscribers") -> "Monitor":
-        """Return the monitor that the settings ask for, and import nothing else."""
-        metrics, tracing = None, None
         if settings.metrics_token is not None or settings.app_env is Environment.DEVELOPMENT:
             from app.monitoring.metrics import Metrics
 
-            metrics = Metrics(database, subscribers)
+            self._metrics = Metrics(database, events)
         if settings.otel_exporter_otlp_endpoint is not None:
             from app.monitoring.tracing import Tracing
 
-            tracing = Tracing(settings.otel_exporter_otlp_endpoint)
-        return cls(settings, metrics, tracing)
+            self._tracing = Tracing(settings.otel_exporter_otlp_endpoint)
 
     def report(self, log: OperationLog) -> None:
         """Report an operation that is over."""
@@ -61,7 +58,7 @@ class Monitor:
         if seconds < self._slow_seconds or log.type == SUBSCRIPTION:
             self._log.info("operation", **_fields(log, seconds))
         else:
-            self._log.warning("operation", **_fields(log, seconds), sql=statements_of(log, _LONGEST_STATEMENT))
+            self._log.warning("operation", **_fields(log, seconds), sql=_statements_of(log, _LONGEST_STATEMENT))
 
     def span(self, log: OperationLog) -> AbstractContextManager[None]:
         """Return the span that traces the operation while it runs."""
@@ -99,35 +96,35 @@ def _fields(log: OperationLog, seconds: float) -> dict[str, Any]:
     """Return the fields of an operation's line in the log; the document and its values are not among them."""
     fields: dict[str, Any] = {
         "request_id": log.request_id,
-        "name": log.name if log.is_described and len(log.name) <= _LONGEST_NAME else _harmless(log.name),
+        # A name that is in no valid document could look like another line of the log.
+        "name": log.name[:_LONGEST_NAME] if log.type else re.sub(r"[^_0-9A-Za-z]", "?", log.name[:_LONGEST_NAME]),
         "type": log.type,
         "viewer": log.viewer_id,
         "path": log.path,
         "cost": log.cost,
         "statements": log.statements,
-        "milliseconds": milliseconds(seconds),
+        "milliseconds": _milliseconds(seconds),
         "codes": log.codes,
         "status": log.status,
     }
-    if log.results is not None:
-        fields["results"] = log.results
-    if log.trace_id is not None:
-        fields["trace_id"] = log.trace_id
-    return fields
+    optional = {"results": log.results, "trace_id": log.trace_id}
+    return fields | {name: value for name, value in optional.items() if value is not None}
 
 
-def _harmless(name: str) -> str:
-    """Return a name from a client without what could look like another line of the log."""
-    return re.sub(r"[^_0-9A-Za-z]", "?", name[:_LONGEST_NAME])
+def explanation(log: OperationLog) -> dict[str, Any]:
+    """Return `extensions.explain`: which path answers an operation, and its statements without their values."""
+    explained = {"path": log.path, "milliseconds": _milliseconds(perf_counter() - log.begun)}
+    declined = {} if log.declined is None else {"declined": log.declined}
+    return {**explained, **declined, "statements": _statements_of(log)}
 
 
-def statements_of(log: OperationLog, longest: int | None = None) -> list[dict[str, Any]]:
+def _statements_of(log: OperationLog, longest: int | None = None) -> list[dict[str, Any]]:
     """Return the statements of an operation without their values, each cut to so many characters."""
     return [
-        {"sql": readable(sql)[:longest], "milliseconds": milliseconds(seconds)} for sql, seconds in log.statements_kept
+        {"sql": readable(sql)[:longest], "milliseconds": _milliseconds(seconds)} for sql, seconds in log.statements_kept
     ]
 
 
-def milliseconds(seconds: float) -> float:
+def _milliseconds(seconds: float) -> float:
     """Return a duration in milliseconds, to the microsecond."""
     return round(seconds * 1000, 3)

@@ -20,7 +20,6 @@ from opentelemetry.trace import (
     format_trace_id,
     get_current_span,
 )
-from opentelemetry.trace import TracerProvider as AnyTracerProvider
 from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.types import ASGIApp
 
@@ -38,18 +37,17 @@ class Tracing:
     def __init__(self, endpoint: str) -> None:
         named = OTELResourceDetector().detect().attributes
         resource = Resource.create({"service.name": "orders-api", **named})
-        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider = _DiscreetProvider(resource=resource, shutdown_on_exit=False)
         exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._discreet = _DiscreetProvider(self._provider)
-        self._tracer = self._discreet.get_tracer(__name__)
+        self._tracer = self._provider.get_tracer(__name__)
         os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "database")  # the names that are stable now
         self._instrumentor = AsyncPGInstrumentor()  # type: ignore[no-untyped-call]  # the library is untyped
-        self._instrumentor.instrument(tracer_provider=self._discreet)
+        self._instrumentor.instrument(tracer_provider=self._provider)
 
     def traced(self, app: ASGIApp) -> ASGIApp:
         """Return the application with a span for each request, in the trace that the client names."""
-        return OpenTelemetryMiddleware(app, excluded_urls=_NOT_TRACED, tracer_provider=self._discreet)
+        return OpenTelemetryMiddleware(app, excluded_urls=_NOT_TRACED, tracer_provider=self._provider)
 
     @contextmanager
     def span(self, log: OperationLog) -> Iterator[None]:
@@ -68,27 +66,22 @@ class Tracing:
 
 
 def _describe(span: Span, log: OperationLog) -> None:
-    name = log.name if log.is_described else ""
+    name = log.name if log.type else ""
     span.update_name(f"{log.type or 'operation'} {name}".rstrip())
-    span.set_attribute("graphql.operation.type", log.type)
-    span.set_attribute("graphql.operation.name", name)
-    span.set_attribute("orders_api.path", log.path)
-    span.set_attribute("orders_api.request_id", log.request_id)
+    operation = {"graphql.operation.type": log.type, "graphql.operation.name": name}
+    span.set_attributes({**operation, "orders_api.path": log.path, "orders_api.request_id": log.request_id})
     if log.codes:
         span.set_attribute("orders_api.codes", [str(code) for code in log.codes])
     if INTERNAL in log.codes:
         span.set_status(Status(StatusCode.ERROR))
 
 
-class _DiscreetProvider(AnyTracerProvider):
+class _DiscreetProvider(TracerProvider):
     """Hands out tracers that record no values."""
-
-    def __init__(self, provider: AnyTracerProvider) -> None:
-        self._provider = provider
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> Tracer:
         """Return the tracer of a library."""
-        return _DiscreetTracer(self._provider.get_tracer(*args, **kwargs))
+        return _DiscreetTracer(super().get_tracer(*args, **kwargs))
 
 
 class _DiscreetTracer(Tracer):

@@ -78,12 +78,12 @@ class UserMutations:
 
 
 def _lifetime(info: Info) -> timedelta:
-    return timedelta(days=info.context.settings.refresh_token_days)
+    return timedelta(days=info.context.services.settings.refresh_token_days)
 
 
 def _session(info: Info, login: service.Login) -> Session:
     viewer = Viewer(id=login.user.id, is_superuser=login.user.is_superuser)
-    access_token, expires_at = info.context.access_tokens.issue(viewer)
+    access_token, expires_at = info.context.services.access_tokens.issue(viewer)
     info.context.act_as(viewer)
     return Session(
         access_token=access_token, refresh_token=login.refresh_token, expires_at=expires_at, user=User(row=login.user)

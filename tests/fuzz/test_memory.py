@@ -9,7 +9,6 @@ import orjson
 import pytest
 
 from app.graphql.operations.documents import Documents
-from app.graphql.operations.limits import Limits
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
 from app.settings import Settings
@@ -21,7 +20,7 @@ MB = 1_000_000
 
 @pytest.fixture
 def documents(settings: Settings) -> Documents:
-    return Documents(graphql_schema(schema), Limits.of(settings))
+    return Documents(graphql_schema(schema), settings)
 
 
 @contextmanager

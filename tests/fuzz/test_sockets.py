@@ -186,7 +186,7 @@ async def test_nothing_is_left_of_them(served: Served, fuzzed: Fuzzed, quiet: Qu
     for seed in range(10):
         conversations = [conversation(fuzzed, Random(seed * 10 + number)) for number in range(10)]
         await asyncio.gather(*(talk(served, messages) for messages in conversations))
-    await until(lambda: len(served.live) == 0)
+    await until(lambda: len(served.live.events) == 0)
     await until(lambda: len(asyncio.all_tasks()) <= tasks)
     await until(lambda: cast(QueuePool, pooled.pool).checkedout() == 0)
     await served.answers()
@@ -275,6 +275,6 @@ async def test_streams_that_are_broken_off_leave_nothing(served: Served, fuzzed:
         for seed in range(0, 60, 10):
             async with asyncio.timeout(PATIENCE):
                 await asyncio.gather(*(follow(seed + number) for number in range(10)))
-    await until(lambda: len(served.live) == 0)
+    await until(lambda: len(served.live.events) == 0)
     quiet("streams")
     await served.answers()

@@ -1,7 +1,7 @@
 """What Prometheus is told of operations and of the process, and who may ask."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -9,7 +9,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
+from uuid_utils.compat import uuid7
 
+from app.db.notifications import Events, Topic
 from app.monitoring import metrics as module
 from app.monitoring import operation_log
 from app.monitoring.metrics import NAMES_KEPT, OTHER, Metrics
@@ -138,18 +140,16 @@ async def test_operations_that_wait_for_a_connection_are_told_of(
         assert figure(await figures(api), "orders_api_pool_waiting") == 0
 
 
-class Listeners:
-    """Three who hear events."""
-
-    is_heard = True
-
-    def __len__(self) -> int:
-        return 3
-
-
 @pytest.fixture
-def metrics(committed_engine: AsyncEngine) -> Metrics:
-    return Metrics(committing(committed_engine), Listeners())
+async def metrics(committed_engine: AsyncEngine) -> AsyncIterator[Metrics]:
+    """The metrics of a process in which three subscriptions hear events."""
+    events = Events(committed_engine.url)
+    for _ in range(3):
+        events.follow(Topic("Product", uuid7()), has_state=True)
+    events.start()
+    await events.heard()
+    yield Metrics(committing(committed_engine), events)
+    await events.stop()
 
 
 async def test_the_event_loop_is_looked_at_again_and_again(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from graphql import GraphQLError, GraphQLObjectType, print_ast
+from graphql import GraphQLError, GraphQLObjectType, OperationType, print_ast
 from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.values import VariableValues, get_variable_values
 
@@ -73,7 +73,7 @@ class CompiledPath:
     def _prepared(self, viewer: Viewer | None, operation: RequestedOperation) -> tuple[Plan, list[Any]]:
         """Return the plan for a request, and its parameters; Declined where there is none."""
         query = operation.parsed
-        if query is None or not query.is_query or query.definition.directives:
+        if query is None or query.type is not OperationType.QUERY or query.definition.directives:
             raise Declined("the operation is not a query, or not a plain one")
         definition, fragments = query.definition, query.fragments
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
+from graphql import OperationType
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import INTERNAL, RateLimited, RequestError
 from app.graphql.http.event_stream import event_stream
 from app.graphql.http.protocol import (
+    EXPLAIN,
     JSON,
     RESPONSE_JSON,
     Accepted,
@@ -24,14 +26,12 @@ from app.graphql.http.protocol import (
     request_id_of,
     require_carriable,
 )
-from app.graphql.operations.documents import GraphQLRequest
-from app.graphql.operations.explain import HEADER as EXPLAIN
-from app.graphql.operations.lifecycle import Operations
+from app.graphql.operations.documents import GraphQLRequest, OperationRequest
+from app.graphql.operations.lifecycle import Operation
 from app.graphql.operations.rate_limits import Quota
-from app.graphql.operations.requests import OperationRequest
 from app.graphql.operations.responses import Response, refused
+from app.graphql.operations.services import Services
 from app.idempotency.service import HEADER as IDEMPOTENCY_KEY
-from app.settings import Settings
 from app.web import graphiql
 
 _PRIVATE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
@@ -44,13 +44,10 @@ Headers = Mapping[bytes, bytes]
 class GraphQLEndpoint:
     """Sits before the application and answers the HTTP requests to its path; passes on all others unchanged."""
 
-    def __init__(self, app: ASGIApp, path: str, operations: Operations, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, path: str, services: Services) -> None:
         self._app = app
         self._path = path
-        self._operations = operations
-        self._trusted = operations.services.documents.trusted
-        self._has_page = settings.graphiql
-        self._limit = settings.body_limit_kb * 1024
+        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it on."""
@@ -68,13 +65,13 @@ class GraphQLEndpoint:
         """Find out what the client accepts, read its request, and answer it."""
         media_type, method = JSON, scope["method"]
         try:
-            accepts = accepted(method, headers.get(b"accept", b"*/*"), page=self._has_page)
+            accepts = accepted(method, headers.get(b"accept", b"*/*"), page=self._services.settings.graphiql)
             media_type = accepts.media_type or JSON
             if accepts.page:
                 await graphiql.page()(scope, receive, _with_headers(send, request_id))
                 return
-            parameters = await read_parameters(scope, headers, receive, self._limit)
-            document = graphql_request(parameters, self._trusted)
+            parameters = await read_parameters(scope, headers, receive, self._services.settings.body_limit_kb * 1024)
+            document = graphql_request(parameters, self._services.documents.trusted)
             request = OperationRequest(
                 document,
                 request_id,
@@ -84,11 +81,11 @@ class GraphQLEndpoint:
                 check=partial(require_carriable, method, accepts),
             )
             if accepts.events and self._is_streamed(method, accepts, document):
-                stream = event_stream(self._operations.stream(request))
+                stream = event_stream(Operation(self._services, request).stream())
                 await stream(scope, receive, _with_headers(send, request_id))
                 return
             request = request._replace(explain=_EXPLAIN in headers, receive=receive)
-            await self._operations.answer(request, partial(_send, send, media_type, request_id))
+            await Operation(self._services, request).answer(partial(_send, send, media_type, request_id))
         except RequestError as failure:
             await _send(send, media_type, request_id, refused(failure))
         except ClientDisconnect:
@@ -97,9 +94,9 @@ class GraphQLEndpoint:
     def _is_streamed(self, method: str, accepts: Accepted, document: GraphQLRequest) -> bool:
         """Return whether the response is a stream."""
         with suppress(Exception):  # whatever is wrong, it is found again, and reported, when the operation runs
-            operation = self._operations.parse(document)
+            operation = self._services.documents.requested(document)
             require_carriable(method, accepts, operation)
-            return operation.is_subscription or accepts.events_first
+            return operation.type is OperationType.SUBSCRIPTION or accepts.events_first
         return False
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
+from graphql import OperationType
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 from uuid_utils import uuid7
@@ -15,6 +16,7 @@ from app.errors import RequestError
 from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
 from app.graphql.operations.trusted import TrustedDocuments, hash_in
 
+EXPLAIN = "X-Explain"
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
@@ -26,13 +28,11 @@ _LENGTH_DIGITS = 20  # more than any length has; Python does not read a number o
 _LONGEST_KEPT = 500  # bytes of an Accept header; browsers send 150
 _URL_IS_TOO_LONG, _BODY_IS_TOO_LARGE = 414, 413
 
-RawHeaders = Sequence[tuple[bytes, bytes]]
-
 
 class Refusal(RequestError):
     """Why a request is refused that is not as HTTP or this API wants it."""
 
-    def __init__(self, status: int, code: str, message: str, headers: RawHeaders = ()) -> None:
+    def __init__(self, status: int, code: str, message: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self.code = code
         super().__init__(message)
         self.status = status
@@ -77,9 +77,9 @@ def accepted(method: str, accept: bytes, *, page: bool) -> Accepted:
 
 def require_carriable(method: str, accepts: Accepted, operation: RequestedOperation) -> None:
     """Raise Refusal for a change that is sent by GET, or a stream that the client does not accept."""
-    if method == "GET" and operation.is_mutation:
+    if method == "GET" and operation.type is OperationType.MUTATION:
         raise _method_not_allowed("POST")
-    if operation.is_subscription and not accepts.events:
+    if operation.type is OperationType.SUBSCRIPTION and not accepts.events:
         raise Refusal(406, "NOT_ACCEPTABLE", f"Subscriptions need {EVENT_STREAM} or a WebSocket.")
 
 
@@ -93,6 +93,8 @@ def _method_not_allowed(*allowed: str) -> Refusal:
 
 @lru_cache(500)
 def _read_accept(accept: bytes, has_page: bool) -> Accepted:
+    """Read the qualities of a header. None of our dependencies can: Starlette has no parser, and Strawberry's ignores
+    qualities. Reading takes 5 µs, 20 µs for a browser's header, and 0.05 µs where the header was seen before."""
     qualities: dict[str, float] = {}
     for choice in (accept.decode("latin-1").strip() or "*/*").split(","):
         media_type, parameters = _parsed(choice)
@@ -167,23 +169,21 @@ def _is_utf8(parameters: Mapping[str, str]) -> bool:
     return parameters.get("charset", "utf-8") in ("utf-8", "utf8")
 
 
-async def _read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+async def _read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytearray:
     """Return the body of a request, and read no more than the limit."""
     announced = headers.get(b"content-length", b"")[:_LENGTH_DIGITS]
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(_BODY_IS_TOO_LARGE, "body", limit)
-    chunks, size, more = [], 0, True
+    body, more = bytearray(), True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        chunk = message.get("body", b"")
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
+        body += message.get("body", b"")
+        if len(body) > limit:
             raise _too_large(_BODY_IS_TOO_LARGE, "body", limit)
         more = message.get("more_body", False)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return body
 
 
 def _request_in_url(query_string: bytes, limit: int) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def _request_in_url(query_string: bytes, limit: int) -> dict[str, Any]:
     return given
 
 
-def _json(what: str, text: str | bytes) -> Any:
+def _json(what: str, text: str | bytearray) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from math import inf
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -11,7 +12,7 @@ T = TypeVar("T")
 class Cache(Generic[K, T]):
     """Keeps what was used last; what was not used for the longest time goes first."""
 
-    def __init__(self, most: int, heaviest: int | None = None) -> None:
+    def __init__(self, most: int, heaviest: float = inf) -> None:
         """Keep so many entries, and so much weight of all of them together; the one used last always."""
         self._most = most
         self._heaviest = heaviest
@@ -46,9 +47,6 @@ class Cache(Generic[K, T]):
             self._forget_surplus()
 
     def _forget_surplus(self) -> None:
-        while len(self._entries) > self._most or self._is_too_heavy():
+        while len(self._entries) > self._most or (self.weight > self._heaviest and len(self._entries) > 1):
             key, _ = self._entries.popitem(last=False)
             self.weight -= self._weights.pop(key, 0)
-
-    def _is_too_heavy(self) -> bool:
-        return self._heaviest is not None and self.weight > self._heaviest and len(self._entries) > 1

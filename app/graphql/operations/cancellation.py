@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from starlette.types import Receive
 
@@ -26,14 +26,10 @@ async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
     """Await this and return its result; it continues where the waiting task is cancelled."""
     task = asyncio.create_task(work)
     _undisturbed.add(task)
-    task.add_done_callback(_forget)
+    task.add_done_callback(_undisturbed.discard)
+    # Retrieve its exception, or asyncio would report it where nobody waits any more.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
     return await asyncio.shield(task)
-
-
-def _forget(task: asyncio.Task[Any]) -> None:
-    _undisturbed.discard(task)
-    if not task.cancelled():
-        task.exception()  # or asyncio would report an exception that nobody retrieved
 
 
 class Watch:
@@ -47,17 +43,9 @@ class Watch:
 
     def over(self, receive: Receive | None = None, may_give_up: Callable[[Reason], bool] = lambda _: True) -> "Watched":
         """Return a context that cancels what runs in it, with TimedOut, or Disconnected where `receive` reports it."""
-        return Watched(self, receive, may_give_up)
-
-    def begin(self, watched: "Watched") -> None:
-        """Start to watch."""
-        self._running.add(watched)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_EVERY_SECONDS, self._look)
-
-    def end(self, watched: "Watched") -> None:
-        """Stop watching."""
-        self._running.discard(watched)
+        return Watched(self._running, receive, may_give_up)
 
     async def drained(self) -> None:
         """Return once nothing runs."""
@@ -78,25 +66,23 @@ class Watched:
     _listening: asyncio.Task[None] | None = None
     _reason: Reason | None = None
 
-    def __init__(self, watch: Watch, receive: Receive | None, may_give_up: Callable[[Reason], bool]) -> None:
-        self._watch = watch
+    def __init__(self, running: set["Watched"], receive: Receive | None, may_give_up: Callable[[Reason], bool]) -> None:
+        self._running = running
         self._receive = receive
         self._may_give_up = may_give_up
-        self._task: asyncio.Task[Any] | None = None
 
-    def __enter__(self) -> Self:
-        self._task = asyncio.current_task()
-        self._watch.begin(self)
-        return self
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "operations run in tasks"
+        self._task = task
+        self._running.add(self)
 
     def __exit__(self, _: Any, failure: BaseException | None, __: Any) -> None:
-        self._watch.end(self)
+        self._running.discard(self)
         if self._listening is not None:
             self._listening.cancel()
-        if self._reason is not None:
-            assert self._task is not None, "it was entered"
-            if self._task.uncancel() == 0 and isinstance(failure, asyncio.CancelledError):
-                raise self._reason from failure
+        if self._reason is not None and self._task.uncancel() == 0 and isinstance(failure, asyncio.CancelledError):
+            raise self._reason from failure
 
     def look(self, now: float, seconds: float) -> None:
         """Cancel it if its time is over; listen to its client from the second look on."""
@@ -114,6 +100,5 @@ class Watched:
 
     def _give_up(self, reason: Reason) -> None:
         if self._reason is None and self._may_give_up(reason):
-            assert self._task is not None, "it was entered"
             self._reason = reason
             self._task.cancel()

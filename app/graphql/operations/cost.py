@@ -4,6 +4,8 @@ A page counts as many objects as it can hold, and whatever is selected from each
 price comes with its product. A field that costs more declares it with `costs`."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import graphql
@@ -37,75 +39,67 @@ class Cost:
         operation: graphql.OperationDefinitionNode,
         fragments: Mapping[str, graphql.FragmentDefinitionNode],
     ) -> None:
-        self._schema = schema
-        self._operation = operation
-        self._fragments = fragments
+        details = {name: FragmentDetails(definition) for name, definition in fragments.items()}
+        self._meter = partial(_Meter, schema, operation, details)
         self._counting = [node for node in operation.variable_definitions or () if _counts(node.type)]
-        self._costs: Cache[Any, int] = Cache(_COSTS_KEPT)
         self.is_fixed = not self._counting
         """Whether the cost is the same whatever the variables are."""
+        self._costs: Cache[Any, int] = Cache(_COSTS_KEPT)
 
     def of(self, variables: Variables | None) -> int:
         """Return the cost of the operation with these variables, valid or not."""
         counting = {node.variable.name.value: _counted(node, variables or {}) for node in self._counting}
-        return self._costs.get(tuple(counting.values()), lambda: self._measured(counting))
-
-    def _measured(self, variables: Variables) -> int:
-        root = self._schema.get_root_type(self._operation.operation)
-        assert root is not None, "the operation is valid"
-        return min(_Meter(self._schema, self._operation, self._fragments, variables).operation(root), MOST)
+        return self._costs.get(tuple(counting.values()), lambda: self._meter(counting).cost())
 
 
+@dataclass
 class _Meter:
     """Walks one operation, whose fields are merged as they are when it is executed."""
 
-    def __init__(
-        self,
-        schema: graphql.GraphQLSchema,
-        operation: graphql.OperationDefinitionNode,
-        fragments: Mapping[str, graphql.FragmentDefinitionNode],
-        variables: Variables,
-    ) -> None:
-        self._schema = schema
-        self._operation = operation
-        self._fragments = {name: FragmentDetails(definition) for name, definition in fragments.items()}
-        self._variables = variables
+    schema: graphql.GraphQLSchema
+    operation: graphql.OperationDefinitionNode
+    fragments: dict[str, FragmentDetails]
+    variables: Variables
+    visited: int = 0
+
+    def __post_init__(self) -> None:
         # An invalid condition fails the operation before it costs anything.
-        self._coerced = VariableValues({}, {name: value or False for name, value in variables.items()})
-        self._visited = 0
+        self._coerced = VariableValues({}, {name: value or False for name, value in self.variables.items()})
 
-    def operation(self, root: graphql.GraphQLObjectType) -> int:
+    def cost(self) -> int:
         """Return the cost of the operation."""
-        fields = collect_fields(self._schema, self._fragments, self._coerced, root, self._operation)
-        return sum(self._field(root, details, None) for details in fields.grouped_field_set.values())
+        root = self.schema.get_root_type(self.operation.operation)
+        assert root is not None, "the operation is valid"
+        fields = collect_fields(self.schema, self.fragments, self._coerced, root, self.operation)
+        return min(sum(self._field(root, details, None) for details in fields.grouped_field_set.values()), MOST)
 
-    def selection(self, type_: graphql.GraphQLNamedType, details: list[FieldDetails], page: int | None = None) -> int:
+    def _selection(self, type_: graphql.GraphQLNamedType, details: list[FieldDetails], page: int | None = None) -> int:
         """Return the cost of what is selected of an object: of a connection, if it is a page of this size."""
         if graphql.is_abstract_type(type_):
-            return max(self.selection(each, details) for each in self._schema.get_possible_types(type_))
+            return max(self._selection(each, details) for each in self.schema.get_possible_types(type_))
         if not isinstance(type_, graphql.GraphQLObjectType):
             return 0
-        fields = collect_subfields(self._schema, self._fragments, self._coerced, self._operation, type_, details)
+        fields = collect_subfields(self.schema, self.fragments, self._coerced, self.operation, type_, details)
         return sum(self._field(type_, each, page) for each in fields.grouped_field_set.values())
 
     def _field(self, parent: graphql.GraphQLObjectType, details: list[FieldDetails], page: int | None) -> int:
-        self._visited += 1
-        if self._visited > _MAX_FIELDS:
+        self.visited += 1
+        if self.visited > _MAX_FIELDS:
             return MOST
         node = details[0].node
         if node.name.value.startswith("__"):
             return 0 if node.name.value == "__typename" else _OF_INTROSPECTION
         field = parent.fields[node.name.value]
         definition = definition_of(field)
-        type_, is_mutation = graphql.get_named_type(field.type), parent is self._schema.mutation_type
+        type_, is_mutation = graphql.get_named_type(field.type), parent is self.schema.mutation_type
         extra = _OF_MUTATION if is_mutation else cost_of(definition)
         if node.selection_set is None:
             return extra
         if isinstance(declaration_of(definition), Pages):
             size = self._page_size(node)
-            return extra + max(1, size) + self.selection(type_, details, size)
+            return extra + max(1, size) + self._selection(type_, details, size)
         own, each = (0, 1) if is_mutation else self._objects(field, definition, node, page)
-        return extra + own + each * self.selection(type_, details)
+        return extra + own + each * self._selection(type_, details)
 
     def _objects(
         self, field: graphql.GraphQLField, definition: StrawberryField, node: graphql.FieldNode, page: int | None
@@ -125,20 +119,19 @@ class _Meter:
         return 1, many
 
     def _page_size(self, node: graphql.FieldNode) -> int:
-        given = (self._argument(node, name) for name in ("first", "last"))
-        return next((min(max(size, 0), MAX_PAGE_SIZE) for size in given if isinstance(size, int)), DEFAULT_PAGE_SIZE)
+        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        values = (
+            graphql.value_from_ast_untyped(given[name], {**self.variables})
+            for name in ("first", "last")
+            if name in given
+        )
+        return next((min(max(size, 0), MAX_PAGE_SIZE) for size in values if isinstance(size, int)), DEFAULT_PAGE_SIZE)
 
     def _number_of_ids(self, node: graphql.FieldNode) -> int:
         given = next((each.value for each in node.arguments or () if each.name.value == "ids"), None)
         if isinstance(given, graphql.VariableNode):  # of which the length is known
-            return self._variables.get(given.name.value) or 1
+            return self.variables.get(given.name.value) or 1
         return len(given.values) if isinstance(given, graphql.ListValueNode) else 1
-
-    def _argument(self, node: graphql.FieldNode, name: str) -> Any:
-        return next((self._value(given.value) for given in node.arguments or () if given.name.value == name), None)
-
-    def _value(self, node: graphql.ValueNode) -> Any:
-        return graphql.value_from_ast_untyped(node, dict(self._variables))
 
 
 def cost_exceeded(cost: int, limit: int) -> graphql.GraphQLError:

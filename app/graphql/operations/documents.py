@@ -1,31 +1,34 @@
 """The documents that clients send: parsed, checked against the schema and the limits, once; and kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
+    ValidationRule,
     parse,
     specified_rules,
     validate,
 )
 from graphql.validation import MaxIntrospectionDepthRule
+from starlette.types import Receive
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.cost import Cost, cost_exceeded
-from app.graphql.operations.introspection import NoIntrospection
-from app.graphql.operations.limits import Limits, exceeded, limit_exceeded
+from app.graphql.operations.limits import exceeded, limit_exceeded
 from app.graphql.operations.trusted import TrustedDocuments
-from app.settings import Trust
+from app.settings import Settings, Trust
 
 _RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)
 _DOCUMENTS_KEPT = 500
@@ -45,37 +48,27 @@ class GraphQLRequest(NamedTuple):
     operation_name: str | None
 
 
+@dataclass(eq=False)
 class ParsedOperation:
     """An operation of a valid document, and the fragments that it may use. Compared by identity, so that it can be the
     key of what is made of it."""
 
-    def __init__(
-        self,
-        schema: GraphQLSchema,
-        document: DocumentNode,
-        definition: OperationDefinitionNode,
-        fragments: Mapping[str, FragmentDefinitionNode],
-        weight: int,
-    ) -> None:
-        self.document = document
-        self.definition = definition
-        self.fragments = fragments
-        self.weight = weight
-        """The weight of its document."""
-        self.is_query = definition.operation is OperationType.QUERY
-        self.is_mutation = definition.operation is OperationType.MUTATION
-        self.is_subscription = definition.operation is OperationType.SUBSCRIPTION
-        self._cost = Cost(schema, definition, fragments)
-        self._fixed_cost: int | None = None
+    document: DocumentNode
+    definition: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    cost: Cost
+    """Its cost in points, by its variables."""
+    weight: int
+    """The weight of its document."""
 
-    def cost(self, variables: Mapping[str, Any] | None) -> int:
-        """Return the cost of the operation in points, with these variables."""
-        if self._fixed_cost is not None:
-            return self._fixed_cost
-        cost = self._cost.of(variables)
-        if self._cost.is_fixed:
-            self._fixed_cost = cost
-        return cost
+    def __post_init__(self) -> None:
+        self.type = self.definition.operation
+        self.name = self.definition.name.value if self.definition.name else None
+
+    @cached_property
+    def fixed_cost(self) -> int:
+        """The cost, if it is the same whatever the variables are; otherwise 0."""
+        return self.cost.of({}) if self.cost.is_fixed else 0
 
 
 @dataclass(frozen=True)
@@ -103,29 +96,31 @@ class RequestedOperation(NamedTuple):
     errors: Sequence[GraphQLError] = ()
 
     @property
-    def definition(self) -> OperationDefinitionNode | None:
-        """The operation as its document has it."""
-        return None if self.parsed is None else self.parsed.definition
-
-    @property
-    def is_query(self) -> bool:
-        """Whether it only reads."""
-        return self.parsed is not None and self.parsed.is_query
-
-    @property
-    def is_mutation(self) -> bool:
-        """Whether it writes."""
-        return self.parsed is not None and self.parsed.is_mutation
-
-    @property
-    def is_subscription(self) -> bool:
-        """Whether its results are a stream."""
-        return self.parsed is not None and self.parsed.is_subscription
+    def type(self) -> OperationType | None:
+        """Query, mutation or subscription; None where there is no such operation."""
+        return None if self.parsed is None else self.parsed.type
 
     @property
     def points(self) -> int:
         """The points to take from the rate limit: the cost, or a few where it must not be executed."""
         return COST_OF_NOTHING if self.cost is None or self.errors else self.cost
+
+
+class OperationRequest(NamedTuple):
+    """What a transport knows of one operation before it is parsed."""
+
+    document: GraphQLRequest
+    id: str
+    address: str
+    """The client's network address."""
+    authorization: str | None = None
+    idempotency_key: str | None = None
+    explain: bool = False
+    """Whether the client asks for `extensions.explain`."""
+    receive: Receive | None = None
+    """Reports that the client has disconnected; None where the transport cancels the operation itself."""
+    check: Callable[[RequestedOperation], Any] = lambda _: None
+    """Raises RequestError for an operation that this transport cannot carry."""
 
 
 _NO_OPERATION = GraphQLError(
@@ -140,24 +135,16 @@ _NOT_TRUSTED = Document(
 class Documents:
     """Reads documents."""
 
-    def __init__(
-        self,
-        schema: GraphQLSchema,
-        limits: Limits,
-        trusted: TrustedDocuments | None = None,
-        *,
-        introspection: bool = True,
-    ) -> None:
-        self.limits = limits
-        self.trusted = trusted or TrustedDocuments(Trust.OFF)
+    def __init__(self, schema: GraphQLSchema, settings: Settings) -> None:
+        self.trusted = TrustedDocuments(settings.trusted_documents, settings.trusted_documents_file)
         self._schema = schema
-        self._introspection = introspection
-        self._rules = _RULES if introspection else (*_RULES, NoIntrospection)
+        self._settings = settings
+        self._rules = _RULES if settings.introspection else (*_RULES, NoIntrospection)
         self._documents: Cache[str, Document] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
 
     def read(self, text: str) -> Document:
         """Return the document that a client sent, with its errors if it has any."""
-        if self.trusted.is_required and not self.trusted.executes(text):
+        if self._settings.trusted_documents is Trust.REQUIRE and not self.trusted.includes(text):
             return _NOT_TRUSTED
         return self.read_own(text)
 
@@ -173,45 +160,48 @@ class Documents:
         parsed = document.operation(request.operation_name)
         if parsed is None:
             return RequestedOperation(request, errors=document.errors or (_NO_OPERATION,))
-        cost = parsed.cost(request.variables)
-        errors = (cost_exceeded(cost, self.limits.cost),) if cost > self.limits.cost else ()
+        cost, limit = parsed.fixed_cost or parsed.cost.of(request.variables), self._settings.cost_limit
+        errors = (cost_exceeded(cost, limit),) if cost > limit else ()
         return RequestedOperation(request, parsed, cost, errors)
-
-    def cost_extension(self, cost: int) -> dict[str, int]:
-        """Return `extensions.cost`, in points."""
-        return {"requested": cost, "limit": self.limits.cost}
 
     def _read(self, text: str) -> Document:
         try:
-            ast = parse(text, max_lexical_tokens=self.limits.tokens, max_comments=self.limits.tokens)
+            limit = self._settings.token_limit
+            ast = parse(text, max_lexical_tokens=limit, max_comments=limit)
         except GraphQLSyntaxError as error:
-            return Document(errors=[_kept(self._unparsed(error))], weight=len(text))
-        errors = [*exceeded(ast, self.limits)] or self._invalid(ast)
+            error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
+            if "contains more than" in error.message:
+                message = f"A document may contain at most {limit:,} tokens."
+                return Document(errors=[limit_exceeded("TOKEN", message, limit + 1, limit)], weight=len(text))
+            return Document(errors=[_kept(error)], weight=len(text))
+        errors = [*exceeded(ast, self._settings)] or self._invalid(ast)
         if errors:
             return Document(errors=[_kept(error) for error in errors], weight=len(text))
         fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
         weight = len(text) + _WEIGHT_OF_TOKEN * _number_of_tokens(ast)
-        operations = {
-            node.name.value if node.name else None: ParsedOperation(self._schema, ast, node, fragments, weight)
+        operations = [
+            ParsedOperation(ast, node, fragments, Cost(self._schema, node, fragments), weight)
             for node in ast.definitions
             if isinstance(node, OperationDefinitionNode)
-        }
-        return Document(operations=operations, weight=weight)
-
-    def _unparsed(self, error: GraphQLSyntaxError) -> GraphQLError:
-        if "contains more than" in error.message:
-            limit = self.limits.tokens
-            return limit_exceeded("TOKEN", f"A document may contain at most {limit:,} tokens.", limit + 1, limit)
-        error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
-        return error
+        ]
+        return Document(operations={operation.name: operation for operation in operations}, weight=weight)
 
     def _invalid(self, ast: DocumentNode) -> list[GraphQLError]:
-        errors = validate(
-            self._schema, ast, self._rules, max_errors=self.limits.errors, hide_suggestions=not self._introspection
-        )
+        most, hides = self._settings.validation_error_limit, not self._settings.introspection
+        errors = validate(self._schema, ast, self._rules, max_errors=most, hide_suggestions=hides)
         for error in errors:
             error.extensions = {"code": "GRAPHQL_VALIDATION_FAILED", **(error.extensions or {})}
-        return errors[: self.limits.errors]
+        return errors[:most]
+
+
+class NoIntrospection(ValidationRule):
+    """Rejects introspection, except `__typename`, which clients need."""
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        """Check a field."""
+        if node.name.value in ("__schema", "__type"):
+            message = "Introspection is disabled. Ask the operator of this API for its schema."
+            self.report_error(GraphQLError(message, node, extensions={"code": "INTROSPECTION_DISABLED"}))
 
 
 def _kept(error: GraphQLError) -> GraphQLError:

@@ -8,70 +8,33 @@ from typing import Any
 
 import orjson
 import structlog
+from graphql import OperationType
 
 from app.db.engine import is_disconnection, raise_fault
 from app.errors import BadUserInput, OutcomeUnknown, Restarting
 from app.graphql.context import Context
 from app.graphql.operations.cancellation import Disconnected, undisturbed
-from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
-from app.graphql.operations.explain import explained
+from app.graphql.operations.documents import GraphQLRequest, OperationRequest, RequestedOperation
 from app.graphql.operations.rate_limits import Quota
-from app.graphql.operations.requests import OperationRequest
 from app.graphql.operations.resolver_path import FAULTS, ResolverPath
-from app.graphql.operations.responses import Response, failed, given_up, not_executed
+from app.graphql.operations.responses import Response, encoded, failed, given_up
 from app.graphql.operations.services import Services
 from app.graphql.subscriptions.manager import Unreachable
 from app.graphql.subscriptions.rereading import Rereading, rereading
 from app.monitoring import operation_log
-from app.monitoring.operation_log import COMPILED, RESOLVER, OperationLog
+from app.monitoring.monitor import explanation
+from app.monitoring.operation_log import COMPILED, RESOLVER
 from app.security.tokens import NOBODY
 from app.security.viewer import Viewer
 from app.settings import Environment
 
-Deliver = Callable[[Response], Awaitable[int | None]]
-"""Sends a response, and returns the status that it was sent with."""
 # Nobody receives this response; only the log has the code.
 _DISCONNECTED = Response(b"", "given up", codes=["CLIENT_HUNG_UP"])
 
 log = structlog.get_logger(__name__)
 
 
-class Operations:
-    """Executes the operations of all transports."""
-
-    def __init__(self, services: Services) -> None:
-        self.services = services
-
-    def parse(self, document: GraphQLRequest) -> RequestedOperation:
-        """Return the operation that a document asks for, and what is wrong with it."""
-        return self.services.documents.requested(document)
-
-    async def answer(self, request: OperationRequest, deliver: Deliver) -> None:
-        """Execute an operation that has one response, and deliver that."""
-        operation = _Operation(self.services, request)
-        with self.services.monitor.span(operation.log):
-            response = await operation.respond()
-            operation.log.answer(response.path, response.codes)
-        operation.log.status = await deliver(response)
-        self.services.monitor.report(operation.log)
-
-    async def stream(self, request: OperationRequest) -> AsyncGenerator[Response]:
-        """Execute an operation and yield its response: of a subscription one after each event, until it ends.
-
-        Restarting where the process ends: the transport then lets the client connect again."""
-        operation = _Operation(self.services, request)
-        operation.log.results = 0
-        try:
-            async with aclosing(operation.responses()) as responses:
-                async for response in responses:
-                    operation.log.results += 1
-                    operation.log.answer(response.path, response.codes)
-                    yield response
-        finally:
-            self.services.monitor.report(operation.log)
-
-
-class _Operation:
+class Operation:
     """One operation, and what has become known of it so far."""
 
     def __init__(self, services: Services, request: OperationRequest) -> None:
@@ -80,10 +43,32 @@ class _Operation:
         self._request = request
         self._login = NOBODY
         self._quota: Quota | None = None
-        self._extensions: Mapping[str, Any] | None = None
+        self._extensions: Mapping[str, Any] = {}
         self._context: Context | None = None
 
-    async def respond(self) -> Response:
+    async def answer(self, deliver: Callable[[Response], Awaitable[int]]) -> None:
+        """Execute an operation that has one response, and deliver that; `deliver` returns its status."""
+        with self._services.monitor.span(self.log):
+            response = await self._respond()
+            self.log.path, self.log.codes = response.path, response.codes
+        self.log.status = await deliver(response)
+        self._services.monitor.report(self.log)
+
+    async def stream(self) -> AsyncGenerator[Response]:
+        """Execute an operation and yield its response: of a subscription one after each event, until it ends.
+
+        Restarting where the process ends: the transport then lets the client connect again."""
+        self.log.results = 0
+        try:
+            async with aclosing(self._responses()) as responses:
+                async for response in responses:
+                    self.log.results += 1
+                    self.log.path, self.log.codes = response.path, response.codes
+                    yield response
+        finally:
+            self._services.monitor.report(self.log)
+
+    async def _respond(self) -> Response:
         """Return the one response, whatever goes wrong. Only the server cancels a request, when it stops."""
         try:
             response = await self._executed(await self._admitted())
@@ -91,17 +76,19 @@ class _Operation:
             return _DISCONNECTED
         except CancelledError:
             is_settled = self._context is not None and self._context.work.is_settled
-            response = given_up(OutcomeUnknown() if is_settled else Restarting(), self.log.path, self._extensions)
+            response = given_up(OutcomeUnknown() if is_settled else Restarting(), self._extensions, self.log.path)
         except Exception as failure:
             response = failed(failure, self._request.id)
         return response if self._quota is None else response._replace(quota=self._quota)
 
-    async def responses(self) -> AsyncGenerator[Response]:
+    async def _responses(self) -> AsyncGenerator[Response]:
         """Yield each response, whatever goes wrong."""
         try:
             operation = await self._admitted()
-            if not operation.is_subscription or operation.errors:
-                yield await self._executed_once(operation)
+            if operation.type is not OperationType.SUBSCRIPTION or operation.errors:
+                executing = self._traced(operation)
+                # A mutation that has begun is completed, whether or not anybody still listens.
+                yield await (undisturbed(executing) if operation.type is OperationType.MUTATION else executing)
                 return
             async with aclosing(self._followed(operation)) as responses:
                 async for response in responses:
@@ -115,13 +102,15 @@ class _Operation:
         """Parse the document, determine its cost, find out who asks, and take the cost from their rate limit."""
         services, request = self._services, self._request
         operation = services.documents.requested(request.document)
-        self.log.describe(operation.definition, operation.cost)
+        if operation.parsed is not None:
+            self.log.type, self.log.name = operation.parsed.type.value, operation.parsed.name or ""
+            self.log.cost = operation.cost
         if request.authorization is not None:
             self._login = services.access_tokens.login(request.authorization)
-            self.log.act_for(self._login.viewer)
+            self.log.viewer_id = self._login.viewer.id if self._login.viewer else None
         if operation.cost is not None:
-            self._extensions = {"cost": services.documents.cost_extension(operation.cost)}
-        if services.rate_limits.has_points:
+            self._extensions = {"cost": {"requested": operation.cost, "limit": services.settings.cost_limit}}
+        if services.settings.rate_limit:
             self._quota = await services.rate_limits.take(operation.points, self._login.viewer, request.address)
         request.check(operation)
         return operation
@@ -129,32 +118,29 @@ class _Operation:
     async def _executed(self, operation: RequestedOperation) -> Response:
         """Execute the operation on the compiled path, or else on the resolver path."""
         if operation.errors:
-            return not_executed(operation.errors, self._extensions)
+            return encoded(None, operation.errors, self._extensions, is_executed=False)
         assert operation.parsed is not None, "otherwise there are errors"
         explain = self.log if self._is_explained() else None
-        if operation.is_query and self._login.refusal is None:
+        if operation.type is OperationType.QUERY and self._login.refusal is None:
             self.log.path = COMPILED
             try:
                 with self._services.watch.over(self._request.receive):
                     body = await self._compiled(self._login.viewer, operation)
             except FAULTS as fault:
-                return given_up(fault, COMPILED, self._extensions)
+                return given_up(fault, self._extensions, COMPILED)
             if body is not None:
-                extensions = orjson.dumps(self._explained(explain))
-                return Response(b'%b,"extensions":%b}' % (body[:-1], extensions), COMPILED)
+                extensions = self._extensions
+                if explain is not None:
+                    extensions = {**extensions, "explain": explanation(explain)}
+                return Response(b'%b,"extensions":%b}' % (body[:-1], orjson.dumps(extensions)), COMPILED)
             self.log.path = RESOLVER
         self._context = Context(self._services, self._login, self._request)
         return await ResolverPath(self._context, operation.parsed, self._extensions, explain).execute()
 
-    async def _executed_once(self, operation: RequestedOperation) -> Response:
-        """Execute an operation that is neither followed nor delivered here. A mutation that has begun is completed,
-        whether or not anybody still listens."""
-
-        async def execute() -> Response:
-            with self._services.monitor.span(self.log):
-                return await self._executed(operation)
-
-        return await (undisturbed(execute()) if operation.is_mutation else execute())
+    async def _traced(self, operation: RequestedOperation) -> Response:
+        """Execute the operation within a span of its own."""
+        with self._services.monitor.span(self.log):
+            return await self._executed(operation)
 
     async def _compiled(self, viewer: Viewer | None, operation: RequestedOperation) -> bytes | None:
         """Return the response of the compiled path; None where the resolver path must answer. Raise the database's
@@ -178,7 +164,7 @@ class _Operation:
         async def read() -> Response:
             with self._services.monitor.span(self.log):
                 context.begin()
-                if again is not None and context.is_following:
+                if again is not None and context.following is not None and context.following.subscription is not None:
                     response = await self._reread(context, again)
                     if response is not None:
                         self.log.path = COMPILED
@@ -210,19 +196,11 @@ class _Operation:
             raise
         return None if body is None or body == again.nothing else Response(body, COMPILED)
 
-    def _explained(self, log: OperationLog | None) -> Mapping[str, Any]:
-        """Return the extensions of a compiled response."""
-        extensions = self._extensions or {}
-        return extensions if log is None else {**extensions, "explain": explained(log, COMPILED)}
-
     def _is_explained(self) -> bool:
         """Return whether the response explains itself: to superusers, and to anyone in development, on request."""
-        if not self._request.explain or self._login.refusal is not None:
-            return False
-        viewer = self._login.viewer
-        return (viewer is not None and viewer.is_superuser) or (
-            self._services.settings.app_env is Environment.DEVELOPMENT
-        )
+        viewer, environment = self._login.viewer, self._services.settings.app_env
+        may_see = environment is Environment.DEVELOPMENT or (viewer is not None and viewer.is_superuser)
+        return self._request.explain and self._login.refusal is None and may_see
 
 
 def _key(document: GraphQLRequest) -> Hashable:

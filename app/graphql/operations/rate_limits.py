@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,6 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
 
-_BITS_OF_A_CUSTOMER = 64  # of an IPv6 address: each has all addresses that begin with them
 _COUNTS_KEPT = 100_000
 # Requests must not wait for a store that only counts.
 _IMPATIENT: Any = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
@@ -41,17 +40,24 @@ class RateLimit:
     """One limit: an amount for each caller within each window of time."""
 
     def __init__(self, what: str, limit: str, storage: str) -> None:
-        """Take a limit such as `100/minute`, and the URL of Redis, empty for the memory of this process."""
+        """Take a limit such as `100/minute`, empty for none, and the URL of Redis, empty for this process's memory."""
         self._what = what
-        self._item = parse(limit)
-        self._redis = _connections(storage) if storage else None
-        self._limiter = FixedWindowRateLimiter(Memory() if self._redis is None else _shared(storage, self._redis))
+        self._item = parse(limit) if limit else None
+        self._redis: ConnectionPool | None = None
+        store: Storage = Memory()
+        if storage:
+            from redis import asyncio as redis  # takes 0.07 s, and is needed for Redis only
+
+            self._redis = redis.ConnectionPool.from_url(storage.replace("redis+unix", "unix"), **_IMPATIENT)
+            options: Any = {"connection_pool": self._redis, "implementation": "redispy", "key_prefix": "orders-api"}
+            store = RedisStorage(f"async+{storage}", wrap_exceptions=True, **options)
+        self._limiter = FixedWindowRateLimiter(store)
         self._asked_from = 0.0
         """When the storage is asked again."""
 
     async def take(self, who: str, amount: int) -> Quota | None:
         """Take an amount and return what is left, None where that is unknown; RateLimited where too little was."""
-        if self._asked_from > monotonic():
+        if self._item is None or self._asked_from > monotonic():
             return None
         try:
             is_within = await self._limiter.hit(self._item, self._what, who, cost=max(1, amount))
@@ -73,32 +79,26 @@ class RateLimit:
 
 
 class RateLimits:
-    """The limits that are set."""
+    """The limits of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         storage = settings.rate_limit_storage
-        self.has_points = bool(settings.rate_limit)
-        """Whether points are limited at all."""
-        self._points = RateLimit("points", settings.rate_limit, storage) if settings.rate_limit else None
-        self._attempts = RateLimit("attempts", settings.attempt_limit, storage) if settings.attempt_limit else None
+        self._points = RateLimit("points", settings.rate_limit, storage)
+        self._attempts = RateLimit("attempts", settings.attempt_limit, storage)
 
     async def take(self, points: int, viewer: Viewer | None, address: str) -> Quota | None:
         """Take the cost of an operation from the user, or from the address without a login; None without a limit."""
-        if self._points is None:
-            return None
         who = f"address {network(address)}" if viewer is None else f"user {viewer.id}"
         return await self._points.take(who, points)
 
     async def attempt(self, address: str) -> None:
         """Count an attempt to log in, or to sign up, from an address."""
-        if self._attempts is not None:
-            await self._attempts.take(f"address {network(address)}", 1)
+        await self._attempts.take(f"address {network(address)}", 1)
 
     async def close(self) -> None:
         """Close the connections."""
-        for limit in (self._points, self._attempts):
-            if limit is not None:
-                await limit.close()
+        await self._points.close()
+        await self._attempts.close()
 
 
 class Memory(Storage):
@@ -154,18 +154,6 @@ class Memory(Storage):
             self._counts.popitem(last=False)
 
 
-def _connections(url: str) -> "ConnectionPool":
-    from redis.asyncio import ConnectionPool  # takes 0.07 s, and is needed for Redis only
-
-    return ConnectionPool.from_url(url.replace("redis+unix", "unix"), **_IMPATIENT)
-
-
-def _shared(url: str, connections: "ConnectionPool") -> Storage:
-    """Return a store in Redis."""
-    options: Any = {"connection_pool": connections, "implementation": "redispy", "key_prefix": "orders-api"}
-    return RedisStorage(f"async+{url}", wrap_exceptions=True, **options)
-
-
 @lru_cache(10_000)
 def network(address: str) -> str:
     """Return the network of the customer who has this address: with IPv6 each has 2⁶⁴ addresses to choose from."""
@@ -173,7 +161,6 @@ def network(address: str) -> str:
         parsed = ip_address(address)
     except ValueError:
         return address
-    if not isinstance(parsed, IPv6Address):
+    if isinstance(parsed, IPv4Address):
         return address
-    others = 128 - _BITS_OF_A_CUSTOMER
-    return str(parsed.ipv4_mapped or IPv6Address(int(parsed) >> others << others))
+    return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False).network_address)

@@ -12,8 +12,6 @@ from app.graphql.errors import presentable
 from app.graphql.operations.rate_limits import Quota
 from app.monitoring.operation_log import RESOLVER
 
-Extensions = Mapping[str, Any] | None
-
 
 class Response(NamedTuple):
     """A result of an operation, encoded."""
@@ -38,56 +36,35 @@ class Response(NamedTuple):
     """What is left of the rate limit."""
 
 
-def encoded(data: Any, errors: Sequence[GraphQLError] = (), extensions: Extensions = None) -> Response:
-    """Encode the result of an operation that was executed."""
+def encoded(
+    data: Any, errors: Sequence[GraphQLError] = (), extensions: Mapping[str, Any] = {}, *, is_executed: bool = True
+) -> Response:
+    """Encode the result of an operation; where it was not executed there is no data, not even null."""
     formatted = [error.formatted for error in errors]
-    body: dict[str, Any] = {"data": data}
+    body: dict[str, Any] = {"data": data} if is_executed else {}
     if formatted:
         body["errors"] = formatted
     if extensions:
         body["extensions"] = extensions
+    causes = [error.original_error for error in errors]
     return Response(
         orjson.dumps(body),
         errors=formatted,
-        codes=_codes(formatted),
+        codes=[error.get("extensions", {}).get("code") for error in formatted],
+        is_executed=is_executed,
         has_data=data is not None,
-        retry_after=_retry_after(errors),
+        retry_after=next((cause.retry_after for cause in causes if isinstance(cause, RequestError)), None),
     )
 
 
-def not_executed(
-    errors: Sequence[GraphQLError], extensions: Extensions = None, refusal: RequestError | None = None
-) -> Response:
-    """Return the response to an operation that was not executed: it has no data, not even null."""
-    formatted = [error.formatted for error in errors]
-    body: dict[str, Any] = {"errors": formatted}
-    if extensions:
-        body["extensions"] = extensions
-    return Response(
-        orjson.dumps(body),
-        errors=formatted,
-        codes=_codes(formatted),
-        is_executed=False,
-        has_data=False,
-        retry_after=_retry_after(errors),
-        refusal=refusal,
-    )
-
-
-def unbegun(response: Response) -> Response:
-    """Return the response to a subscription that ends with its first result."""
-    body = orjson.dumps({"errors": response.errors})
-    return response._replace(body=body, is_executed=False)
-
-
-def given_up(fault: RequestError, path: str, extensions: Extensions) -> Response:
+def given_up(fault: RequestError, extensions: Mapping[str, Any] = {}, path: str = RESOLVER) -> Response:
     """Return the response to an operation that was given up, and undone."""
     return encoded(None, [_error(fault)], extensions)._replace(path=path)
 
 
 def refused(refusal: RequestError) -> Response:
     """Return the response to a request that is refused as a whole."""
-    response = not_executed([_error(refusal)], refusal=refusal)
+    response = encoded(None, [_error(refusal)], is_executed=False)._replace(refusal=refusal)
     if isinstance(refusal, RateLimited):
         quota = Quota(refusal.limit, refusal.window, 0, refusal.reset)
         return response._replace(quota=quota, retry_after=refusal.reset)
@@ -102,18 +79,9 @@ def failed(failure: Exception, request_id: str) -> Response:
         failure = fault
     if isinstance(failure, RequestError):
         return refused(failure)
-    return not_executed([presentable(GraphQLError(str(failure), original_error=failure), request_id)])
+    error = presentable(GraphQLError(str(failure), original_error=failure), request_id)
+    return encoded(None, [error], is_executed=False)
 
 
 def _error(failure: RequestError) -> GraphQLError:
     return GraphQLError(str(failure), original_error=failure, extensions=failure.extensions)
-
-
-def _codes(errors: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
-    return [error.get("extensions", {}).get("code") for error in errors]
-
-
-def _retry_after(errors: Sequence[GraphQLError]) -> int | None:
-    """Return after how many seconds to try again, where the service could not answer."""
-    causes = [error.original_error for error in errors]
-    return next((cause.retry_after for cause in causes if isinstance(cause, RequestError)), None)

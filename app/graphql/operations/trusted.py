@@ -31,31 +31,27 @@ class TrustedDocuments:
     `off`: only whole documents are sent. `allow`: a hash stands for a document of the manifest, or for one that was
     sent with its hash before (automatic persisted queries). `require`: nothing runs that is not in the manifest."""
 
-    def __init__(self, trust: Trust, manifest: Mapping[str, str] | None = None) -> None:
-        self.is_required = trust is Trust.REQUIRE
-        """Whether only documents of the manifest are executed."""
-        self._trust = trust
-        self._manifest = {hash_.removeprefix(_PREFIX): text for hash_, text in (manifest or {}).items()}
-        self._texts = {*self._manifest.values()}
-        self._sent: Cache[str, str] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
-
-    @classmethod
-    def of(cls, trust: Trust, file: Path | None) -> "TrustedDocuments":
-        """Read the manifest; ValueError where it isn't one."""
+    def __init__(self, trust: Trust, file: Path | None = None) -> None:
+        """Read the manifest, if there is one; ValueError where the file isn't one."""
         manifest = {} if file is None else orjson.loads(file.read_bytes())
         if not (isinstance(manifest, dict) and all(isinstance(text, str) for text in manifest.values())):
             raise ValueError(f"{file} is not a JSON object of documents by their hashes")
-        return cls(trust, manifest)
+        self._trust = trust
+        self._manifest: dict[str, str] = {hash_.removeprefix(_PREFIX): text for hash_, text in manifest.items()}
+        self._texts = {*self._manifest.values()}
+        self._sent: Cache[str, str] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
 
-    def executes(self, text: str) -> bool:
-        """Return whether a document may be executed."""
-        return not self.is_required or text in self._texts
+    def includes(self, text: str) -> bool:
+        """Return whether a document is in the manifest."""
+        return text in self._texts
 
     def text(self, sent: str | None, name: str) -> str:
         """Return the document with this hash, which may have been sent as well. DocumentNotFound asks the client to
         send it, HashMismatch rejects a wrong hash, DocumentsNotNamed means that only whole documents are accepted."""
         hash_ = name.removeprefix(_PREFIX)
-        known = self._known(hash_)
+        known = self._manifest.get(hash_)
+        if known is None and hash_ in self._sent:
+            known = self._sent.get(hash_, str)
         if sent is None:
             if self._trust is Trust.OFF:
                 raise DocumentsNotNamed
@@ -63,18 +59,8 @@ class TrustedDocuments:
                 raise DocumentNotFound
             return known
         if sent != known and self._trust is Trust.ALLOW:
-            self._keep(hash_, sent)
+            if hash_ in self._manifest or sha256(sent.encode()).hexdigest() != hash_.lower():
+                raise HashMismatch
+            self._sent.get(hash_, lambda: sent)
+            self._sent.weigh(hash_, len(sent))
         return sent
-
-    def _known(self, hash_: str) -> str | None:
-        if self._trust is Trust.OFF:
-            return None
-        if hash_ in self._manifest:
-            return self._manifest[hash_]
-        return self._sent.get(hash_, str) if hash_ in self._sent else None
-
-    def _keep(self, hash_: str, text: str) -> None:
-        if hash_ in self._manifest or sha256(text.encode()).hexdigest() != hash_.lower():
-            raise HashMismatch
-        self._sent.get(hash_, lambda: text)
-        self._sent.weigh(hash_, len(text))

@@ -5,19 +5,19 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from random import uniform
 from typing import Protocol, cast
 from uuid import UUID
 
+import orjson
 from graphql import GraphQLError
 
 from app.db.engine import is_disconnection
 from app.db.notifications import Events, Subscription, Topic
 from app.errors import EXPIRED, RequestError, Restarting, TooManySubscriptions, Unauthenticated
 from app.graphql.errors import presentable
-from app.graphql.operations.requests import OperationRequest
-from app.graphql.operations.responses import Response, encoded, not_executed, unbegun
+from app.graphql.operations.documents import OperationRequest
+from app.graphql.operations.responses import Response, encoded, given_up, refused
 from app.security.tokens import Login
 from app.security.viewer import Viewer
 from app.settings import Settings
@@ -29,15 +29,11 @@ Read = Callable[[], Awaitable[Response]]
 """Reads the current state of what a subscription follows."""
 
 
-class NotNow(Exception):
-    """Why a subscription has nothing to send now, but continues."""
-
-
-class NothingToSend(NotNow):
+class NothingToSend(Exception):
     """There was no event yet, or what it was about is gone."""
 
 
-class Unreachable(NotNow):
+class Unreachable(Exception):
     """The database does not answer; it will be asked again."""
 
 
@@ -60,16 +56,8 @@ class SubscriptionManager:
         self._of_user: Counter[UUID] = Counter()
         # The other half of the pool is for requests, however many subscribers an event wakes.
         self._turns = asyncio.Semaphore(max(1, settings.database_pool_size // 2))
-        self._reads: dict[Hashable, asyncio.Task[Response]] = {}
+        self._reads: dict[Hashable, asyncio.Task[Response | None]] = {}
         self._at_end: set[Callable[[], Awaitable[None]]] = set()
-
-    def __len__(self) -> int:
-        return len(self.events)
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether events are heard now."""
-        return self.events.is_heard
 
     @contextmanager
     def counted(self, viewer: Viewer | None) -> Iterator[None]:
@@ -105,21 +93,24 @@ class SubscriptionManager:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await asyncio.gather(*closing, return_exceptions=True)
 
-    async def read(self, read: Read) -> Response:
-        """Read in turn; while the database cannot be reached, again and again."""
-        attempts = count(1)
+    async def read(self, read: Read) -> Response | None:
+        """Read in turn; while the database cannot be reached, again and again. None where there is nothing to send."""
+        failures = 0
         while not self.is_ending:
             try:
                 async with self._turns:
                     return await read()
+            except NothingToSend:
+                return None
             except Unreachable:
-                if next(attempts) == _ATTEMPTS:  # although events were heard each time
+                failures += 1
+                if failures == _ATTEMPTS:  # although events were heard each time
                     raise
                 await asyncio.sleep(uniform(0.1, 0.5))  # noqa: S311  # subscribers must not all come at once
                 await self.events.heard()
         raise Restarting
 
-    async def read_together(self, key: Hashable, read: Read) -> Response:
+    async def read_together(self, key: Hashable, read: Read) -> Response | None:
         """Return what `read` returns, or what it is about to return for another subscriber with the same key.
 
         A read is joined only before it begins, so that it is no older than the event of the subscriber who joins."""
@@ -130,9 +121,8 @@ class SubscriptionManager:
 
         if key not in self._reads:
             self._reads[key] = asyncio.create_task(self.read(begin))
-            self._reads[key].add_done_callback(
-                lambda read: read.cancelled() or read.exception()
-            )  # if nobody waits for it any more
+            # Retrieve its exception even if nobody waits for it any more.
+            self._reads[key].add_done_callback(lambda read: read.cancelled() or read.exception())
         return await asyncio.shield(self._reads[key])
 
     async def responses(self, context: Subscriber, operation: Hashable, read: Read) -> AsyncGenerator[Response]:
@@ -144,26 +134,28 @@ class SubscriptionManager:
         try:
             with self.counted(context.login.viewer):
                 # The first read is its own: it makes the operation follow its topic.
-                response = await _unless_nothing(self.read(read))
+                response = await self.read(read)
                 while True:
                     _require_fresh_token(context)
                     if response is not None:
                         if not response.has_data:
-                            yield response if begun else unbegun(response)
+                            if not begun:
+                                errors = orjson.dumps({"errors": response.errors})
+                                response = response._replace(body=errors, is_executed=False)
+                            yield response
                             return
                         yield response
                         begun = True
                     await following.proceed(context.login.expires_at)
                     key = (operation, context.login.viewer, str(context.refusal), following.subject)
-                    response = await _unless_nothing(self.read_together(key, read))
+                    response = await self.read_together(key, read)
         except Restarting:
             raise
         except Unreachable as failure:
             error = GraphQLError("The database is not responding.", original_error=cast(Exception, failure.__cause__))
             yield encoded(None, [presentable(error, context.request.id)])
         except RequestError as refusal:
-            error = GraphQLError(str(refusal), extensions=refusal.extensions)
-            yield encoded(None, [error]) if begun else not_executed([error])
+            yield given_up(refusal) if begun else refused(refusal)
         finally:
             following.end()
 
@@ -174,33 +166,29 @@ class Following:
     def __init__(self, events: Events) -> None:
         self.subject: UUID | None = None
         """What the current event is about; None before the first."""
+        self.subscription: Subscription | None = None
+        """Receives the events of the topic, once the field follows one."""
         self._events = events
-        self._subscription: Subscription | None = None
 
     def follow(self, topic: Topic, *, has_state: bool) -> UUID | None:
         """Follow the topic from now on, and return the subject of the current event."""
-        if self._subscription is None:
-            self._subscription = self._events.follow(topic, has_state=has_state)
+        if self.subscription is None:
+            self.subscription = self._events.follow(topic, has_state=has_state)
         return self.subject
 
     async def proceed(self, expires_at: float | None) -> None:
         """Wait for the next event; Unauthenticated where the token expires before."""
-        assert self._subscription is not None, "the field follows a topic"
+        assert self.subscription is not None, "the field follows a topic"
         left = None if expires_at is None else expires_at - time.time()
         try:
             async with asyncio.timeout(left):
-                self.subject = await self._subscription.next()
+                self.subject = await self.subscription.next()
         except TimeoutError:
             raise Unauthenticated(EXPIRED) from None
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether it follows something."""
-        return self._subscription is not None
-
     @staticmethod
     def raise_not_now(failure: BaseException | None) -> None:
-        """Raise NotNow where a field has failed but the subscription continues."""
+        """Raise NothingToSend or Unreachable where a field has failed but the subscription continues."""
         if isinstance(failure, NothingToSend):
             raise failure
         if is_disconnection(failure):
@@ -208,8 +196,8 @@ class Following:
 
     def end(self) -> None:
         """Stop following."""
-        if self._subscription is not None:
-            self._events.leave(self._subscription)
+        if self.subscription is not None:
+            self._events.leave(self.subscription)
 
 
 def _require_fresh_token(context: Subscriber) -> None:
@@ -217,9 +205,3 @@ def _require_fresh_token(context: Subscriber) -> None:
     expires_at = context.login.expires_at
     if expires_at is not None and expires_at <= time.time():
         raise Unauthenticated(EXPIRED)
-
-
-async def _unless_nothing(reading: Awaitable[Response]) -> Response | None:
-    with suppress(NothingToSend):
-        return await reading
-    return None

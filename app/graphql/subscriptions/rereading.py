@@ -35,13 +35,15 @@ def rereading(subscription: ParsedOperation, schema: GraphQLSchema) -> Rereading
     (selected, *others) = operation.selection_set.selections
     if others or not isinstance(selected, FieldNode) or operation.directives or selected.directives:
         return None
-    field = _read_by(selected, schema)
-    if field is None:
+    assert schema.subscription_type is not None, "there are subscriptions"
+    field = schema.subscription_type.fields.get(selected.name.value)  # `__typename` is none of them
+    read_by = definition_of(field).metadata.get(READ_BY) if field else None
+    if read_by is None:
         return None
     key = selected.alias or selected.name
     same = FieldNode(
         alias=key,
-        name=NameNode(value=field),
+        name=NameNode(value=read_by),
         arguments=tuple(
             ArgumentNode(name=NameNode(value="id"), value=given.value) for given in selected.arguments or ()
         ),
@@ -57,12 +59,3 @@ def rereading(subscription: ParsedOperation, schema: GraphQLSchema) -> Rereading
     )
     definitions = tuple(query if node is operation else node for node in subscription.document.definitions)
     return Rereading(print_ast(DocumentNode(definitions=definitions)), b'{"data":{"%b":null}}' % key.value.encode())
-
-
-def _read_by(selected: FieldNode, schema: GraphQLSchema) -> str | None:
-    """Return the field of Query that reads the same as a field of Subscription, if there is one."""
-    assert schema.subscription_type is not None, "there are subscriptions"
-    field = schema.subscription_type.fields.get(selected.name.value)  # `__typename` is none of them
-    defined = field and definition_of(field)
-    reads: str | None = defined.metadata.get(READ_BY) if defined else None
-    return reads

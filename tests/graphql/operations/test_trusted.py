@@ -211,7 +211,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: str) -> Non
     file.write_text(content)
 
     with pytest.raises(ValueError, match=r"JSON|unexpected|expected"):
-        TrustedDocuments.of(Trust.REQUIRE, file)
+        TrustedDocuments(Trust.REQUIRE, file)
 
 
 def test_trust_cannot_be_required_without_a_manifest() -> None:

@@ -42,7 +42,7 @@ class Shop:
 
     async def followed(self, number: int) -> None:
         """Wait until there are this many subscriptions, which follow what they follow."""
-        await until(lambda: len(self.live) == number)
+        await until(lambda: len(self.live.events) == number)
 
     async def sql(self, statement: str, **parameters: Any) -> Any:
         """Run a statement and commit it; return its rows, if it has any."""

@@ -113,11 +113,11 @@ async def test_streams_outlive_a_restart_of_postgres(
             assert listeners == 1
             assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of the pool that it is
             await client.send({"type": "complete", "id": "1"})
-            await until(lambda: len(lives) == 1)
+            await until(lambda: len(lives.events) == 1)
             await driver.close()
             await client.websocket.close()
             await other.websocket.close()
-            await until(lambda: len(lives) == 0)
+            await until(lambda: len(lives.events) == 0)
             await until(lambda: len(asyncio.all_tasks()) <= tasks + 5)
             postgres.pop_all()
     await until(lambda: len(asyncio.all_tasks()) <= tasks)

@@ -131,7 +131,7 @@ async def test_followers_of_the_same_share_a_read(shop: Shop, monkeypatch: pytes
     reads = 0
     read = SubscriptionManager.read
 
-    async def counted(manager: SubscriptionManager, reading: Read) -> Response:
+    async def counted(manager: SubscriptionManager, reading: Read) -> Response | None:
         nonlocal reads
         reads += 1
         return await read(manager, reading)

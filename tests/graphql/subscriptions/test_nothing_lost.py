@@ -93,7 +93,7 @@ async def test_every_follower_ends_with_what_is_so(
     for follower in followers:
         follower.cancel()
     await asyncio.gather(*followers, return_exceptions=True)
-    await until(lambda: not any(len(process.live) for process in processes))
+    await until(lambda: not any(len(process.live.events) for process in processes))
 
 
 async def break_connections(market: Market, which: str) -> None:

@@ -210,7 +210,7 @@ async def test_at_the_end_clients_are_told_to_connect_again(shop: Shop) -> None:
         await shop.live.end()
         assert await client.close_code() == 1012
         assert client.websocket.close_reason == str(Restarting())
-    await until(lambda: len(shop.live) == 0)
+    await until(lambda: len(shop.live.events) == 0)
 
 
 async def test_a_subscription_over_plain_http_is_refused(shop: Shop) -> None:

@@ -205,7 +205,7 @@ async def test_a_token_that_expires_while_events_are_read_ends_the_stream(
 ) -> None:
     read = SubscriptionManager.read
 
-    async def slow(manager: SubscriptionManager, reading: Read) -> Response:
+    async def slow(manager: SubscriptionManager, reading: Read) -> Response | None:
         result = await read(manager, reading)
         shop.live.events._hear(None, 0, "", str(Event(Topic("Product", shop.product.id), shop.product.id)))
         await asyncio.sleep(0.5)
