@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, false, func, or_, select, true, update
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Uuid, any_, false, func, literal, or_, select, true, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import notifications
@@ -68,16 +69,16 @@ async def locked_store(session: AsyncSession, key: UUID | ScalarSelect[UUID], *,
     return await session.scalar(found.execution_options(populate_existing=True))
 
 
-async def open_stores_of(session: AsyncSession, user_id: UUID) -> Sequence[Store]:
-    """Return every store of the user that isn't deleted, locked in the order of their keys."""
-    owned = select(Store).where(Store.owner_id == user_id, Store.deleted_at.is_(None)).with_for_update(key_share=True)
-    found = await session.scalars(owned.order_by(Store.id).execution_options(populate_existing=True))
-    return found.all()
+async def open_stores_of(session: AsyncSession, user_id: UUID) -> Sequence[UUID]:
+    """Return the keys of the user's stores that aren't deleted, which are locked in their order."""
+    owned = select(Store.id).where(Store.owner_id == user_id, Store.deleted_at.is_(None)).order_by(Store.id)
+    return (await session.scalars(owned.with_for_update(key_share=True))).all()
 
 
-async def lock_open_products(session: AsyncSession, stores: Sequence[Store]) -> None:
-    """Lock the products of these stores that aren't deleted."""
-    await _lock_products(session, Product.store_id.in_([store.id for store in stores]), Product.deleted_at.is_(None))
+async def mark_deleted(session: AsyncSession, keys: Sequence[UUID], moment: datetime) -> None:
+    """Delete the stores with these keys at this moment."""
+    deleted = update(Store).where(Store.id == _any_of(keys)).values(deleted_at=moment, version=Store.version + 1)
+    await session.execute(deleted, execution_options={"synchronize_session": False})
 
 
 async def this_moment(session: AsyncSession) -> datetime:
@@ -86,15 +87,22 @@ async def this_moment(session: AsyncSession) -> datetime:
     return moment
 
 
-async def mark_products(session: AsyncSession, store: Store, before: datetime | None, after: datetime | None) -> None:
-    """Delete or restore the products of the store that were deleted at one moment, or are not deleted."""
+async def mark_products(
+    session: AsyncSession, store_keys: Sequence[UUID], before: datetime | None, after: datetime | None
+) -> None:
+    """Delete or restore the products of stores that were deleted at one moment, or are not deleted."""
     own = (
-        Product.store_id == store.id,
+        Product.store_id == _any_of(store_keys),
         Product.deleted_at.is_(None) if before is None else Product.deleted_at == before,
     )
     await _lock_products(session, *own)
     changed = update(Product).where(*own).values(deleted_at=after, version=Product.version + 1)
     notifications.note(session, notifications.updated("Product", await session.scalars(changed.returning(Product.id))))
+
+
+def _any_of(keys: Sequence[UUID]) -> Any:
+    """Return the keys as one array: any number of them is one parameter."""
+    return any_(literal(list(keys), ARRAY(Uuid)))
 
 
 async def _lock_products(session: AsyncSession, *which: ColumnElement[bool]) -> None:

@@ -1,10 +1,10 @@
 """The rules of stores."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit import recording as audit
 from app.db.models import Store
 from app.errors import Forbidden, NotFound
 from app.security.viewer import Viewer, is_self_or_superuser
@@ -30,24 +30,21 @@ async def update_store(session: AsyncSession, viewer: Viewer, update: UpdateStor
 async def delete_store(session: AsyncSession, viewer: Viewer, key: UUID) -> Store:
     """Delete a store and its products."""
     store = await managed_store(session, viewer, key)
-    await _delete(session, [store])
+    store.deleted_at = await repository.this_moment(session)
+    await repository.mark_products(session, [store.id], None, store.deleted_at)
+    await repository.save(session, store)
     return store
 
 
 async def delete_stores_of(session: AsyncSession, user_id: UUID) -> None:
-    """Delete every store of the user, and their products."""
-    stores = await repository.open_stores_of(session, user_id)
-    # All products first, in one order: store by store, two deletions could wait for each other.
-    await repository.lock_open_products(session, stores)
-    await _delete(session, stores)
-
-
-async def _delete(session: AsyncSession, stores: Sequence[Store]) -> None:
-    """Delete each store and its products at one moment, by which `restore_store` recognizes them."""
-    for store in stores:
-        store.deleted_at = await repository.this_moment(session)
-        await repository.mark_products(session, store, None, store.deleted_at)
-        await repository.save(session, store)
+    """Delete every store of the user, and their products, all at one moment."""
+    keys = await repository.open_stores_of(session, user_id)
+    moment = await repository.this_moment(session)
+    # All products at once, in one order: store by store, two deletions could wait for each other.
+    await repository.mark_products(session, keys, None, moment)
+    await repository.mark_deleted(session, keys, moment)
+    for key in keys:
+        audit.note(session, audit.Change("Store", key, ("deletedAt",)))
 
 
 async def restore_store(session: AsyncSession, viewer: Viewer, key: UUID) -> Store:
@@ -59,7 +56,7 @@ async def restore_store(session: AsyncSession, viewer: Viewer, key: UUID) -> Sto
     if store.deleted_at is not None:
         deleted_at, store.deleted_at = store.deleted_at, None
         await repository.save(session, store)
-        await repository.mark_products(session, store, deleted_at, None)
+        await repository.mark_products(session, [store.id], deleted_at, None)
     return store
 
 

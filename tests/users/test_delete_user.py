@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.models import Product, Session, Store, User
 from tests.api import Api
 from tests.market import Market, gid
+from tests.statements import Statements
 from tests.users.operations import ADA, DELETE_USER, NOBODY, log_in, logged_in, refresh, sign_up, value
 
 
@@ -45,6 +46,21 @@ async def test_the_stores_and_their_products_go_with_it(api: Api, market: Market
     data = await api.data("{ stores { nodes { id } } products { nodes { id } } }")
     assert data["products"]["nodes"] == [{"id": gid(kept)}]
     assert [node["id"] for node in data["stores"]["nodes"]] == [f"Store_{kept.store_id}"]
+
+
+async def test_closing_takes_the_same_statements_whatever_the_number_of_stores(
+    api: Api, market: Market, statements: Statements
+) -> None:
+    counts = []
+    for stores in (1, 4):
+        user = await market.user()
+        for _ in range(stores):
+            await market.product(await market.store(user))
+        statements.clear()
+        await delete(api, user)
+        counts.append(len(statements))
+
+    assert counts[0] == counts[1]
 
 
 async def test_each_store_and_its_products_go_at_one_moment(
