@@ -72,7 +72,7 @@ def _expected(kind: Any, message: str) -> AfterValidator:
 
 
 def normalized_email(text: str) -> str | None:
-    """Return the form of this email address under which accounts are kept; None where it isn't an address."""
+    """Return the form of this email address under which accounts are kept; None if it isn't an address."""
     try:
         # Test domains are allowed: the address isn't written to, so nothing is guessed about it.
         return validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized.lower()
@@ -107,7 +107,7 @@ def _any_id(value: str) -> str:
 
 
 def _search(value: str | None) -> str | None:
-    """Return the trimmed text of a filter; None where it is blank and so restricts nothing."""
+    """Return the trimmed text of a filter; None if it is blank and so restricts nothing."""
     trimmed = (value or "").strip()
     if "\0" in trimmed:
         raise ValueError("must not contain control characters")

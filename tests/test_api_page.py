@@ -21,7 +21,7 @@ ROWS = {
     code: (status, done, again)
     for code, status, done, again in re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \| (.+?) \|", PAGE, re.MULTILINE)
 }
-NO_CODES = {"CLIENT_HUNG_UP", "ROOT_FIELD"}  # the first is for the log alone, the second what a limit is of
+NO_CODES = {"CLIENT_DISCONNECTED", "ROOT_FIELD"}  # the first is for the log alone, the second what a limit is of
 # The codes of a Refusal are those of its requests, in REFUSED.
 KINDS = [kind for kind in RequestError.__subclasses__() if kind is not Refusal]
 OF_STREAMS = (Missing, TooManySubscriptions, EventsMissed)

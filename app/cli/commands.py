@@ -99,7 +99,7 @@ def migration(
 ) -> None:
     """Write a migration for the changes to the models since the last one."""
     if not any(character.isalnum() for character in message):
-        fail('Describe what the migration does: make migration m="add colours"', code=2)
+        fail('Describe what the migration does: make migration m="add colors"', code=2)
     from app.db import migrations
 
     with database(context.obj) as url:

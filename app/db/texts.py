@@ -26,7 +26,7 @@ def forbid_quote(table: Table) -> None:
 
 
 def constraint_against_quote(column: Column[Any]) -> CheckConstraint | None:
-    """Return the constraint that keeps QUOTE out of a column; None where the column needs none."""
+    """Return the constraint that keeps QUOTE out of a column; None if the column needs none."""
     kind = column.type.item_type if isinstance(column.type, ARRAY) else column.type
     if column.computed is not None or not isinstance(kind, String) or _is_closed(kind):
         return None

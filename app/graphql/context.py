@@ -111,7 +111,7 @@ class Context:
         return logged_in(self.viewer)
 
     def seen(self, found: T | None) -> T | None:
-        """Return what was found; Unauthenticated instead of None where the token was refused."""
+        """Return what was found; Unauthenticated instead of None if the token was refused."""
         if found is None:
             self.refuse_token()
         return found

@@ -168,7 +168,7 @@ _TO_ORDER = _to_order()
 async def customer_and_products(
     work: UnitOfWork, customer_id: UUID, keys: Sequence[UUID]
 ) -> tuple[Viewer | None, Mapping[UUID, Record]]:
-    """Return the customer with their current rights, None where the account is deleted, and the products that can be
+    """Return the customer with their current rights, None if the account is deleted, and the products that can be
     ordered; all of them locked."""
     rows = await work.fetch(_TO_ORDER, viewer_id=customer_id, keys=keys)
     if not rows:

@@ -60,7 +60,7 @@ def visible_by_key(viewer: Viewer | None) -> sa.Select[Any]:
 
 
 async def save(session: AsyncSession, product: Product) -> None:
-    """Insert or update the product; Conflict where its store has another with this name."""
+    """Insert or update the product; Conflict if its store has another with this name."""
     session.add(product)
     with conflicts(_CONFLICTS):
         await session.flush()

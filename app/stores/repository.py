@@ -56,7 +56,7 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
 
 
 async def save(session: AsyncSession, store: Store) -> None:
-    """Insert or update the store; Conflict where its name or domain is already in use."""
+    """Insert or update the store; Conflict if its name or domain is already in use."""
     session.add(store)
     with conflicts(_CONFLICTS):
         await session.flush()

@@ -39,7 +39,7 @@ everyone: Collection[Filter, Sort] = Collection(
 
 
 async def confirmed(work: UnitOfWork, viewer: Viewer) -> Viewer | None:
-    """Return the viewer with their current rights, None where the account is deleted; it can't be deleted until the
+    """Return the viewer with their current rights, None if the account is deleted; it can't be deleted until the
     transaction ends."""
     found = await work.fetch(_ACTING, viewer_id=viewer.id)
     return Viewer(id=viewer.id, is_superuser=found[0].is_superuser) if found else None
@@ -51,7 +51,7 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
 
 
 async def save(session: AsyncSession, user: User) -> None:
-    """Insert or update the user; Conflict where the email is taken."""
+    """Insert or update the user; Conflict if the email is taken."""
     session.add(user)
     with conflicts(_CONFLICTS):
         await session.flush()

@@ -29,7 +29,7 @@ class Login:
 
 
 async def create_user(session: AsyncSession, account: SignUpInput, *, is_superuser: bool = False) -> User:
-    """Create an account; Conflict where the email is already in use."""
+    """Create an account; Conflict if the email is already in use."""
     user = User(
         email=account.email,
         full_name=account.full_name,

@@ -48,7 +48,7 @@ async def test_the_query_of_a_client_that_hangs_up_ends_in_postgres(open_shop: O
                 await shop.until_waiting(0)
                 await until(lambda: shop.taken == 0)
                 await until(lambda: len(entries) > 0)
-        assert [(entry["path"], entry["codes"]) for entry in entries] == [("given up", ["CLIENT_HUNG_UP"])]
+        assert [(entry["path"], entry["codes"]) for entry in entries] == [("disconnected", ["CLIENT_DISCONNECTED"])]
         for _ in range(3):  # on the same connection, to which no late cancellation may come
             assert (await shop.read()).json()["data"]
 

@@ -61,7 +61,7 @@ class CompiledPath:
         keys: UUID | Sequence[UUID],
     ) -> bytes | None:
         """Return the JSON of the object that a mutation returns, or of the objects in the order of their keys, read
-        within its transaction; None where the compiler declines, or the viewer could not look all of them up."""
+        within its transaction; None if the compiler declines, or the viewer could not look all of them up."""
         plans = self._payload_plans(operation, type_, details, is_list=not isinstance(keys, UUID))
         try:
             plan, parameters = plans.find(operation.variables, viewer, {PAYLOAD_KEYS: keys})

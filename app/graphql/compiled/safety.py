@@ -72,7 +72,7 @@ def _is_harmless(value: sa.ColumnElement[Any]) -> bool:
 
 
 def _parts(value: sa.ColumnElement[Any]) -> list[Any] | None:
-    """Return what the text of an expression is made of; None where that is not known."""
+    """Return what the text of an expression is made of; None if that is not known."""
     match value:
         case sa.Label() | Grouping():
             return [value.element]

@@ -81,7 +81,7 @@ class Document:
     """The memory it takes, in characters; of an invalid document only the errors are kept."""
 
     def operation(self, name: str | None) -> ParsedOperation | None:
-        """Return the operation with this name, or the only one; None where there is none."""
+        """Return the operation with this name, or the only one; None if there is none."""
         if name is None and len(self.operations) == 1:
             return next(iter(self.operations.values()))
         return self.operations.get(name) if name else None
@@ -97,7 +97,7 @@ class RequestedOperation(NamedTuple):
 
     @property
     def type(self) -> OperationType | None:
-        """Query, mutation or subscription; None where there is no such operation."""
+        """Query, mutation or subscription; None if there is no such operation."""
         return None if self.parsed is None else self.parsed.type
 
     @property
@@ -118,7 +118,7 @@ class OperationRequest(NamedTuple):
     explain: bool = False
     """Whether the client asks for `extensions.explain`."""
     receive: Receive | None = None
-    """Reports that the client has disconnected; None where the transport cancels the operation itself."""
+    """Reports that the client has disconnected; None if the transport cancels the operation itself."""
     check: Callable[[RequestedOperation], Any] = lambda _: None
     """Raises RequestError for an operation that this transport cannot carry."""
 

@@ -29,7 +29,7 @@ from app.security.viewer import Viewer
 from app.settings import Environment
 
 # Nobody receives this response; only the log has the code.
-_DISCONNECTED = Response(b"", "given up", codes=["CLIENT_HUNG_UP"])
+_DISCONNECTED = Response(b"", "disconnected", codes=["CLIENT_DISCONNECTED"])
 
 log = structlog.get_logger(__name__)
 
@@ -143,7 +143,7 @@ class Operation:
             return await self._executed(operation)
 
     async def _compiled(self, viewer: Viewer | None, operation: RequestedOperation) -> bytes | None:
-        """Return the response of the compiled path; None where the resolver path must answer. Raise the database's
+        """Return the response of the compiled path; None if the resolver path must answer. Raise the database's
         faults; after any other failure the resolver path may still answer, and reports what is wrong if it cannot."""
         if self._services.compiled is None:
             return None
@@ -177,7 +177,7 @@ class Operation:
 
     async def _reread(self, context: Context, again: Rereading) -> Response | None:
         """Return the current state of what a subscription follows, read as a query for the viewer as they are now;
-        None where the resolver path must answer."""
+        None if the resolver path must answer."""
         document = self._request.document
         query = self._services.documents.read_own(again.query).operation(document.operation_name)
         if query is None or self._services.compiled is None:  # what can be followed may not be valid as a query

@@ -56,7 +56,7 @@ class RateLimit:
         """When the storage is asked again."""
 
     async def take(self, who: str, amount: int) -> Quota | None:
-        """Take an amount and return what is left, None where that is unknown; RateLimited where too little was."""
+        """Take an amount and return what is left, None if that is unknown; RateLimited if too little was."""
         if self._item is None or self._asked_from > monotonic():
             return None
         try:

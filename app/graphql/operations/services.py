@@ -33,4 +33,4 @@ class Services:
     monitor: Monitor
     subscriptions: SubscriptionManager
     compiled: CompiledPath | None
-    """None where every operation takes the resolver path."""
+    """None if every operation takes the resolver path."""

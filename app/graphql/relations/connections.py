@@ -69,7 +69,7 @@ class Connection(Generic[NodeType]):
 
 
 class PageArgs(NamedTuple):
-    """Relay's four arguments; None where the client left one out."""
+    """Relay's four arguments; None if the client left one out."""
 
     first: int | None
     after: str | None

@@ -66,7 +66,7 @@ class Rows:
     relation: Relation
     order: Sequence[str]
     model: type[Base] | None = None
-    """The model of the rows; None where they are values of their own."""
+    """The model of the rows; None if they are values of their own."""
 
 
 @dataclass(eq=False)
@@ -102,7 +102,7 @@ Declaration = Column | Computed | Embedded | Reference | Rows | Pages | Lookup |
 
 
 def declaration_of(field: StrawberryField) -> Declaration | None:
-    """Return what a field is declared to be; None where only its resolver knows."""
+    """Return what a field is declared to be; None if only its resolver knows."""
     declared: Declaration | None = field.metadata.get(DECLARATION)
     if declared is None and field.base_resolver is None:
         name = field.python_name

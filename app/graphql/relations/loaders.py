@@ -86,7 +86,7 @@ class Loaders:
         return self.made[key]
 
     def _by_key(self, model: type[Base], statement: Select[Any]) -> Loader:
-        """Load the row with each key; None where the statement doesn't find it."""
+        """Load the row with each key; None if the statement doesn't find it."""
 
         async def load(keys: list[UUID]) -> list[Any]:
             found = {row.id: shown(model, row) for row in await self._work.rows(statement, {"keys": keys})}

@@ -94,7 +94,7 @@ class SubscriptionManager:
                 await asyncio.gather(*closing, return_exceptions=True)
 
     async def read(self, read: Read) -> Response | None:
-        """Read in turn; while the database cannot be reached, again and again. None where there is nothing to send."""
+        """Read in turn; while the database cannot be reached, again and again. None if there is nothing to send."""
         failures = 0
         while not self.is_ending:
             try:
