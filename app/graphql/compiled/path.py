@@ -36,12 +36,13 @@ class CompiledPath:
 
     def __init__(self, schema: Any, database: Database) -> None:
         self._schema = schema
+        self._core_schema = graphql_schema(schema)
         self._database = database
         self._queries: Cache[ParsedOperation, Plans] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
         self._payloads: Cache[tuple[Any, ...], Plans] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
 
     async def execute(self, viewer: Viewer | None, operation: RequestedOperation) -> bytes | None:
-        """Return the response to a query; None, before anything ran, where the resolver path must answer."""
+        """Return the response to a query; None, before anything ran, if the resolver path must answer."""
         try:
             plan, parameters = self._prepared(viewer, operation)
         except _DECLINED as reason:
@@ -71,7 +72,7 @@ class CompiledPath:
         return None if text in (None, "null") else rendered(text)
 
     def _prepared(self, viewer: Viewer | None, operation: RequestedOperation) -> tuple[Plan, list[Any]]:
-        """Return the plan for a request, and its parameters; Declined where there is none."""
+        """Return the plan for a request, and its parameters; Declined if there is none."""
         query = operation.parsed
         if query is None or query.type is not OperationType.QUERY or query.definition.directives:
             raise Declined("the operation is not a query, or not a plain one")
@@ -82,7 +83,7 @@ class CompiledPath:
 
         plans = self._queries.get(query, lambda: Plans(compiled))
         given = dict(operation.request.variables or {})
-        values = get_variable_values(graphql_schema(self._schema), definition.variable_definitions or (), given)
+        values = get_variable_values(self._core_schema, definition.variable_definitions or (), given)
         if not isinstance(values, VariableValues):
             raise Declined("the variables are not valid")
         found = plans.find(values, viewer)
