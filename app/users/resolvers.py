@@ -81,10 +81,10 @@ def _lifetime(info: Info) -> timedelta:
     return timedelta(days=info.context.services.settings.refresh_token_days)
 
 
-def _session(info: Info, login: service.Login) -> Session:
-    viewer = Viewer(id=login.user.id, is_superuser=login.user.is_superuser)
+def _session(info: Info, issued: service.IssuedToken) -> Session:
+    viewer = Viewer(id=issued.user.id, is_superuser=issued.user.is_superuser)
     access_token, expires_at = info.context.services.access_tokens.issue(viewer)
     info.context.act_as(viewer)
     return Session(
-        access_token=access_token, refresh_token=login.refresh_token, expires_at=expires_at, user=User(row=login.user)
+        access_token=access_token, refresh_token=issued.refresh_token, expires_at=expires_at, user=User(row=issued.user)
     )

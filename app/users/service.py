@@ -21,8 +21,8 @@ from app.users.inputs import LogInInput, SignUpInput, UpdateUserInput
 
 
 @dataclass(frozen=True)
-class Login:
-    """A user who has just logged in, and the refresh token that continues the session."""
+class IssuedToken:
+    """A refresh token that continues a session, and the user it was issued to."""
 
     user: User
     refresh_token: str
@@ -41,12 +41,12 @@ async def create_user(session: AsyncSession, account: SignUpInput, *, is_superus
     return user
 
 
-async def sign_up(session: AsyncSession, account: SignUpInput, lifetime: timedelta) -> Login:
+async def sign_up(session: AsyncSession, account: SignUpInput, lifetime: timedelta) -> IssuedToken:
     """Create an account and begin its first session."""
     return await _begin_session(session, await create_user(session, account), lifetime)
 
 
-async def log_in(session: AsyncSession, given: LogInInput, lifetime: timedelta) -> Login:
+async def log_in(session: AsyncSession, given: LogInInput, lifetime: timedelta) -> IssuedToken:
     """Begin a session; IncorrectCredentials after the same time whether or not the account exists."""
     address = normalized_email(given.email)
     user = None if address is None else await repository.user_to_log_in(session, address)
@@ -60,7 +60,7 @@ async def log_in(session: AsyncSession, given: LogInInput, lifetime: timedelta) 
     return await _begin_session(session, user, lifetime)
 
 
-async def refresh_session(session: AsyncSession, token: str, lifetime: timedelta) -> Login | None:
+async def refresh_session(session: AsyncSession, token: str, lifetime: timedelta) -> IssuedToken | None:
     """Exchange a refresh token for the next one. None, not a failure, where it isn't valid: a token used twice has been
     stolen, and the end of its session must be committed."""
     found = await repository.locked_refresh_token(session, refresh_token_hash(token))
@@ -141,20 +141,20 @@ async def _end_sessions(session: AsyncSession, user_id: UUID) -> None:
     _note(session, user_id, "sessions")
 
 
-async def _begin_session(session: AsyncSession, user: User, lifetime: timedelta) -> Login:
+async def _begin_session(session: AsyncSession, user: User, lifetime: timedelta) -> IssuedToken:
     login = Session(user_id=user.id)
     session.add(login)
     await session.flush()
     return await _next_token(session, user, login, lifetime)
 
 
-async def _next_token(session: AsyncSession, user: User, login: Session, lifetime: timedelta) -> Login:
+async def _next_token(session: AsyncSession, user: User, login: Session, lifetime: timedelta) -> IssuedToken:
     token = new_refresh_token()
     expires_at = datetime.now(UTC) + lifetime
     session.add(RefreshToken(session_id=login.id, token_hash=refresh_token_hash(token), expires_at=expires_at))
     await session.flush()
     _note(session, user.id, "sessions")
-    return Login(user=user, refresh_token=token)
+    return IssuedToken(user=user, refresh_token=token)
 
 
 def _note(session: AsyncSession, user_id: UUID, field: str) -> None:

@@ -77,7 +77,7 @@ class Socket(ASGIWebSocketAdapter):
             await self.ws.close(code=code, reason=reason)
 
 
-class Connection(BaseGraphQLTransportWSHandler[Handshake, None]):
+class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
     """One client: its operations, as many as it may have, until it has none for a while."""
 
     view: "WebSocketEndpoint"
@@ -186,7 +186,7 @@ class WebSocketEndpoint(GraphQL[Any, None]):
     """Accepts websockets of allowed origins."""
 
     websocket_adapter_class = Socket
-    graphql_transport_ws_handler_class = Connection
+    graphql_transport_ws_handler_class = WebSocketHandler
 
     def __init__(self, schema: Schema, services: Services) -> None:
         origins = services.settings.websocket_origins
