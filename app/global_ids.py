@@ -24,7 +24,7 @@ def key_in(type_name: str, value: str) -> UUID:
 
 
 def split_global_id(value: str) -> tuple[str, UUID]:
-    """Return the type's name and the key in a global id; ValueError where it isn't one."""
+    """Return the type's name and the key in a global id; ValueError if it isn't one."""
     found = _GLOBAL_ID.fullmatch(value)
     if found is None:
         raise ValueError("is not an ID of this API")

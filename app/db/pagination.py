@@ -84,7 +84,7 @@ class Ordering:
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     def position(self, argument: str, cursor: str) -> Position:
-        """Return the position of a cursor; BadUserInput where it is malformed or of another order."""
+        """Return the position of a cursor; BadUserInput if it is malformed or of another order."""
         try:
             text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
             label, key, value = text.split(":", 2)

@@ -68,11 +68,11 @@ class Context:
         return self.work.session
 
     def acting(self) -> tuple[AsyncSession, Viewer]:
-        """Return the session and the viewer of a mutation; Unauthenticated where nobody is logged in."""
+        """Return the session and the viewer of a mutation; Unauthenticated if nobody is logged in."""
         return self.session, self.require_viewer()
 
     async def begin_mutation(self) -> None:
-        """Begin the transaction of a mutation unless it has begun; Replay where the request was made before."""
+        """Begin the transaction of a mutation unless it has begun; Replay if the request was made before."""
         if self.work.writes:
             return
         await self.work.begin()
@@ -106,7 +106,7 @@ class Context:
         return self.following.follow(topic, has_state=has_state)
 
     def require_viewer(self) -> Viewer:
-        """Return the viewer; Unauthenticated, with the token's fault if it had one, where there is none."""
+        """Return the viewer; if there is none, raise Unauthenticated, with the fault of the token if it had one."""
         self.refuse_token()
         return logged_in(self.viewer)
 
@@ -117,7 +117,7 @@ class Context:
         return found
 
     def refuse_token(self) -> None:
-        """Raise Unauthenticated where the token was refused: with a valid one there may be more to see."""
+        """Raise Unauthenticated if the token was refused: with a valid one there may be more to see."""
         if self.viewer is None and self.refusal is not None:
             raise self.refusal
 

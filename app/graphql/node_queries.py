@@ -13,7 +13,7 @@ from app.graphql.relations.fields import nodes
 
 
 def _node_key(argument: str, id: str) -> tuple[str, UUID]:
-    """Return the type's name and the key of what can be looked up; BadUserInput where nothing of the kind can be."""
+    """Return the type's name and the key of what can be looked up; BadUserInput if nothing of the kind can be."""
     type_name, key = parse_global_id(argument, id)
     if not is_node(type_name):
         raise BadUserInput(argument, "is not an ID of this API")

@@ -20,7 +20,7 @@ def format_datetime(value: datetime) -> str:
 
 
 def parse_datetime(value: Any) -> datetime:
-    """Return the moment; ValueError where the text is not ISO 8601 or names no offset."""
+    """Return the moment; ValueError if the text is not ISO 8601 or names no offset."""
     if not isinstance(value, str):
         raise ValueError("DateTime must be a string, such as 2026-01-31T12:00:00Z")
     try:

@@ -23,7 +23,7 @@ from app.security.viewer import Viewer, is_self_or_superuser
 
 async def place_order(work: UnitOfWork, viewer: Viewer, new: PlaceOrderInput) -> tuple[Viewer, Record]:
     """Order products at their current prices, and take them from stock. Return the customer with their current rights,
-    and the order; Unauthenticated where the account is deleted."""
+    and the order; Unauthenticated if the account is deleted."""
     if issues := repeated([item.product_id for item in new.items], lambda index: ("items", str(index), "productId")):
         raise InvalidInput(issues)
     quantities = {item.product_id: item.quantity for item in new.items}

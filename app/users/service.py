@@ -61,7 +61,7 @@ async def log_in(session: AsyncSession, given: LogInInput, lifetime: timedelta) 
 
 
 async def refresh_session(session: AsyncSession, token: str, lifetime: timedelta) -> IssuedToken | None:
-    """Exchange a refresh token for the next one. None, not a failure, where it isn't valid: a token used twice has been
+    """Exchange a refresh token for the next one. None, not a failure, if it isn't valid: a token used twice has been
     stolen, and the end of its session must be committed."""
     found = await repository.locked_refresh_token(session, refresh_token_hash(token))
     if found is None:
@@ -103,7 +103,7 @@ async def update_user(session: AsyncSession, viewer: Viewer, update: UpdateUserI
 
 
 async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
-    """Close an account, its sessions and its stores; Unauthenticated where the viewer's own account is closed.
+    """Close an account, its sessions and its stores; Unauthenticated if the viewer's own account is closed.
 
     Both accounts are locked at once, in one order: two viewers who first confirmed their own account and then closed
     the other's would wait for each other."""

@@ -98,7 +98,7 @@ class Compilation:
         return selection
 
     def spend(self, cost: int) -> None:
-        """Count what compiling costs; Declined where it costs too much."""
+        """Count what compiling costs; Declined if it costs too much."""
         self._cost += cost
         if self._cost > _MAX_COST:
             raise Declined("too large")
@@ -127,7 +127,7 @@ class Compilation:
         always: bool = False,
     ) -> dict[str, Any]:
         """Bind the arguments of a field, whose shape and values `read` returns: anew for each request if they use
-        variables. Return the arguments; Refused where they are invalid, so that the resolver path says why."""
+        variables. Return the arguments; Refused if they are invalid, so that the resolver path says why."""
         arguments = argument_reader(asked, self._schema)
 
         def bound(variables: VariableValues, viewer: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
@@ -145,7 +145,7 @@ class Compilation:
 
 
 def object_type(type_: graphql.GraphQLOutputType) -> graphql.GraphQLObjectType:
-    """Return the object type that a field returns one or many of; Declined where it may return several types."""
+    """Return the object type that a field returns one or many of; Declined if it may return several types."""
     named = graphql.get_named_type(type_)
     if not isinstance(named, graphql.GraphQLObjectType):
         raise Declined(f"{named} has no one shape")

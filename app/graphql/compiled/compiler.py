@@ -22,7 +22,7 @@ from app.security.viewer import Viewer
 
 
 def compile_plan(schema: Any, operation: BoundOperation, viewer: Viewer | None) -> Plan | NoPlan:
-    """Return the plan of an operation for viewers like this one; Refused where there may be one for other values."""
+    """Return the plan of an operation for viewers like this one; Refused if there may be one for other values."""
     compilation = Compilation(schema, operation, viewer, _field)
     query = compilation.schema.query_type
     assert query is not None, "the schema has queries"

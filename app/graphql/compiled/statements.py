@@ -113,7 +113,7 @@ NULL = _literal("null")
 
 
 def parts_of_value(type_: GraphQLOutputType, value: sa.ColumnElement[Any]) -> list[Part]:
-    """Return the parts of a value, one of which is null if it is; Declined where the text might hold anything."""
+    """Return the parts of a value, one of which is null if it is; Declined if the text might hold anything."""
     list_type = get_nullable_type(type_)
     if not isinstance(list_type, GraphQLList):
         text, quoted = shown_as(get_named_type(type_).name, value)
@@ -124,7 +124,7 @@ def parts_of_value(type_: GraphQLOutputType, value: sa.ColumnElement[Any]) -> li
 
 
 def shown_as(kind: str, value: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[str], bool]:
-    """Return a value of this GraphQL type as text, and whether the text is quoted; Declined where the two types do not
+    """Return a value of this GraphQL type as text, and whether the text is quoted; Declined if the two types do not
     fit together, as the text might hold anything."""
     match kind, value.type:
         case "Int", sa.Integer():

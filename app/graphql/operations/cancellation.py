@@ -42,7 +42,7 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
 
     def over(self, receive: Receive | None = None, may_give_up: Callable[[Reason], bool] = lambda _: True) -> "Watched":
-        """Return a context that cancels what runs in it, with TimedOut, or Disconnected where `receive` reports it."""
+        """Return a context that cancels what runs in it, with TimedOut, or Disconnected if `receive` reports it."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_EVERY_SECONDS, self._look)
         return Watched(self._running, receive, may_give_up)

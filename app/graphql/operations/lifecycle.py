@@ -57,7 +57,7 @@ class Operation:
     async def stream(self) -> AsyncGenerator[Response]:
         """Execute an operation and yield its response: of a subscription one after each event, until it ends.
 
-        Restarting where the process ends: the transport then lets the client connect again."""
+        Restarting if the process ends: the transport then lets the client connect again."""
         self.log.results = 0
         try:
             async with aclosing(self._responses()) as responses:
@@ -204,7 +204,7 @@ class Operation:
 
 
 def _key(document: GraphQLRequest) -> Hashable:
-    """Return a key that is equal for subscribers who are sent the same; BadUserInput where variables never end."""
+    """Return a key that is equal for those who are sent the same; BadUserInput if variables are nested too deeply."""
     try:
         variables = orjson.dumps(document.variables, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:

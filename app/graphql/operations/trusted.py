@@ -32,7 +32,7 @@ class TrustedDocuments:
     sent with its hash before (automatic persisted queries). `require`: nothing runs that is not in the manifest."""
 
     def __init__(self, trust: Trust, file: Path | None = None) -> None:
-        """Read the manifest, if there is one; ValueError where the file isn't one."""
+        """Read the manifest, if there is one; ValueError if the file isn't one."""
         manifest = {} if file is None else orjson.loads(file.read_bytes())
         if not (isinstance(manifest, dict) and all(isinstance(text, str) for text in manifest.values())):
             raise ValueError(f"{file} is not a JSON object of documents by their hashes")

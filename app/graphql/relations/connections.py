@@ -83,7 +83,7 @@ class PageArgs(NamedTuple):
         return cls(*(None if value is UNSET else value for value in given))
 
     def on(self, ordering: Ordering) -> PageRequest:
-        """Return the page of a list in this order; BadUserInput where there is none such."""
+        """Return the page of a list in this order; BadUserInput if there is no such page."""
         return page_request(ordering, *self)
 
 

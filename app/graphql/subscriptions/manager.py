@@ -177,7 +177,7 @@ class Following:
         return self.subject
 
     async def proceed(self, expires_at: float | None) -> None:
-        """Wait for the next event; Unauthenticated where the token expires before."""
+        """Wait for the next event; Unauthenticated if the token expires before."""
         assert self.subscription is not None, "the field follows a topic"
         left = None if expires_at is None else expires_at - time.time()
         try:
@@ -201,7 +201,7 @@ class Following:
 
 
 def _require_fresh_token(context: Subscriber) -> None:
-    """Raise Unauthenticated where the token has expired, maybe while the database or the client took its time."""
+    """Raise Unauthenticated if the token has expired, maybe while the database or the client took its time."""
     expires_at = context.login.expires_at
     if expires_at is not None and expires_at <= time.time():
         raise Unauthenticated(EXPIRED)
