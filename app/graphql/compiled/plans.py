@@ -31,12 +31,16 @@ class Refused(Declined):
     """Arguments whose values are refused; other values of the same shape may be understood."""
 
 
+Bind = Callable[[VariableValues, Viewer | None], tuple[Any, Mapping[str, Any]]]
+"""Returns the shape and the values of the arguments of one request."""
+
+
 @dataclass(frozen=True)
 class ArgumentBinding:
     """A field whose arguments are bound anew for each request; `read` returns their shape and their values."""
 
     shape: Any
-    read: Callable[[VariableValues, Viewer | None], tuple[Any, Mapping[str, Any]]]
+    read: Bind
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.graphql.compiled.path import rendered
 from app.graphql.compiled.plans import Declined
 from app.graphql.compiled.statements import (
     Json,
@@ -23,7 +24,6 @@ from app.graphql.compiled.statements import (
     text_of_array,
     text_or_null,
 )
-from app.graphql.compiled.text import rendered
 
 ODD = '"},{"name":"\\ \n\t\x01 \x1f \x80 é \U0001f600 \u2028'
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)

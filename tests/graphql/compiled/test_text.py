@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.db.texts import QUOTE
-from app.graphql.compiled.text import rendered
+from app.graphql.compiled.path import rendered
 
 TEXT = st.text(st.characters(exclude_characters="\0\x7f", exclude_categories=["Cs"]))
 TEXTS = st.lists(st.one_of(TEXT, st.text('\x01"\\\x7e\x80é😀\u2028,:{}[]', max_size=5)))
