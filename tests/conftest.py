@@ -2,10 +2,12 @@
 `committed_*` fixtures, for tests of concurrency, commit for real and empty the tables afterwards."""
 
 import os
+import shutil
 import ssl
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import AsyncExitStack
 from functools import cache
+from subprocess import PIPE, Popen
 from typing import Any
 
 import httpx2
@@ -93,6 +95,20 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(database_url, pool_pre_ping=True)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis of this process's own."""
+    server = shutil.which("redis-server")
+    if server is None:
+        pytest.skip("redis-server is not installed")
+    folder = tmp_path_factory.mktemp("redis")
+    options = ["--port", "0", "--unixsocket", f"{folder}/socket", "--save", "", "--dir", f"{folder}"]
+    with Popen([server, *options], stdout=PIPE, text=True) as process:
+        assert any("ready to accept connections" in line.lower() for line in process.stdout or ()), "Redis has ended"
+        yield f"redis+unix://{folder}/socket"
+        process.terminate()
 
 
 @pytest.fixture

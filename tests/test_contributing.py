@@ -26,7 +26,7 @@ TESTS = (
     "db/test_texts.py",
     "audit/test_every_mutation.py",
 )
-NOT_COPIED = (".*", "__pycache__", "node_modules", "assets")
+NOT_COPIED = (".*", "node_modules", "assets")
 
 
 def steps(recipe: str) -> list[tuple[str, str]]:
@@ -41,7 +41,7 @@ class Copy:
     def __init__(self, root: Path, database_url: str) -> None:
         self.root = root
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-        self._environment = {**inherited, "DATABASE_URL": database_url, "PYTHONDONTWRITEBYTECODE": "1"}
+        self._environment = {**inherited, "DATABASE_URL": database_url}
         shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*NOT_COPIED))
         self.tests = [f"tests/{name}" for name in TESTS]
 

@@ -1,14 +1,11 @@
 """What leaves a line in the audit trail, and what must not."""
 
-from typing import Any
-
 import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import AuditEntry, User
-from app.products import service as products
 from app.security import passwords
 from tests.api import Api
 from tests.audit.trail import REFRESH_TOKEN, Line, Shop, trail
@@ -18,6 +15,7 @@ from tests.orders.operations import CANCEL, fulfil, place
 from tests.orders.operations import item as order_item
 from tests.products.changes import UPDATE, update
 from tests.stores import operations as stores
+from tests.triggers import create_trigger
 from tests.users.operations import LOG_OUT, log_in, refresh
 
 TWO_FIELDS = """
@@ -67,18 +65,11 @@ async def test_a_mutation_that_is_undone_leaves_no_line(shop: Shop, connection: 
     assert await trail(connection) == []
 
 
-async def test_what_met_an_unforeseen_failure_leaves_no_line(
-    shop: Shop, connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    update_product = products.update_product
+async def test_what_met_an_unforeseen_failure_leaves_no_line(shop: Shop, connection: AsyncConnection) -> None:
+    await create_trigger(connection, "UPDATE ON stores", "RAISE 'the power went off'")
+    variables = {"product": gid(shop.product), "store": gid(shop.store), "taken": "A new name"}
 
-    async def fail_after_it(*arguments: Any) -> None:
-        await update_product(*arguments)
-        raise RuntimeError("the power went off")
-
-    monkeypatch.setattr(products, "update_product", fail_after_it)
-
-    error = await shop.api.error(UPDATE, {"input": {"id": gid(shop.product), "price": "2"}}, user=shop.owner)
+    error = await shop.api.error(TWO_FIELDS, variables, user=shop.owner)
 
     assert error["code"] == "INTERNAL_SERVER_ERROR"
     assert await trail(connection) == []

@@ -8,11 +8,10 @@ import ssl
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import NamedTuple
 
 import pytest
 from alembic import command
@@ -20,12 +19,12 @@ from asyncpg import DiskFullError
 from sqlalchemy import Connection, make_url, text
 
 from app import __main__ as start
-from app.cli import commands, databases, troubles
+from app.cli import databases, troubles
 from app.cli.troubles import trouble_of
 from app.db import startup
 from app.db.migrations import alembic_config
-from app.process import supervisor as processes
 from app.settings import ROOT, Settings
+from tests.cli.conftest import RunFailing
 from tests.databases import create_database, drop_database, run_on
 from tools import postgres
 
@@ -36,42 +35,6 @@ def database(server_url: str) -> Iterator[str]:
     url = create_database(server_url, f"orders_test_troubles_{os.getpid()}")
     yield url
     drop_database(url)
-
-
-class Ended(NamedTuple):
-    """How a command ended, and what it said."""
-
-    code: int
-    text: str
-
-    @property
-    def last_line(self) -> str:
-        """What it said at last."""
-        return self.text.splitlines()[-1]
-
-
-RunFailing = Callable[..., Ended]
-
-
-@pytest.fixture
-def run_failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunFailing:
-    """Runs a command that must fail, in this process."""
-    monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
-    monkeypatch.setattr(commands, "configure_logging", lambda _: None)
-    monkeypatch.setenv("DATABASE_START_WAIT_SECONDS", "0")
-
-    def run(*arguments: str, **environment: str) -> Ended:
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["app", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            start.run()
-        assert ended.value.code in (1, 2)
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.out + printed.err
-        return Ended(ended.value.code, printed.err)
-
-    return run
 
 
 @contextmanager

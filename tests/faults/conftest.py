@@ -22,6 +22,7 @@ from tests.databases import committed
 from tests.graphql.subscriptions.clients import PATIENCE, serving
 from tests.market import Market
 from tests.orders.operations import PLACE, item, number_of
+from tests.triggers import triggered
 
 READ = "{ products { nodes { name } } }"
 PATHS = {"compiled": True, "resolver": False}
@@ -66,17 +67,8 @@ class Shop:
     @asynccontextmanager
     async def at_commit(self, call: str) -> AsyncIterator[None]:
         """Have Postgres call a function whenever it commits an order."""
-        await self.sql(
-            f"CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM {call}; RETURN NULL; END $$"
-        )
-        await self.sql(
-            "CREATE CONSTRAINT TRIGGER meet AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED"
-            " FOR EACH ROW EXECUTE FUNCTION meet()"
-        )
-        try:
+        async with triggered(self.engine, "INSERT ON orders DEFERRABLE INITIALLY DEFERRED", f"PERFORM {call}"):
             yield
-        finally:
-            await self.sql("DROP FUNCTION meet CASCADE")
 
     @asynccontextmanager
     async def unreadable(self) -> AsyncIterator[None]:

@@ -109,7 +109,7 @@ async def test_of_what_was_being_committed_nobody_knows(open_shop: OpenShop, set
 
 def test_a_worker_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(shop: Shop) -> None:
     with serving(shop, WORKERS="2") as (process, url):
-        customers = Customers(shop, url)
+        customers = Customers(shop, url, number=2)
         with customers.busy():
             customers.until_placed(10)
             killed = worker_ids(process.pid).pop()

@@ -1,16 +1,25 @@
 """What takes too long is given up, and undone: by Postgres a statement, by the server a whole operation."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from sqlalchemy import event, text
 
-from tests.faults.conftest import PATHS, OpenShop, fault, kind
+from tests.faults.conftest import PATHS, OpenShop, Shop, fault, kind
 from tests.graphql.subscriptions.clients import until
 from tests.locks import held
 
 # What waits for ever takes longer than these, and what waits for nothing does not, on a machine that is busy.
 STATEMENT, OPERATION = 0.5, 1.0
+
+
+def let_statements_run(shop: Shop) -> None:
+    """Have Postgres end no statement by itself, which it does otherwise when the operation's time is over."""
+
+    @event.listens_for(shop.database.engine.sync_engine, "connect")
+    def unlimit(connection: Any, _: Any) -> None:
+        connection.run_async(lambda driver: driver.execute("SET statement_timeout = 0"))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -35,10 +44,10 @@ async def test_a_mutation_whose_statement_takes_too_long_is_undone(open_shop: Op
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_query_that_takes_too_long_as_a_whole_is_a_timeout_and_ends_in_postgres(
-    open_shop: OpenShop, path: str, monkeypatch: pytest.MonkeyPatch
+    open_shop: OpenShop, path: str
 ) -> None:
-    monkeypatch.setattr("app.db.engine._server_settings", lambda _: {"application_name": "orders-api"})
     async with open_shop(operation_timeout_seconds=OPERATION, compiled_path=PATHS[path]) as shop:
+        let_statements_run(shop)
         async with shop.unreadable():
             assert fault(await shop.read()) == "TIMEOUT"
             assert shop.taken == 0
@@ -48,12 +57,10 @@ async def test_a_query_that_takes_too_long_as_a_whole_is_a_timeout_and_ends_in_p
         assert (await shop.read()).json()["data"]
 
 
-async def test_a_mutation_that_takes_too_long_as_a_whole_is_undone_and_its_key_is_free(
-    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.db.engine._server_settings", lambda _: {"application_name": "orders-api"})
+async def test_a_mutation_that_takes_too_long_as_a_whole_is_undone_and_its_key_is_free(open_shop: OpenShop) -> None:
     key = {"Idempotency-Key": "12345678"}
     async with open_shop(operation_timeout_seconds=OPERATION) as shop:
+        let_statements_run(shop)
         async with held(shop.engine, shop.product):
             assert fault(await shop.order(**key)) == "TIMEOUT"
             assert shop.taken == 0
@@ -62,9 +69,9 @@ async def test_a_mutation_that_takes_too_long_as_a_whole_is_undone_and_its_key_i
         assert await shop.state() == (1, 99)
 
 
-async def test_what_is_being_committed_is_not_given_up(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.db.engine._server_settings", lambda _: {"application_name": "orders-api"})
+async def test_what_is_being_committed_is_not_given_up(open_shop: OpenShop) -> None:
     async with open_shop(operation_timeout_seconds=OPERATION) as shop:
+        let_statements_run(shop)
         async with shop.at_commit(f"pg_sleep({1.2 * OPERATION})"):
             assert kind(await shop.order()) == "Order"
         assert await shop.state() == (1, 99)

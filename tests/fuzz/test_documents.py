@@ -116,13 +116,13 @@ def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-@tries(700)
+@tries(450)
 @given(random=RANDOMS)
 async def test_any_document_is_answered_alike(fuzzed: Fuzzed, quiet: Quiet, random: Random) -> None:
     await send(fuzzed, broken(random, fuzzed.samples), quiet)
 
 
-@tries(900)
+@tries(500)
 @given(random=RANDOMS, field=st.sampled_from(QUERIES), viewer=st.sampled_from(VIEWERS))
 async def test_any_argument_is_answered_alike(
     fuzzed: Fuzzed, quiet: Quiet, random: Random, field: Field, viewer: str

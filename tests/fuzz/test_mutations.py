@@ -99,7 +99,7 @@ async def assert_sums(app: ASGIApp, fuzzed: Fuzzed, id: str) -> None:
         assert {each["currency"]: int(each["amount"].replace(".", "")) for each in order["totals"]} == sums
 
 
-@tries(250)
+@tries(170)
 @given(random=RANDOMS)
 async def test_any_changes_leave_what_must_hold(
     app: ASGIApp, connection: AsyncConnection, fuzzed: Fuzzed, quiet: Quiet, random: Random

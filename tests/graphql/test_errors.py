@@ -3,14 +3,11 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import literal_column
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.graphql.relations.loaders import Loaders
-from app.stores import service as stores
-from app.users import repository as users
 from tests.api import Api
 from tests.market import Market, gid
+from tests.triggers import create_trigger, renamed
 
 ORDERS = "query ($filter: OrderFilter) { orders(filter: $filter) { totalCount } }"
 PRODUCTS = "query ($first: Int, $filter: ProductFilter) { products(first: $first, filter: $filter) { totalCount } }"
@@ -127,12 +124,9 @@ async def test_an_error_tells_where_it_belongs(api: Api, market: Market) -> None
 
 
 async def test_what_was_not_foreseen_is_shown_as_the_id_of_the_request(
-    api: Api, market: Market, monkeypatch: pytest.MonkeyPatch
+    api: Api, market: Market, connection: AsyncConnection
 ) -> None:
-    async def fail(*_: object) -> None:
-        raise RuntimeError(SECRET)
-
-    monkeypatch.setattr(stores, "create_store", fail)
+    await create_trigger(connection, "INSERT ON stores", f"RAISE '{SECRET}'")
 
     response = await api.send(CREATE_STORE, user=await market.user())
 
@@ -146,36 +140,17 @@ async def test_what_was_not_foreseen_is_shown_as_the_id_of_the_request(
     assert SECRET not in response.text
 
 
-async def test_a_failing_statement_of_a_query_is_not_shown(
-    api: Api, connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+async def test_of_a_query_whose_statement_fails_the_rest_is_shown_and_not_the_statement(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
 ) -> None:
-    broken = users.BY_KEY.where(literal_column("1/0") == 1)
-    monkeypatch.setattr(users, "PRESENT_BY_KEY", broken)
-    query = '{ user(id: "User_01970000-0000-7000-8000-000000000000") { id } __typename }'
+    await committed_market.product(name="Bread")
+    query = '{ user(id: "User_01970000-0000-7000-8000-000000000000") { id } products { nodes { name } } __typename }'
 
-    async with connection.begin_nested() as savepoint:
-        response = await api.send(query)
-        await savepoint.rollback()
+    async with renamed(committed_engine, "users"):
+        response = await committed_api.send(query)
 
     result = response.json()
-    assert result["data"] == {"user": None, "__typename": "Query"}
+    assert result["data"] == {"user": None, "products": {"nodes": [{"name": "Bread"}]}, "__typename": "Query"}
     assert [error["extensions"]["code"] for error in result["errors"]] == ["INTERNAL_SERVER_ERROR"]
     assert "SELECT" not in response.text
-    assert "division" not in response.text
-
-
-async def test_a_query_whose_data_is_partly_there_keeps_it(
-    api: Api, market: Market, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    product = await market.product(name="Bread")
-
-    def fail(*_: object) -> None:
-        raise RuntimeError(SECRET)
-
-    monkeypatch.setattr(Loaders, "lookup", fail)
-    query = "query ($id: ID!) { product(id: $id) { name } products { nodes { name } } }"
-
-    result = await api.execute(query, {"id": gid(product)})
-
-    assert result["data"] == {"product": None, "products": {"nodes": [{"name": "Bread"}]}}
-    assert [error["extensions"]["code"] for error in result["errors"]] == ["INTERNAL_SERVER_ERROR"]
+    assert "users" not in response.text

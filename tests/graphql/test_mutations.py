@@ -1,19 +1,14 @@
 """A mutation is one transaction: a root field that fails leaves nothing behind while the others stand, and what is
 not a typed failure undoes them all."""
 
-from typing import Any
-
-import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Product, Session, Store, User
-from app.products import service as products
-from app.products.inputs import CreateProductInput
-from app.security import passwords
-from app.stores import service as stores
 from tests.api import Api
-from tests.market import Market, gid
+from tests.market import PASSWORD_HASH, Market, gid
 from tests.orders.operations import number_of
+from tests.statements import Statements
+from tests.triggers import create_trigger
 
 CREATE_THREE = """
 mutation ($store: ID!, $second: CreateProductInput!) {
@@ -44,16 +39,9 @@ async def test_fields_around_one_that_fails_stand(api: Api, market: Market, conn
     assert await names_of(connection) == ["Bread", "Wine"]
 
 
-async def test_a_field_that_fails_after_it_wrote_leaves_nothing_behind(
-    api: Api, market: Market, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_field_that_fails_after_it_wrote_leaves_nothing_behind(api: Api, market: Market) -> None:
     user, other = await market.user(), await market.user()
     session = await market.add(Session(user_id=user.id))
-
-    async def hashed(_: str) -> str:
-        return "a new hash"
-
-    monkeypatch.setattr(passwords, "hash_password", hashed)
     mutation = """
     mutation ($id: ID!, $taken: String!) {
       first: updateUser(input: { id: $id, fullName: "Ada" }) { __typename }
@@ -69,7 +57,7 @@ async def test_a_field_that_fails_after_it_wrote_leaves_nothing_behind(
     assert (await market.reload(session)).ended_at is None
     await market.session.refresh(user, ["full_name", "email", "password_hash"])
     assert (user.full_name, user.email) == ("Ada", "ada@example.com")
-    assert user.password_hash != "a new hash"
+    assert user.password_hash == PASSWORD_HASH
 
 
 async def test_what_a_failed_field_had_set_is_not_written_by_the_next(api: Api, market: Market) -> None:
@@ -133,28 +121,19 @@ async def test_a_payload_that_cannot_be_read_undoes_the_whole_mutation(
 
 
 async def test_what_was_not_foreseen_undoes_the_whole_mutation(
-    api: Api, market: Market, connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+    api: Api, market: Market, connection: AsyncConnection, statements: Statements
 ) -> None:
     owner = await market.user()
-    create_product = products.create_product
-    seen: list[list[str]] = []
-
-    async def fail_on_cake(session: Any, viewer: Any, new: CreateProductInput) -> Product:
-        product = await create_product(session, viewer, new)
-        seen.append(await names_of(connection))
-        if new.name == "Cake":
-            raise RuntimeError("the oven is out")
-        return product
-
-    monkeypatch.setattr(products, "create_product", fail_on_cake)
     store = gid(await market.store(owner))
     second = {"storeId": store, "name": "Cake", "price": 3}
+    await create_trigger(connection, "INSERT ON products", "IF NEW.name = 'Cake' THEN RAISE 'the oven is out'; END IF")
+    statements.clear()
 
     result = await api.execute(CREATE_THREE, {"store": store, "second": second}, user=owner)
 
     assert result["data"] is None
     assert [error["extensions"]["code"] for error in result["errors"]] == ["INTERNAL_SERVER_ERROR"]
-    assert seen == [["Bread"], ["Bread", "Cake"]]  # both had been written, and the third was not begun
+    assert sum("INSERT INTO products" in statement for statement in statements) == 2  # the third was not begun
     assert await names_of(connection) == []
 
 
@@ -234,15 +213,8 @@ async def test_a_field_reads_the_stock_that_an_earlier_one_took(api: Api, market
 
 
 async def test_a_mutation_is_refused_whole_before_any_field_ran(
-    api: Api, market: Market, monkeypatch: pytest.MonkeyPatch
+    api: Api, market: Market, statements: Statements
 ) -> None:
-    called: list[str] = []
-
-    async def create_store(*_: Any) -> Store:
-        called.append("createStore")
-        raise AssertionError
-
-    monkeypatch.setattr(stores, "create_store", create_store)
     owner: User = await market.user()
     mutation = """
     mutation {
@@ -253,7 +225,9 @@ async def test_a_mutation_is_refused_whole_before_any_field_ran(
     }
     """
 
+    statements.clear()
+
     error = await api.error(mutation, user=owner)
 
     assert error["code"] == "GRAPHQL_VALIDATION_FAILED"
-    assert called == []
+    assert statements == []

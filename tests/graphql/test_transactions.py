@@ -6,18 +6,15 @@ from typing import Any
 
 import pytest
 from asyncpg.connection import LoggedQuery
-from asyncpg.transaction import Transaction
-from sqlalchemy import event, literal_column
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.models import Order, Product
-from app.graphql.relations import loaders
-from app.orders import service as orders
-from app.users import repository as users
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import number_of
 from tests.statements import is_of_driver
+from tests.triggers import triggered
 
 CREATE = """
 mutation ($store: ID!) {
@@ -99,49 +96,41 @@ async def test_a_connection_that_a_query_used_is_transactional_again(
 
 
 async def test_no_order_is_confirmed_that_postgres_has_given_up(
-    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
 ) -> None:
     customer, product = await committed_market.user(), await committed_market.product(stock=5)
-    place_order = orders.place_order
-
-    async def place_before_reads_break(*arguments: Any) -> Any:
-        order = await place_order(*arguments)
-        monkeypatch.setattr(loaders, "_referred", lambda *_: users.BY_KEY.where(literal_column("1/0") == 1))
-        return order
-
-    monkeypatch.setattr(orders, "place_order", place_before_reads_break)
+    find_no_table = "SET LOCAL search_path TO pg_catalog"
     mutation = """
     mutation ($id: ID!) {
       placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) { ... on Order { id customer { id } } }
     }
     """
 
-    result = await committed_api.execute(mutation, {"id": gid(product)}, user=customer)
+    async with triggered(committed_engine, "INSERT ON orders", find_no_table):
+        result = await committed_api.execute(mutation, {"id": gid(product)}, user=customer)
 
     # `customer` may be null, but the statement that failed has ended the transaction
     assert result["data"] is None
-    assert [error["extensions"]["code"] for error in result["errors"]] == ["INTERNAL_SERVER_ERROR"]
+    (error,) = result["errors"]
+    assert (error["path"], error["extensions"]["code"]) == (["placeOrder", "customer"], "INTERNAL_SERVER_ERROR")
     assert await stored(committed_engine, Order) == 0
 
 
 async def test_a_commit_that_breaks_has_an_unknown_outcome_and_says_so(
-    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
 ) -> None:
     owner = await committed_market.user()
     store = await committed_market.store(owner)
 
-    async def fail(_: Transaction) -> None:
-        raise ConnectionResetError("the cable was pulled")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Transaction, "commit", fail)
+    at_commit = "INSERT ON products DEFERRABLE INITIALLY DEFERRED"
+    async with triggered(committed_engine, at_commit, "PERFORM pg_terminate_backend(pg_backend_pid())"):
         response = await committed_api.send(CREATE, {"store": gid(store)}, user=owner)
 
     assert response.status_code == 200
     result = response.json()
     assert result["data"] is None
     assert [error["extensions"] for error in result["errors"]] == [{"code": "OUTCOME_UNKNOWN"}]
-    assert "cable" not in response.text
+    assert "terminat" not in response.text
     assert await stored(committed_engine) == 0
 
 

@@ -27,7 +27,7 @@ from tests.servers import served
 # Each order has a key and a quantity of its own.
 QUANTITIES = {f"order-{number:02}": 1 + number % 5 for number in range(40)}
 IN_FLIGHT = 4
-KILLS = 3
+KILLS = 2
 
 
 @pytest.fixture

@@ -1,18 +1,14 @@
 """What was undone, or never ran, is not kept: the same key may be used again, and the request is then done."""
 
-from typing import Any
-
 import pytest
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.db.models import AuditEntry, IdempotencyKey, Order
-from app.idempotency import repository
-from app.orders import service as orders
 from tests.api import Api
 from tests.idempotency.requests import is_replay, kept, keyed, order, send
 from tests.market import Market, gid
 from tests.orders.operations import PLACE, item, number_of, stock_of
+from tests.triggers import triggered
 
 NOT_THERE = "Order_01970000-0000-7000-8000-000000000000"
 DOCUMENTS = {
@@ -92,55 +88,29 @@ async def test_a_mutation_by_get_is_refused_and_does_not_use_the_key_up(
     assert await kept(connection) == []
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        "INSERT ON idempotency_keys",
+        "INSERT ON orders",
+        "UPDATE ON idempotency_keys",  # keeps the response
+        "INSERT ON orders DEFERRABLE INITIALLY DEFERRED",  # fails at commit
+    ],
+)
 async def test_a_request_that_met_an_unforeseen_failure_succeeds_when_it_is_sent_again(
-    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, event: str
 ) -> None:
     customer, product = await committed_market.user(), await committed_market.product(stock=5)
-    place_order = orders.place_order
 
-    async def fail_after_it(*arguments: Any) -> Order:
-        await place_order(*arguments)
-        raise RuntimeError("the power went off")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(orders, "place_order", fail_after_it)
+    async with triggered(committed_engine, event, "RAISE disk_full"):
         failed = await order(committed_api, customer, product)
+    assert failed.json()["data"] is None
     assert failed.json()["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
-    await assert_nothing_stands(committed_engine)
+    async with committed_engine.connect() as connection:
+        assert [await number_of(connection, model) for model in (Order, IdempotencyKey, AuditEntry)] == [0, 0, 0]
 
     again = await order(committed_api, customer, product)
 
     assert again.json()["data"]["placeOrder"]["__typename"] == "Order"
     assert not is_replay(again)
     assert await stock_of(committed_market, product) == 4
-
-
-@pytest.mark.parametrize("broken", [(AsyncSession, "commit"), (repository, "keep"), (repository, "claim")])
-async def test_no_effect_stands_without_its_response(
-    committed_api: Api,
-    committed_market: Market,
-    committed_engine: AsyncEngine,
-    monkeypatch: pytest.MonkeyPatch,
-    broken: tuple[Any, str],
-) -> None:
-    customer, product = await committed_market.user(), await committed_market.product(stock=5)
-
-    async def fail(*_: Any) -> None:
-        raise OperationalError("the disk is full", None, Exception())
-
-    with monkeypatch.context() as patch:
-        patch.setattr(*broken, fail)
-        failed = await order(committed_api, customer, product)
-    assert failed.json()["data"] is None
-    assert failed.json()["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
-    await assert_nothing_stands(committed_engine)
-
-    again = await order(committed_api, customer, product)
-
-    assert again.json()["data"]["placeOrder"]["__typename"] == "Order"
-    assert await stock_of(committed_market, product) == 4
-
-
-async def assert_nothing_stands(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        assert [await number_of(connection, model) for model in (Order, IdempotencyKey, AuditEntry)] == [0, 0, 0]

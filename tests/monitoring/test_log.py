@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, redirect_stderr
 from io import StringIO
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.api import Api
 from tests.market import PASSWORD, Market, gid
 from tests.monitoring.conftest import Serve
 from tests.orders.operations import PLACE, item
+from tests.triggers import renamed
 
 COMPILED = "query Compiled { products { totalCount nodes { name } } }"
 RESOLVER = "query Resolved { stores { nodes { name owner { fullName } } } __schema { queryType { name } } }"
@@ -153,15 +155,8 @@ async def test_a_statement_that_fails_is_told(
     serve: Serve, committed_market: Market, committed_engine: AsyncEngine
 ) -> None:
     user = await committed_market.user()
-    rename = text("ALTER TABLE refresh_tokens RENAME TO renamed")
-    async with committed_engine.begin() as connection:
-        await connection.execute(rename)
-    try:
-        async with serve(slow_operation_milliseconds=0.001) as api:
-            entry = await line(api, LOG_IN, {"email": user.email, "password": PASSWORD})
-    finally:
-        async with committed_engine.begin() as connection:
-            await connection.execute(text("ALTER TABLE renamed RENAME TO refresh_tokens"))
+    async with renamed(committed_engine, "refresh_tokens"), serve(slow_operation_milliseconds=0.001) as api:
+        entry = await line(api, LOG_IN, {"email": user.email, "password": PASSWORD})
 
     assert list(entry["codes"]) == ["INTERNAL_SERVER_ERROR"]
     assert "FROM refresh_tokens" in entry["sql"][-2]["sql"]
@@ -172,17 +167,16 @@ Write = Callable[..., StringIO]
 
 
 @pytest.fixture
-def write(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+def write(settings: Settings) -> Iterator[Write]:
     """Return what has the process write its log, as these settings say, where it can be read."""
+    with ExitStack() as stack:
 
-    def write(**changes: Any) -> StringIO:
-        written = StringIO()
-        monkeypatch.setattr("sys.stderr", written)
-        configure_logging(settings.model_copy(update=changes))
-        return written
+        def write(**changes: Any) -> StringIO:
+            written = stack.enter_context(redirect_stderr(StringIO()))
+            configure_logging(settings.model_copy(update=changes))
+            return written
 
-    yield write
-    monkeypatch.undo()
+        yield write
     configure_logging(settings)
 
 
@@ -270,14 +264,15 @@ def test_text_that_is_not_unicode_is_written(write: Write, settings: Settings) -
 
 
 async def test_a_failure_of_a_read_that_nobody_foresaw_names_the_request(
-    serve: Serve, write: Write, monkeypatch: pytest.MonkeyPatch, committed_market: Market
+    serve: Serve, write: Write, committed_engine: AsyncEngine, committed_market: Market
 ) -> None:
     store = await committed_market.store()
     written = write()
-    async with serve(log_format="json") as api:
-        monkeypatch.setattr("app.graphql.compiled.path.rendered", lambda *_: 1 / 0)
+    async with renamed(committed_engine, "stores"), serve(log_format="json") as api:
         response = await api.send("query ($id: ID!) { store(id: $id) { name } }", {"id": gid(store)})
 
-    failed, told = map(json.loads, written.getvalue().splitlines())
-    assert "ZeroDivisionError" in failed["exception"]
-    assert failed["request_id"] == told["request_id"] == response.headers["X-Request-ID"]
+    *failures, told = map(json.loads, written.getvalue().splitlines())
+    assert [failure["event"] for failure in failures] == ["compiled path failed", "internal error"]
+    for failure in failures:
+        assert "UndefinedTableError" in failure["exception"]
+        assert failure["request_id"] == told["request_id"] == response.headers["X-Request-ID"]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from tests.monitoring.test_metrics import TOKEN, Figures, figure, read
 from tests.servers import served
@@ -19,6 +18,7 @@ SECRET = "a-secret-of-more-than-32-characters-for-tests"
 PATIENCE = 15.0
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 QUERY = {"query": "query Catalogue { products { totalCount } }"}
+INVALID = "Invalid HTTP request received."
 COUNTED = {"name": "Catalogue", "type": "query", "path": "compiled"}
 
 
@@ -53,6 +53,7 @@ def test_whichever_worker_is_asked_answers_for_all_also_for_one_that_died(databa
 
         for _ in range(20):
             httpx2.post(f"{url}/graphql", json=QUERY).raise_for_status()
+        ask_for_nothing(url)
         for _ in range(5):
             found = figures(url)
             assert figure(found, "orders_api_operations_total", **COUNTED, code="") == 20
@@ -67,22 +68,26 @@ def test_whichever_worker_is_asked_answers_for_all_also_for_one_that_died(databa
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=PATIENCE)
     lines = [json.loads(line) for line in log.splitlines()]
-    assert lines[0]["event"] == "serving"
-    assert [line["name"] for line in lines if line["event"] == "operation"] == ["Catalogue"] * 20
+    assert [line["event"] for line in lines] == ["serving", *["operation"] * 20, INVALID]
+    assert {line["name"] for line in lines if line["event"] == "operation"} == {"Catalogue"}
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_production_logs_nothing_but_lines_for_machines(database_url: str, workers: str) -> None:
-    environment: Any = {"APP_ENV": "production", "SECRET_KEY": SECRET, "WORKERS": workers}
+def ask_for_nothing(url: str) -> None:
+    """Send a request for what is not there, and one that is none."""
+    httpx2.get(f"{url}/nothing")
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection:
+        connection.sendall(b"this is no HTTP\r\n\r\n")
+        assert b"400 Bad Request" in connection.recv(1_000)
+
+
+def test_production_logs_nothing_but_lines_for_machines(database_url: str) -> None:
+    environment: Any = {"APP_ENV": "production", "SECRET_KEY": SECRET}
     with served("--migrate", DATABASE_URL=database_url, **environment) as (process, url):
         httpx2.post(f"{url}/graphql", json=QUERY).raise_for_status()
-        httpx2.get(f"{url}/nothing")
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection:
-            connection.sendall(b"this is no HTTP\r\n\r\n")
-            assert b"400 Bad Request" in connection.recv(1_000)
+        ask_for_nothing(url)
         assert httpx2.get(f"{url}/metrics").status_code == 404
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=PATIENCE)
     events = [json.loads(line)["event"] for line in log.splitlines()]
-    assert events == ["serving", "operation", "Invalid HTTP request received."]
+    assert events == ["serving", "operation", INVALID]

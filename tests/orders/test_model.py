@@ -160,7 +160,7 @@ RUNS = st.tuples(st.lists(PLACE, min_size=2, max_size=3), st.lists(STEPS, min_si
 
 
 @settings(
-    max_examples=30,
+    max_examples=20,
     derandomize=True,
     deadline=None,
     database=None,

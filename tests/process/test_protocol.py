@@ -108,19 +108,19 @@ async def test_a_request_that_never_ends_ends_its_connection(impatient: str, sen
     writer.close()
 
 
-async def test_nobody_is_waited_for_who_has_gone(impatient: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_is_waited_for_who_has_gone() -> None:
     gone: list[Protocol] = []
-    lose = Protocol.connection_lost
 
-    def lost(protocol: Protocol, exc: Exception | None) -> None:
-        lose(protocol, exc)
-        gone.append(protocol)
+    class Noting(Protocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            gone.append(self)
 
-    monkeypatch.setattr(Protocol, "connection_lost", lost)
-    host, port = impatient.split(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    writer.close()
-    await until(lambda: len(gone) == 1)
+    async with serving(answer, http=Noting, lifespan="off") as address:
+        host, port = address.split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+        await until(lambda: len(gone) == 1)
     assert gone[0]._deadline is None
 
 

@@ -1,9 +1,11 @@
 """What happens to accounts and sessions when two things happen at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -28,21 +30,13 @@ async def until_somebody_waits_for(connection: AsyncConnection) -> None:
             pass
 
 
-@pytest.fixture
-def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Awaitable[None]]], None]:
-    """Let something happen while the first password is verified."""
-
-    def arrange(happen: Callable[[], Awaitable[None]]) -> None:
-        verify = passwords.verify_password
-
-        async def happen_and_verify(password_hash: str | None, password: str) -> bool:
-            monkeypatch.setattr(passwords, "verify_password", verify)
-            await happen()
-            return await verify(password_hash, password)
-
-        monkeypatch.setattr(passwords, "verify_password", happen_and_verify)
-
-    return arrange
+async def log_in_while_it_changes(api: Api, user: User, engine: AsyncEngine, change: Mapping[str, Any]) -> Any:
+    """Log in; the account changes after its password was verified and before it is locked."""
+    async with engine.begin() as changing:
+        await changing.execute(update(User).values(**change))
+        logging_in = asyncio.create_task(log_in(api, user))
+        await until_somebody_waits_for(changing)
+    return await logging_in
 
 
 async def test_of_two_uses_of_a_refresh_token_at_once_one_succeeds_and_the_login_ends(
@@ -70,60 +64,35 @@ async def test_of_two_accounts_with_one_email_at_once_one_is_created(
     "change", [{"password_hash": CHANGED_HASH}, {"deleted_at": func.now()}], ids=["a new password", "closed"]
 )
 async def test_an_account_that_changes_while_the_password_is_verified_lets_nobody_in(
-    committed_api: Api,
-    committed_market: Market,
-    committed_engine: AsyncEngine,
-    meanwhile: Callable[[Callable[[], Awaitable[None]]], None],
-    change: dict[str, object],
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, change: dict[str, object]
 ) -> None:
     user = await committed_market.user()
 
-    async def change_the_account() -> None:
-        async with committed_engine.begin() as connection:
-            await connection.execute(update(User).values(**change))
-
-    meanwhile(change_the_account)
-
-    assert await log_in(committed_api, user) == REFUSED
+    assert await log_in_while_it_changes(committed_api, user, committed_engine, change) == REFUSED
     assert await committed_market.session.scalar(select(func.count(Session.id))) == 0
 
 
 async def test_a_rehash_does_not_undo_a_new_password(
-    committed_api: Api,
-    committed_market: Market,
-    committed_engine: AsyncEngine,
-    meanwhile: Callable[[Callable[[], Awaitable[None]]], None],
-    monkeypatch: pytest.MonkeyPatch,
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
 ) -> None:
-    user = await committed_market.user()
-    monkeypatch.setattr(passwords, "needs_rehash", lambda password_hash: password_hash == PASSWORD_HASH)
+    weaker = PasswordHasher(time_cost=1, memory_cost=16, parallelism=1).hash(PASSWORD)
+    assert passwords.needs_rehash(weaker)
+    user = await committed_market.user(password_hash=weaker)
 
-    async def change_the_password() -> None:
-        async with committed_engine.begin() as connection:
-            await connection.execute(update(User).values(password_hash=CHANGED_HASH))
-
-    meanwhile(change_the_password)
-    await log_in(committed_api, user)
+    await log_in_while_it_changes(committed_api, user, committed_engine, {"password_hash": CHANGED_HASH})
 
     assert await committed_market.session.scalar(select(User.password_hash)) == CHANGED_HASH
 
 
 async def test_a_password_that_another_login_hashes_anew_still_lets_in(
-    committed_api: Api,
-    committed_market: Market,
-    committed_engine: AsyncEngine,
-    meanwhile: Callable[[Callable[[], Awaitable[None]]], None],
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
 ) -> None:
     user = await committed_market.user()
     anew = await passwords.hash_password(PASSWORD)
 
-    async def hash_anew() -> None:
-        async with committed_engine.begin() as connection:
-            await connection.execute(update(User).values(password_hash=anew))
+    session = await log_in_while_it_changes(committed_api, user, committed_engine, {"password_hash": anew})
 
-    meanwhile(hash_anew)
-
-    assert (await log_in(committed_api, user))["__typename"] == "Session"
+    assert session["__typename"] == "Session"
 
 
 async def test_a_refresh_does_not_wait_for_a_change_of_the_account(

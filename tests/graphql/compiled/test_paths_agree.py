@@ -15,8 +15,8 @@ from tests.graphql.compiled.world import Population
 from tests.paths import Paths
 
 MORE = "GENERATED_OPERATIONS" in os.environ  # so many, others each time, and the smallest that fails is looked for
-EXAMPLES = int(os.environ.get("GENERATED_OPERATIONS", "1000")) // 2
-COUNTED = 150
+EXAMPLES = int(os.environ.get("GENERATED_OPERATIONS", "700")) // 2
+COUNTED = 100
 VIEWERS = ["superuser", "customer", "owner", "other owner", "anonymous", "deleted user", "idle"]
 
 

@@ -112,8 +112,8 @@ async def test_another_page_size_is_another_plan(paths: Paths) -> None:
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> int:
     """How many operations paths keep that are opened from now on: fewer than otherwise."""
-    monkeypatch.setattr(compiled_path, "_OPERATIONS_KEPT", 50)
-    return 50
+    monkeypatch.setattr(compiled_path, "_OPERATIONS_KEPT", 20)
+    return 20
 
 
 async def test_documents_are_forgotten(kept: int, paths: Paths) -> None:
@@ -137,7 +137,7 @@ async def test_the_document_that_is_asked_for_is_kept(kept: int, paths: Paths) -
 async def test_plans_of_a_document_are_forgotten(paths: Paths) -> None:
     declared = ", ".join(f"$v{number}: Boolean = false" for number in range(9))
     query = f"query ({declared}) {{ {' '.join(f'a{n}: __typename @skip(if: $v{n})' for n in range(9))} }}"
-    for number in range(500):
+    for number in range(5 * plans._PLANS_KEPT):
         variables = {f"v{bit}": bool(number >> bit & 1) for bit in range(9)}
         assert (await paths.compiled.send(query, variables)).status_code == 200
 

@@ -1,19 +1,15 @@
 """Which pages of other hosts may call the API, and whose word is taken for where a request comes from."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
-from typing import Any
+from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
-import uvicorn
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from typer.testing import CliRunner
 
-from app.cli import commands, serving
+from app.cli.serving import configured
 from app.main import create_app
-from app.process import supervisor as processes
 from app.settings import Settings
 from tests.databases import SingleConnection
 
@@ -91,9 +87,7 @@ async def test_pages_of_the_origin_may_do_no_more(client: httpx2.AsyncClient, as
         ("*", "198.51.100.1"),
     ],
 )
-async def test_only_named_proxies_tell_who_the_client_is(
-    monkeypatch: pytest.MonkeyPatch, trusted: str, client: str
-) -> None:
+async def test_only_named_proxies_tell_who_the_client_is(trusted: str, client: str) -> None:
     clients = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,25 +98,15 @@ async def test_only_named_proxies_tell_who_the_client_is(
         "client": ("10.0.0.9", 5000),
         "headers": [(b"x-forwarded-for", b"198.51.100.1, 203.0.113.7")],
     }
-    await served_by(application, monkeypatch, TRUSTED_PROXIES=trusted)(scope, receive_nothing, send_nothing)
+    await served_by(application, Settings(trusted_proxies=trusted))(scope, receive_nothing, send_nothing)
 
     assert clients == [client]
 
 
-def served_by(application: ASGIApp, monkeypatch: pytest.MonkeyPatch, **environment: str) -> ASGIApp:
-    """What the command line would have uvicorn call, were this the application."""
-    options: dict[str, Any] = {}
-    monkeypatch.setattr(processes, "serve", lambda _: None)
-    monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
-    monkeypatch.setattr(commands, "database", lambda settings, _: nullcontext(settings.database_url))
-    monkeypatch.setattr(serving, "warn_if_not_ready", lambda _: None)
-    monkeypatch.setattr(processes, "collect_seldom", lambda: None)
-    monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere/orders")
-    with monkeypatch.context() as patch:
-        patch.setattr(uvicorn, "Config", lambda _, **given: options.update(given))
-        result = CliRunner().invoke(commands.cli, ["serve", "--port", "0"], env=environment)
-    assert result.exit_code == 0, result.output
-    config = uvicorn.Config(application, **{**options, "factory": False, "log_config": None})
+def served_by(application: ASGIApp, settings: Settings) -> ASGIApp:
+    """What uvicorn calls with these settings, were this the application."""
+    config = configured(settings, "127.0.0.1", 0, workers=1)
+    config.app, config.factory = application, False
     config.load()
     loaded: ASGIApp = config.loaded_app
     return loaded

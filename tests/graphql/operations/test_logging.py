@@ -1,5 +1,6 @@
 """What the process writes about failures: enough to find them, and no password and no token."""
 
+from contextlib import redirect_stderr
 from io import StringIO
 
 import pytest
@@ -11,13 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
 from app.process.logging import configure_logging
-from app.security import passwords
 from app.settings import Environment, Settings
-from app.stores import service as stores
-from app.users import repository as users
 from app.users import service as accounts
 from tests.api import Api
 from tests.market import PASSWORD, Market
+from tests.triggers import create_trigger
 
 CREATE_STORE = """
 mutation {
@@ -35,14 +34,9 @@ REFRESH = "mutation ($token: String!) { refreshSession(refreshToken: $token) { _
 
 
 async def test_what_was_not_foreseen_is_logged_once_with_the_id_of_the_request(
-    api: Api, market: Market, monkeypatch: pytest.MonkeyPatch
+    api: Api, market: Market, connection: AsyncConnection
 ) -> None:
-    failure = RuntimeError("no such table")
-
-    async def fail(*_: object) -> None:
-        raise failure
-
-    monkeypatch.setattr(stores, "create_store", fail)
+    await create_trigger(connection, "INSERT ON stores", "RAISE 'no room for a store'")
     user = await market.user()
 
     with capture_logs() as entries:
@@ -52,7 +46,7 @@ async def test_what_was_not_foreseen_is_logged_once_with_the_id_of_the_request(
     assert entry["log_level"] == "error"
     assert entry["request_id"] == response.headers["X-Request-ID"]
     assert entry["path"] == ["createStore"]
-    assert entry["exc_info"] is failure
+    assert "no room for a store" in str(entry["exc_info"])
 
 
 @pytest.mark.parametrize(
@@ -66,29 +60,26 @@ async def test_what_was_foreseen_is_no_more_than_an_operation_to_the_log(api: Ap
 
 
 @pytest.fixture(params=[Environment.DEVELOPMENT, Environment.PRODUCTION])
-def log(api: Api, settings: Settings, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> StringIO:
+def log(api: Api, settings: Settings, request: pytest.FixtureRequest) -> StringIO:
     """What the process of a development or production server writes."""
-    written = StringIO()
-    monkeypatch.setattr("sys.stderr", written)
-    configure_logging(settings.model_copy(update={"app_env": request.param, "secret_key": SecretStr("x" * 32)}))
+    with redirect_stderr(StringIO()) as written:
+        configure_logging(settings.model_copy(update={"app_env": request.param, "secret_key": SecretStr("x" * 32)}))
     return written
 
 
 async def test_the_log_shows_where_it_failed_and_not_what_with(
-    api: Api, market: Market, log: StringIO, monkeypatch: pytest.MonkeyPatch
+    api: Api, market: Market, connection: AsyncConnection, log: StringIO
 ) -> None:
-    async def fail(session: object, email: str) -> None:
-        raise RuntimeError("no such table")
-
     user = await market.user()
-    monkeypatch.setattr(users, "user_to_log_in", fail)
+    await connection.execute(text("ALTER TABLE users RENAME COLUMN full_name TO renamed"))
     response = await api.send(LOG_IN, {"email": user.email, "password": PASSWORD}, user=user)
 
-    assert response.headers["X-Request-ID"] in log.getvalue()
-    assert "RuntimeError: no such table" in log.getvalue()
-    assert "in log_in" in log.getvalue()
-    assert PASSWORD not in log.getvalue()
-    assert api.token(user) not in log.getvalue()
+    logged = log.getvalue()
+    assert response.headers["X-Request-ID"] in logged
+    assert "UndefinedColumnError: column users.full_name does not exist" in logged
+    assert "in log_in" in logged
+    assert PASSWORD not in logged
+    assert api.token(user) not in logged
 
 
 async def test_a_failing_statement_of_a_login_logs_no_password_and_no_token(
@@ -96,26 +87,24 @@ async def test_a_failing_statement_of_a_login_logs_no_password_and_no_token(
 ) -> None:
     user = await market.user()
     monkeypatch.setattr(accounts, "new_refresh_token", lambda: "the-refresh-token")
-    monkeypatch.setattr(passwords, "needs_rehash", lambda _: False)
     await connection.execute(text("ALTER TABLE refresh_tokens ADD CHECK (false) NOT VALID"))
 
     assert (await api.error(LOG_IN, {"email": user.email, "password": PASSWORD}))["code"] == "INTERNAL_SERVER_ERROR"
 
-    assert "INSERT INTO refresh_tokens" in log.getvalue()
-    assert PASSWORD not in log.getvalue()
-    assert "the-refresh-token" not in log.getvalue()
+    logged = log.getvalue()
+    assert "INSERT INTO refresh_tokens" in logged
+    assert PASSWORD not in logged
+    assert "the-refresh-token" not in logged
 
 
-async def test_a_failing_refresh_logs_no_token(api: Api, log: StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(*_: object) -> None:
-        raise RuntimeError("no such table")
-
-    monkeypatch.setattr(users, "locked_refresh_token", fail)
+async def test_a_failing_refresh_logs_no_token(api: Api, connection: AsyncConnection, log: StringIO) -> None:
+    await connection.execute(text("ALTER TABLE refresh_tokens RENAME TO renamed"))
 
     assert (await api.error(REFRESH, {"token": "the-refresh-token"}))["code"] == "INTERNAL_SERVER_ERROR"
 
-    assert "no such table" in log.getvalue()
-    assert "the-refresh-token" not in log.getvalue()
+    logged = log.getvalue()
+    assert "UndefinedTableError" in logged
+    assert "the-refresh-token" not in logged
 
 
 @pytest.mark.parametrize("environment", [Environment.DEVELOPMENT, Environment.PRODUCTION])

@@ -228,20 +228,6 @@ async def test_without_a_browser_it_is_plain_text(open_site: OpenSite, market: M
     assert "<" not in response.text
 
 
-async def test_a_database_that_comes_back_is_asked_again_when_the_page_has_said_so(
-    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    later = 0
-    monkeypatch.setattr(page, "monotonic", lambda: monotonic() + later)
-    async with open_shop() as shop:
-        async with shop.unreadable():
-            with monkeypatch.context() as impatient:
-                impatient.setattr(page, "_PATIENCE_SECONDS", 0.4)
-                away = await shop.api.client.get("/", headers=BROWSER)
-        later = int(away.headers["retry-after"])
-        assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 200
-
-
 @pytest.mark.parametrize("accept", ["text/html", "*/*"])
 async def test_head_tells_the_same_without_the_page(open_site: OpenSite, accept: str) -> None:
     async with open_site() as client:
@@ -269,7 +255,7 @@ async def test_without_its_database_the_page_is_there_and_says_so(settings: Sett
 
 
 async def test_a_fault_that_nobody_foresaw_is_logged_and_not_shown(
-    open_site: OpenSite, connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+    open_site: OpenSite, connection: AsyncConnection
 ) -> None:
     await connection.execute(text("ALTER TABLE products RENAME COLUMN stock TO stck"))
     async with open_site() as client:
@@ -282,15 +268,18 @@ async def test_a_fault_that_nobody_foresaw_is_logged_and_not_shown(
     assert entry["log_level"] == "error"
 
 
-async def test_nobody_waits_long_for_a_shop_that_cannot_be_read(
+async def test_nobody_waits_long_for_a_shop_that_cannot_be_read_and_it_is_asked_again_when_the_page_has_said_so(
     open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_shop() as shop:
+    later = 0
+    monkeypatch.setattr(page, "monotonic", lambda: monotonic() + later)
+    async with open_shop(operation_timeout_seconds=60, statement_timeout_seconds=60) as shop:
         async with shop.unreadable():
-            monkeypatch.setattr(page, "_PATIENCE_SECONDS", 0.1)
-            assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 503
+            with monkeypatch.context() as impatient:
+                impatient.setattr(page, "_PATIENCE_SECONDS", 0.1)
+                away = await shop.api.client.get("/", headers=BROWSER)
+            assert away.status_code == 503
             assert await shop.statements() == []
         assert shop.taken == 0
-        monkeypatch.setattr(page, "_PATIENCE_SECONDS", 60)
-        monkeypatch.setattr(page, "monotonic", lambda: 2**40)
+        later = int(away.headers["retry-after"])
         assert (await shop.api.client.get("/", headers=BROWSER)).status_code == 200
