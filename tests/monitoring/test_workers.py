@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,11 @@ def test_whichever_worker_is_asked_answers_for_all_also_for_one_that_died(databa
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=PATIENCE)
     lines = [json.loads(line) for line in log.splitlines()]
-    assert [line["event"] for line in lines] == ["serving", *["operation"] * 20, INVALID]
+    assert lines[0]["event"] == "serving"
+    assert Counter(line["event"] for line in lines[1:]) == {
+        "operation": 20,
+        INVALID: 1,
+    }  # in any order, of two processes
     assert {line["name"] for line in lines if line["event"] == "operation"} == {"Catalogue"}
     assert not list(tmp_path.iterdir())
 
