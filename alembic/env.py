@@ -1,6 +1,7 @@
 """Runs the migrations on the database of the settings, or on the one that the caller names."""
 
 import asyncio
+import time
 from typing import Any
 
 from alembic import context
@@ -15,6 +16,7 @@ from app.db.texts import constraint_against_quote
 from app.settings import settings
 
 MIGRATION_LOCK = 7_034_512  # any constant: processes that migrate at once wait here for the first
+LOCK_POLL_SECONDS = 0.1
 
 
 def announce_step(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
@@ -36,8 +38,11 @@ def constrain_texts(_context: Any, _revision: Any, operation: ops.AddColumnOp) -
 
 
 def migrate(connection: Connection) -> None:
-    # The lock belongs to the connection, which is closed at the end: migrations may commit on the way.
-    connection.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+    # The lock belongs to the connection, which is closed at the end: migrations may commit on the way. Whoever waits
+    # for it polls: CREATE INDEX CONCURRENTLY would wait for a transaction that waits for the lock.
+    while not connection.scalar(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")):
+        connection.commit()
+        time.sleep(LOCK_POLL_SECONDS)
     connection.execute(text(f"SET lock_timeout = {migrations.LOCK_WAIT_MILLISECONDS}"))
     connection.commit()
     context.configure(

@@ -3,12 +3,15 @@ a `RequestError` appears in the response's `errors` with its code."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from app.global_ids import global_id
 
 NO_ACCOUNT = "The account no longer exists."
 INTERNAL = "INTERNAL_SERVER_ERROR"  # the code of whatever was unforeseen
+PAYLOAD_UNREADABLE = "PAYLOAD_UNREADABLE"  # the code of what failed in the result of a mutation that took effect
 EXPIRED = "The access token has expired. Use refreshSession to get a new one."
 
 
@@ -24,7 +27,7 @@ class NotFound(DomainError):
     key: UUID
 
     @property
-    def id(self) -> str:
+    def missing_id(self) -> str:
         """The global id that was requested."""
         return global_id(self.entity, self.key)
 
@@ -34,19 +37,51 @@ class NotFound(DomainError):
         return f"There is no such {self.entity}."
 
 
+class ConflictCode(StrEnum):
+    """The kinds of values that must be unique."""
+
+    EMAIL_TAKEN = "EMAIL_TAKEN"
+    STORE_NAME_TAKEN = "STORE_NAME_TAKEN"
+    STORE_DOMAIN_TAKEN = "STORE_DOMAIN_TAKEN"
+    PRODUCT_NAME_TAKEN = "PRODUCT_NAME_TAKEN"
+
+
 @dataclass
 class Conflict(DomainError):
-    """Another row has this value already; `field` is the input's field in camelCase."""
+    """Another row has this value already; `path` leads to it in the input, in camelCase."""
 
-    field: str
+    path: tuple[str, ...]
+    code: ConflictCode
     message: str
+
+
+class InputIssueCode(StrEnum):
+    """The kinds of rules that an input field can break."""
+
+    REQUIRED = "REQUIRED"
+    EMPTY = "EMPTY"
+    TOO_SHORT = "TOO_SHORT"
+    TOO_LONG = "TOO_LONG"
+    TOO_SMALL = "TOO_SMALL"
+    TOO_LARGE = "TOO_LARGE"
+    TOO_FEW = "TOO_FEW"
+    TOO_MANY = "TOO_MANY"
+    TOO_MANY_DECIMALS = "TOO_MANY_DECIMALS"
+    NOT_UNIQUE = "NOT_UNIQUE"
+    CONTROL_CHARACTERS = "CONTROL_CHARACTERS"
+    MALFORMED = "MALFORMED"
+    WRONG = "WRONG"
+    STOCK_NOT_TRACKED = "STOCK_NOT_TRACKED"
+    NOT_IN_ORDER = "NOT_IN_ORDER"
+    ALREADY_FULFILLED = "ALREADY_FULFILLED"
 
 
 @dataclass(frozen=True)
 class InputIssue:
-    """One wrong field: the camelCase path to it in the input, and what it requires."""
+    """One wrong field: the camelCase path to it in the input, the rule it breaks, and what it requires."""
 
     path: tuple[str, ...]
+    code: InputIssueCode
     message: str
 
 
@@ -64,9 +99,14 @@ class InvalidInput(DomainError):
 
 @dataclass
 class StaleVersion(DomainError):
-    """The row has changed since the client read it."""
+    """The row has changed since the client read it. `current` is the entity as it is now."""
 
-    current_version: int
+    current: Any
+
+    @property
+    def current_version(self) -> int:
+        """The version that the entity has now."""
+        return int(self.current.version)
 
     @property
     def message(self) -> str:
@@ -102,12 +142,13 @@ class Forbidden(RequestError):
 
 
 class BadUserInput(RequestError):
-    """An argument is malformed; `argument` names it as the client wrote it."""
+    """An argument is malformed; the path, of one step or several, names it as the client wrote it."""
 
     code = "BAD_USER_INPUT"
 
-    def __init__(self, argument: str, message: str) -> None:
-        super().__init__(f"`{argument}` {message}", argument=argument)
+    def __init__(self, path: str | Sequence[str], message: str) -> None:
+        steps = [path] if isinstance(path, str) else [*path]
+        super().__init__(f"`{'.'.join(steps)}` {message}", argumentPath=steps)
 
 
 class Missing(RequestError):

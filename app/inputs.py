@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from functools import partial
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, NewType, Self, cast
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
@@ -21,38 +21,48 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 from pydantic_extra_types.country import CountryAlpha2
-from pydantic_extra_types.currency_code import Currency as CurrencyCode
+from pydantic_extra_types.currency_code import Currency as IsoCurrency
 from pydantic_extra_types.domain import DomainStr
 
-from app.errors import BadUserInput, InputIssue, InvalidInput, StaleVersion
+from app.currencies import MOST_DECIMALS, in_currency
+from app.errors import BadUserInput, InputIssue, InputIssueCode, InvalidInput, StaleVersion
 from app.global_ids import GlobalId, key_in, split_global_id
 
+CurrencyCode = NewType("CurrencyCode", str)
+CountryCode = NewType("CountryCode", str)
+
 MAX_STOCK = 1_000_000_000  # far enough below what an integer column holds for every cancelled order to be added
-CENT = Decimal("0.01")
+MAX_PRICE = Decimal("9999999999.99")
 _MAX_SEARCH = 500
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
 _MALFORMED_ID = "global_id"
 
-_MESSAGES = {
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "missing": "must be given",
-    "decimal_max_places": "must have at most {decimal_places} decimals",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "too_short": "must have at least {min_length}",
-    "too_long": "must have at most {max_length}",
+_RULES = {
+    "string_too_short": (InputIssueCode.TOO_SHORT, "must have at least {min_length} characters"),
+    "string_too_long": (InputIssueCode.TOO_LONG, "must have at most {max_length} characters"),
+    "missing": (InputIssueCode.REQUIRED, "must be given"),
+    "decimal_max_places": (InputIssueCode.TOO_MANY_DECIMALS, "must have at most {decimal_places} decimals"),
+    "greater_than_equal": (InputIssueCode.TOO_SMALL, "must be at least {ge}"),
+    "less_than_equal": (InputIssueCode.TOO_LARGE, "must be at most {le}"),
+    "too_short": (InputIssueCode.TOO_FEW, "must have at least {min_length}"),
+    "too_long": (InputIssueCode.TOO_MANY, "must have at most {max_length}"),
 }
+
+
+def _broken(code: InputIssueCode, message: str) -> PydanticCustomError:
+    """Return what a validator raises for a value that breaks this rule."""
+    return PydanticCustomError(code.value, "{message}", {"message": message})
 
 
 def _without_controls(allowed: str) -> AfterValidator:
     def check(value: str) -> str:
         if any(character not in allowed for character in _CONTROLS.findall(value)):
-            raise ValueError("must not contain control characters")
+            raise _broken(InputIssueCode.CONTROL_CHARACTERS, "must not contain control characters")
         return value
 
     return AfterValidator(check)
@@ -66,7 +76,7 @@ def _expected(kind: Any, message: str) -> AfterValidator:
         try:
             return str(adapter.validate_python(value.strip()))
         except ValidationError:
-            raise ValueError(message) from None
+            raise _broken(InputIssueCode.MALFORMED, message) from None
 
     return AfterValidator(check)
 
@@ -83,12 +93,8 @@ def normalized_email(text: str) -> str | None:
 def _email(value: str) -> str:
     email = normalized_email(value)
     if email is None:
-        raise ValueError("must be an email address, such as ada@example.com")
+        raise _broken(InputIssueCode.MALFORMED, "must be an email address, such as ada@example.com")
     return email
-
-
-def _to_cents(value: Decimal) -> Decimal:
-    return value.quantize(CENT) + 0  # which turns -0.00 into the 0.00 that it is read back as
 
 
 def _key(type_name: str, value: str | UUID) -> UUID:
@@ -110,10 +116,18 @@ def _search(value: str | None) -> str | None:
     """Return the trimmed text of a filter; None if it is blank and so restricts nothing."""
     trimmed = (value or "").strip()
     if "\0" in trimmed:
-        raise ValueError("must not contain control characters")
+        raise _broken(InputIssueCode.CONTROL_CHARACTERS, "must not contain control characters")
     if len(trimmed) > _MAX_SEARCH:
-        raise ValueError(f"must have at most {_MAX_SEARCH} characters")
+        raise _broken(InputIssueCode.TOO_LONG, f"must have at most {_MAX_SEARCH} characters")
     return trimmed or None
+
+
+def _price(value: Decimal, info: ValidationInfo) -> Decimal:
+    """Return the price with the decimals of the currency, once that is known."""
+    try:
+        return value if info.context is None else in_currency(value, info.context)
+    except ValueError as failure:
+        raise _broken(InputIssueCode.TOO_MANY_DECIMALS, str(failure)) from None
 
 
 def _code(value: str | None) -> str | None:
@@ -125,13 +139,16 @@ Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Paragraphs = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), _without_controls("\n\t")
 ]
+Note = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000), _without_controls("\n\t")
+]
 Email = Annotated[str, AfterValidator(_email), StringConstraints(max_length=254)]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=200), _without_controls(""), Field(repr=False)]
-Price = Annotated[Decimal, Field(ge=0, le=Decimal("9999999999.99"), decimal_places=2), AfterValidator(_to_cents)]
+Price = Annotated[Decimal, Field(ge=0, le=MAX_PRICE, decimal_places=MOST_DECIMALS), AfterValidator(_price)]
 Stock = Annotated[int, Field(ge=0, le=MAX_STOCK)]
 Quantity = Annotated[int, Field(ge=1, le=10_000)]
-Currency = Annotated[str, _expected(CurrencyCode, "must be a currency of ISO 4217, such as EUR")]
-Country = Annotated[str, _expected(CountryAlpha2, "must be a country of ISO 3166-1 alpha-2, such as DE")]
+Currency = Annotated[CurrencyCode, _expected(IsoCurrency, "must be a currency of ISO 4217, such as EUR")]
+Country = Annotated[CountryCode, _expected(CountryAlpha2, "must be a country of ISO 3166-1 alpha-2, such as DE")]
 Domain = Annotated[str, _expected(DomainStr, "must be a domain name, such as shop.example.com")]
 _PHONE = Annotated[str, StringConstraints(pattern=r"^\+?\(?[0-9][0-9 ()./-]{3,30}$")]
 Phone = Annotated[str, _expected(_PHONE, "must be a phone number, such as +49 30 1234567")]
@@ -139,11 +156,14 @@ UserId = Annotated[UUID, BeforeValidator(partial(_key, "User"))]
 StoreId = Annotated[UUID, BeforeValidator(partial(_key, "Store"))]
 ProductId = Annotated[UUID, BeforeValidator(partial(_key, "Product"))]
 OrderId = Annotated[UUID, BeforeValidator(partial(_key, "Order"))]
+StoreOrderId = Annotated[UUID, BeforeValidator(partial(_key, "StoreOrder"))]
+OrderItemId = Annotated[UUID, BeforeValidator(partial(_key, "OrderItem"))]
 AnyId = Annotated[GlobalId, AfterValidator(_any_id)]
 DISTINCT = AfterValidator(lambda values: tuple(dict.fromkeys(values)))
 """Each value of a list once: clients may repeat one more often than a statement can have parameters."""
 SearchText = Annotated[str | None, BeforeValidator(_search)]
-CodeText = Annotated[str | None, BeforeValidator(_code)]
+AnyCurrency = Annotated[CurrencyCode | None, BeforeValidator(_code)]
+AnyCountry = Annotated[CountryCode | None, BeforeValidator(_code)]
 
 
 def required(description: str) -> Any:
@@ -167,29 +187,35 @@ class Input(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="forbid")
 
     @classmethod
-    def check(cls, given: Mapping[str, Any], argument: str = "input") -> Self:
-        """Return the input with every value normalized. InvalidInput names every wrong field; BadUserInput names the
-        first malformed id."""
+    def check(cls, given: Mapping[str, Any], argument: str = "input", currency: str | None = None) -> Self:
+        """Return the input with every value normalized, prices in this currency. InvalidInput names every wrong field;
+        BadUserInput names the first malformed id."""
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(given, context=currency)
         except ValidationError as error:
             raise cls._failure(argument, error.errors()) from None
 
     @classmethod
     def defer(cls, given: Mapping[str, Any]) -> Self:
         """Return the input as `check` does, but raise InvalidInput only once anything besides its ids is read. So a
-        service that first checks the viewer's permission reveals nothing to others about what is wrong."""
+        service that first checks the viewer's permission reveals nothing to others about what is wrong. Ids within
+        lists aren't kept: an input of several objects is checked first."""
         try:
             return cls.check(given)
         except InvalidInput as failure:
-            return cast(Self, _Refused(_ids_in(cls, given), failure))
+            return cast(Self, _Refused(cls, given, failure))
+
+    def in_currency(self, currency: str) -> Self:
+        """Return the input with its prices in this currency. InvalidInput names every wrong field, each price that has
+        more decimals than the currency included."""
+        return self.check(self.given(), currency=currency)
 
     @classmethod
     def _failure(cls, argument: str, problems: Sequence[Any]) -> Exception:
         for problem in problems:
             if problem["type"] == _MALFORMED_ID:
-                return BadUserInput(_path_of(argument, problem), problem["msg"])
-        return InvalidInput([InputIssue(_steps_of(problem), _message_of(problem)) for problem in problems])
+                return BadUserInput((argument, *_steps_of(problem)), problem["msg"])
+        return InvalidInput([InputIssue(_steps_of(problem), *_rule_of(problem)) for problem in problems])
 
     def given(self, *without: str) -> dict[str, Any]:
         """Return the given fields but for these, by their Python names: an absent one stays as it is, a null one is
@@ -206,9 +232,15 @@ class Input(BaseModel):
 class _Refused:
     """Takes the place of an input that breaks a rule: it has its ids, and raises the failure for anything else."""
 
-    def __init__(self, ids: Mapping[str, UUID], failure: InvalidInput) -> None:
-        self.__dict__.update(ids)
+    def __init__(self, model: type[Input], given: Mapping[str, Any], failure: InvalidInput) -> None:
+        self.__dict__.update(_ids_in(model, given))
+        self._model = model
+        self._given = given
         self._failure = failure
+
+    def in_currency(self, currency: str) -> Input:
+        """Raise InvalidInput, as an input that is checked in this currency does."""
+        return self._model.check(self._given, currency=currency)
 
     def __getattr__(self, name: str) -> Any:
         raise self._failure
@@ -230,12 +262,11 @@ class Update(Input):
         "`StaleVersion`. Null or omitted: update any version."
     )
 
-    def apply(self, row: Any) -> None:
-        """Set the given columns of a row; StaleVersion where the client has read another version than it has now."""
+    def changes_of(self, row: Any) -> dict[str, Any]:
+        """Return the given columns; StaleVersion if the client has read another version of the row than it has now."""
         if self.expected_version not in (None, row.version):
-            raise StaleVersion(row.version)
-        for name, value in self.given("id", "expected_version").items():
-            setattr(row, name, value)
+            raise StaleVersion(row)
+        return self.given("id", "expected_version")
 
 
 class Filter(Input):
@@ -243,7 +274,8 @@ class Filter(Input):
 
     @classmethod
     def _failure(cls, argument: str, problems: Sequence[Any]) -> Exception:
-        return BadUserInput(_path_of(argument, problems[0]), _message_of(problems[0]))
+        _, message = _rule_of(problems[0])
+        return BadUserInput((argument, *_steps_of(problems[0])), message)
 
 
 class Direction(Enum):
@@ -282,19 +314,19 @@ def _steps_of(problem: Any) -> tuple[str, ...]:
     return tuple(str(step) for step in problem["loc"])
 
 
-def _path_of(argument: str, problem: Any) -> str:
-    return ".".join((argument, *_steps_of(problem)))
-
-
-def _message_of(problem: Any) -> str:
-    context = problem.get("ctx", {})
-    if problem["type"] == "string_too_short" and context["min_length"] == 1:
-        return "must not be empty"
-    if template := _MESSAGES.get(problem["type"]):
-        return template.format(**context)
-    if "error" in context:
-        return str(context["error"])
-    return "must not be null" if problem["input"] is None else str(problem["msg"])
+def _rule_of(problem: Any) -> tuple[InputIssueCode, str]:
+    """Return the rule that a value breaks, and what it requires."""
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "string_too_short" and context["min_length"] == 1:
+        return InputIssueCode.EMPTY, "must not be empty"
+    if kind in _RULES:
+        code, template = _RULES[kind]
+        return code, template.format(**context)
+    if kind in InputIssueCode.__members__:
+        return InputIssueCode(kind), str(problem["msg"])
+    if problem["input"] is None:
+        return InputIssueCode.REQUIRED, "must not be null"
+    return InputIssueCode.MALFORMED, str(problem["msg"])
 
 
 def repeated(values: Sequence[Hashable], path: Callable[[int], tuple[str, ...]]) -> list[InputIssue]:
@@ -303,6 +335,6 @@ def repeated(values: Sequence[Hashable], path: Callable[[int], tuple[str, ...]])
     issues = []
     for index, value in enumerate(values):
         if value in seen:
-            issues.append(InputIssue(path(index), "must be unique in the list"))
+            issues.append(InputIssue(path(index), InputIssueCode.NOT_UNIQUE, "must be unique in the list"))
         seen.add(value)
     return issues

@@ -46,7 +46,7 @@ def _graphql(query: str, variables: Callable[[Case], Mapping[str, Any]] = lambda
 
 
 _PRODUCT = "id name price { amount currency }"
-_ORDER = f"id date items {{ quantity product {{ {_PRODUCT} store {{ id name }} }} }}"
+_ORDER = f"id placedAt items {{ quantity product {{ {_PRODUCT} store {{ id name }} }} }}"
 _PLACED = "id items { quantity product { name } }"
 
 APP = Contestant(
@@ -65,7 +65,7 @@ APP = Contestant(
         ),
         "M1": _graphql(
             f"""mutation ($input: PlaceOrderInput!) {{
-                placeOrder(input: $input) {{ ... on Order {{ {_PLACED} }} }}
+                placeOrder(input: $input) {{ ... on PlaceOrderSuccess {{ order {{ {_PLACED} }} }} }}
             }}""",
             lambda case: {
                 "input": {"items": [{"productId": f"Product_{key}", "quantity": 1} for key in case.product_ids]}
@@ -74,7 +74,7 @@ APP = Contestant(
     },
 )
 
-_PLAIN_ORDER = "id date items { quantity product { id name price currency store { id name } } }"
+_PLAIN_ORDER = "id placedAt items { quantity product { id name price currency store { id name } } }"
 
 TUTORIAL = Contestant(
     name="tutorial",

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 from alembic.script import ScriptDirectory
@@ -29,6 +29,7 @@ _OURS = "orders-api benchmark:"
 _ORDERS_MADE = f"""
     WITH made AS (SELECT id FROM orders WHERE date > '{TODAY.isoformat()}'),
     items AS (DELETE FROM order_items USING made WHERE order_id = made.id),
+    parts AS (DELETE FROM store_orders USING made WHERE order_id = made.id),
     gone AS (DELETE FROM orders USING made WHERE orders.id = made.id RETURNING 1)
     SELECT count(*) FROM gone
 """
@@ -64,7 +65,7 @@ class Database:
         made = int(await self._connection.fetchval(_ORDERS_MADE))
         if made:
             await self._connection.execute("DELETE FROM audit_entries")
-            for table in ("orders", "order_items", "audit_entries"):
+            for table in ("orders", "store_orders", "order_items", "audit_entries"):
                 await self._connection.execute(f"VACUUM (ANALYZE) {table}")
         return made
 
@@ -81,7 +82,7 @@ class Database:
     async def _token(self, email: str, *, is_superuser: bool = False) -> str:
         key = await self._connection.fetchval("SELECT id FROM users WHERE email = $1", email)
         tokens = AccessTokens(SECRET_KEY, lifetime=timedelta(days=1))
-        return tokens.issue(Viewer(id=UUID(str(key)), is_superuser=is_superuser))[0]
+        return tokens.issue(Viewer(id=UUID(str(key)), is_superuser=is_superuser), session_id=uuid4())[0]
 
 
 @asynccontextmanager

@@ -28,7 +28,8 @@ from tools.bulk import Size
 DATABASE = "orders_benchmark_live"
 BATCHES = 20  # per second, if each subscriber has events of its own
 HEADINGS = ("subscribers", "follow", "p50 ms", "p99 ms", "max ms", "received", "server CPU %", "KB each")
-QUERY = "subscription ($id: ID!) { productUpdated(productId: $id) { name stock price { amount currency } } }"
+_PRODUCT = "name stock price { amount currency }"
+QUERY = f"subscription ($id: ID!) {{ productUpdated(productId: $id) {{ product {{ {_PRODUCT} }} }} }}"
 # The stock counts the events, so that each subscriber knows which one it has received.
 CHANGE = "UPDATE products SET stock = $1 WHERE id = ANY($2)"
 NOTIFY = "SELECT pg_notify($1, event) FROM unnest($2::text[]) AS event"
@@ -108,7 +109,7 @@ async def _subscribed(port: int, key: Any, payload: Mapping[str, str]) -> Client
 
 async def _read(socket: ClientConnection, key: Any, watch: Watch) -> None:
     async for text in socket:
-        product = json.loads(text)["payload"]["data"]["productUpdated"]
+        product = json.loads(text)["payload"]["data"]["productUpdated"]["product"]
         watch.received(str(key), product["stock"])
 
 

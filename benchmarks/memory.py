@@ -21,7 +21,7 @@ BLOCK = 2_000
 KEPT = 20  # different queries that are sent again and again
 QUERIES = (  # the last one runs on the resolver path, the others are compiled
     "{{ a{n}: products(first: {size}) {{ nodes {{ id b{n}: name store {{ name }} }} pageInfo {{ endCursor }} }} }}",
-    "query Q{n} {{ orders(first: 5) {{ nodes {{ id c{n}: date items {{ quantity product {{ name }} }} }} }} }}",
+    "query Q{n} {{ orders(first: 5) {{ nodes {{ id c{n}: placedAt items {{ quantity product {{ name }} }} }} }} }}",
     '{{ d{n}: stores(first: 5, filter: {{ search: "goods" }}) {{ edges {{ cursor node {{ name }} }} }} }}',
     "{{ e{n}: users(first: 2) {{ nodes {{ fullName }} }} __schema {{ queryType {{ name }} }} }}",
 )

@@ -72,20 +72,20 @@ SCENARIOS = (
 
 
 def essence(answer: Any) -> Any:
-    """Normalize a response: contestants have different forms of lists, ids and prices."""
+    """Normalize a response: contestants have different forms of lists, payloads, ids and prices."""
     if isinstance(answer, list):
         return [essence(part) for part in answer]
     if not isinstance(answer, dict):
         return answer
-    if answer.keys() == {"nodes"}:
-        return essence(answer["nodes"])
+    if answer.keys() in ({"nodes"}, {"order"}):
+        return essence(*answer.values())
     plain = {name: essence(part) for name, part in answer.items()}
     if isinstance(plain.get("price"), dict):
         plain |= {"price": plain["price"]["amount"], "currency": plain["price"]["currency"]}
     if "id" in plain:
         plain["id"] = plain["id"].rpartition("_")[2]
-    if "date" in plain:
-        plain["date"] = datetime.fromisoformat(plain["date"])
+    if "placedAt" in plain:
+        plain["placedAt"] = datetime.fromisoformat(plain["placedAt"])
     return plain
 
 

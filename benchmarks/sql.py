@@ -20,7 +20,7 @@ from app.process.supervisor import end_with_parent
 _STORE = "json_build_object('id', store.id, 'name', store.name)"
 _PRICE = "json_build_object('amount', product.price::text, 'currency', product.currency)"
 _ORDERS = f"""
-    json_build_object('id', placed.id, 'date', placed.date, 'items', (
+    json_build_object('id', placed.id, 'placedAt', placed.date, 'items', (
         SELECT json_agg(json_build_object('quantity', item.quantity, 'product', json_build_object(
             'id', product.id, 'name', product.name, 'price', {_PRICE}, 'store', {_STORE})) ORDER BY item.id)
         FROM order_items item
@@ -66,14 +66,23 @@ READS = {
 
 PLACE_ORDER = """
     WITH placed AS (
-        INSERT INTO orders (id, customer_id) VALUES ($1, $2) RETURNING id
+        INSERT INTO orders (id, customer_id, customer_name) SELECT $1, id, full_name FROM users WHERE id = $2
+        RETURNING id
     ), product AS (
-        SELECT wanted.id AS item_id, wanted.quantity, product.*
-        FROM unnest($3::uuid[], $4::uuid[], $5::int[]) AS wanted (id, product_id, quantity)
+        SELECT wanted.id AS item_id, wanted.part_id, wanted.quantity, product.*
+        FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::int[]) AS wanted (id, part_id, product_id, quantity)
         JOIN products product ON product.id = wanted.product_id AND product.deleted_at IS NULL
+    ), part AS (
+        SELECT (array_agg(part_id))[1] AS id, store_id, sum(price * quantity) AS total, min(currency) AS currency
+        FROM product GROUP BY store_id
+    ), parts AS (
+        INSERT INTO store_orders (id, order_id, store_id, total, currency)
+        SELECT part.id, placed.id, store_id, total, currency FROM part, placed
     ), items AS (
-        INSERT INTO order_items (id, order_id, product_id, store_id, quantity, unit_price, currency)
-        SELECT item_id, placed.id, product.id, store_id, quantity, price, currency FROM product, placed
+        INSERT INTO order_items
+            (id, order_id, store_order_id, product_id, product_name, store_id, quantity, unit_price, currency)
+        SELECT item_id, placed.id, part.id, product.id, name, store_id, quantity, price, product.currency
+        FROM product JOIN part USING (store_id), placed
     )
     SELECT json_build_object('data', json_build_object('placeOrder', json_build_object('id', (SELECT id FROM placed),
         'items', json_agg(json_build_object('quantity', quantity, 'product', json_build_object('name', name))
@@ -117,7 +126,8 @@ class Application:
         given = json.loads(body)
         if name == "M1":
             keys = [UUID(key) for key in given["productIds"]]
-            values = [uuid7(), UUID(claims["sub"]), [uuid7() for _ in keys], keys, [1] * len(keys)]
+            new_keys = [[uuid7() for _ in keys] for _ in ("items", "parts")]
+            values = [uuid7(), UUID(claims["sub"]), *new_keys, keys, [1] * len(keys)]
             text = await self._pool.fetchval(PLACE_ORDER, *values)
         else:
             text = await self._pool.fetchval(READS[name], *map(UUID, given.values()))

@@ -90,13 +90,18 @@ class Order:
     """What a customer ordered."""
 
     id: UUID
-    date: datetime
+    placed_at: datetime
 
     @strawberry.field
     async def items(self, info: strawberry.Info) -> list[OrderItem]:
         """What was ordered."""
         items = await info.context["items"].load(self.id)
         return [OrderItem(quantity=item.quantity, product_id=item.product_id) for item in items]
+
+    @classmethod
+    def of(cls, order: models.Order) -> Self:
+        """Convert an entity."""
+        return cls(id=order.id, placed_at=order.placed_at)
 
 
 @strawberry.type
@@ -119,14 +124,14 @@ class Query:
     async def orders(self, info: strawberry.Info, first: int) -> list[Order]:
         """All orders, the latest first."""
         statement = select(models.Order).where(models.Order.deleted_at.is_(None))
-        latest = statement.order_by(models.Order.date.desc(), models.Order.id.desc()).limit(first)
-        return [Order(id=order.id, date=order.date) for order in await info.context["session"].scalars(latest)]
+        latest = statement.order_by(models.Order.placed_at.desc(), models.Order.id.desc()).limit(first)
+        return [Order.of(order) for order in await info.context["session"].scalars(latest)]
 
     @strawberry.field
     async def order(self, info: strawberry.Info, id: UUID) -> Order | None:
         """An order by id."""
         order = await info.context["session"].get(models.Order, id)
-        return None if order is None else Order(id=order.id, date=order.date)
+        return None if order is None else Order.of(order)
 
 
 @strawberry.type
@@ -139,18 +144,31 @@ class Mutation:
         session: AsyncSession = info.context["session"]
         found = await session.scalars(select(models.Product).where(models.Product.id.in_(product_ids)))
         products = {product.id: product for product in found}
-        order = models.Order(customer_id=UUID(info.context["claims"]["sub"]))
+        customer = await session.get_one(models.User, UUID(info.context["claims"]["sub"]))
+        order = models.Order(customer_id=customer.id, customer_name=customer.full_name)
         session.add(order)
         await session.flush()
-        session.add_all(_item(order, products[key]) for key in product_ids)
+        ordered = [products[key] for key in product_ids]
+        parts = {store_id: _part(order, store_id, ordered) for store_id in {product.store_id for product in ordered}}
+        session.add_all(parts.values())
+        await session.flush()
+        session.add_all(_item(order, parts[product.store_id], product) for product in ordered)
         await session.commit()
-        return Order(id=order.id, date=order.date)
+        return Order.of(order)
 
 
-def _item(order: models.Order, product: models.Product) -> models.OrderItem:
+def _part(order: models.Order, store_id: UUID, ordered: Sequence[models.Product]) -> models.StoreOrder:
+    own = [product for product in ordered if product.store_id == store_id]
+    total = sum(product.price for product in own)
+    return models.StoreOrder(order_id=order.id, store_id=store_id, total=total, currency=own[0].currency)
+
+
+def _item(order: models.Order, part: models.StoreOrder, product: models.Product) -> models.OrderItem:
     return models.OrderItem(
         order_id=order.id,
+        store_order_id=part.id,
         product_id=product.id,
+        product_name=product.name,
         store_id=product.store_id,
         quantity=1,
         unit_price=product.price,

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2
+from uuid_utils.compat import uuid7
 
 from app.db.models import User
 from app.security.tokens import AccessTokens
@@ -20,8 +21,8 @@ class Api:
         self._tokens = AccessTokens(settings.secret_key.get_secret_value(), timedelta(minutes=5))
 
     def token(self, user: User) -> str:
-        """Return an access token of the user."""
-        return self._tokens.issue(Viewer(id=user.id, is_superuser=user.is_superuser))[0]
+        """Return an access token of the user, of a session that nothing else belongs to."""
+        return self._tokens.issue(Viewer(id=user.id, is_superuser=user.is_superuser), uuid7())[0]
 
     async def send(
         self,

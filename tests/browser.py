@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.node import node_package
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
@@ -34,6 +36,13 @@ def chromium() -> Iterator["Browser"]:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
+
+
+def barriers(page: "Page", *others: str) -> list[str]:
+    """What axe finds on the page that keeps people from using it, except within these elements, which others made."""
+    page.evaluate((node_package("axe-core") / "axe.min.js").read_text(encoding="utf-8"))
+    result = page.evaluate("others => axe.run({ exclude: others.map(other => [other]) })", others)
+    return [f"{found['help']}: {node['html']}" for found in result["violations"] for node in found["nodes"]]
 
 
 def watch(page: "Page") -> list[str]:

@@ -16,7 +16,8 @@ from tests.worlds import shared_world
 USERS = """
 INSERT INTO users (id, email, full_name, password_hash)
 SELECT gen_random_uuid(), kind || number || '@catalogue.example', 'User ' || number, '-'
-FROM (VALUES ('owner', 10), ('customer', 40)) AS people (kind, count), generate_series(1, count) AS number
+FROM (VALUES ('owner', 10), ('customer', 40), ('visitor', 5000)) AS people (kind, count),
+  generate_series(1, count) AS number
 """
 STORES = """
 INSERT INTO stores (id, owner_id, name, street, zipcode, city, country, currency, created_at)
@@ -35,33 +36,52 @@ SELECT gen_random_uuid(), store.id, 'EUR', 'Product ' || number,
 FROM (SELECT id FROM stores LIMIT 100) AS store, generate_series(1, 201) AS number
 """
 ORDERS = """
-INSERT INTO orders (id, customer_id, date, status)
-SELECT gen_random_uuid(), customer.id, timestamptz '2026-02-01Z' + number * interval '1 minute',
+INSERT INTO orders (id, customer_id, customer_name, date, status)
+SELECT gen_random_uuid(), customer.id, customer.full_name, timestamptz '2026-02-01Z' + number * interval '1 minute',
        CASE WHEN number % 20 = 0 THEN 'PLACED' ELSE 'FULFILLED' END
-FROM (SELECT id, row_number() OVER () AS place FROM users WHERE email LIKE 'customer%@catalogue.example') AS customer,
+FROM (SELECT *, row_number() OVER () AS place FROM users WHERE email LIKE 'customer%@catalogue.example') AS customer,
      generate_series(1, 20100) AS number
 WHERE customer.place = number % 40 + 1
 """
 ITEMS = """
-INSERT INTO order_items (id, order_id, product_id, store_id, quantity, unit_price, currency)
-SELECT gen_random_uuid(), ordered.id, product.id, product.store_id, 1, product.price, product.currency
-FROM (SELECT id, row_number() OVER () AS place FROM orders) AS ordered
-CROSS JOIN (VALUES (0), (7000), (14000)) AS other (place)
-JOIN (SELECT *, row_number() OVER (ORDER BY md5(id::text)) AS place FROM products) AS product
-  ON product.place = (ordered.place + other.place) % 20100 + 1
+WITH sold AS (
+    SELECT ordered.id AS order_id, ordered.date, ordered.status, product.id AS product_id, product.store_id,
+           product.name, product.price, product.currency
+    FROM (SELECT *, row_number() OVER () AS place FROM orders) AS ordered
+    CROSS JOIN (VALUES (0), (7000), (14000)) AS other (place)
+    JOIN (SELECT *, row_number() OVER (ORDER BY md5(id::text)) AS place FROM products) AS product
+      ON product.place = (ordered.place + other.place) % 20100 + 1
+),
+parts AS (
+    INSERT INTO store_orders (id, order_id, store_id, placed_at, status, total, currency)
+    SELECT gen_random_uuid(), order_id, store_id, date, CASE status WHEN 'PLACED' THEN 'OPEN' ELSE status END,
+           sum(price), currency
+    FROM sold GROUP BY order_id, store_id, date, status, currency
+    RETURNING id, order_id, store_id
+)
+INSERT INTO order_items
+    (id, order_id, store_order_id, product_id, product_name, store_id, quantity, unit_price, currency)
+SELECT gen_random_uuid(), order_id, parts.id, product_id, name, store_id, 1, price, currency
+FROM sold JOIN parts USING (order_id, store_id)
 """
 
 STORE = "SELECT store_id, owner_id FROM products JOIN stores ON stores.id = store_id LIMIT 1"
+EMPTY_STORE = "SELECT id FROM stores WHERE id NOT IN (SELECT store_id FROM products) LIMIT 1"
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Two thousand stores, of which a hundred have two hundred products each, and twenty thousand orders."""
+    """Two thousand stores, of which a hundred have two hundred products each, twenty thousand orders of three products
+    each, and five thousand users."""
 
     connection: AsyncConnection
     api: Api
     store: str
-    """One that has products."""
+    """One that has products and orders."""
+    empty_store: str
+    """One that has neither."""
+    number: str
+    """The number of an order."""
     owner: User
     """Of that store and others."""
     customer: User
@@ -88,14 +108,18 @@ async def opened_catalogue(engine: AsyncEngine, settings: Settings) -> AsyncIter
         for rows in (USERS, STORES, PRODUCTS, ORDERS, ITEMS):
             await connection.execute(text(rows))
             # What is planned as for the empty tables before may join each row with each.
-            await connection.execute(text("ANALYZE users, stores, products, orders, order_items"))
+            await connection.execute(text("ANALYZE users, stores, products, orders, store_orders, order_items"))
         store, owner = (await connection.execute(text(STORE))).one()
+        empty = await connection.scalar(text(EMPTY_STORE))
+        number = await connection.scalar(text("SELECT number FROM orders LIMIT 1"))
         customer = await connection.scalar(text("SELECT customer_id FROM orders LIMIT 1"))
         session = market.session
         yield Catalogue(
             connection,
             world.api,
             f"Store_{store}",
+            f"Store_{empty}",
+            str(number),
             owner=await session.get_one(User, owner),
             customer=await session.get_one(User, customer),
             superuser=await market.superuser(),

@@ -5,14 +5,21 @@ from decimal import Decimal
 from itertools import count
 from typing import Any, TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models import Base, Order, OrderItem, Product, Store, User
+from app.currencies import in_currency
+from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, StoreOrder, StoreOrderStatus, User
 from app.global_ids import global_id
 
 # Of "correct horse", with the cheapest parameters: tests that log in must not wait for the hash.
 PASSWORD = "correct horse"
 PASSWORD_HASH = "$argon2id$v=19$m=8,t=1,p=1$GDX1hMyhi6gjKtVAxLI71A$uBOdyGm3PwvJEpblng3vrShkUkEeV7I1NI5pgI4P2Lg"
+
+_STATUS_OF_PARTS = {
+    OrderStatus.FULFILLED: StoreOrderStatus.FULFILLED,
+    OrderStatus.CANCELLED: StoreOrderStatus.CANCELLED,
+}
 
 T = TypeVar("T", bound=Base)
 
@@ -47,11 +54,13 @@ class Market:
     async def product(self, store: Store | None = None, **values: Any) -> Product:
         store = store or await self.store()
         defaults = {"name": f"Product {next(self._numbers)}", "price": Decimal("10.00")}
-        return await self.add(Product(store_id=store.id, currency=store.currency, **{**defaults, **values}))
+        given = {**defaults, **values}
+        price = in_currency(Decimal(given.pop("price")), store.currency)
+        return await self.add(Product(store_id=store.id, currency=store.currency, price=price, **given))
 
     async def order(self, customer: User, *products: Product, quantity: int = 1, **values: Any) -> Order:
         """Place an order as it would have been placed; stock is not taken."""
-        order = await self.add(Order(customer_id=customer.id, **values))
+        order = await self.add(Order(customer_id=customer.id, customer_name=customer.full_name, **values))
         for product in products:
             await self.item(order, product, quantity=quantity)
         return order
@@ -59,15 +68,42 @@ class Market:
     async def item(
         self, order: Order, product: Product, *, quantity: int = 1, fulfilled_at: datetime | None = None
     ) -> OrderItem:
+        part = await self._part(order, product)
+        part.total += product.price * quantity
         return await self.add(
             OrderItem(
                 order_id=order.id,
+                store_order_id=part.id,
                 product_id=product.id,
+                product_name=product.name,
                 store_id=product.store_id,
                 quantity=quantity,
                 unit_price=product.price,
                 currency=product.currency,
                 fulfilled_at=fulfilled_at,
+            )
+        )
+
+    async def store_order(self, order: Order, store: Store) -> StoreOrder:
+        """Return the part of an order that a store sells."""
+        part = select(StoreOrder).where(StoreOrder.order_id == order.id, StoreOrder.store_id == store.id)
+        return (await self.session.scalars(part)).one()
+
+    async def _part(self, order: Order, product: Product) -> StoreOrder:
+        """Return the part of an order that the product's store sells, which may be new."""
+        part = select(StoreOrder).where(StoreOrder.order_id == order.id, StoreOrder.store_id == product.store_id)
+        if found := await self.session.scalar(part):
+            return found
+        await self.reload(order)  # whose times may have been given in SQL
+        return await self.add(
+            StoreOrder(
+                order_id=order.id,
+                store_id=product.store_id,
+                placed_at=order.placed_at,
+                status=_STATUS_OF_PARTS.get(order.status, StoreOrderStatus.OPEN),
+                total=Decimal(0),
+                currency=product.currency,
+                deleted_at=order.deleted_at,
             )
         )
 

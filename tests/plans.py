@@ -43,6 +43,11 @@ def indexes_of_products(plan: Any) -> set[str]:
     return {name for name in indexes(plan) if "products" in name}
 
 
+def conditions_of(plan: Any, index: str) -> list[str]:
+    """Return what an index is asked for, each time that it is read."""
+    return [step["Index Cond"] for step in steps(plan) if step.get("Index Name") == index]
+
+
 def sorts(plan: Any) -> list[Any]:
     """Return the parts that sort."""
     return [step for step in steps(plan) if "Sort" in step["Node Type"]]

@@ -50,20 +50,19 @@ def series(contestant: str, *rounds: Measurement) -> Series:
 
 
 def test_contestants_race_and_are_told_of_in_a_table(server_url: str, database_name: str) -> None:
-    course = Course([APP, SQL], [Q1, M1], connections=[2], rounds=1, seconds=0.2, count_statements=False, pin=False)
+    course = Course(
+        [APP, TUTORIAL, SQL], [Q1, M1], connections=[2], rounds=1, seconds=0.2, count_statements=False, pin=False
+    )
     outcome, about = asyncio.run(run(server_url, database_name, course, SMALL))
     assert [(one.scenario, one.contestant, one.connections) for one in outcome.series] == [
-        ("Q1", "app", 2),
-        ("Q1", "sql", 2),
-        ("M1", "app", 2),
-        ("M1", "sql", 2),
+        (scenario, contestant, 2) for scenario in ("Q1", "M1") for contestant in ("app", "tutorial", "sql")
     ]
     assert all(one.rounds[0].answers > 0 for one in outcome.series)
     text = printed(about, course, outcome)
     rows = [line.split()[:2] for line in text.splitlines() if line.startswith("2 ")]
-    assert rows == [["2", "app"], ["2", "sql"]] * 2
+    assert rows == [["2", "app"], ["2", "tutorial"], ["2", "sql"]] * 2
     assert about["Data"] == "10 stores, 400 products, 50 orders"
-    assert len(json.loads(json.dumps(raw(about, outcome)))["series"]) == 4
+    assert len(json.loads(json.dumps(raw(about, outcome)))["series"]) == 6
 
 
 async def test_statements_are_counted_on_the_wire(server_url: str) -> None:
@@ -100,9 +99,11 @@ def test_ratios_compare_rounds_that_are_neighbours() -> None:
 
 
 def test_shapes_do_not_matter_to_what_an_answer_says() -> None:
-    ours = {"nodes": [{"id": "Product_1", "price": {"amount": "2.00", "currency": "EUR"}, "date": "2026-01-01T00:00Z"}]}
-    plain = [{"id": "1", "price": "2.00", "currency": "EUR", "date": "2026-01-01T00:00:00+00:00"}]
+    price, placed_at = {"amount": "2.00", "currency": "EUR"}, "2026-01-01T00:00Z"
+    ours = {"nodes": [{"id": "Product_1", "price": price, "placedAt": placed_at}]}
+    plain = [{"id": "1", "price": "2.00", "currency": "EUR", "placedAt": "2026-01-01T00:00:00+00:00"}]
     assert essence(ours) == essence(plain)
+    assert essence({"order": ours}) == essence(plain)
     assert essence(ours) != essence([{**plain[0], "price": "2.01"}])
 
 

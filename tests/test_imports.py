@@ -25,12 +25,13 @@ FOUNDATIONS = {
     "security": ("errors",),
     "db.pool_queue": ("errors",),
     "global_ids": (),
-    "inputs": ("errors", "global_ids"),
+    "currencies": (),
+    "inputs": ("currencies", "errors", "global_ids"),
     "db.asyncpg_internals": (),
     "db.sqlalchemy_internals": (),
     "process.uvicorn_internals": (),
-    "db.statements": ("errors", "db.models"),
-    "db.pagination": ("errors", "db.models", "db.statements", "security"),
+    "db.statements": ("errors", "db.models", "inputs"),
+    "db.pagination": ("currencies", "errors", "db.models", "db.statements", "security"),
     "db.migrations": ("settings",),
     "db.engine": (
         "errors",
@@ -119,7 +120,7 @@ PACKAGES = {
     "relations": ("operations",),
     "operations": ("compiled", "relations", "subscriptions"),
     "compiled": ("operations", "relations"),
-    "subscriptions": ("operations", "compiled"),
+    "subscriptions": ("operations", "compiled", "relations"),
     "http": ("operations", "compiled", "subscriptions"),
 }
 SPINE = [path for path in modules("graphql/**/*.py") if path.stem not in KNOWS_DOMAINS]

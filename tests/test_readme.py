@@ -32,4 +32,4 @@ async def test_every_request_is_answered_as_written(committed_engine: AsyncEngin
     known = {"Product_0193e916-…": f"Product_{torch}"}
     answers = await check(ROOT / "README.md", Settings(database_url=database_url), known)
     (ordered,) = [answer["data"]["placeOrder"] for answer in answers if "placeOrder" in answer["data"]]
-    assert ordered["__typename"] == "Order"
+    assert ordered["__typename"] == "PlaceOrderSuccess"

@@ -9,14 +9,17 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
+    GraphQLScalarType,
     GraphQLSchema,
+    GraphQLUnionType,
     build_schema,
+    is_non_null_type,
     is_specified_scalar_type,
 )
 
 from app.errors import DomainError
 from app.graphql.failures import HANDLERS
-from app.graphql.mutations import Savepoint
+from app.graphql.mutations import RootField
 from app.graphql.schema import Mutation, schema_sdl
 from app.settings import ROOT
 
@@ -53,11 +56,50 @@ def test_everything_is_described(exported: GraphQLSchema) -> None:
     assert not undescribed
 
 
-def test_every_mutation_runs_in_a_savepoint_and_says_who_may_call_it() -> None:
+def test_every_scalar_names_its_specification(exported: GraphQLSchema) -> None:
+    scalars = [type_ for type_ in own_types(exported) if isinstance(type_, GraphQLScalarType)]
+    assert scalars
+    assert [type_.name for type_ in scalars if not type_.specified_by_url] == []
+
+
+def test_every_mutation_can_be_undone_by_itself_and_says_who_may_call_it() -> None:
     fields = Mutation.__strawberry_definition__.fields  # type: ignore[attr-defined]  # set by its decorator
     assert fields
     for field in fields:
-        assert [type(extension) for extension in field.extensions] == [Savepoint], field.name
+        assert [type(extension) for extension in field.extensions] == [RootField], field.name
+
+
+def test_a_root_field_that_fails_leaves_the_others(exported: GraphQLSchema) -> None:
+    for root in (exported.query_type, exported.mutation_type):
+        assert root is not None
+        assert [name for name, field in root.fields.items() if is_non_null_type(field.type)] == []
+
+
+def test_every_mutation_takes_one_input_and_returns_a_success_of_its_own(exported: GraphQLSchema) -> None:
+    assert exported.mutation_type is not None
+    for name, field in exported.mutation_type.fields.items():
+        named = f"{name[0].upper()}{name[1:]}"
+        assert {argument: str(given.type) for argument, given in field.args.items()} == {"input": f"{named}Input!"}
+        result = exported.type_map[f"{named}Result"]
+        assert field.type is result
+        assert isinstance(result, GraphQLUnionType)
+        (success,) = [type_ for type_ in result.types if exported.type_map["Error"] not in type_.interfaces]
+        assert success.name == f"{named}Success"
+        assert [each for each, shown in success.fields.items() if is_non_null_type(shown.type)] == []
+
+
+def test_every_subscription_returns_a_payload_of_its_own(exported: GraphQLSchema) -> None:
+    assert exported.subscription_type is not None
+    for name, field in exported.subscription_type.fields.items():
+        assert str(field.type) == f"{name[0].upper()}{name[1:]}Event!"
+
+
+def test_every_field_that_is_named_id_is_the_global_id_of_its_object(exported: GraphQLSchema) -> None:
+    """Caches, such as Relay's, would otherwise take one object for another."""
+    objects = [type_ for type_ in own_types(exported) if isinstance(type_, GraphQLObjectType)]
+    assert {type_.name for type_ in objects if "id" in type_.fields} == {
+        type_.name for type_ in objects if exported.type_map["Node"] in type_.interfaces
+    }
 
 
 def test_every_failure_of_the_domain_has_a_member_and_every_member_is_an_error(exported: GraphQLSchema) -> None:

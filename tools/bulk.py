@@ -15,14 +15,15 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, User
+from app.currencies import decimals_of
+from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, StoreOrder, User
 from app.db.statements import table_of
 from tools import seeding
-from tools.seeding import Row
+from tools.seeding import OrderRows, Row
 
 T = TypeVar("T")
-Offer = tuple[UUID, UUID, str, Decimal]
-"""What an order needs to know about a product: its id, store, currency and price."""
+Offer = tuple[UUID, str, UUID, str, Decimal]
+"""What an order needs to know about a product: its id, name, store, currency and price."""
 Progress = Callable[[str, int, int], None]  # of what is being created, the number done, and the total
 
 MAX_BATCH = 10_000
@@ -84,7 +85,7 @@ async def seed_bulk(engine: AsyncEngine, size: Size, seed: int, progress: Progre
         owners, customers = users[1 : 1 + size.owners], users[1 + size.owners :]
         stores = [row async for row in inserted(Store, size.stores, _openings(random, size.stores, owners))]
         products = inserted(Product, size.products, _listings(random, size.products, stores))
-        offer_of = itemgetter("id", "store_id", "currency", "price")
+        offer_of = itemgetter("id", "name", "store_id", "currency", "price")
         offers: list[Offer] = [offer_of(product) async for product in products]
         items = 0
         for sold in _batches("orders", size.orders, _sales(random, size.orders, customers, offers), progress):
@@ -105,7 +106,7 @@ def _batches(what: str, total: int, rows: Iterator[T], progress: Progress) -> It
 
 async def _vacuum(engine: AsyncEngine, progress: Progress) -> None:
     """Collect statistics for the planner, and the visibility map for index-only scans."""
-    tables = [table_of(model).name for model in (User, Store, Product, Order, OrderItem)]
+    tables = [table_of(model).name for model in (User, Store, Product, Order, StoreOrder, OrderItem)]
     async with seeding.driver_connection(engine) as connection:
         for done, table in enumerate(tables, start=1):
             await connection.execute(f"VACUUM (ANALYZE) {table}")
@@ -154,20 +155,23 @@ def _listings(random: Random, count: int, stores: Sequence[Row]) -> Iterator[Row
             currency=store["currency"],
             name=f"{adjective} {material} {noun} {number}",
             description=None if random.random() < 0.2 else f"{adjective}, of {material}. {random.choice(PRAISES)}",
-            price=Decimal(round(100 * 2_000 ** random.random())) / 100,  # 1 to 2,000, as likely below 45 as above
+            price=_price(random, store["currency"]),
             stock=None if random.random() < 0.1 else random.randrange(500),
         )
 
 
-def _sales(
-    random: Random, count: int, customers: Sequence[Row], offers: Sequence[Offer]
-) -> Iterator[tuple[Row, list[Row]]]:
+def _price(random: Random, currency: str) -> Decimal:
+    """Return a price of 1 to 2,000, as likely below 45 as above."""
+    return Decimal(2_000 ** random.random()).quantize(Decimal(1).scaleb(-decimals_of(currency)))
+
+
+def _sales(random: Random, count: int, customers: Sequence[Row], offers: Sequence[Offer]) -> Iterator[OrderRows]:
     """Yield orders of one to five products; every CUSTOMER_SHARE-th is the demo customer's."""
     for number, date in enumerate(_moments(random, SALES, count)):
         customer = customers[0] if number % CUSTOMER_SHARE == 0 else random.choice(customers)
         chosen = dict.fromkeys(_mostly_early(random, offers) for _ in range(random.randint(1, 5)))
         purchases = [seeding.Purchase(*offer, quantity=random.choice((1, 1, 1, 2, 3))) for offer in chosen]
-        yield seeding.order_rows(random, customer["id"], date, _status(random, date, len(purchases)), purchases)
+        yield seeding.order_rows(random, customer, date, _status(random, date, len(purchases)), purchases)
 
 
 def _moments(random: Random, era: tuple[datetime, datetime], count: int) -> Iterator[datetime]:

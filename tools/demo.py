@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.currencies import in_currency
 from app.db.models import OrderStatus, Product, Store, User
 from tools import seeding
-from tools.seeding import DEMO_ACCOUNTS, Row
+from tools.seeding import DEMO_ACCOUNTS, OrderRows, Row
 
 ORDERS = 60
 DAY = timedelta(days=1)
@@ -87,16 +88,16 @@ def _offers(random: Random, now: datetime, articles: Sequence[Sequence[Any]], st
             currency=store["currency"],
             name=article.name,
             description=article.description,
-            price=Decimal(article.price),
+            price=in_currency(Decimal(article.price), store["currency"]),
             stock=article.stock,
             version=2 if article.was else 1,
         )
-        yield Offer(product, Decimal(article.was or article.price))
+        yield Offer(product, in_currency(Decimal(article.was or article.price), store["currency"]))
 
 
 def _orders(
     random: Random, now: datetime, users: Mapping[str, Row], shelves: Sequence[Sequence[Offer]]
-) -> Iterator[tuple[Row, list[Row]]]:
+) -> Iterator[OrderRows]:
     """Yield orders at an increasing rate; every fourth is the demo customer's."""
     for number in range(ORDERS):
         age = FIRST_ORDER * (1 - number / ORDERS) ** 2 * random.uniform(0.9, 1)
@@ -106,7 +107,7 @@ def _orders(
         sizes = (2, 3, 4) if status is OrderStatus.PARTIALLY_FULFILLED else (1, 2, 2, 3, 4)
         basket = _basket(random, shelves, random.choice(sizes))
         purchases = [_purchase(random, offer, before_rise=age > PRICES_ROSE) for offer in basket]
-        yield seeding.order_rows(random, users[customer]["id"], date, status, purchases)
+        yield seeding.order_rows(random, users[customer], date, status, purchases)
 
 
 def _status(number: int, age: timedelta) -> OrderStatus:
@@ -128,5 +129,10 @@ def _purchase(random: Random, offer: Offer, *, before_rise: bool) -> seeding.Pur
     product = offer.product
     price = offer.earlier_price if before_rise else product["price"]
     return seeding.Purchase(
-        product["id"], product["store_id"], product["currency"], price, quantity=random.choice((1, 1, 1, 2, 3))
+        product["id"],
+        product["name"],
+        product["store_id"],
+        product["currency"],
+        price,
+        quantity=random.choice((1, 1, 1, 2, 3)),
     )

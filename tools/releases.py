@@ -15,6 +15,11 @@ from tools import schema_changes
 from tools.schema_changes import Change, Effect, changes
 
 UNRELEASED = "Unreleased"
+# The one exception: 2.0.0 may break clients of 1.0.0 without a prior deprecation and without an item for each change.
+# It gave every mutation an input and a success of its own, so a guide helps clients more than hundreds of items.
+# Never add another step: deprecate, then remove.
+EXEMPT_LAST, EXEMPT_NEXT = "1.0.0", "2.0.0"
+GUIDE = f"Migrating from {EXEMPT_LAST}"
 _VERSION = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)){2}")
 _PYPROJECT_VERSION = re.compile(r'^version = "(.+)"$', re.MULTILINE)
 
@@ -50,8 +55,13 @@ class Releases:
     def objections(self, schema: GraphQLSchema, today: date) -> list[str]:
         """Return the reasons against releasing this schema."""
         last, documented = self.schema, schema_changes.documented_in(self.unreleased)
+        found = changes(last, schema)
+        if is_exempt(self.last, found):
+            against = [] if GUIDE in documented else [f"CHANGELOG.md must have a guide under `### {GUIDE}`."]
+        else:
+            against = [*schema_changes.objections(found, documented, last, today)]
         return [
-            *schema_changes.objections(changes(last, schema), documented, last, today),
+            *against,
             *schema_changes.short_notices(last, schema, today),
             *schema_changes.malformed_deprecations(schema),
         ]
@@ -68,13 +78,24 @@ class Releases:
         (self.folder / f"{version}.graphql").write_text(sdl, encoding="utf-8")
 
 
+def is_exempt(last: str, found: list[Change]) -> bool:
+    """Return whether this is the step whose breaking changes need no deprecation and no item each."""
+    return last == EXEMPT_LAST and _is_breaking(found)
+
+
 def is_next(version: str, last: str, found: list[Change]) -> bool:
     """Return whether a release may have this version: a breaking change raises the first number, any other change the
     second, and no change the third."""
     if not _VERSION.fullmatch(version):
         return False
-    rising = 0 if any(change.effect is Effect.BREAKING for change in found) else 1 if found else 2
+    if is_exempt(last, found):
+        return version == EXEMPT_NEXT
+    rising = 0 if _is_breaking(found) else 1 if found else 2
     return Version(version).release[: rising + 1] > Version(last).release[: rising + 1]
+
+
+def _is_breaking(found: list[Change]) -> bool:
+    return any(change.effect is Effect.BREAKING for change in found)
 
 
 @cli.command()

@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from asyncpg import Connection, Record
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, User
+from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, StoreOrder, StoreOrderStatus, User
 from app.db.statements import table_of
 
 DEMO_PASSWORD = "open-sesame"  # noqa: S105 - not secret: commands print it
@@ -65,6 +65,7 @@ class Purchase(NamedTuple):
     """A purchased quantity of a product, at the price of that day."""
 
     product_id: UUID
+    product_name: str
     store_id: UUID
     currency: str
     unit_price: Decimal
@@ -102,15 +103,25 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator[Driver]:
 async def copy(connection: Driver, model: type[Base], rows: Sequence[Row]) -> None:
     """Insert rows with the same columns into the table of the model."""
     if rows:
-        columns = [*rows[0]]
-        records = map(itemgetter(*columns), rows)
-        await connection.copy_records_to_table(table_of(model).name, columns=columns, records=records)
+        table, attributes = table_of(model), [*rows[0]]
+        columns = [table.c[attribute].name for attribute in attributes]
+        records = map(itemgetter(*attributes), rows)
+        await connection.copy_records_to_table(table.name, columns=columns, records=records)
 
 
-async def copy_orders(connection: Driver, orders: Sequence[tuple[Row, Sequence[Row]]]) -> int:
-    """Insert orders and their items; return the number of items."""
-    items = [item for _, items in orders for item in items]
-    await copy(connection, Order, [order for order, _ in orders])
+class OrderRows(NamedTuple):
+    """The rows of an order: its own, those of its parts, and those of its items."""
+
+    order: Row
+    parts: Sequence[Row]
+    items: Sequence[Row]
+
+
+async def copy_orders(connection: Driver, orders: Sequence[OrderRows]) -> int:
+    """Insert orders with their parts and items; return the number of items."""
+    items = [item for order in orders for item in order.items]
+    await copy(connection, Order, [order.order for order in orders])
+    await copy(connection, StoreOrder, [part for order in orders for part in order.parts])
     await copy(connection, OrderItem, items)
     return len(items)
 
@@ -147,21 +158,61 @@ def user_row(random: Random, joined: datetime, email: str, full_name: str) -> Ro
 
 
 def order_rows(
-    random: Random, customer_id: UUID, date: datetime, status: OrderStatus, purchases: Sequence[Purchase]
-) -> tuple[Row, list[Row]]:
-    """Return an order and its items, with the dates of its status; it takes at most SETTLING_DAYS."""
+    random: Random, customer: Row, date: datetime, status: OrderStatus, purchases: Sequence[Purchase]
+) -> OrderRows:
+    """Return an order with its parts and items, with the dates of its status; it takes at most SETTLING_DAYS."""
     order_id = key(random, date)
     # PARTIALLY_FULFILLED needs at least two items.
     shares = {OrderStatus.FULFILLED: 1, OrderStatus.PARTIALLY_FULFILLED: 2}
     fulfilled = len(purchases) // shares[status] if status in shares else 0
+    sellers = dict.fromkeys(purchase.store_id for purchase in purchases)
+    part_ids = {store_id: key(random, date, rank) for rank, store_id in enumerate(sellers)}
     items = []
     for rank, purchase in enumerate(purchases):
         fulfilled_at = _some_days_after(date, random) if rank < fulfilled else None
         columns = {"updated_at": fulfilled_at or date, "fulfilled_at": fulfilled_at, **purchase._asdict()}
-        items.append(row(key(random, date, rank), date, order_id=order_id, **columns))
-    cancelled = status is OrderStatus.CANCELLED
-    changed = _some_days_after(date, random) if cancelled else max(item["updated_at"] for item in items)
-    return row(order_id, date, updated_at=changed, customer_id=customer_id, date=date, status=status), items
+        part_id = part_ids[purchase.store_id]
+        items.append(row(key(random, date, rank), date, order_id=order_id, store_order_id=part_id, **columns))
+    cancelled_at = _some_days_after(date, random) if status is OrderStatus.CANCELLED else None
+    parts = [
+        _part_row(order_id, part_id, date, cancelled_at, [item for item in items if item["store_order_id"] == part_id])
+        for part_id in part_ids.values()
+    ]
+    changed = max(part["updated_at"] for part in parts)
+    columns = {
+        "customer_id": customer["id"],
+        "customer_name": customer["full_name"],
+        "placed_at": date,
+        "status": status,
+    }
+    order = row(order_id, date, updated_at=changed, number=_number(random), **columns)
+    return OrderRows(order, parts, items)
+
+
+def _part_row(
+    order_id: UUID, part_id: UUID, date: datetime, cancelled_at: datetime | None, items: Sequence[Row]
+) -> Row:
+    """Return the part of an order that has these items."""
+    status = StoreOrderStatus.OPEN if cancelled_at is None else StoreOrderStatus.CANCELLED
+    if all(item["fulfilled_at"] for item in items):
+        status = StoreOrderStatus.FULFILLED
+    return row(
+        part_id,
+        date,
+        updated_at=cancelled_at or max(item["updated_at"] for item in items),
+        order_id=order_id,
+        store_id=items[0]["store_id"],
+        placed_at=date,
+        status=status,
+        total=sum(item["unit_price"] * item["quantity"] for item in items),
+        currency=items[0]["currency"],
+    )
+
+
+def _number(random: Random) -> str:
+    """Return the number of an order, as the database would make it, but for the same seed the same."""
+    characters = "".join(random.choice("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for _ in range(8))
+    return f"{characters[:4]}-{characters[4:]}"
 
 
 def _some_days_after(date: datetime, random: Random) -> datetime:

@@ -99,7 +99,7 @@ async def write(work: UnitOfWork, *, failed: bool = False) -> None:
     # Nobody follows a new entity yet.
     followed = [change for change in changes if change.entity_type in _FOLLOWED and not change.is_new]
     updates = [event for change in followed for event in events.updated(change.entity_type, [change.entity_id])]
-    await repository.insert_all(work, rows, [*updates, *events.noted(work)])
+    await repository.insert_all(work, rows, dict.fromkeys((*updates, *events.noted(work))))  # each of them once
 
 
 @event.listens_for(SyncSession, "before_flush")

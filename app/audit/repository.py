@@ -10,7 +10,7 @@ from app.audit.inputs import AuditFilter
 from app.db.models import AuditEntry
 from app.db.notifications import CHANNEL, Event, packed
 from app.db.pagination import Collection, Ordering
-from app.db.statements import Prepared, select_all, table_of, with_key_in_array
+from app.db.statements import Prepared, select_all, table_of, with_key_in_array, within
 from app.db.unit_of_work import UnitOfWork
 from app.inputs import Sort
 from app.security.viewer import Viewer
@@ -38,6 +38,7 @@ def conditions(_: Viewer | None, filter: AuditFilter) -> Sequence[ColumnElement[
     if filter.entity_id is not None:  # taken apart, as the index is on the key
         type_name, key = (func.split_part(filter.entity_id, "_", part) for part in (1, 2))
         found += [entries.entity_type == type_name, entries.entity_id == cast(key, Uuid)]
+    found += within(entries.created_at, filter.created_at)
     if filter.operation is not None:
         found.append(entries.operation == filter.operation)
     return found

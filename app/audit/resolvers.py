@@ -11,8 +11,8 @@ from app.security.viewer import Access
 
 @strawberry.type
 class AuditQueries:
-    audit_entries: Connection[AuditEntry] = pages(
+    audit_entries: Connection[AuditEntry] | None = pages(
         repository.trail,
-        "The audit trail, newest entries first. Superusers only; otherwise a `FORBIDDEN` error.",
+        "The audit trail, newest entries first. Superusers only; otherwise null with a `FORBIDDEN` error.",
         access=Access.SUPERUSER,
     )

@@ -7,7 +7,9 @@ import strawberry
 from app.audit import repository
 from app.db import models
 from app.graphql import lazy
-from app.graphql.node import Node, node
+from app.graphql.context import Info
+from app.graphql.node import Node, is_node, node
+from app.graphql.relations.declarations import costs
 from app.graphql.relations.fields import column, computed, reference
 
 
@@ -29,6 +31,17 @@ class AuditEntry(Node):
         repository.entity_global_id,
         "Global ID of the changed object. Null if the mutation found nothing to change.",
     )
+
+    @strawberry.field(
+        description="The changed object. Null if there is none, or it can't be looked up any more.", metadata=costs(1)
+    )
+    async def entity(self, info: Info) -> Node | None:
+        row = self.row
+        if row.entity_id is None or not is_node(row.entity_type):
+            return None
+        node: Node | None = await info.context.loaders.node(row.entity_type).load(row.entity_id)
+        return node
+
     fields: list[str] = column(models.AuditEntry.fields, "Names of the changed fields, never their values.")
     request_id: str = column(
         models.AuditEntry.request_id, "ID of the request that made the change, as it appears in the logs."

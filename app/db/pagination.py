@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from app.currencies import MOST_DECIMALS
 from app.db.models import Base
 from app.db.statements import relevance, select_all, unforeseen, unindexed
 from app.errors import BadUserInput
@@ -19,6 +20,7 @@ from app.security.viewer import Viewer
 
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
+_MOST_DIGITS = 40
 CURSOR_VALUE = "cursor_value"
 PARENT = "parent_id"
 
@@ -35,15 +37,17 @@ def _parse(column_type: Any, text: str) -> Any:
     if (
         (kind is str and "\0" in text)
         or (kind is int and abs(value) >= 2**31)
-        or (kind is Decimal and not _fits(value, column_type.precision, column_type.scale))
+        or (kind is Decimal and not _fits(value))
         or (kind is datetime and value.utcoffset() != timedelta(0))
     ):
         raise ValueError(text)
     return value
 
 
-def _fits(value: Decimal, precision: int, scale: int) -> bool:
-    return value.is_finite() and value.as_tuple().exponent == -scale and value.adjusted() < precision - scale
+def _fits(value: Decimal) -> bool:
+    """Return whether this may be an amount of money."""
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and -MOST_DECIMALS <= exponent <= 0 and value.adjusted() < _MOST_DIGITS
 
 
 def _format(value: Any) -> str:
@@ -79,8 +83,15 @@ class Ordering:
         return f"{self.name}-{'desc' if self.descending else 'asc'}"
 
     def cursor(self, row: sa.Row[Any]) -> str:
-        """Return the opaque text of this row's position."""
-        text = f"{self.label}:{row.id}:{_format(getattr(row, CURSOR_VALUE))}"
+        """Return the opaque text of the position of a row of a page."""
+        return self._cursor(row, getattr(row, CURSOR_VALUE))
+
+    def cursor_of(self, row: Any) -> str:
+        """Return the opaque text of the position of a row, or an entity, that was not read as part of a page."""
+        return self._cursor(row, getattr(row, self.column.key or ""))
+
+    def _cursor(self, row: Any, value: Any) -> str:
+        text = f"{self.label}:{row.id}:{_format(value)}"
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     def position(self, argument: str, cursor: str) -> Position:
@@ -264,6 +275,11 @@ class Collection(Generic[FilterType, SortType]):
     def listing(self, viewer: Viewer | None, filter: FilterType) -> Listing:
         """Return the rows that meet the filter and are for this viewer."""
         return Listing(self.model, self.conditions(viewer, filter))
+
+    @property
+    def default_ordering(self) -> Ordering:
+        """How the list is ordered where a client chooses nothing."""
+        return self.ordering(self.filter(), None)
 
     def chosen(
         self, filter: FilterType | None, sort: SortType | None

@@ -3,9 +3,10 @@
 Reads select a table's columns and get rows, at half the cost of entities. Keys go as one array, so that a
 statement is compiled once whatever their number."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from asyncpg import Record as DriverRecord
@@ -14,7 +15,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
 from sqlalchemy.exc import IntegrityError
 
 from app.db.models import Base
-from app.errors import Conflict
+from app.errors import Conflict, ConflictCode
+from app.inputs import DateTimeRange
 
 KEYS = sa.bindparam("keys", type_=ARRAY(sa.Uuid))
 
@@ -83,6 +85,22 @@ def with_key_in_array(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     return column == sa.any_(unforeseen(KEYS))
 
 
+def in_array(column: Any, keys: Iterable[UUID]) -> sa.ColumnElement[bool]:
+    """Return the condition that the column is one of these keys: any number of them is one parameter."""
+    condition: sa.ColumnElement[bool] = column == sa.any_(sa.literal([*keys], ARRAY(sa.Uuid)))
+    return condition
+
+
+def within(column: sa.ColumnElement[Any], range: DateTimeRange | None) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions that a time lies within a range."""
+    found = []
+    if range is not None and range.gte is not None:
+        found.append(column >= range.gte)
+    if range is not None and range.lt is not None:
+        found.append(column < range.lt)
+    return found
+
+
 def matches(search_vector: sa.ColumnElement[Any], words: str) -> sa.ColumnElement[bool]:
     """Return the condition that every word begins a word of the searched text."""
     return search_vector.bool_op("@@")(_query(words))
@@ -111,8 +129,8 @@ def _query(words: str) -> sa.ColumnElement[Any]:
 
 
 @contextmanager
-def conflicts(fields: Mapping[str, tuple[str, str]]) -> Iterator[None]:
-    """Turn the violation of a unique index, by its name, into a Conflict of this field with this message."""
+def conflicts(fields: Mapping[str, tuple[str, ConflictCode, str]]) -> Iterator[None]:
+    """Turn the violation of a unique index, by its name, into a Conflict of this field with this code and message."""
     try:
         yield
     except IntegrityError as error:
@@ -120,4 +138,5 @@ def conflicts(fields: Mapping[str, tuple[str, str]]) -> Iterator[None]:
         name = violation.constraint_name if isinstance(violation, UniqueViolationError) else None
         if name is None or name not in fields:
             raise
-        raise Conflict(*fields[name]) from None
+        field, code, message = fields[name]
+        raise Conflict((field,), code, message) from None

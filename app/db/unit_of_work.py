@@ -1,8 +1,9 @@
 """The connection and transaction of one operation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from asyncpg import Connection as DriverConnection
@@ -18,6 +19,8 @@ from app.monitoring.operation_log import timed_statement
 T = TypeVar("T")
 _COMMIT_SECONDS = 10.0
 _ROLLBACK_SECONDS = 2.0
+_FIELD: ContextVar[object] = ContextVar("root field", default=None)
+"""What the current task works for."""
 
 
 class UnitOfWork:
@@ -39,6 +42,12 @@ class UnitOfWork:
         """SQLAlchemy's wrapper of the pooled connection, created when needed."""
         self._driver: DriverConnection[Any] | None = None
         self._transaction: Transaction | None = None
+        self._savepoint: Transaction | None = None
+        """What the current root field can be rolled back to."""
+        self._field: object = None
+        """The current root field of a mutation, or what comes after it; None before the first, and in a query."""
+        self.has_effect = False
+        """Whether any root field of the mutation took effect."""
         self._session: AsyncSession | None = None
         self._lock = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
@@ -91,25 +100,50 @@ class UnitOfWork:
         if self._session is not None:
             await self._session.flush()
 
-    @asynccontextmanager
-    async def savepoint(self, *, alone: bool) -> AsyncIterator[None]:
-        """Roll back the block if it raises: to a savepoint, or the whole transaction if `alone`, which saves two round
-        trips. Reads afterwards return the earlier state."""
-        savepoint = self._transaction if alone else await self._begun()
-        assert savepoint is not None, "the transaction was begun"
-        try:
-            yield
-            await self.end_session(commit=True)
-        except Exception:
-            await self.end_session(commit=False)
-            with timed_statement("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT"):
-                await savepoint.rollback()
-            self._failure = None
-            self._transaction = None if alone else self._transaction
-            raise
-        if not alone:
+    async def begin_field(self, *, alone: bool) -> None:
+        """Begin a root field, which can be undone by itself: a savepoint, or the whole transaction if the field is
+        alone, which saves two round trips."""
+        self._savepoint = self._transaction if alone else await self._begun()
+        self._turn_to_next()
+
+    async def end_field(self, *, undo: bool) -> bool:
+        """End the root field, unless that has been done. Undo it if asked, or if a statement of it has failed, after
+        which Postgres would commit nothing. Return whether it took effect, or had been ended before."""
+        savepoint, self._savepoint = self._savepoint, None
+        if savepoint is None:
+            return True
+        # A part of the payload that failed may leave others loading: wait for the running statement, and allow no more.
+        self._turn_to_next()
+        async with self._lock:
+            undo = undo or self._failure is not None
+            try:
+                await self._end_savepoint(savepoint, undo=undo)
+            except BaseException as failure:
+                self._failure = failure  # otherwise the other fields would be committed, or taken to be
+                raise
+        self.has_effect = self.has_effect or not undo
+        return not undo
+
+    async def _end_savepoint(self, savepoint: Transaction, *, undo: bool) -> None:
+        await self.end_session(commit=not undo)
+        if undo:
+            await self._undo(savepoint)
+        elif savepoint is not self._transaction:
             with timed_statement("RELEASE SAVEPOINT"):
                 await savepoint.commit()
+
+    def _turn_to_next(self) -> None:
+        """Have this task, and those that it starts from now on, work for the next root field, and no others."""
+        self._field = object()
+        _FIELD.set(self._field)
+
+    async def _undo(self, savepoint: Transaction) -> None:
+        """Roll back to a savepoint, or the whole transaction. Reads afterwards return the earlier state."""
+        is_whole = savepoint is self._transaction
+        with timed_statement("ROLLBACK" if is_whole else "ROLLBACK TO SAVEPOINT"):
+            await savepoint.rollback()
+        self._failure = None
+        self._transaction = None if is_whole else self._transaction
 
     async def end_session(self, *, commit: bool) -> None:
         """Flush the pending changes of the session or discard them; the next session starts empty."""
@@ -149,6 +183,8 @@ class UnitOfWork:
         """Run a statement in its turn. If the connection breaks before anything was written, retry once on another one:
         after a restart of Postgres, any number of pooled connections are dead."""
         async with self._lock:
+            if self._field is not None and _FIELD.get() is not self._field:
+                raise RuntimeError("the root field is over and can load no more")
             self._holder = asyncio.current_task()
             try:
                 try:

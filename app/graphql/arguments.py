@@ -1,12 +1,13 @@
 """Arguments that are global ids, as resolvers use them."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from app.errors import BadUserInput
 from app.global_ids import key_in, split_global_id
 
 
-def parse_global_id(argument: str, value: str) -> tuple[str, UUID]:
+def parse_global_id(argument: Sequence[str], value: str) -> tuple[str, UUID]:
     """Return the type's name and the key in a global id; BadUserInput names the argument that isn't one."""
     try:
         return split_global_id(value)

@@ -50,6 +50,8 @@ class Context:
     def begin(self) -> None:
         """Begin the operation, or begin it again."""
         self.work = UnitOfWork(self.services.database)
+        self.unclaimed: Exception | None = None
+        """Why the request could not claim its idempotency key."""
         self.act_as(self.login.viewer)
 
     @cached_property
@@ -72,14 +74,21 @@ class Context:
         return self.session, self.require_viewer()
 
     async def begin_mutation(self) -> None:
-        """Begin the transaction of a mutation unless it has begun; Replay if the request was made before."""
+        """Begin the transaction of a mutation unless it has begun. Raise why none of its fields runs: Replay if the
+        request was made before, or what kept it from claiming its key."""
+        if self.unclaimed is not None:
+            raise self.unclaimed
         if self.work.writes:
             return
         await self.work.begin()
         if self.idempotent_request is not None:
-            response = await self.idempotent_request.claim(self.session)
-            if response is not None:
-                raise Replay(response)
+            try:
+                response = await self.idempotent_request.claim(self.session)
+                if response is not None:
+                    raise Replay(response)
+            except Exception as reason:
+                self.unclaimed = reason
+                raise
             await self.work.end_session(commit=True)
 
     async def begin_field(self, *, confirm: bool = True) -> None:

@@ -8,9 +8,12 @@ from app import errors
 log = structlog.get_logger(__name__)
 
 
-def is_internal(error: GraphQLError) -> bool:
-    """Return whether a presentable error is of something unforeseen."""
-    return error.extensions is not None and error.extensions.get("code") == errors.INTERNAL
+def of_payload(error: GraphQLError) -> GraphQLError:
+    """Return the error of a field below a mutation's root field: its own code, such as FORBIDDEN, would say that
+    nothing was done."""
+    extensions = error.extensions or {}
+    error.extensions = {**extensions, "code": errors.PAYLOAD_UNREADABLE, "cause": extensions.get("code")}
+    return error
 
 
 def presentable(error: GraphQLError, request_id: str) -> GraphQLError:

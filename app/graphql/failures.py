@@ -1,13 +1,15 @@
 """The failures that clients are expected to handle: each is a member of a mutation's result, and shows one exception
 of the domain, whose fields it copies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, dataclass_transform
 
 import strawberry
 
 from app import errors
+from app.graphql.enums import describe_enum
+from app.graphql.node import Node, shown
 
 T = TypeVar("T")
 
@@ -40,6 +42,7 @@ HANDLERS: list[Handler] = []
 """The handlers of all failures, those of the domains included once their types are imported."""
 
 
+@dataclass_transform(kw_only_default=True)
 def failure(exception: type[errors.DomainError], description: str) -> Callable[[type[T]], type[T]]:
     """Make a type of a result's union that shows this exception."""
 
@@ -51,25 +54,63 @@ def failure(exception: type[errors.DomainError], description: str) -> Callable[[
     return decorate
 
 
+describe_enum(
+    errors.ConflictCode,
+    EMAIL_TAKEN="Another account has this email address.",
+    STORE_NAME_TAKEN="Another store of the same owner has this name.",
+    STORE_DOMAIN_TAKEN="Another store has this domain.",
+    PRODUCT_NAME_TAKEN="Another product of the store has this name.",
+)
+describe_enum(
+    errors.InputIssueCode,
+    REQUIRED="The field is missing, or null.",
+    EMPTY="The text is empty.",
+    TOO_SHORT="The text has too few characters.",
+    TOO_LONG="The text has too many characters.",
+    TOO_SMALL="The number is below the minimum.",
+    TOO_LARGE="The number is above the maximum.",
+    TOO_FEW="The list has too few items.",
+    TOO_MANY="The list has too many items.",
+    TOO_MANY_DECIMALS="The amount has more decimals than allowed.",
+    NOT_UNIQUE="An earlier item of the list has the same value.",
+    CONTROL_CHARACTERS="The text contains control characters.",
+    MALFORMED="The value doesn't have the required form.",
+    WRONG="The password isn't the current one.",
+    STOCK_NOT_TRACKED="The product's stock isn't tracked.",
+    NOT_IN_ORDER="The item isn't part of this order.",
+    ALREADY_FULFILLED="The item is already fulfilled.",
+)
+
+
 @failure(errors.NotFound, "The object doesn't exist, or you can't see it.")
 class NotFound(Error):
-    id: strawberry.ID = strawberry.field(description="The ID that was requested.")
+    missing_id: strawberry.ID = strawberry.field(description="The ID that was requested.")
+
+
+_PATH = 'Path to the field, from the argument on: names and list indexes, such as `["input", "items", "0"]`.'
+
+
+def _path(within_input: Sequence[str]) -> list[str]:
+    """Return a path from the argument on. Every mutation has one, which is named `input`."""
+    return ["input", *within_input]
 
 
 @failure(errors.Conflict, "The value is already in use and must be unique.")
 class Conflict(Error):
-    field: str = strawberry.field(
-        description=(
-            "The input field with the duplicate value. In a list, the index is part of the name, such as "
-            "`products.1.name`."
-        )
-    )
+    code: errors.ConflictCode = strawberry.field(description="What is already in use. Translate this, not the message.")
+    path: list[str] = strawberry.field(description=_PATH)
+
+    @classmethod
+    def of(cls, exception: Any) -> Self:
+        """Return what shows a conflict."""
+        return cls(message=exception.message, code=exception.code, path=_path(exception.path))
 
 
 @strawberry.type(description="An input field that failed validation.")
 class InputIssue:
-    path: list[str] = strawberry.field(
-        description='Path to the field within the input: field names and list indexes, such as `["items", "0"]`.'
+    path: list[str] = strawberry.field(description=_PATH)
+    code: errors.InputIssueCode = strawberry.field(
+        description="The kind of rule that the field breaks. Translate this, not the message."
     )
     message: str = strawberry.field(description="What the field requires, in English, suitable for display.")
 
@@ -78,10 +119,23 @@ class InputIssue:
 class InvalidInput(Error):
     issues: list[InputIssue] = strawberry.field(description="Every field that failed validation.")
 
+    @classmethod
+    def of(cls, exception: Any) -> Self:
+        """Return what shows all issues."""
+        issues = [InputIssue(path=_path(each.path), code=each.code, message=each.message) for each in exception.issues]
+        return cls(message=exception.message, issues=issues)
 
-@failure(errors.StaleVersion, "The object has changed since you read it. Nothing was changed; read it again.")
+
+@failure(errors.StaleVersion, "The object has changed since you read it. Nothing was changed; merge and try again.")
 class StaleVersion(Error):
     current_version: int = strawberry.field(description="The current version of the object.")
+    current: Node = strawberry.field(description="The object as it is now.")
+
+    @classmethod
+    def of(cls, exception: Any) -> Self:
+        """Return what shows the current state."""
+        current = shown(type(exception.current), exception.current)
+        return cls(message=exception.message, current_version=exception.current_version, current=current)
 
 
 def result(mutation: str) -> Any:

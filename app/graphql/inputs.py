@@ -31,6 +31,11 @@ class Given(NamedTuple):
         return self.model.defer(self.values)
 
 
+def inputs_of(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments of a resolver, each input as one that raises InvalidInput where it is used."""
+    return {name: given.deferred() if isinstance(given, Given) else given for name, given in arguments.items()}
+
+
 def describe_inputs(field: StrawberryField) -> None:
     """Make input types of the inputs that a field takes, and describe its arguments as they are described."""
     for argument in field.arguments:

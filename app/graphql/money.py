@@ -6,12 +6,15 @@ from typing import Any
 import strawberry
 
 from app.graphql.relations.fields import Expression, embedded
+from app.inputs import CurrencyCode
 
 
 @strawberry.type(description="An amount of money in one currency.")
 class Money:
-    amount: Decimal = strawberry.field(description="The amount, with two decimal places.")
-    currency: str = strawberry.field(description="ISO 4217 currency code, such as `EUR`.")
+    amount: Decimal = strawberry.field(
+        description="The amount, with as many decimals as its currency: `12.50` EUR, `1800` JPY, `1.255` KWD."
+    )
+    currency: CurrencyCode = strawberry.field(description="ISO 4217 currency code, such as `EUR`.")
 
 
 def money(amount: Expression, currency: Expression, description: str) -> Any:

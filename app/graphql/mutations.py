@@ -1,6 +1,7 @@
-"""How a mutation's root field runs: the viewer's access and the input are checked, its writes have a savepoint of their
-own, and the audit trail records them."""
+"""How a mutation's root field runs: the viewer's access and the input are checked, it can be undone by itself, and the
+audit trail records it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import strawberry
@@ -12,12 +13,13 @@ from strawberry.types.field import StrawberryField
 from app.audit import recording as audit
 from app.graphql.context import Info
 from app.graphql.failures import Error
-from app.graphql.inputs import Given, describe_inputs
+from app.graphql.inputs import Given, describe_inputs, inputs_of
 from app.security.viewer import Access, require
 
 
-class Savepoint(FieldExtension):
-    """Runs the resolver as a part of the operation's transaction that leaves nothing behind where it fails."""
+class RootField(FieldExtension):
+    """Runs the resolver as a part of the operation's transaction that leaves nothing behind where it fails. What it
+    did is final once the field's result has been read, which the execution of the operation sees to."""
 
     def __init__(self, access: Access, *, is_attempt: bool, confirms: bool) -> None:
         self.access = access
@@ -30,7 +32,7 @@ class Savepoint(FieldExtension):
 
     async def resolve_async(self, next_: AsyncExtensionResolver, source: Any, info: Info, **kwargs: Any) -> Any:
         """Run the resolver, in its turn where it is given a password, and undo what it did where it raises."""
-        if not any(isinstance(given, Given) and "password" in given.values for given in kwargs.values()):
+        if not _has(kwargs, "password", "currentPassword"):
             return await self._resolve(next_, source, info, kwargs)
         context = info.context
         async with context.services.password_turns.taken(may_wait=not context.work.writes):
@@ -38,23 +40,32 @@ class Savepoint(FieldExtension):
 
     async def _resolve(self, next_: AsyncExtensionResolver, source: Any, info: Info, kwargs: Any) -> Any:
         context = info.context
-        if self.is_attempt:
+        if self.is_attempt or _has(kwargs, "currentPassword"):
             await context.services.rate_limits.attempt(context.request.address)
         await context.begin_mutation()
-        async with context.work.savepoint(alone=context.idempotent_request is None and _is_alone(info)):
-            await context.begin_field(confirm=not self.confirms)
-            if self.access is not Access.ANYONE:
-                require(self.access, context.require_viewer())
-            arguments = {name: _deferred(value) for name, value in kwargs.items()}
-            audit.begin(context.work, info.field_name, context.request.id, context.actor_id)
-            result = await next_(source, info, **arguments)
-            audit.act_as(context.work, context.actor_id)  # who has just logged in
-            await audit.write(context.work, failed=isinstance(result, Error))
-            return result
+        await context.work.begin_field(alone=context.idempotent_request is None and _is_alone(info))
+        try:
+            return await self._recorded(next_, source, info, kwargs)
+        except Exception:
+            await context.work.end_field(undo=True)
+            raise
+
+    async def _recorded(self, next_: AsyncExtensionResolver, source: Any, info: Info, kwargs: Any) -> Any:
+        """Run the resolver for the viewer as they are now, and write what it changed to the audit trail."""
+        context = info.context
+        await context.begin_field(confirm=not self.confirms)
+        if self.access is not Access.ANYONE:
+            require(self.access, context.require_viewer())
+        audit.begin(context.work, info.field_name, context.request.id, context.actor_id)
+        result = await next_(source, info, **inputs_of(kwargs))
+        audit.act_as(context.work, context.actor_id)  # who has just logged in
+        await audit.write(context.work, failed=isinstance(result, Error))
+        return result
 
 
-def _deferred(value: Any) -> Any:
-    return value.deferred() if isinstance(value, Given) else value
+def _has(arguments: Mapping[str, Any], *fields: str) -> bool:
+    """Return whether the client gave any of these fields of the input."""
+    return any(isinstance(given, Given) and given.values.keys() & {*fields} for given in arguments.values())
 
 
 def _is_alone(info: Info) -> bool:
@@ -64,7 +75,8 @@ def _is_alone(info: Info) -> bool:
 
 
 def mutation(access: Access, description: str, *, is_attempt: bool = False, confirms: bool = False) -> Any:
-    """Make a root field of Mutation out of an async resolver. Attempts to log in are counted. A resolver that confirms
+    """Make a root field of Mutation out of an async resolver. Attempts to log in are counted, and so is
+    every current password that is given. A resolver that confirms
     the viewer's account itself saves the round trip that would do so before."""
-    extension = Savepoint(access, is_attempt=is_attempt, confirms=confirms)
+    extension = RootField(access, is_attempt=is_attempt, confirms=confirms)
     return strawberry.mutation(description=description, extensions=[extension])

@@ -1,4 +1,5 @@
-"""Relay's Node: the types whose objects are rows, which clients can fetch again by their global id."""
+"""The types whose objects show a row: Relay's Node, which clients can fetch again by their global id, and what
+mutations and subscriptions return of a node."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ ByKey = Callable[[Viewer | None], Select[Any]]
 """Returns the statement for the rows with `:keys` that a viewer may look up."""
 
 
-@strawberry.interface(description="An object with a global ID. Fetch it again with `node`.")
-class Node:
+@strawberry.type
+class OfRow:
     row: strawberry.Private[Any]
     """The row, or entity, that the object shows."""
 
+
+@strawberry.interface(description="An object with a global ID. Fetch it again with `node`.")
+class Node(OfRow):
     @strawberry.field(description="Global ID, unique across all types.")
     def id(self) -> strawberry.ID:
         return strawberry.ID(global_id(type(self).__name__, self.row.id))
@@ -37,6 +41,7 @@ class NodeType:
 
 _BY_MODEL: dict[type[Base], NodeType] = {}
 _BY_NAME: dict[str, NodeType] = {}
+_SHOWN_BY: dict[str, type[Base]] = {}
 
 
 def node(model: type[Base], by_key: ByKey, description: str) -> Callable[[type[T]], type[T]]:
@@ -45,6 +50,19 @@ def node(model: type[Base], by_key: ByKey, description: str) -> Callable[[type[T
     def decorate(cls: type[T]) -> type[T]:
         made: Any = strawberry.type(cls, description=description)
         _BY_MODEL[model] = _BY_NAME[cls.__name__] = NodeType(made, model, by_key)
+        _SHOWN_BY[cls.__name__] = model
+        return cls
+
+    return decorate
+
+
+def shows(model: type[Base], description: str) -> Callable[[type[T]], type[T]]:
+    """Make a type that shows a row of this model without being it: the success of a mutation, or an event."""
+
+    def decorate(cls: type[T]) -> type[T]:
+        made: Any = strawberry.type(cls, description=description)
+        _SHOWN_BY[cls.__name__] = model
+        assert issubclass(made, OfRow), "it has a row"
         return cls
 
     return decorate
@@ -58,6 +76,12 @@ def node_named(name: str) -> NodeType:
 def is_node(name: str) -> bool:
     """Return whether there is a type of nodes with this name."""
     return name in _BY_NAME
+
+
+def type_shown_by(name: str) -> NodeType | None:
+    """Return the type of nodes whose row an object of the type with this name shows; None if it shows none."""
+    model = _SHOWN_BY.get(name)
+    return None if model is None else _BY_MODEL[model]
 
 
 def shown(model: type[Base], row: Any) -> Any:

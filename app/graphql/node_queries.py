@@ -12,7 +12,7 @@ from app.graphql.node import Node, is_node
 from app.graphql.relations.fields import nodes
 
 
-def _node_key(argument: str, id: str) -> tuple[str, UUID]:
+def _node_key(argument: Sequence[str], id: str) -> tuple[str, UUID]:
     """Return the type's name and the key of what can be looked up; BadUserInput if nothing of the kind can be."""
     type_name, key = parse_global_id(argument, id)
     if not is_node(type_name):
@@ -21,13 +21,13 @@ def _node_key(argument: str, id: str) -> tuple[str, UUID]:
 
 
 def _one(id: str) -> Sequence[tuple[str, UUID]]:
-    return [_node_key("id", id)]
+    return [_node_key(["id"], id)]
 
 
 def _many(ids: Sequence[str]) -> Sequence[tuple[str, UUID]]:
     if len(ids) > MAX_PAGE_SIZE:
         raise BadUserInput("ids", f"has {len(ids)} items; the limit is {MAX_PAGE_SIZE}")
-    return [_node_key(f"ids.{index}", id) for index, id in enumerate(ids)]
+    return [_node_key(["ids", str(index)], id) for index, id in enumerate(ids)]
 
 
 @strawberry.type
@@ -39,7 +39,7 @@ class NodeQueries:
         strawberry.ID,
         "Global ID of the object.",
     )
-    nodes: list[Node | None] = nodes(
+    nodes: list[Node | None] | None = nodes(
         _many,
         "Up to 100 objects by their global IDs, in the order requested. Null in place of each object that doesn't "
         "exist or that you can't see.",

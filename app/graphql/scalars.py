@@ -10,6 +10,7 @@ from strawberry.schema.types.scalar import DEFAULT_SCALAR_REGISTRY
 from strawberry.types.scalar import ScalarDefinition
 
 from app.global_ids import GlobalId
+from app.inputs import CountryCode, CurrencyCode
 
 _MAX_DIGITS = 40
 
@@ -66,9 +67,40 @@ DECIMAL = strawberry.scalar(
         "An exact decimal number, serialized as a string so that clients don't round it. Accepts a string or an "
         "integer, never a float."
     ),
+    specified_by_url="https://www.w3.org/TR/xmlschema11-2/#decimal",
     serialize=format_decimal,
     parse_value=parse_decimal,
 )
+
+
+def parse_text(value: Any) -> str:
+    """Return the text; ValueError for anything else. What it may be is for the rule of its field to say."""
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    return value
+
+
+CURRENCY_CODE = strawberry.scalar(
+    name="CurrencyCode",
+    description="A currency, as an alphabetic code of ISO 4217, such as `EUR`.",
+    specified_by_url="https://www.iso.org/iso-4217-currency-codes.html",
+    serialize=str,
+    parse_value=parse_text,
+)
+COUNTRY_CODE = strawberry.scalar(
+    name="CountryCode",
+    description="A country, as a two-letter code of ISO 3166-1, such as `DE`.",
+    specified_by_url="https://www.iso.org/iso-3166-country-codes.html",
+    serialize=str,
+    parse_value=parse_text,
+)
 _ID = DEFAULT_SCALAR_REGISTRY[strawberry.ID]
 # Keys of rows are shown as global ids; an input takes them apart.
-SCALARS: dict[object, ScalarDefinition] = {datetime: DATE_TIME, Decimal: DECIMAL, UUID: _ID, GlobalId: _ID}
+SCALARS: dict[object, ScalarDefinition] = {
+    datetime: DATE_TIME,
+    Decimal: DECIMAL,
+    CurrencyCode: CURRENCY_CODE,
+    CountryCode: COUNTRY_CODE,
+    UUID: _ID,
+    GlobalId: _ID,
+}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.db.models import OrderStatus
+from app.db.models import OrderStatus, StoreOrderStatus
 from app.errors import DomainError
 
 
@@ -30,4 +30,12 @@ class InvalidTransition(DomainError):
     """The order's status doesn't allow this operation."""
 
     status: OrderStatus
+    message: str
+
+
+@dataclass
+class InvalidStoreOrderTransition(DomainError):
+    """The status of the store's part of an order doesn't allow this operation."""
+
+    status: StoreOrderStatus
     message: str

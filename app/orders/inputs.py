@@ -1,27 +1,47 @@
 """What clients send about orders."""
 
+import re
 from enum import Enum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from app.db.models import OrderStatus
+from app.db.models import OrderStatus, StoreOrderStatus
 from app.inputs import (
     DISTINCT,
+    Country,
     DateTimeRange,
     Direction,
     Filter,
     Input,
+    Line,
+    Note,
     OrderId,
+    OrderItemId,
+    Phone,
     ProductId,
     Quantity,
+    SearchText,
     Sort,
     StoreId,
+    StoreOrderId,
     optional,
     required,
 )
 
 MAX_ITEMS = 100
+MAX_ADDRESS_LINES = 4
+_MISREAD = str.maketrans("OIL", "011")
+_NOT_IN_NUMBERS = re.compile("[^0-9A-Z]")
+
+
+def normalized_number(text: str) -> str:
+    """Return an order's number as it is stored, whatever way people write it: `7K3M-Q4XD` for `7k3m q4xd`."""
+    characters = _NOT_IN_NUMBERS.sub("", text.upper().translate(_MISREAD))
+    return f"{characters[:4]}-{characters[4:]}"
+
+
+OrderNumber = Annotated[SearchText, AfterValidator(lambda number: number and normalized_number(number))]
 
 
 class OrderItemInput(Input):
@@ -31,21 +51,55 @@ class OrderItemInput(Input):
     quantity: Quantity = required("Number of units, 1 to 10,000.")
 
 
+class ShippingAddressInput(Input):
+    """Where to send an order."""
+
+    recipient: Line = required("Name of the person or company that receives the order, 1 to 200 characters.")
+    lines: Annotated[list[Line], Field(min_length=1, max_length=MAX_ADDRESS_LINES)] = required(
+        "1 to 4 lines between the recipient and the city, such as the street and the floor; 1 to 200 characters each."
+    )
+    city: Line = required("City or town, 1 to 200 characters.")
+    postcode: Line | None = optional("Postal code, 1 to 200 characters. Omit it where a country has none.")
+    country: Country = required("ISO 3166-1 alpha-2 country code, such as `DE`.")
+    phone: Phone | None = optional("Phone number for questions about the delivery, such as `+49 30 1234567`.")
+
+
 class PlaceOrderInput(Input):
-    """An order to place."""
+    """An order to place, or to quote."""
 
     items: Annotated[list[OrderItemInput], Field(min_length=1, max_length=MAX_ITEMS)] = required(
         "1 to 100 products, from any number of stores."
     )
+    shipping_address: ShippingAddressInput | None = optional("Where to send the order.")
+    note: Note | None = optional("Note for the stores, 1 to 1,000 characters. May contain line breaks.")
 
 
-class FulfillOrderItemsInput(Input):
-    """The items of an order to mark as fulfilled."""
+class CancelOrderInput(Input):
+    """An order to cancel."""
 
-    order_id: OrderId = required("ID of the order.")
-    product_ids: Annotated[list[ProductId], Field(min_length=1, max_length=MAX_ITEMS)] = required(
-        "IDs of 1 to 100 products in the order. They must belong to your stores unless you are a superuser."
+    id: OrderId = required("ID of the order.")
+
+
+class DeleteOrderInput(Input):
+    """An order to delete."""
+
+    id: OrderId = required("ID of the order.")
+
+
+class FulfillStoreOrderInput(Input):
+    """What a store has fulfilled of its part of an order."""
+
+    id: StoreOrderId = required("ID of the store's part of the order.")
+    item_ids: Annotated[list[OrderItemId], Field(min_length=1, max_length=MAX_ITEMS)] | None = optional(
+        "IDs of the fulfilled items. Omitted or null: all items that aren't fulfilled yet."
     )
+
+
+class DeclineStoreOrderInput(Input):
+    """The part of an order that a store can't fulfill."""
+
+    id: StoreOrderId = required("ID of the store's part of the order.")
+    reason: Line = required("Reason that the customer is shown, 1 to 200 characters.")
 
 
 class OrderFilter(Filter):
@@ -54,18 +108,28 @@ class OrderFilter(Filter):
     status: Annotated[tuple[OrderStatus, ...], DISTINCT] | None = optional(
         "Orders with one of these statuses. An empty list matches nothing."
     )
-    date: DateTimeRange | None = optional("Orders placed within this range.")
+    placed_at: DateTimeRange | None = optional("Orders placed within this range.")
     store_id: StoreId | None = optional("Orders with an item of this store.")
 
 
-class OrderOrderField(Enum):
+class StoreOrderFilter(Filter):
+    """Filters for the orders of a store. All fields must match; omitted or null fields are ignored."""
+
+    status: Annotated[tuple[StoreOrderStatus, ...], DISTINCT] | None = optional(
+        "Orders with one of these statuses. An empty list matches nothing."
+    )
+    placed_at: DateTimeRange | None = optional("Orders placed within this range.")
+    number: OrderNumber = optional("The order with this number, such as `7K3M-Q4XD`.")
+
+
+class OrderSortField(Enum):
     """The fields that orders can be sorted by."""
 
-    DATE = "DATE"
+    PLACED_AT = "PLACED_AT"
 
 
-class OrderOrder(Sort):
-    """How to sort orders."""
+class OrderSort(Sort):
+    """How to sort orders, or the parts of them that a store sells."""
 
-    field: OrderOrderField = required("The field to sort by.")
+    field: OrderSortField = required("The field to sort by.")
     direction: Direction = Field(default=Direction.DESC, description="The direction to sort in. Default: `DESC`.")

@@ -1,7 +1,10 @@
-"""The rules of orders: what can be ordered, and the steps of an order's life."""
+"""The rules of orders: what can be ordered, and the steps in the life of an order and of its parts."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,75 +13,171 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from app.audit import recording as audit
-from app.db.models import Order, OrderItem, OrderStatus
+from app.db import notifications as events
+from app.db.models import Order, OrderItem, OrderStatus, StoreOrder, StoreOrderStatus
 from app.db.statements import Record
 from app.db.unit_of_work import UnitOfWork
-from app.errors import NO_ACCOUNT, InputIssue, InvalidInput, NotFound, Unauthenticated
+from app.errors import NO_ACCOUNT, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
 from app.inputs import repeated
 from app.orders import repository
-from app.orders.errors import InsufficientStock, InvalidTransition, Shortage
-from app.orders.inputs import FulfillOrderItemsInput, PlaceOrderInput
+from app.orders.errors import InsufficientStock, InvalidStoreOrderTransition, InvalidTransition, Shortage
+from app.orders.inputs import DeclineStoreOrderInput, FulfillStoreOrderInput, PlaceOrderInput
 from app.security.viewer import Viewer, is_self_or_superuser
+from app.stores import repository as stores
+from app.stores.service import require_manager
 
 
 async def place_order(work: UnitOfWork, viewer: Viewer, new: PlaceOrderInput) -> tuple[Viewer, Record]:
     """Order products at their current prices, and take them from stock. Return the customer with their current rights,
     and the order; Unauthenticated if the account is deleted."""
-    if issues := repeated([item.product_id for item in new.items], lambda index: ("items", str(index), "productId")):
-        raise InvalidInput(issues)
-    quantities = {item.product_id: item.quantity for item in new.items}
+    quantities = _quantities(new)
     customer, products = await repository.customer_and_products(work, viewer.id, list(quantities))
     if customer is None:
         raise Unauthenticated(NO_ACCOUNT)
-    for key in quantities:
-        if key not in products:
-            raise NotFound("Product", key)
-    _refuse_shortages(quantities, products)
-    items = [_item(products[key], quantity) for key, quantity in quantities.items()]
-    order_id = uuid7()
+    _require_all(quantities, products)
+    if shortages := _shortages(quantities, products):
+        raise InsufficientStock(shortages)
+    items, order_id = [_item(products[key], quantity) for key, quantity in quantities.items()], uuid7()
+    parts = _split(items)
     repository.note_placed(work, order_id, items)
     entry = audit.written_within(work, audit.Change("Order", order_id, ("customerId", "items"), is_new=True))
-    return customer, await repository.place(work, order_id, viewer.id, items, entry)
+    order = {"id": order_id, "customer_id": viewer.id, "customer_name": customer.full_name, **_delivery(new)}
+    return customer.viewer, await repository.place(work, order, parts, items, entry)
+
+
+@dataclass(frozen=True)
+class QuoteLine:
+    """A product and quantity, at its current price."""
+
+    product_id: UUID
+    quantity: int
+    unit_price: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What an order would cost now: its total in each currency, and the products that are short."""
+
+    lines: Sequence[QuoteLine]
+    totals: Mapping[str, Decimal]
+    shortages: Sequence[Shortage]
+
+
+async def quote_order(work: UnitOfWork, new: PlaceOrderInput) -> Quote:
+    """Return what an order would cost now; NotFound for a product that can't be ordered."""
+    quantities = _quantities(new)
+    products = await repository.products_to_quote(work, list(quantities))
+    _require_all(quantities, products)
+    lines = [
+        QuoteLine(key, quantity, products[key].price, products[key].currency) for key, quantity in quantities.items()
+    ]
+    totals: dict[str, Decimal] = defaultdict(Decimal)
+    for line in sorted(lines, key=lambda line: line.currency):
+        totals[line.currency] += line.unit_price * line.quantity
+    return Quote(lines, totals, _shortages(quantities, products))
 
 
 async def cancel_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
-    """Cancel an order of which nothing is fulfilled, and return its stock: for its customer and superusers."""
+    """Cancel the parts of an order that no store has declined, if nothing is fulfilled, and return their stock: for its
+    customer and superusers."""
     order = await _own_order(session, viewer, key)
     if order.status is not OrderStatus.PLACED:
         raise InvalidTransition(order.status, f"The order is {order.status} and can no longer be cancelled.")
-    await _return_stock(session, order)
-    order.status = OrderStatus.CANCELLED
-    await repository.save(session, order)
+    await _cancel(session, order)
     return order
 
 
-async def fulfill_items(session: AsyncSession, viewer: Viewer, given: FulfillOrderItemsInput) -> Order:
-    """Mark items as fulfilled: for the owner of their store, and superusers."""
-    order = await repository.locked_order(session, given.order_id)
-    managed = {} if order is None else await _managed_items(session, viewer, order)
-    if order is None or not managed:
-        raise NotFound("Order", given.order_id)
-    if order.status not in (OrderStatus.PLACED, OrderStatus.PARTIALLY_FULFILLED):
-        raise InvalidTransition(order.status, f"The order is {order.status}; its items can't be fulfilled.")
-    chosen = _chosen_items(managed, given.product_ids)
-    now = datetime.now(UTC)
+async def fulfill_store_order(session: AsyncSession, viewer: Viewer, given: FulfillStoreOrderInput) -> StoreOrder:
+    """Mark items of a store's part of an order as fulfilled: for the store's owner and superusers."""
+    order, part = await _managed_part(session, viewer, given.id)
+    if part.status is not StoreOrderStatus.OPEN:
+        raise InvalidStoreOrderTransition(part.status, f"The order is {part.status}; its items can't be fulfilled.")
+    items = await repository.items_of(session, order.id)
+    own = {item.id: item for item in items if item.store_order_id == part.id}
+    chosen, now = _chosen(own, given.item_ids), datetime.now(UTC)
     for item in chosen:
         item.fulfilled_at = now
+    if all(item.fulfilled_at is not None for item in own.values()):
+        part.status = StoreOrderStatus.FULFILLED
+    part.updated_at = func.now()
     await repository.save(session, *chosen)
-    waiting = await repository.unfulfilled(session, order.id)
-    order.status = OrderStatus.PARTIALLY_FULFILLED if waiting else OrderStatus.FULFILLED
-    await repository.save(session, order)
-    return order
+    await _follow_parts(session, order, items)
+    return part
 
 
-async def delete_order(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
+async def decline_store_order(session: AsyncSession, viewer: Viewer, given: DeclineStoreOrderInput) -> StoreOrder:
+    """Decline a store's part of an order of which nothing is fulfilled, and return its stock: for the store's owner and
+    superusers."""
+    order, part = await _managed_part(session, viewer, given.id)
+    items = await repository.items_of(session, order.id)
+    own = [item for item in items if item.store_order_id == part.id]
+    if part.status is not StoreOrderStatus.OPEN:
+        raise InvalidStoreOrderTransition(part.status, f"The order is {part.status} and can't be declined.")
+    if any(item.fulfilled_at is not None for item in own):
+        raise InvalidStoreOrderTransition(part.status, "Some items are fulfilled; the order can't be declined.")
+    await _return_stock(session, own)
+    part.status, part.decline_reason = StoreOrderStatus.DECLINED, given.reason
+    await _follow_parts(session, order, items)
+    return part
+
+
+async def delete_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
     """Delete an order; if nothing was fulfilled, it is cancelled and its stock returned."""
     order = await _own_order(session, viewer, key)
     if order.status is OrderStatus.PLACED:
-        await _return_stock(session, order)
-        order.status = OrderStatus.CANCELLED
-    order.deleted_at = func.now()
+        await _cancel(session, order)
+    moment = await stores.this_moment(session)
+    for part in await repository.parts_of(session, order.id):
+        part.deleted_at = moment
+    order.deleted_at = moment
     await repository.save(session, order)
+    return order
+
+
+def status_of(parts: Collection[StoreOrder], items: Collection[OrderItem]) -> OrderStatus:
+    """Return the status of an order with these parts and items."""
+    left = [part for part in parts if part.status not in (StoreOrderStatus.DECLINED, StoreOrderStatus.CANCELLED)]
+    if not left:
+        return OrderStatus.CANCELLED
+    if all(part.status is StoreOrderStatus.FULFILLED for part in left):
+        return OrderStatus.FULFILLED
+    is_begun = any(item.fulfilled_at is not None for item in items)
+    return OrderStatus.PARTIALLY_FULFILLED if is_begun else OrderStatus.PLACED
+
+
+def _require_all(quantities: Mapping[UUID, int], products: Mapping[UUID, Any]) -> None:
+    """Raise NotFound for the first product that can't be ordered."""
+    for key in quantities:
+        if key not in products:
+            raise NotFound("Product", key)
+
+
+def _shortages(quantities: Mapping[UUID, int], products: Mapping[UUID, Any]) -> Sequence[Shortage]:
+    """Return every product that has less stock than is ordered of it."""
+    return [
+        Shortage(product_id=key, requested=quantity, available=products[key].stock)
+        for key, quantity in quantities.items()
+        if products[key].stock is not None and products[key].stock < quantity
+    ]
+
+
+async def _cancel(session: AsyncSession, order: Order) -> None:
+    items = await repository.items_of(session, order.id)
+    await _return_stock(session, items)
+    for part in await repository.parts_of(session, order.id):
+        if part.status is StoreOrderStatus.OPEN:
+            part.status = StoreOrderStatus.CANCELLED
+    await _follow_parts(session, order, items)
+
+
+async def _follow_parts(session: AsyncSession, order: Order, items: Collection[OrderItem]) -> None:
+    """Set the status of an order by its parts, and notify its followers even if it stays the same."""
+    await session.flush()
+    order.status = status_of(await repository.parts_of(session, order.id), items)
+    order.updated_at = func.now()
+    await repository.save(session, order)
+    events.note(session, events.updated("Order", [order.id]))
 
 
 async def _own_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
@@ -88,46 +187,82 @@ async def _own_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
     return order
 
 
-async def _return_stock(session: AsyncSession, order: Order) -> None:
-    quantities = await repository.taken_from_stock(session, order.id)
+async def _managed_part(session: AsyncSession, viewer: Viewer, key: UUID) -> tuple[Order, StoreOrder]:
+    """Return the order, locked, and its part with this key; NotFound if the viewer can't see the part, Forbidden if
+    they see it as the customer."""
+    order = await repository.locked_order(session, repository.order_of_part(key))
+    part = None if order is None else await session.get(StoreOrder, key, populate_existing=True)
+    if order is None or part is None:
+        raise NotFound("StoreOrder", key)
+    owner_id = await stores.owner_of(session, part.store_id)
+    if not (is_self_or_superuser(viewer, owner_id) or viewer.id == order.customer_id):
+        raise NotFound("StoreOrder", key)
+    require_manager(viewer, owner_id)
+    return order, part
+
+
+async def _return_stock(session: AsyncSession, items: Collection[OrderItem]) -> None:
+    """Return the units that items still hold from stock."""
+    held = [item for item in items if item.from_stock]
+    quantities = {item.product_id: item.quantity for item in held}
     await repository.lock_products(session, list(quantities))
     await repository.add_stock(session, quantities)
+    for item in held:
+        item.from_stock = False
 
 
-async def _managed_items(session: AsyncSession, viewer: Viewer, order: Order) -> Mapping[UUID, OrderItem]:
-    items = await repository.managed_items(session, viewer, order.id)
-    return {item.product_id: item for item in items}
-
-
-def _chosen_items(managed: Mapping[UUID, OrderItem], product_ids: Sequence[UUID]) -> Sequence[OrderItem]:
-    """Return the items to fulfil; InvalidInput names each product that is not one."""
-    issues = repeated(product_ids, lambda index: ("productIds", str(index)))
-    for index, key in enumerate(product_ids):
-        if key not in managed:
-            issues.append(InputIssue(("productIds", str(index)), "is not an item of your stores in this order"))
-        elif managed[key].fulfilled_at is not None:
-            issues.append(InputIssue(("productIds", str(index)), "has already been fulfilled"))
+def _chosen(items: Mapping[UUID, OrderItem], keys: Sequence[UUID] | None) -> Sequence[OrderItem]:
+    """Return the items to fulfill; InvalidInput names each id that is none of them."""
+    if keys is None:
+        return [item for item in items.values() if item.fulfilled_at is None]
+    issues = repeated(keys, lambda index: ("itemIds", str(index)))
+    for index, key in enumerate(keys):
+        if key not in items:
+            issues.append(_issue(index, InputIssueCode.NOT_IN_ORDER, "is not an item of this order"))
+        elif items[key].fulfilled_at is not None:
+            issues.append(_issue(index, InputIssueCode.ALREADY_FULFILLED, "has already been fulfilled"))
     if issues:
         raise InvalidInput(issues)
-    return [managed[key] for key in product_ids]
+    return [items[key] for key in keys]
 
 
-def _refuse_shortages(quantities: Mapping[UUID, int], products: Mapping[UUID, Record]) -> None:
-    shortages = [
-        Shortage(product_id=key, requested=quantity, available=products[key].stock)
-        for key, quantity in quantities.items()
-        if products[key].stock is not None and products[key].stock < quantity
-    ]
-    if shortages:
-        raise InsufficientStock(shortages)
+def _issue(index: int, code: InputIssueCode, message: str) -> InputIssue:
+    return InputIssue(("itemIds", str(index)), code, message)
 
 
-def _item(product: Record, quantity: int) -> Mapping[str, Any]:
+def _quantities(new: PlaceOrderInput) -> Mapping[UUID, int]:
+    if issues := repeated([item.product_id for item in new.items], lambda index: ("items", str(index), "productId")):
+        raise InvalidInput(issues)
+    return {item.product_id: item.quantity for item in new.items}
+
+
+def _item(product: Record, quantity: int) -> dict[str, Any]:
     return {
+        "id": uuid7(),
         "product_id": product.id,
+        "product_name": product.name,
         "store_id": product.store_id,
         "quantity": quantity,
         "unit_price": product.price,
         "currency": product.currency,
         "from_stock": product.stock is not None,
     }
+
+
+def _split(items: Sequence[dict[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return the parts of an order with these items, one for each store, and put each item into its own."""
+    parts: dict[UUID, dict[str, Any]] = defaultdict(lambda: {"id": uuid7(), "total": Decimal(0)})
+    for item in items:
+        part = parts[item["store_id"]]
+        part |= {"store_id": item["store_id"], "currency": item["currency"]}
+        part["total"] += item["unit_price"] * item["quantity"]
+        item["store_order_id"] = part["id"]
+    return list(parts.values())
+
+
+def _delivery(new: PlaceOrderInput) -> Mapping[str, Any]:
+    """Return the columns that say where an order goes, and what the customer noted."""
+    if new.shipping_address is None:
+        return {"note": new.note}
+    address = new.shipping_address.model_dump()
+    return {"note": new.note, "address_lines": address.pop("lines"), **address}

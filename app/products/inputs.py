@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from app.inputs import (
+    MAX_STOCK,
+    AnyCurrency,
     DecimalRange,
     Filter,
     Input,
@@ -30,7 +32,8 @@ class NewProductInput(Input):
 
     name: Line = required("Name of the product, 1 to 200 characters. Must be unique within the store.")
     price: Price = required(
-        "Price of one unit in the store's currency: 0 to 9,999,999,999.99, with at most two decimal places."
+        "Price of one unit in the store's currency: 0 to 9,999,999,999.99, with at most as many decimals as the "
+        "currency has."
     )
     description: Paragraphs | None = optional(
         "Description of the product, 1 to 10,000 characters. May contain line breaks."
@@ -62,11 +65,55 @@ class UpdateProductInput(Update):
     id: ProductId = required("ID of the product to update.")
     name: Line = optional("New name, 1 to 200 characters. Must be unique within the store.")
     price: Price = optional(
-        "New price in the store's currency, 0 to 9,999,999,999.99, with at most two decimal places. Existing orders "
-        "keep their price."
+        "New price in the store's currency, 0 to 9,999,999,999.99, with at most as many decimals as the currency. "
+        "Existing orders keep their price."
     )
     description: Paragraphs | None = optional("New description, up to 10,000 characters. Null removes it.")
-    stock: Stock | None = optional("New number of units in stock, 0 to 1,000,000,000. Null stops tracking stock.")
+
+
+class UpdateProductsInput(Input):
+    """Changes to several products. Either all of them are changed or none."""
+
+    products: Annotated[list[UpdateProductInput], Field(min_length=1, max_length=MAX_BATCH)] = required(
+        "1 to 1,000 changes, each to a different product."
+    )
+
+
+class AdjustStockInput(Input):
+    """Units to add to a product's stock, or to remove from it."""
+
+    product_id: ProductId = required("ID of the product. Its stock must be tracked.")
+    delta: Annotated[int, Field(ge=-MAX_STOCK, le=MAX_STOCK)] = required(
+        "Number of units to add; negative: to remove. The stock stays between 0 and 1,000,000,000."
+    )
+
+
+class SetStockInput(Input):
+    """The counted stock of a product."""
+
+    product_id: ProductId = required("ID of the product.")
+    stock: Stock | None = required("Number of units in stock, 0 to 1,000,000,000. Null stops tracking stock.")
+    expected_stock: Stock | None = optional(
+        "The stock you last read; null if it wasn't tracked. If it isn't the current stock, nothing changes and the "
+        "mutation returns `StaleStock`. Omitted: the current stock isn't checked."
+    )
+
+    @property
+    def expects(self) -> bool:
+        """Whether the stock is only set if it is still the expected one."""
+        return "expected_stock" in self.model_fields_set
+
+
+class DeleteProductInput(Input):
+    """A product to remove from the catalog."""
+
+    id: ProductId = required("ID of the product.")
+
+
+class RestoreProductInput(Input):
+    """A deleted product to return to the catalog."""
+
+    id: ProductId = required("ID of the product.")
 
 
 class ProductFilter(Filter):
@@ -78,12 +125,16 @@ class ProductFilter(Filter):
     )
     store_id: StoreId | None = optional("Products of this store.")
     price: DecimalRange | None = optional(
-        "Products with a price in this range. Compares the number, ignoring the currency."
+        "Products with a price in this range. Compares the number; combine it with `currency`."
     )
+    currency: AnyCurrency = optional("Products priced in this currency, as an ISO 4217 code.")
     in_stock: bool | None = optional("true: available only; false: sold out only.")
+    deleted: bool | None = optional(
+        "true: deleted products only, of stores that you own; superusers find those of every store. Default: false."
+    )
 
 
-class ProductOrderField(Enum):
+class ProductSortField(Enum):
     """The fields that products can be sorted by."""
 
     NAME = "NAME"
@@ -91,7 +142,7 @@ class ProductOrderField(Enum):
     CREATED_AT = "CREATED_AT"
 
 
-class ProductOrder(Sort):
+class ProductSort(Sort):
     """How to sort products."""
 
-    field: ProductOrderField = required("The field to sort by.")
+    field: ProductSortField = required("The field to sort by.")

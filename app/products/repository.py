@@ -1,7 +1,6 @@
 """The SQL of products."""
 
-from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import Product
 from app.db.pagination import Collection, search_ordering
-from app.db.statements import conflicts, matches, select_all, table_of, with_key_in_array
+from app.db.statements import conflicts, in_array, matches, select_all, table_of, with_key_in_array
+from app.errors import ConflictCode
 from app.inputs import DecimalRange
-from app.products.inputs import ProductFilter, ProductOrder
+from app.products.inputs import ProductFilter, ProductSort
 from app.security.viewer import Viewer
 from app.stores import repository as stores
 
@@ -21,42 +21,45 @@ products = table_of(Product).c
 
 BY_KEY = select_all(Product).where(with_key_in_array(products.id))
 _COLUMNS = {"ID": products.id, "NAME": products.folded_name, "PRICE": products.price, "CREATED_AT": products.created_at}
-NAME_TAKEN = "The store already has a product with this name."
-_CONFLICTS = {"uq_products_store_id_name": ("name", NAME_TAKEN)}
+NAME_TAKEN = ConflictCode.PRODUCT_NAME_TAKEN, "The store already has a product with this name."
+_CONFLICTS = {"uq_products_store_id_name": ("name", *NAME_TAKEN)}
 
 
-def conditions(_: Viewer | None, filter: ProductFilter) -> Sequence[sa.ColumnElement[bool]]:
-    """Return the conditions that a filter puts on the products of the catalog."""
+def conditions(viewer: Viewer | None, filter: ProductFilter) -> Sequence[sa.ColumnElement[bool]]:
+    """Return the conditions that a filter puts on the products of the catalog, or on deleted ones."""
     found: list[sa.ColumnElement[bool]] = [products.deleted_at.is_(None)]
+    if filter.deleted:
+        found = [products.deleted_at.is_not(None), _managed_by(viewer)]
     price = filter.price or DecimalRange()
     if filter.search is not None:
         found.append(matches(products.search, filter.search))
     if filter.store_id is not None:
         found.append(products.store_id == filter.store_id)
     if price.gte is not None:
-        found.append(products.price >= _exactly(price.gte))
+        found.append(products.price >= price.gte)
     if price.lte is not None:
-        found.append(products.price <= _exactly(price.lte))
+        found.append(products.price <= price.lte)
+    if filter.currency is not None:
+        found.append(products.currency == filter.currency)
     if filter.in_stock is not None:
         available = sa.or_(products.stock.is_(None), products.stock > 0)
         found.append(available if filter.in_stock else ~available)
     return found
 
 
-def _exactly(bound: Decimal) -> sa.ColumnElement[Decimal]:
-    """Return a bound of a range as it is: with the type of the column it would be rounded, or not fit."""
-    return bound if isinstance(bound, sa.BindParameter) else sa.literal(bound, sa.Numeric())
-
-
-catalog = Collection(Product, ProductFilter, conditions, search_ordering(_COLUMNS, products.search), ProductOrder)
+catalog = Collection(Product, ProductFilter, conditions, search_ordering(_COLUMNS, products.search), ProductSort)
 
 
 def visible_by_key(viewer: Viewer | None) -> sa.Select[Any]:
     """Return the statement for the products with `:keys` that the viewer may look up; managers also deleted ones."""
     if viewer is None:
         return BY_KEY.where(products.deleted_at.is_(None))
-    managed = sa.exists().where(stores.stores.id == products.store_id, stores.managed_by(viewer))
-    return BY_KEY.where(sa.or_(products.deleted_at.is_(None), managed))
+    return BY_KEY.where(sa.or_(products.deleted_at.is_(None), _managed_by(viewer)))
+
+
+def _managed_by(viewer: Viewer | None) -> sa.ColumnElement[bool]:
+    """Return the condition that the viewer manages the product's store."""
+    return sa.exists().where(stores.stores.id == products.store_id, stores.managed_by(viewer))
 
 
 async def save(session: AsyncSession, product: Product) -> None:
@@ -75,11 +78,60 @@ async def insert_all(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> S
         return inserted.all()
 
 
-async def taken_names(session: AsyncSession, store_id: UUID, names: Iterable[str]) -> set[str]:
-    """Return those of the names that products of the store already have."""
+async def set_stock(session: AsyncSession, product: Product, stock: int | None) -> None:
+    """Set the stock of a locked product, whose version stays the same."""
+    changed = sa.update(Product).where(Product.id == product.id).values(stock=stock).returning(Product)
+    await session.scalars(changed, execution_options={"populate_existing": True, "synchronize_session": False})
+
+
+async def free_names(session: AsyncSession, keys: Sequence[UUID]) -> None:
+    """Rename locked products for now: Postgres compares the name of each row that it updates with those that the other
+    rows have at that moment. No other product has such a name, as inputs can't begin with a space."""
+    renamed = sa.update(Product).where(in_array(Product.id, keys))
+    for_now = sa.literal(" ").concat(sa.cast(Product.id, sa.Text))
+    await session.execute(renamed.values(name=for_now), execution_options={"synchronize_session": False})
+
+
+async def update_all(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> Mapping[UUID, Product]:
+    """Update many locked products in one statement, and return them by their keys; Conflict if a name is taken."""
+    types: Mapping[str, Any] = {"id": sa.Uuid, "name": sa.Text, "description": sa.Text, "price": sa.Numeric}
+    arrays = (sa.literal([row[name] for row in rows], ARRAY(type_)) for name, type_ in types.items())
+    columns = (sa.column(name, type_) for name, type_ in types.items())
+    new = sa.func.unnest(*arrays).table_valued(*columns).render_derived().alias("new")
+    changed = (
+        sa.update(Product)
+        .where(Product.id == new.c.id)
+        .values({name: new.c[name] for name in types if name != "id"} | {"version": Product.version + 1})
+        .returning(Product)
+    )
+    with conflicts(_CONFLICTS):
+        found = await session.scalars(
+            changed, execution_options={"populate_existing": True, "synchronize_session": False}
+        )
+        return {product.id: product for product in found}
+
+
+def stores_of(keys: Sequence[UUID]) -> sa.Select[Any]:
+    """Return the keys of the stores of products, as part of a statement."""
+    return sa.select(Product.store_id).where(in_array(Product.id, keys))
+
+
+async def locked_products(session: AsyncSession, keys: Sequence[UUID]) -> Mapping[UUID, Product]:
+    """Return products by their keys, deleted or not, locked in the order of their keys."""
+    found = sa.select(Product).where(in_array(Product.id, keys)).order_by(Product.id)
+    locked = found.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return {product.id: product for product in await session.scalars(locked)}
+
+
+async def taken_names(
+    session: AsyncSession, store_id: UUID, names: Iterable[str], *, except_of: Sequence[UUID] = ()
+) -> set[str]:
+    """Return those of the names that products of the store already have, other than these."""
     # One array: a prepared statement for a thousand parameters compares each with every product of the store.
     named = Product.name == sa.any_(sa.literal(list(names), ARRAY(sa.Text)))
     taken = sa.select(Product.name).where(Product.store_id == store_id, named, Product.deleted_at.is_(None))
+    if except_of:
+        taken = taken.where(~in_array(Product.id, except_of))
     return set(await session.scalars(taken))
 
 

@@ -27,6 +27,8 @@ class Login(NamedTuple):
     refusal: Unauthenticated | None = None
     expires_at: float | None = None
     """In seconds since 1970."""
+    session_id: UUID | None = None
+    """The session that the token belongs to; None if 1.0.0 issued the token."""
 
 
 NOBODY = Login()
@@ -39,13 +41,14 @@ class AccessTokens:
     secret_key: str
     lifetime: timedelta
 
-    def issue(self, viewer: Viewer) -> tuple[str, datetime]:
-        """Return a token for the viewer and when it expires."""
+    def issue(self, viewer: Viewer, session_id: UUID) -> tuple[str, datetime]:
+        """Return a token of the viewer's session, and when it expires."""
         now = datetime.now(UTC).replace(microsecond=0)
         expires_at = now + self.lifetime
         claims = {
             "iss": _ISSUER,
             "sub": str(viewer.id),
+            "sid": str(session_id),
             "superuser": viewer.is_superuser,
             "iat": now,
             "exp": expires_at,
@@ -58,19 +61,19 @@ class AccessTokens:
         try:
             if scheme.lower() != "bearer":
                 raise Unauthenticated("The Authorization header must be `Bearer` and an access token.")
-            viewer, expires_at = self._verified(token.strip())
+            viewer, expires_at, session_id = self._verified(token.strip())
             if expires_at <= time.time():
                 raise Unauthenticated(EXPIRED)
         except Unauthenticated as refusal:
             return Login(refusal=refusal)
-        return Login(viewer, expires_at=expires_at)
+        return Login(viewer, expires_at=expires_at, session_id=session_id)
 
     @cached_property
-    def _verified(self) -> Callable[[str], tuple[Viewer, int]]:
+    def _verified(self) -> Callable[[str], tuple[Viewer, int, UUID | None]]:
         """Verify each token's signature once: it takes 0.1 ms, and clients send the same token many times."""
         return lru_cache(_TOKENS_KEPT)(self._verify)
 
-    def _verify(self, token: str) -> tuple[Viewer, int]:
+    def _verify(self, token: str) -> tuple[Viewer, int, UUID | None]:
         try:
             claims = jwt.decode(
                 token,
@@ -80,11 +83,12 @@ class AccessTokens:
                 options={"require": ["sub", "exp", "iss"]},
             )
             viewer = Viewer(id=UUID(claims["sub"]), is_superuser=claims.get("superuser") is True)
+            session_id = UUID(claims["sid"]) if "sid" in claims else None
         except jwt.ExpiredSignatureError:
             raise Unauthenticated(EXPIRED) from None
-        except (jwt.InvalidTokenError, ValueError):
+        except (jwt.InvalidTokenError, ValueError, AttributeError):
             raise Unauthenticated("The access token is not valid.") from None
-        return viewer, int(claims["exp"])
+        return viewer, int(claims["exp"]), session_id
 
 
 def new_refresh_token() -> str:

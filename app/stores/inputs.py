@@ -3,7 +3,8 @@
 from enum import Enum
 
 from app.inputs import (
-    CodeText,
+    AnyCountry,
+    AnyCurrency,
     Country,
     Currency,
     Domain,
@@ -46,25 +47,37 @@ class UpdateStoreInput(Update):
     phone: Phone | None = optional("New phone number. Null removes it.")
 
 
+class DeleteStoreInput(Input):
+    """A store to delete."""
+
+    id: StoreId = required("ID of the store.")
+
+
+class RestoreStoreInput(Input):
+    """A deleted store to restore."""
+
+    id: StoreId = required("ID of the store.")
+
+
 class StoreFilter(Filter):
     """Filters for stores. All fields must match; omitted or null fields are ignored."""
 
     search: SearchText = optional(
         "Words to find in the name. Every word must match the beginning of a word, ignoring case and accents."
     )
-    country: CodeText = optional("Stores in this country, as an ISO 3166-1 alpha-2 code.")
+    country: AnyCountry = optional("Stores in this country, as an ISO 3166-1 alpha-2 code.")
     city: SearchText = optional("Stores in this city or town, ignoring case and accents.")
-    currency: CodeText = optional("Stores with this currency, as an ISO 4217 code.")
+    currency: AnyCurrency = optional("Stores with this currency, as an ISO 4217 code.")
 
 
-class StoreOrderField(Enum):
+class StoreSortField(Enum):
     """The fields that stores can be sorted by."""
 
     NAME = "NAME"
     CREATED_AT = "CREATED_AT"
 
 
-class StoreOrder(Sort):
+class StoreSort(Sort):
     """How to sort stores."""
 
-    field: StoreOrderField = required("The field to sort by.")
+    field: StoreSortField = required("The field to sort by.")

@@ -1,28 +1,28 @@
 """The SQL of stores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, Uuid, any_, false, func, literal, or_, select, true, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, ScalarSelect, Select, false, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import notifications
 from app.db.models import Product, Store
 from app.db.pagination import Collection, search_ordering
-from app.db.statements import conflicts, matches, select_all, table_of, with_key_in_array
+from app.db.statements import conflicts, in_array, matches, select_all, table_of, with_key_in_array
+from app.errors import ConflictCode
 from app.security.viewer import Viewer
-from app.stores.inputs import StoreFilter, StoreOrder
+from app.stores.inputs import StoreFilter, StoreSort
 
 stores = table_of(Store).c
 
 BY_KEY = select_all(Store).where(with_key_in_array(stores.id))
 _COLUMNS = {"ID": stores.id, "NAME": stores.folded_name, "CREATED_AT": stores.created_at}
 _CONFLICTS = {
-    "uq_stores_owner_id_name": ("name", "You already have a store with this name."),
-    "uq_stores_domain": ("domain", "Another store already uses this domain."),
+    "uq_stores_owner_id_name": ("name", ConflictCode.STORE_NAME_TAKEN, "You already have a store with this name."),
+    "uq_stores_domain": ("domain", ConflictCode.STORE_DOMAIN_TAKEN, "Another store already uses this domain."),
 }
 
 
@@ -40,7 +40,7 @@ def conditions(_: Viewer | None, filter: StoreFilter) -> Sequence[ColumnElement[
     return found
 
 
-catalog = Collection(Store, StoreFilter, conditions, search_ordering(_COLUMNS, stores.search), StoreOrder)
+catalog = Collection(Store, StoreFilter, conditions, search_ordering(_COLUMNS, stores.search), StoreSort)
 
 
 def managed_by(viewer: Viewer | None) -> ColumnElement[bool]:
@@ -69,6 +69,17 @@ async def locked_store(session: AsyncSession, key: UUID | ScalarSelect[UUID], *,
     return await session.scalar(found.execution_options(populate_existing=True))
 
 
+async def locked_stores(session: AsyncSession, keys: Select[Any]) -> Mapping[UUID, Store]:
+    """Return the stores with these keys, deleted or not, locked in their order against other changes."""
+    found = select(Store).where(Store.id.in_(keys)).order_by(Store.id).with_for_update(key_share=True)
+    return {store.id: store for store in await session.scalars(found.execution_options(populate_existing=True))}
+
+
+async def owner_of(session: AsyncSession, key: UUID) -> UUID:
+    """Return the key of the store's owner."""
+    return (await session.scalars(select(Store.owner_id).where(Store.id == key))).one()
+
+
 async def open_stores_of(session: AsyncSession, user_id: UUID) -> Sequence[UUID]:
     """Return the keys of the user's stores that aren't deleted, which are locked in their order."""
     owned = select(Store.id).where(Store.owner_id == user_id, Store.deleted_at.is_(None)).order_by(Store.id)
@@ -77,7 +88,7 @@ async def open_stores_of(session: AsyncSession, user_id: UUID) -> Sequence[UUID]
 
 async def mark_deleted(session: AsyncSession, keys: Sequence[UUID], moment: datetime) -> None:
     """Delete the stores with these keys at this moment."""
-    deleted = update(Store).where(Store.id == _any_of(keys)).values(deleted_at=moment, version=Store.version + 1)
+    deleted = update(Store).where(in_array(Store.id, keys)).values(deleted_at=moment, version=Store.version + 1)
     await session.execute(deleted, execution_options={"synchronize_session": False})
 
 
@@ -92,17 +103,12 @@ async def mark_products(
 ) -> None:
     """Delete or restore the products of stores that were deleted at one moment, or are not deleted."""
     own = (
-        Product.store_id == _any_of(store_keys),
+        in_array(Product.store_id, store_keys),
         Product.deleted_at.is_(None) if before is None else Product.deleted_at == before,
     )
     await _lock_products(session, *own)
     changed = update(Product).where(*own).values(deleted_at=after, version=Product.version + 1)
     notifications.note(session, notifications.updated("Product", await session.scalars(changed.returning(Product.id))))
-
-
-def _any_of(keys: Sequence[UUID]) -> Any:
-    """Return the keys as one array: any number of them is one parameter."""
-    return any_(literal(list(keys), ARRAY(Uuid)))
 
 
 async def _lock_products(session: AsyncSession, *which: ColumnElement[bool]) -> None:

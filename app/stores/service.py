@@ -22,7 +22,8 @@ async def create_store(session: AsyncSession, viewer: Viewer, new: CreateStoreIn
 async def update_store(session: AsyncSession, viewer: Viewer, update: UpdateStoreInput) -> Store:
     """Change a store; StaleVersion where it no longer has the expected version."""
     store = await managed_store(session, viewer, update.id)
-    update.apply(store)
+    for name, value in update.changes_of(store).items():
+        setattr(store, name, value)
     await repository.save(session, store)
     return store
 

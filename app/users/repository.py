@@ -1,27 +1,29 @@
 """The SQL of users and their sessions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam, delete, exists, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
-from app.db.models import RefreshToken, Session, User
+from app.db.models import USER_SEARCH, RefreshToken, Session, User
 from app.db.pagination import Collection, Ordering
-from app.db.statements import Prepared, conflicts, select_all, table_of, with_key_in_array
+from app.db.statements import Prepared, conflicts, matches, select_all, table_of, unindexed, with_key_in_array
 from app.db.unit_of_work import UnitOfWork
-from app.inputs import Filter, Sort
+from app.errors import ConflictCode
+from app.inputs import Sort
 from app.security.viewer import Viewer
+from app.users.inputs import UserFilter
 
 users = table_of(User).c
 
 BY_KEY = select_all(User).where(with_key_in_array(users.id))
 PRESENT_BY_KEY = BY_KEY.where(users.deleted_at.is_(None))
 IN_ACTION = (
-    select(users.is_superuser)
+    select(users.is_superuser, users.full_name)
     .where(users.id == bindparam("viewer_id", type_=Uuid()), users.deleted_at.is_(None))
     .with_for_update(read=True, key_share=True)
 )
@@ -29,13 +31,30 @@ IN_ACTION = (
 
 _ACTING = Prepared(IN_ACTION)
 
-_CONFLICTS = {"uq_users_email": ("email", "An account with this email already exists.")}
+_CONFLICTS = {"uq_users_email": ("email", ConflictCode.EMAIL_TAKEN, "An account with this email already exists.")}
 _OLDEST_FIRST = Ordering(name="ID", descending=False, column=users.id, key=users.id)
+_OLDEST_FIRST_FOUND = Ordering(name="ID", descending=False, column=unindexed(users.id), key=users.id)
+_SEARCHED: ColumnElement[Any] = literal_column(USER_SEARCH)
 
 
-everyone: Collection[Filter, Sort] = Collection(
-    User, Filter, lambda _, __: [users.deleted_at.is_(None)], lambda _, __: _OLDEST_FIRST
-)
+def conditions(_: Viewer | None, filter: UserFilter) -> Sequence[ColumnElement[bool]]:
+    """Return the conditions that a filter puts on users."""
+    found: list[ColumnElement[bool]] = [users.deleted_at.is_(None)]
+    if filter.search is not None:
+        found.append(matches(_SEARCHED, filter.search))
+    return found
+
+
+def _ordering(filter: UserFilter, _: Any) -> Ordering:
+    return _OLDEST_FIRST if filter.search is None else _OLDEST_FIRST_FOUND
+
+
+everyone: Collection[UserFilter, Sort] = Collection(User, UserFilter, conditions, _ordering)
+
+
+def not_closed(user: Any) -> Any:
+    """Return the condition that an account is not closed."""
+    return user.deleted_at.is_(None)
 
 
 async def confirmed(work: UnitOfWork, viewer: Viewer) -> Viewer | None:
@@ -99,9 +118,16 @@ async def locked_refresh_token(session: AsyncSession, token_hash: bytes) -> tupl
     return None if row is None else (row[0], row[1])
 
 
-async def end_sessions(session: AsyncSession, user_id: UUID) -> None:
-    """End every session of the user."""
+async def password_hash_of(session: AsyncSession, key: UUID) -> str | None:
+    """Return the hash of the password of a user who is not deleted."""
+    return await session.scalar(select(User.password_hash).where(User.id == key, User.deleted_at.is_(None)))
+
+
+async def end_sessions(session: AsyncSession, user_id: UUID, except_for: UUID | None) -> None:
+    """End every session of the user but this one."""
     live = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
+    if except_for is not None:
+        live = live.where(Session.id != except_for)
     await session.execute(live.values(ended_at=func.now()))
 
 

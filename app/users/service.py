@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import recording as audit
 from app.db.models import RefreshToken, Session, User
-from app.errors import NO_ACCOUNT, Forbidden, NotFound, Unauthenticated
+from app.errors import NO_ACCOUNT, Forbidden, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
 from app.inputs import normalized_email
 from app.security import passwords
 from app.security.tokens import new_refresh_token, refresh_token_hash
@@ -25,6 +25,7 @@ class IssuedToken:
     """A refresh token that continues a session, and the user it was issued to."""
 
     user: User
+    session_id: UUID
     refresh_token: str
 
 
@@ -88,21 +89,37 @@ async def log_out(session: AsyncSession, token: str) -> bool:
     return True
 
 
-async def update_user(session: AsyncSession, viewer: Viewer, update: UpdateUserInput) -> User:
-    """Change an account; a new password ends its sessions."""
+async def update_user(
+    session: AsyncSession, viewer: Viewer, update: UpdateUserInput, current_session: UUID | None
+) -> User:
+    """Change an account. A new email or password requires the viewer's own current password; a new password ends every
+    session of the account but the current one."""
     user = _managed(await repository.locked_user(session, update.id), viewer, update.id)
-    changes = update.given("id")
+    changes = update.given("id", "current_password")
+    if "password" in changes or changes.get("email", user.email) != user.email:
+        await _require_current_password(session, viewer, update)
     if "password" in changes:
         changes["password_hash"] = await passwords.hash_password(changes.pop("password"))
         _note(session, user.id, "password")
-        await _end_sessions(session, user.id)
+        await _end_sessions(session, user.id, except_for=current_session)
     for name, value in changes.items():
         setattr(user, name, value)
     await repository.save(session, user)
     return user
 
 
-async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
+async def _require_current_password(session: AsyncSession, viewer: Viewer, update: UpdateUserInput) -> None:
+    """Raise InvalidInput unless the input has the viewer's current password."""
+    path = ("currentPassword",)
+    if update.current_password is None:
+        message = "is required to change the email address or password"
+        raise InvalidInput([InputIssue(path, InputIssueCode.REQUIRED, message)])
+    password_hash = await repository.password_hash_of(session, viewer.id)
+    if not await passwords.verify_password(password_hash, update.current_password):
+        raise InvalidInput([InputIssue(path, InputIssueCode.WRONG, "is not your current password")])
+
+
+async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID) -> User:
     """Close an account, its sessions and its stores; Unauthenticated if the viewer's own account is closed.
 
     Both accounts are locked at once, in one order: two viewers who first confirmed their own account and then closed
@@ -116,6 +133,7 @@ async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID) -> None:
     await repository.save(session, user)
     await _end_sessions(session, key)
     await delete_stores_of(session, key)
+    return user
 
 
 def _managed(user: User | None, viewer: Viewer, key: UUID) -> User:
@@ -136,8 +154,8 @@ async def _lock_verified(session: AsyncSession, user: User, password: str) -> No
         raise IncorrectCredentials
 
 
-async def _end_sessions(session: AsyncSession, user_id: UUID) -> None:
-    await repository.end_sessions(session, user_id)
+async def _end_sessions(session: AsyncSession, user_id: UUID, except_for: UUID | None = None) -> None:
+    await repository.end_sessions(session, user_id, except_for)
     _note(session, user_id, "sessions")
 
 
@@ -154,7 +172,7 @@ async def _next_token(session: AsyncSession, user: User, login: Session, lifetim
     session.add(RefreshToken(session_id=login.id, token_hash=refresh_token_hash(token), expires_at=expires_at))
     await session.flush()
     _note(session, user.id, "sessions")
-    return IssuedToken(user=user, refresh_token=token)
+    return IssuedToken(user=user, session_id=login.id, refresh_token=token)
 
 
 def _note(session: AsyncSession, user_id: UUID, field: str) -> None:

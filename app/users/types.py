@@ -8,9 +8,9 @@ import strawberry
 from app.db import models
 from app.graphql import lazy
 from app.graphql.failures import Conflict, Error, InvalidInput, NotFound, failure, result
-from app.graphql.node import Node, node
-from app.graphql.relations.connections import Connection
-from app.graphql.relations.fields import column, pages
+from app.graphql.node import Node, OfRow, node, shows
+from app.graphql.relations.connections import Connection, Edge
+from app.graphql.relations.fields import column, edge, identifier, itself, pages
 from app.orders import repository as orders
 from app.security.viewer import Viewer, is_self_or_superuser
 from app.stores import repository as stores
@@ -38,9 +38,9 @@ class User(Node):
     stores: Connection[lazy.Store] = pages(
         stores.catalog, "Stores that the user owns, oldest first.", within=models.Store.owner_id, arguments=()
     )
-    orders: Connection[lazy.Order] = pages(
+    orders: Connection[lazy.Order] | None = pages(
         orders.everyones,
-        "Orders that the user placed, newest first. Visible to the user and superusers; empty for everyone else.",
+        "Orders that the user placed, newest first. Null unless it is your own account or you are a superuser.",
         within=models.Order.customer_id,
         visible=self_or_superuser,
         arguments=("filter",),
@@ -59,11 +59,6 @@ class Session:
     user: User = strawberry.field(description="The user who logged in.")
 
 
-@strawberry.type(description="Confirmation that an account was closed.")
-class UserDeleted:
-    id: strawberry.ID = strawberry.field(description="ID of the closed account.")
-
-
 @failure(
     errors.IncorrectCredentials, "The email, password, or token is wrong. The response deliberately doesn't say which."
 )
@@ -71,8 +66,47 @@ class IncorrectCredentials(Error):
     pass
 
 
-SignUpResult = Annotated[Session | Conflict | InvalidInput, result("signUp")]
-LogInResult = Annotated[Session | IncorrectCredentials, result("logIn")]
-RefreshSessionResult = Annotated[Session | IncorrectCredentials, result("refreshSession")]
-UpdateUserResult = Annotated[User | NotFound | Conflict | InvalidInput, result("updateUser")]
-DeleteUserResult = Annotated[UserDeleted | NotFound, result("deleteUser")]
+@strawberry.type
+class SessionPayload:
+    session: Session | None = strawberry.field(description="The session and its tokens.")
+
+
+@strawberry.type(description="The account was created.")
+class SignUpSuccess(SessionPayload):
+    pass
+
+
+@strawberry.type(description="The session was begun.")
+class LogInSuccess(SessionPayload):
+    pass
+
+
+@strawberry.type(description="The session continues with new tokens.")
+class RefreshSessionSuccess(SessionPayload):
+    pass
+
+
+@strawberry.type(description="The session has ended.")
+class LogOutSuccess:
+    was_open: bool | None = strawberry.field(
+        description="Whether the session was still open. False if it had already ended, or never existed."
+    )
+
+
+@shows(models.User, "The account was updated.")
+class UpdateUserSuccess(OfRow):
+    user: User | None = itself(models.User, "The user.")
+    user_edge: Edge[User] | None = edge(repository.everyone, "The user as an item of `users`.")
+
+
+@shows(models.User, "The account was closed.")
+class DeleteUserSuccess(OfRow):
+    deleted_user_id: strawberry.ID | None = identifier("User", "ID of the closed account.")
+
+
+SignUpResult = Annotated[SignUpSuccess | Conflict | InvalidInput, result("signUp")]
+LogInResult = Annotated[LogInSuccess | IncorrectCredentials, result("logIn")]
+RefreshSessionResult = Annotated[RefreshSessionSuccess | IncorrectCredentials, result("refreshSession")]
+LogOutResult = Annotated[LogOutSuccess, result("logOut")]
+UpdateUserResult = Annotated[UpdateUserSuccess | NotFound | Conflict | InvalidInput, result("updateUser")]
+DeleteUserResult = Annotated[DeleteUserSuccess | NotFound, result("deleteUser")]

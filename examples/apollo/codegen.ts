@@ -11,7 +11,7 @@ const config: CodegenConfig = {
       config: {
         useTypeImports: true,
         strictScalars: true,
-        scalars: { ID: "string", DateTime: "string", Decimal: "string" },
+        scalars: { ID: "string", DateTime: "string", Decimal: "string", CountryCode: "string", CurrencyCode: "string" },
       },
     },
     // The types that a fragment such as `... on Error` applies to, for the cache.

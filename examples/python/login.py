@@ -3,17 +3,30 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol, TypeVar, assert_never
 
 import httpx
 from orders_api import (
     Client,
-    FollowOrderOrderUpdated,
+    FollowOrderOrderUpdatedOrder,
     GraphQLClientGraphQLMultiError,
     RefreshSessionRefreshSessionIncorrectCredentials,
-    RefreshSessionRefreshSessionSession,
+    RefreshSessionRefreshSessionRefreshSessionSuccess,
 )
 from websockets import ConnectionClosed
+
+T = TypeVar("T")
+
+
+class Missing(Exception):
+    """A field is null, but there is no error."""
+
+
+def present(value: T | None) -> T:
+    """Return a value that is None only where something failed, which has been raised as an error already."""
+    if value is None:
+        raise Missing
+    return value
 
 
 class Tokens(Protocol):
@@ -47,13 +60,13 @@ class Login(httpx.Auth):
         """Close the connections."""
         await self.api.http_client.aclose()
 
-    async def follow(self, order_id: str) -> AsyncIterator[FollowOrderOrderUpdated]:
+    async def follow(self, order_id: str) -> AsyncIterator[FollowOrderOrderUpdatedOrder]:
         """Follow an order across expired tokens and server restarts; each new stream begins with the current state."""
         while True:
             token = self._access_token
             try:
-                async for order in self.api.follow_order(order_id):
-                    yield order
+                async for event in self.api.follow_order(order_id):
+                    yield event.order
             except (ConnectionClosed, OSError):  # a restarting server may refuse connections for a while
                 await asyncio.sleep(1)
             except GraphQLClientGraphQLMultiError as error:
@@ -84,10 +97,12 @@ class Login(httpx.Auth):
             # With the same key, a retry after a lost response is the same refresh.
             headers = {"Idempotency-Key": hashlib.sha256(self._refresh_token.encode()).hexdigest()}
             match await self.api.refresh_session(self._refresh_token, auth=None, headers=headers):
-                case RefreshSessionRefreshSessionSession() as session:
-                    self.use(session)
+                case RefreshSessionRefreshSessionRefreshSessionSuccess(session=session):
+                    self.use(present(session))
                 case RefreshSessionRefreshSessionIncorrectCredentials(message=message):
                     raise PermissionError(message)  # log in again
+                case None:
+                    raise Missing
                 case never:
                     assert_never(never)
 

@@ -6,24 +6,24 @@ from contextlib import aclosing
 from typing import assert_never
 from uuid import uuid4
 
-from login import Login
+from login import Login, Missing, present
 from orders_api import (
     BrowseProducts,
+    CancelCancelOrderCancelOrderSuccess,
     CancelCancelOrderInvalidTransition,
     CancelCancelOrderNotFound,
-    CancelCancelOrderOrder,
-    FulfillFulfillOrderItemsInvalidInput,
-    FulfillFulfillOrderItemsInvalidTransition,
-    FulfillFulfillOrderItemsNotFound,
-    FulfillFulfillOrderItemsOrder,
+    FulfillFulfillStoreOrderFulfillStoreOrderSuccess,
+    FulfillFulfillStoreOrderInvalidInput,
+    FulfillFulfillStoreOrderInvalidStoreOrderTransition,
+    FulfillFulfillStoreOrderNotFound,
     LogInInput,
     LogInLogInIncorrectCredentials,
-    LogInLogInSession,
+    LogInLogInLogInSuccess,
     OrderItemInput,
     PlaceOrderPlaceOrderInsufficientStock,
     PlaceOrderPlaceOrderInvalidInput,
     PlaceOrderPlaceOrderNotFound,
-    PlaceOrderPlaceOrderOrder,
+    PlaceOrderPlaceOrderPlaceOrderSuccess,
 )
 
 URL = os.environ.get("ORDERS_URL", "http://127.0.0.1:8000/graphql")
@@ -33,7 +33,7 @@ PASSWORD = os.environ.get("PASSWORD", "open-sesame")
 UNKNOWN = "Product_00000000-0000-7000-8000-000000000000"
 
 Placed = (
-    PlaceOrderPlaceOrderOrder
+    PlaceOrderPlaceOrderPlaceOrderSuccess
     | PlaceOrderPlaceOrderInsufficientStock
     | PlaceOrderPlaceOrderInvalidInput
     | PlaceOrderPlaceOrderNotFound
@@ -42,17 +42,20 @@ Placed = (
 
 async def log_in(login: Login, email: str, password: str) -> None:
     match await login.api.log_in(LogInInput(email=email, password=password)):
-        case LogInLogInSession() as session:
+        case LogInLogInLogInSuccess(session=begun):
+            session = present(begun)
             login.use(session)
             print(f"Logged in: {session.user.full_name}")
         case LogInLogInIncorrectCredentials(message=message):
             print(f"IncorrectCredentials: {message}")
+        case None:
+            raise Missing
         case never:
             assert_never(never)
 
 
 async def browse(login: Login, search: str, after: str | None = None) -> BrowseProducts:
-    products = await login.api.browse(search, first=2, after=after)
+    products = present(await login.api.browse(search, first=2, after=after))
     names = (f"{product.name} ({product.price.amount} {product.price.currency})" for product in products.nodes)
     print(f"Page: {', '.join(names)}")
     return products
@@ -60,6 +63,8 @@ async def browse(login: Login, search: str, after: str | None = None) -> BrowseP
 
 async def order(login: Login, items: list[OrderItemInput], key: str | None = None) -> Placed:
     result = await login.api.place_order(items, headers={"Idempotency-Key": key or str(uuid4())})
+    if result is None:
+        raise Missing
     print(described(result))
     return result
 
@@ -67,52 +72,59 @@ async def order(login: Login, items: list[OrderItemInput], key: str | None = Non
 def described(result: Placed) -> str:
     """Describe the result of placing an order."""
     match result:
-        case PlaceOrderPlaceOrderOrder(status=status, totals=totals):
-            return f"Order: {status.value}, {', '.join(f'{total.amount} {total.currency}' for total in totals)}"
+        case PlaceOrderPlaceOrderPlaceOrderSuccess(order=placed):
+            totals = ", ".join(f"{total.amount} {total.currency}" for total in present(placed).totals)
+            return f"Order: {present(placed).status.value}, {totals}"
         case PlaceOrderPlaceOrderInsufficientStock(shortages=shortages):
             short = (f"{each.available} of {each.requested} {each.product.name}" for each in shortages)
             return f"InsufficientStock: {', '.join(short)}"
         case PlaceOrderPlaceOrderInvalidInput(issues=issues):
             wrong = (f"{'.'.join(issue.path)}: {issue.message}" for issue in issues)
             return f"InvalidInput: {', '.join(wrong)}"
-        case PlaceOrderPlaceOrderNotFound(id=id):
-            return f"NotFound: {id}"
+        case PlaceOrderPlaceOrderNotFound(missing_id=missing_id):
+            return f"NotFound: {missing_id}"
         case never:
             assert_never(never)
 
 
 async def follow_until_fulfilled(customer: Login, owner: Login, id: str) -> None:
-    """Follow the order as the customer, while the store's owner fulfills one item after the other."""
+    """Follow the order as the customer, while the stores' owner fulfills one item after the other."""
     async for followed in customer.follow(id):
-        waiting = [item for item in followed.items if item.fulfilled_at is None]
+        waiting = [
+            (part.id, item.id) for part in followed.store_orders for item in part.items if item.fulfilled_at is None
+        ]
         print(f"Followed: {followed.status.value}, {len(waiting)} to fulfill")
         if not waiting:
             return
-        await fulfill(owner, id, waiting[0].product.id)
+        await fulfill(owner, *waiting[0])
 
 
-async def fulfill(owner: Login, order_id: str, product_id: str) -> None:
-    match await owner.api.fulfill(order_id, [product_id]):
-        case FulfillFulfillOrderItemsOrder():
+async def fulfill(owner: Login, store_order_id: str, item_id: str) -> None:
+    match await owner.api.fulfill(store_order_id, [item_id]):
+        case FulfillFulfillStoreOrderFulfillStoreOrderSuccess():
             return
         case (
-            FulfillFulfillOrderItemsInvalidInput(message=message)
-            | FulfillFulfillOrderItemsInvalidTransition(message=message)
-            | FulfillFulfillOrderItemsNotFound(message=message)
+            FulfillFulfillStoreOrderInvalidInput(message=message)
+            | FulfillFulfillStoreOrderInvalidStoreOrderTransition(message=message)
+            | FulfillFulfillStoreOrderNotFound(message=message)
         ):
             raise ValueError(message)
+        case None:
+            raise Missing
         case never:
             assert_never(never)
 
 
 async def cancel(login: Login, id: str) -> None:
     match await login.api.cancel(id):
-        case CancelCancelOrderOrder():
+        case CancelCancelOrderCancelOrderSuccess():
             print("Order: cancelled")
         case CancelCancelOrderInvalidTransition(status=status):
             print(f"InvalidTransition: {status.value}")
-        case CancelCancelOrderNotFound(id=id):
-            print(f"NotFound: {id}")
+        case CancelCancelOrderNotFound(missing_id=missing_id):
+            print(f"NotFound: {missing_id}")
+        case None:
+            raise Missing
         case never:
             assert_never(never)
 
@@ -128,8 +140,9 @@ async def order_and_follow(customer: Login, owner: Login) -> None:
     items = [OrderItemInput(product_id=product.id, quantity=1) for product in first.nodes]
     key = str(uuid4())
     placed = await order(customer, items, key)
-    assert isinstance(placed, PlaceOrderPlaceOrderOrder)
+    assert isinstance(placed, PlaceOrderPlaceOrderPlaceOrderSuccess)
     assert await order(customer, items, key) == placed
+    placed_id = present(placed.order).id
 
     for product_id, quantity, expected in (
         (items[0].product_id, 10_000, PlaceOrderPlaceOrderInsufficientStock),
@@ -140,11 +153,11 @@ async def order_and_follow(customer: Login, owner: Login) -> None:
         assert isinstance(result, expected)
 
     customer.expire()
-    await follow_until_fulfilled(customer, owner, placed.id)
-    await cancel(customer, placed.id)
+    await follow_until_fulfilled(customer, owner, placed_id)
+    await cancel(customer, placed_id)
 
     customer.expire()
-    one, other = await asyncio.gather(customer.api.read_order(placed.id), customer.api.read_order(placed.id))
+    one, other = await asyncio.gather(customer.api.read_order(placed_id), customer.api.read_order(placed_id))
     assert one is not None
     assert one == other
     print(f"Renewed: the order is {one.status.value}")

@@ -10,7 +10,7 @@ const config: CodegenConfig = {
       presetConfig: { fragmentMasking: { unmaskFunctionName: "unmask" } },
       config: {
         enumsAsTypes: true,
-        scalars: { DateTime: "string", Decimal: "`${number}`" },
+        scalars: { CountryCode: "string", CurrencyCode: "string", DateTime: "string", Decimal: "`${number}`" },
         strictScalars: true,
         useTypeImports: true,
       },

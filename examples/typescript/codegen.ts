@@ -15,7 +15,7 @@ const config: CodegenConfig = {
         documentMode: "string",
         useTypeImports: true,
         strictScalars: true,
-        scalars: { ID: "string", DateTime: "string", Decimal: "string" },
+        scalars: { ID: "string", DateTime: "string", Decimal: "string", CountryCode: "string", CurrencyCode: "string" },
       },
     },
   },

@@ -14,6 +14,7 @@ from tests.api import Api
 from tests.audit.trail import REFRESH_TOKEN, Line, Shop, is_failure, trail
 from tests.market import PASSWORD, gid
 from tests.orders import operations as orders
+from tests.orders import store_orders as parts
 from tests.products import changes as products
 from tests.stores import operations as stores
 from tests.users import operations as users
@@ -38,8 +39,8 @@ async def run(shop: Shop, document: str, variables: dict[str, Any], user: User |
 
 
 async def sign_up(shop: Shop) -> Expected:
-    told, session = await run(shop, users.SIGN_UP, {"input": users.ADA}, None)
-    id = session["user"]["id"]
+    told, payload = await run(shop, users.SIGN_UP, {"input": users.ADA}, None)
+    id = payload["session"]["user"]["id"]
     return Expected(told, id, {id: "email fullName isSuperuser password sessions"})
 
 
@@ -54,13 +55,14 @@ async def refresh_session(shop: Shop) -> Expected:
 
 
 async def log_out(shop: Shop) -> Expected:
-    told, ended = await run(shop, users.LOG_OUT, {"token": REFRESH_TOKEN}, None)
-    assert ended
+    told, payload = await run(shop, users.LOG_OUT, {"token": REFRESH_TOKEN}, None)
+    assert payload["wasOpen"]
     return Expected(told, None, {gid(shop.customer): "sessions"})
 
 
 async def update_user(shop: Shop) -> Expected:
     changes = {"email": "new@example.com", "fullName": "New Name", "password": "another long password"}
+    changes["currentPassword"] = PASSWORD
     told, _ = await run(shop, users.UPDATE_USER, {"input": {"id": gid(shop.customer), **changes}}, shop.superuser)
     return Expected(told, gid(shop.superuser), {gid(shop.customer): "email fullName password sessions"})
 
@@ -74,9 +76,9 @@ async def delete_user(shop: Shop) -> Expected:
 
 
 async def create_store(shop: Shop) -> Expected:
-    told, store = await run(shop, stores.CREATE_STORE, {"input": stores.NEW_STORE}, shop.customer)
+    told, payload = await run(shop, stores.CREATE_STORE, {"input": stores.NEW_STORE}, shop.customer)
     fields = "city country currency name ownerId street zipcode"
-    return Expected(told, gid(shop.customer), {store["id"]: fields})
+    return Expected(told, gid(shop.customer), {payload["store"]["id"]: fields})
 
 
 async def update_store(shop: Shop) -> Expected:
@@ -98,23 +100,46 @@ async def restore_store(shop: Shop) -> Expected:
 
 async def create_product(shop: Shop) -> Expected:
     input = {"storeId": gid(shop.store), "name": "A lamp", "price": "12.34", "stock": 56789}
-    told, product = await run(shop, products.CREATE, {"input": input}, shop.owner)
-    return Expected(told, gid(shop.owner), {product["id"]: "currency name price stock storeId"})
+    told, payload = await run(shop, products.CREATE, {"input": input}, shop.owner)
+    return Expected(told, gid(shop.owner), {payload["product"]["id"]: "currency name price stock storeId"})
 
 
 async def create_products(shop: Shop) -> Expected:
     lamp, torch = {"name": "A lamp", "price": "12.34"}, {"name": "A torch", "price": "5", "description": "Of tin"}
     input = {"storeId": gid(shop.store), "products": [lamp, torch]}
-    told, batch = await run(shop, products.CREATE_MANY, {"input": input}, shop.owner)
-    first, second = (product["id"] for product in batch["products"])
+    told, payload = await run(shop, products.CREATE_MANY, {"input": input}, shop.owner)
+    first, second = (product["id"] for product in payload["products"])
     fields = {first: "currency name price storeId", second: "currency description name price storeId"}
     return Expected(told, gid(shop.owner), fields)
 
 
 async def update_product(shop: Shop) -> Expected:
-    input = {"id": gid(shop.product), "price": "98.76", "description": "Of tin", "stock": shop.product.stock}
+    input = {"id": gid(shop.product), "price": "98.76", "description": "Of tin", "name": shop.product.name}
     told, _ = await run(shop, products.UPDATE, {"input": input}, shop.owner)
     return Expected(told, gid(shop.owner), {gid(shop.product): "description price"})
+
+
+async def update_products(shop: Shop) -> Expected:
+    second, unchanged = [await shop.market.product(shop.store) for _ in range(2)]
+    changes = [
+        {"id": gid(shop.product), "price": "98.76", "description": "Of tin"},
+        {"id": gid(second), "name": "A torch", "price": str(second.price)},
+        {"id": gid(unchanged), "name": unchanged.name},
+    ]
+    told, _ = await run(shop, products.UPDATE_MANY, {"input": {"products": changes}}, shop.owner)
+    return Expected(told, gid(shop.owner), {gid(shop.product): "description price", gid(second): "name"})
+
+
+async def adjust_stock(shop: Shop) -> Expected:
+    input = {"productId": gid(shop.product), "delta": 56789}
+    told, _ = await run(shop, products.ADJUST_STOCK, {"input": input}, shop.owner)
+    return Expected(told, gid(shop.owner), {gid(shop.product): "stock"})
+
+
+async def set_stock(shop: Shop) -> Expected:
+    input = {"productId": gid(shop.product), "stock": 56789, "expectedStock": 5}
+    told, _ = await run(shop, products.SET_STOCK, {"input": input}, shop.superuser)
+    return Expected(told, gid(shop.superuser), {gid(shop.product): "stock"})
 
 
 async def delete_product(shop: Shop) -> Expected:
@@ -129,24 +154,31 @@ async def restore_product(shop: Shop) -> Expected:
 
 
 async def place_order(shop: Shop) -> Expected:
-    told, order = await run(shop, orders.PLACE, {"items": [orders.item(shop.product, 2)]}, shop.superuser)
-    return Expected(told, gid(shop.superuser), {order["id"]: "customerId items"})
+    told, payload = await run(shop, orders.PLACE, {"items": [orders.item(shop.product, 2)]}, shop.superuser)
+    return Expected(told, gid(shop.superuser), {payload["order"]["id"]: "customerId items"})
 
 
 async def cancel_order(shop: Shop) -> Expected:
     told, _ = await run(shop, orders.CANCEL, {"id": gid(shop.order)}, shop.customer)
-    return Expected(told, gid(shop.customer), {gid(shop.order): "status"})
+    return Expected(told, gid(shop.customer), {gid(shop.order): "status", gid(shop.part): "items status"})
 
 
-async def fulfill_order_items(shop: Shop) -> Expected:
-    variables = {"orderId": gid(shop.order), "productIds": [gid(shop.product)]}
-    told, _ = await run(shop, orders.FULFIL, variables, shop.owner)
-    return Expected(told, gid(shop.owner), {gid(shop.order): "items status"})
+async def fulfill_store_order(shop: Shop) -> Expected:
+    told, _ = await run(shop, parts.FULFILL, {"input": {"id": gid(shop.part)}}, shop.owner)
+    return Expected(told, gid(shop.owner), {gid(shop.order): "status", gid(shop.part): "items status"})
+
+
+async def decline_store_order(shop: Shop) -> Expected:
+    given = {"id": gid(shop.part), "reason": "The oven is out"}
+    told, _ = await run(shop, parts.DECLINE, {"input": given}, shop.owner)
+    changes = {gid(shop.order): "status", gid(shop.part): "declineReason items status"}
+    return Expected(told, gid(shop.owner), changes)
 
 
 async def delete_order(shop: Shop) -> Expected:
     told, _ = await run(shop, orders.DELETE, {"id": gid(shop.order)}, shop.superuser)
-    return Expected(told, gid(shop.superuser), {gid(shop.order): "deletedAt status"})
+    changes = {gid(shop.order): "deletedAt status", gid(shop.part): "deletedAt items status"}
+    return Expected(told, gid(shop.superuser), changes)
 
 
 CASES: dict[str, Callable[[Shop], Awaitable[Expected]]] = {
@@ -163,11 +195,15 @@ CASES: dict[str, Callable[[Shop], Awaitable[Expected]]] = {
     "createProduct": create_product,
     "createProducts": create_products,
     "updateProduct": update_product,
+    "updateProducts": update_products,
+    "adjustStock": adjust_stock,
+    "setStock": set_stock,
     "deleteProduct": delete_product,
     "restoreProduct": restore_product,
     "placeOrder": place_order,
     "cancelOrder": cancel_order,
-    "fulfillOrderItems": fulfill_order_items,
+    "fulfillStoreOrder": fulfill_store_order,
+    "declineStoreOrder": decline_store_order,
     "deleteOrder": delete_order,
 }
 

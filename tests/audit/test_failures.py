@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import User
 from tests.audit.trail import Shop, trail
-from tests.market import gid
+from tests.market import PASSWORD, gid
 from tests.orders import operations as orders
+from tests.orders import store_orders as parts
 from tests.products import changes as products
 from tests.stores import operations as stores
 from tests.users import operations as users
@@ -35,7 +36,14 @@ CASES: dict[tuple[str, str], Callable[[Shop], Failing]] = {
     # the password has been changed and its sessions ended when the email turns out to be taken
     ("updateUser", "Conflict"): lambda shop: Failing(
         users.UPDATE_USER,
-        {"input": {"id": gid(shop.customer), "email": shop.owner.email, "password": "another long password"}},
+        {
+            "input": {
+                "id": gid(shop.customer),
+                "email": shop.owner.email,
+                "password": "another long password",
+                "currentPassword": PASSWORD,
+            }
+        },
         shop.customer,
     ),
     ("deleteUser", "NotFound"): lambda shop: Failing(users.DELETE_USER, {"id": users.NOBODY}, shop.superuser),
@@ -60,8 +68,22 @@ CASES: dict[tuple[str, str], Callable[[Shop], Failing]] = {
         orders.PLACE, {"items": [orders.item(shop.product, 6)]}, shop.customer
     ),
     ("cancelOrder", "NotFound"): lambda shop: Failing(orders.CANCEL, {"id": gid(shop.order)}, shop.owner),
-    ("fulfillOrderItems", "InvalidInput"): lambda shop: Failing(
-        orders.FULFIL, {"orderId": gid(shop.order), "productIds": []}, shop.owner
+    ("fulfillStoreOrder", "InvalidInput"): lambda shop: Failing(
+        parts.FULFILL, {"input": {"id": gid(shop.part), "itemIds": []}}, shop.owner
+    ),
+    ("declineStoreOrder", "InvalidInput"): lambda shop: Failing(
+        parts.DECLINE, {"input": {"id": gid(shop.part), "reason": ""}}, shop.owner
+    ),
+    ("updateProducts", "StaleVersion"): lambda shop: Failing(
+        products.UPDATE_MANY,
+        {"input": {"products": [{"id": gid(shop.product), "price": 1, "expectedVersion": 7}]}},
+        shop.owner,
+    ),
+    ("adjustStock", "InvalidInput"): lambda shop: Failing(
+        products.ADJUST_STOCK, {"input": {"productId": gid(shop.product), "delta": -6}}, shop.owner
+    ),
+    ("setStock", "StaleStock"): lambda shop: Failing(
+        products.SET_STOCK, {"input": {"productId": gid(shop.product), "stock": 1, "expectedStock": 7}}, shop.owner
     ),
 }
 

@@ -1,6 +1,6 @@
 """Superusers read the audit trail, the latest first; for anyone else it is not there."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,6 +9,7 @@ import pytest
 from app.db.models import AuditEntry, Store, User
 from tests.api import Api
 from tests.market import Market, gid
+from tests.paths import Paths
 from tests.statements import Statements
 
 PAGE = """
@@ -114,14 +115,14 @@ async def test_it_is_forbidden_to_whoever_is_no_superuser(api: Api, market: Mark
     error = await api.error(PAGE, {"filter": {"actorId": gid(user)}}, user=user)
 
     assert error["code"] == "FORBIDDEN"
-    assert (await api.execute(PAGE, user=user))["data"] is None
+    assert (await api.execute(PAGE, user=user))["data"] == {"auditEntries": None}
 
 
 async def test_nobody_must_log_in_first(api: Api, lines: Trail) -> None:
     await lines.add()
 
     assert (await api.error(PAGE))["code"] == "UNAUTHENTICATED"
-    assert (await api.execute(PAGE))["data"] is None
+    assert (await api.execute(PAGE))["data"] == {"auditEntries": None}
 
 
 async def test_the_latest_come_first_in_pages(api: Api, lines: Trail, superuser: User) -> None:
@@ -180,6 +181,112 @@ async def test_an_operation_is_found_by_its_whole_name_only(
     assert await found(api, superuser, operation=operation) == []
 
 
+@pytest.mark.parametrize(
+    ("created_at", "days"),
+    [
+        ({"gte": "2026-01-02T12:00:00Z"}, [3, 2]),
+        ({"lt": "2026-01-02T12:00:00Z"}, [1]),
+        ({"gte": "2026-01-02T13:00:00+01:00", "lt": "2026-01-03T12:00:00Z"}, [2]),
+        ({"gte": "2026-01-04T00:00:00Z"}, []),
+        ({}, [3, 2, 1]),
+        (None, [3, 2, 1]),
+    ],
+)
+async def test_entries_are_found_by_when_they_were_made(
+    paths: Paths, lines: Trail, superuser: User, created_at: Any, days: list[int]
+) -> None:
+    entries = {day: gid(await lines.add(created_at=datetime(2026, 1, day, 12, tzinfo=UTC))) for day in (1, 2, 3)}
+    filter = {"createdAt": created_at}
+
+    answers = await paths.ask(PAGE, {"filter": filter}, user=superuser)
+
+    assert [node["id"] for node in answers.data["auditEntries"]["nodes"]] == [entries[day] for day in days]
+    assert answers.data["auditEntries"]["totalCount"] == len(days)
+
+
+async def test_filters_of_entries_hold_together(api: Api, market: Market, lines: Trail, superuser: User) -> None:
+    noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    actor, store = await market.user(), await market.store()
+    wanted = await lines.add(actor, store, created_at=noon)
+    await lines.add(actor, store, created_at=noon.replace(day=1))
+    await lines.add(None, store, created_at=noon)
+    await lines.add(actor, None, created_at=noon)
+
+    assert await found(
+        api, superuser, actorId=gid(actor), entityId=gid(store), createdAt={"gte": "2026-01-02T00:00:00Z"}
+    ) == ids(wanted)
+
+
+ENTITIES = """
+{ auditEntries { nodes { entityId entity {
+  __typename id
+  ... on Store { name } ... on User { fullName } ... on Product { price { amount } }
+  ... on Order { number } ... on StoreOrder { status }
+} } } }
+"""
+
+
+async def test_an_entry_shows_what_was_changed(api: Api, market: Market, superuser: User) -> None:
+    customer, store = await market.user(full_name="Ada"), await market.store(name="Tea House")
+    product = await market.product(store)
+    order = await market.order(customer, product)
+    part = await market.store_order(order, store)
+    shown: dict[str, dict[str, Any]] = {
+        gid(customer): {"fullName": "Ada"},
+        gid(store): {"name": "Tea House"},
+        gid(product): {"price": {"amount": "10.00"}},
+        gid(order): {"number": order.number},
+        gid(part): {"status": "OPEN"},
+    }
+    for id in shown:
+        type_name, key = id.split("_")
+        entry = {"operation": "any", "fields": [], "request_id": "1", "entity_type": type_name, "entity_id": UUID(key)}
+        await market.add(AuditEntry(**entry))
+
+    data = await api.data(ENTITIES, user=superuser)
+
+    assert data["auditEntries"]["nodes"] == [
+        {"entityId": id, "entity": {"__typename": id.partition("_")[0], "id": id, **fields}}
+        for id, fields in reversed(shown.items())
+    ]
+
+
+async def test_what_was_deleted_is_shown_as_long_as_it_can_be_looked_up(
+    api: Api, market: Market, lines: Trail, superuser: User
+) -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    store = await market.store(deleted_at=moment)
+    order = await market.order(await market.user(), deleted_at=moment)
+    await lines.add(entity=store)
+    await market.add(AuditEntry(operation="any", fields=[], request_id="1", entity_type="Order", entity_id=order.id))
+    await market.add(AuditEntry(operation="any", fields=[], request_id="1", entity_type="Cat", entity_id=order.id))
+    await lines.add()
+
+    data = await api.data(ENTITIES, user=superuser)
+
+    assert [node["entity"] and node["entity"]["id"] for node in data["auditEntries"]["nodes"]] == [
+        None,
+        None,
+        None,
+        gid(store),
+    ]
+
+
+@pytest.mark.parametrize("number", [1, 20])
+async def test_the_entities_of_many_entries_are_one_statement_for_each_type(
+    api: Api, market: Market, lines: Trail, superuser: User, statements: Statements, number: int
+) -> None:
+    for _ in range(number):
+        await lines.add(entity=await market.store())
+        await lines.add(entity=await market.user())
+    statements.clear()
+
+    data = await api.data("{ auditEntries(first: 100) { nodes { entity { id } } } }", user=superuser)
+
+    assert all(node["entity"] for node in data["auditEntries"]["nodes"])
+    assert len(statements) == 3
+
+
 async def test_an_id_of_another_type_with_the_same_key_finds_nothing(
     api: Api, market: Market, lines: Trail, superuser: User
 ) -> None:
@@ -194,13 +301,13 @@ async def test_an_id_of_another_type_with_the_same_key_finds_nothing(
 async def test_what_is_no_id_is_refused(api: Api, superuser: User, argument: str, id: str) -> None:
     error = await api.error(PAGE, {"filter": {argument: id}}, user=superuser)
 
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": f"filter.{argument}"}
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["filter", argument]}
 
 
 async def test_only_a_user_can_be_an_actor(api: Api, market: Market, superuser: User) -> None:
     error = await api.error(PAGE, {"filter": {"actorId": gid(await market.store())}}, user=superuser)
 
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "filter.actorId"}
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["filter", "actorId"]}
 
 
 async def test_a_superuser_finds_an_entry_by_its_id(api: Api, lines: Trail, superuser: User) -> None:

@@ -11,9 +11,10 @@ from tests.api import Api
 from tests.audit.trail import REFRESH_TOKEN, Line, Shop, trail
 from tests.idempotency.requests import keyed
 from tests.market import PASSWORD, Market, gid
-from tests.orders.operations import CANCEL, fulfil, place
+from tests.orders.operations import CANCEL, place
 from tests.orders.operations import item as order_item
-from tests.products.changes import UPDATE, update
+from tests.orders.store_orders import fulfill
+from tests.products.changes import UPDATE, adjust_stock, set_stock, update
 from tests.stores import operations as stores
 from tests.triggers import create_trigger
 from tests.users.operations import LOG_OUT, log_in, refresh
@@ -23,13 +24,20 @@ mutation ($product: ID!, $store: ID!, $taken: String!) {
   price: updateProduct(input: { id: $product, price: 2 }) { __typename }
   failed: updateStore(input: { id: $store, name: $taken, city: "Paris" }) { __typename }
   phone: updateStore(input: { id: $store, phone: "+49 30 1234567" }) { __typename }
-  stock: updateProduct(input: { id: $product, stock: 7 }) { __typename }
+  stock: setStock(input: { productId: $product, stock: 7 }) { __typename }
 }
 """
 THEN_FORBIDDEN = """
 mutation ($product: ID!, $order: ID!) {
   updateProduct(input: { id: $product, price: 2 }) { __typename }
-  deleteOrder(id: $order) { __typename }
+  deleteOrder(input: { id: $order }) { __typename }
+}
+"""
+UNREADABLE = """
+mutation ($store: ID!) {
+  updateStore(input: { id: $store, city: "Paris" }) {
+    ... on UpdateStoreSuccess { store { products(first: 1000) { totalCount } } }
+  }
 }
 """
 
@@ -52,27 +60,46 @@ async def test_each_field_leaves_lines_of_its_own_and_one_that_failed_none(
     assert await trail(connection) == [
         Line("updateProduct", gid(shop.owner), gid(shop.product), "price"),
         Line("updateStore", gid(shop.owner), gid(shop.store), "phone"),
-        Line("updateProduct", gid(shop.owner), gid(shop.product), "stock"),
+        Line("setStock", gid(shop.owner), gid(shop.product), "stock"),
     ]
 
 
-async def test_a_mutation_that_is_undone_leaves_no_line(shop: Shop, connection: AsyncConnection) -> None:
+async def test_a_field_that_is_forbidden_leaves_no_line_and_the_others_keep_theirs(
+    shop: Shop, connection: AsyncConnection
+) -> None:
     variables = {"product": gid(shop.product), "order": gid(shop.order)}
 
     error = await shop.api.error(THEN_FORBIDDEN, variables, user=shop.owner)
 
     assert error["code"] == "FORBIDDEN"
-    assert await trail(connection) == []
+    assert await trail(connection) == [Line("updateProduct", gid(shop.owner), gid(shop.product), "price")]
 
 
-async def test_what_met_an_unforeseen_failure_leaves_no_line(shop: Shop, connection: AsyncConnection) -> None:
-    await create_trigger(connection, "UPDATE ON stores", "RAISE 'the power went off'")
+async def test_a_field_that_met_an_unforeseen_failure_leaves_no_line_and_the_others_keep_theirs(
+    shop: Shop, connection: AsyncConnection
+) -> None:
+    fail = "IF NEW.operation = 'updateStore' THEN RAISE 'the power went off'; END IF"
+    await create_trigger(connection, "INSERT ON audit_entries", fail)
     variables = {"product": gid(shop.product), "store": gid(shop.store), "taken": "A new name"}
 
-    error = await shop.api.error(TWO_FIELDS, variables, user=shop.owner)
+    result = await shop.api.execute(TWO_FIELDS, variables, user=shop.owner)
 
-    assert error["code"] == "INTERNAL_SERVER_ERROR"
-    assert await trail(connection) == []
+    assert [alias for alias, payload in result["data"].items() if payload is None] == ["failed", "phone"]
+    assert [error["extensions"]["code"] for error in result["errors"]] == ["INTERNAL_SERVER_ERROR"] * 2
+    assert await trail(connection) == [
+        Line("updateProduct", gid(shop.owner), gid(shop.product), "price"),
+        Line("setStock", gid(shop.owner), gid(shop.product), "stock"),
+    ]
+
+
+async def test_what_was_done_leaves_its_line_even_if_the_result_cannot_be_read(
+    shop: Shop, connection: AsyncConnection
+) -> None:
+    error = await shop.api.error(UNREADABLE, {"store": gid(shop.store)}, user=shop.owner)
+
+    assert (error["code"], error["extensions"]["cause"]) == ("PAYLOAD_UNREADABLE", "BAD_USER_INPUT")
+    assert (await shop.market.reload(shop.store)).city == "Paris"
+    assert await trail(connection) == [Line("updateStore", gid(shop.owner), gid(shop.store), "city")]
 
 
 async def test_nobody_who_must_log_in_first_leaves_a_line(shop: Shop, connection: AsyncConnection) -> None:
@@ -117,7 +144,7 @@ async def test_a_mutation_that_changed_nothing_leaves_a_line_of_nothing(
 
 
 async def test_a_log_out_that_comes_too_late_leaves_a_line_of_nothing(shop: Shop, connection: AsyncConnection) -> None:
-    assert await shop.run(LOG_OUT, {"token": "unknown"}, None) is False
+    assert (await shop.run(LOG_OUT, {"token": "unknown"}, None))["wasOpen"] is False
 
     assert await trail(connection) == [Line("logOut", None, None, "")]
 
@@ -147,7 +174,7 @@ async def test_another_hash_of_the_same_password_is_no_change_of_the_password(
     weaker = PasswordHasher(time_cost=1, memory_cost=16, parallelism=1).hash(PASSWORD)
     user = await market.user(password_hash=weaker)
 
-    assert (await log_in(api, user))["__typename"] == "Session"
+    assert (await log_in(api, user))["__typename"] == "LogInSuccess"
 
     stored = await connection.scalar(select(User.password_hash).where(User.id == user.id))
     assert stored != weaker
@@ -155,22 +182,37 @@ async def test_another_hash_of_the_same_password_is_no_change_of_the_password(
     assert await trail(connection) == [Line("logIn", gid(user), gid(user), "sessions")]
 
 
-async def test_a_fulfilment_that_leaves_the_status_as_it_is_tells_of_the_order(
+async def test_each_step_tells_of_the_part_and_where_its_status_changes_of_the_order(
     shop: Shop, connection: AsyncConnection
 ) -> None:
-    items = [await shop.market.product(shop.store) for _ in range(3)]
-    order = await shop.market.order(shop.customer, *items)
+    order = await shop.market.order(shop.customer)
+    items = [await shop.market.item(order, await shop.market.product(shop.store)) for _ in range(3)]
+    part = await shop.market.store_order(order, shop.store)
 
     for item in items:
-        await fulfil(shop.api, shop.owner, order, item)
+        await fulfill(shop.api, shop.owner, part, item)
 
-    assert [line.fields for line in await trail(connection)] == ["items status", "items", "items status"]
-    assert {line.entity for line in await trail(connection)} == {gid(order)}
+    lines = await trail(connection)
+    assert [line.fields for line in lines if line.entity == gid(part)] == ["items", "items", "items status"]
+    assert [line.fields for line in lines if line.entity == gid(order)] == ["status", "status"]
+    assert len(lines) == 5
+
+
+@pytest.mark.parametrize("input", [{"delta": 0}, {"stock": 5}])
+async def test_a_stock_that_stays_leaves_a_line_of_nothing(
+    shop: Shop, connection: AsyncConnection, input: dict[str, int]
+) -> None:
+    change = adjust_stock if "delta" in input else set_stock
+
+    await change(shop.api, shop.owner, productId=gid(shop.product), **input)
+
+    (line,) = await trail(connection)
+    assert line == Line("adjustStock" if "delta" in input else "setStock", gid(shop.owner), None, "")
 
 
 async def test_the_operation_is_told_by_its_name_and_not_by_its_alias(shop: Shop, connection: AsyncConnection) -> None:
     await shop.api.data(
-        "mutation ($id: ID!) { nothing: deleteProduct(id: $id) { __typename } }",
+        "mutation ($id: ID!) { nothing: deleteProduct(input: { id: $id }) { __typename } }",
         {"id": gid(shop.product)},
         user=shop.owner,
     )

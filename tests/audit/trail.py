@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import AuditEntry, Order, Product, RefreshToken, Session, Store, User
+from app.db.models import AuditEntry, Order, Product, RefreshToken, Session, Store, StoreOrder, User
 from app.global_ids import global_id
 from app.graphql.failures import HANDLERS
 from app.security.tokens import refresh_token_hash
@@ -53,6 +53,7 @@ class Shop:
     product: Product
     customer: User
     order: Order
+    part: StoreOrder
 
     @classmethod
     async def open(cls, api: Api, market: Market) -> "Shop":
@@ -67,7 +68,8 @@ class Shop:
         )
         await market.add(token)
         order = await market.order(customer, product)
-        return cls(api, market, superuser, owner, store, product, customer, order)
+        part = await market.store_order(order, store)
+        return cls(api, market, superuser, owner, store, product, customer, order, part)
 
     async def run(self, document: str, variables: dict[str, Any], user: User | None) -> Any:
         """Return the payload of an operation's one field."""

@@ -18,14 +18,14 @@ from tests.plans import condition, generic_plan, indexes_of_products, plan_of, s
 from tests.statements import Statements
 
 PAGE = """
-query ($after: String, $before: String, $last: Int, $filter: ProductFilter, $orderBy: ProductOrder) {
+query ($after: String, $before: String, $last: Int, $filter: ProductFilter, $orderBy: ProductSort) {
   products(after: $after, before: $before, last: $last, filter: $filter, orderBy: $orderBy) {
     nodes { name } pageInfo { startCursor }
   }
 }
 """
 PAGES_OF_STORES = """
-query ($after: String, $filter: ProductFilter, $orderBy: ProductOrder) {
+query ($after: String, $filter: ProductFilter, $orderBy: ProductSort) {
   stores(first: 10) { nodes { products(after: $after, filter: $filter, orderBy: $orderBy) { nodes { name } } } }
 }
 """

@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.engine import driver_of
@@ -17,6 +18,7 @@ from tests.databases import SingleConnection
 from tests.documented import sections
 from tests.plans import (
     condition,
+    conditions_of,
     generic_plan,
     indexes,
     indexes_of_products,
@@ -27,7 +29,7 @@ from tests.plans import (
     sorts,
 )
 
-LARGE = {"stores", "products", "orders", "order_items"}
+LARGE = {"stores", "products", "orders", "store_orders", "order_items"}
 PRESORTED_AGGREGATES = 160_000  # since when Postgres sees that rows are in the order of an aggregate
 SOME_ID = "01970000-0000-7000-8000-000000000000"
 PAGE_INFO = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
@@ -35,7 +37,7 @@ PAGE_INFO = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
 
 def paging(kind: str, path: str, fields: str) -> str:
     """Return a query for any page of a connection, which the `{}` in the path stands for."""
-    variables = f"$after: String, $before: String, $last: Int, $filter: {kind}Filter, $orderBy: {kind}Order"
+    variables = f"$after: String, $before: String, $last: Int, $filter: {kind}Filter, $orderBy: {kind}Sort"
     arguments = "after: $after, before: $before, last: $last, filter: $filter, orderBy: $orderBy"
     connection = f"({arguments}) {{ edges {{ cursor node {{ {fields} }} }} {PAGE_INFO} }}"
     return f"query ({variables}) {path.replace('{}', connection)}"
@@ -45,9 +47,26 @@ PRODUCTS = paging("Product", "{ products{} }", "id name price { amount } store {
 STORES = paging("Store", "{ stores{} }", "id name owner { fullName }")
 ORDERS = paging("Order", "{ orders{} }", "id status items { quantity product { name store { name } } }")
 PRODUCTS_OF_STORES = paging("Product", "{ stores(first: 10) { nodes { products{} } } }", "id name price { amount }")
-ORDERS_OF_VIEWER = "{ viewer { orders { nodes { id date items { product { name } } } pageInfo { hasNextPage } } } }"
+ORDERS_OF_VIEWER = "{ viewer { orders { nodes { id placedAt items { product { name } } } pageInfo { hasNextPage } } } }"
 STORES_OF_VIEWER = "{ viewer { stores { nodes { name } pageInfo { hasNextPage } } } }"
-ORDERS_OF_STORE = "query ($id: ID!) { store(id: $id) { orders { nodes { id items { quantity } } } } }"
+ORDERS_OF_STORE = """
+query (
+  $id: ID!, $after: String, $before: String, $last: Int, $filter: StoreOrderFilter, $direction: Direction! = DESC
+) {
+  store(id: $id) {
+    orders(
+      after: $after, before: $before, last: $last, filter: $filter,
+      orderBy: { field: PLACED_AT, direction: $direction }
+    ) {
+      nodes { number status total { amount } items { quantity } }
+      pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    }
+  }
+}
+"""
+BY_NUMBER = """
+query ($number: String) { order(number: $number) { id number storeOrders { status items { quantity } } } }
+"""
 
 ROOTS = [  # what is paged through, by whom, in which order, and the index that has it
     (PRODUCTS, "anonymous", None, "pk_products"),
@@ -57,8 +76,8 @@ ROOTS = [  # what is paged through, by whom, in which order, and the index that 
     (STORES, "anonymous", None, "pk_stores"),
     (STORES, "anonymous", "NAME", "ix_stores_folded_name_id"),
     (STORES, "anonymous", "CREATED_AT", "ix_stores_created_at_id"),
-    (ORDERS, "superuser", "DATE", "ix_orders_date_id"),
-    (ORDERS, "customer", "DATE", "ix_orders_customer_id_date_id"),
+    (ORDERS, "superuser", "PLACED_AT", "ix_orders_date_id"),
+    (ORDERS, "customer", "PLACED_AT", "ix_orders_customer_id_date_id"),
 ]
 OF_ONE_STORE = {
     None: "ix_products_store_id_id",
@@ -69,7 +88,13 @@ OF_ONE_STORE = {
 LOOKUPS = {
     "Product": "query ($id: ID!) { product(id: $id) { name store { name owner { fullName } } } }",
     "Store": "query ($id: ID!) { store(id: $id) { name owner { fullName } } }",
-    "Order": "query ($id: ID!) { order(id: $id) { date items { quantity product { name store { name } } } } }",
+    "StoreOrder": "query ($id: ID!) { node(id: $id) { ... on StoreOrder { number items { quantity } } } }",
+    "OrderItem": "query ($id: ID!) { node(id: $id) { ... on OrderItem { quantity } } }",
+    "Order": """
+    query ($id: ID!) {
+      order(id: $id) { placedAt storeOrders { status } items { quantity product { name store { name } } } }
+    }
+    """,
 }
 MEASURED = [scenario.name for scenario in SCENARIOS if not scenario.writes]
 
@@ -176,8 +201,8 @@ async def test_the_products_of_one_store_are_read_in_the_order_of_an_index(
     [
         (ORDERS_OF_VIEWER, "customer", "ix_orders_customer_id_date_id"),
         (STORES_OF_VIEWER, "owner", "ix_stores_owner_id_id"),
-        (ORDERS_OF_STORE, "owner", "ix_order_items_store_id_order_id"),
-        (ORDERS_OF_STORE, "superuser", "ix_order_items_store_id_order_id"),
+        (ORDERS_OF_STORE, "owner", "ix_store_orders_store_id_placed_at_id"),
+        (ORDERS_OF_STORE, "superuser", "ix_store_orders_store_id_placed_at_id"),
     ],
 )
 async def test_what_belongs_to_a_user_or_a_store_is_read_in_the_order_of_an_index(
@@ -189,6 +214,122 @@ async def test_what_belongs_to_a_user_or_a_store_is_read_in_the_order_of_an_inde
         assert not sorted_for_a_page(plan)
 
 
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"status": ["DECLINED"]},
+    {"placedAt": {"gte": "2026-02-03T00:00:00Z", "lt": "2026-02-04T00:00:00Z"}},
+]
+
+
+@pytest.mark.parametrize("filter", FILTERS, ids=str)
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+async def test_the_orders_of_a_store_are_read_in_the_order_of_an_index_and_no_others(
+    catalogue: Catalogue, planned: Planned, direction: str, filter: dict[str, Any]
+) -> None:
+    """So a store without orders answers at once, however many orders others have."""
+    found = await catalogue.api.data(
+        ORDERS_OF_STORE, {"id": catalogue.store, "direction": direction, "last": 100}, user=catalogue.superuser
+    )
+    cursor = found["store"]["orders"]["pageInfo"]["startCursor"]
+    for store in (catalogue.store, catalogue.empty_store):
+        for place in ({}, {"last": 20}, {"after": cursor}, {"before": cursor, "last": 20}):
+            variables = {"id": store, "direction": direction, "filter": filter, **place}
+            for plan in await planned.plans(ORDERS_OF_STORE, variables, "superuser"):
+                read = conditions_of(plan, "ix_store_orders_store_id_placed_at_id")
+                assert read
+                assert all("store_id = " in condition for condition in read)
+                assert any("ROW(" in condition for condition in read) == (cursor in place.values())
+                assert all("id = " in condition for condition in conditions_of(plan, "pk_store_orders"))
+                assert not scanned_whole(plan) & LARGE
+                assert filter or not sorted_for_a_page(plan)  # the few that pass a filter may be sorted
+
+
+@pytest.mark.parametrize("empty", [False, True])
+async def test_the_orders_of_a_store_are_counted_through_the_same_index(
+    catalogue: Catalogue, planned: Planned, empty: bool
+) -> None:
+    query = "query ($id: ID!) { store(id: $id) { orders { totalCount } } }"
+    store = catalogue.empty_store if empty else catalogue.store
+    for plan in await planned.plans(query, {"id": store}, "superuser"):
+        assert "store_id = " in condition(plan)
+        assert indexes(plan) >= {"ix_store_orders_store_id_placed_at_id"}
+        assert not scanned_whole(plan) & LARGE
+
+
+@pytest.mark.parametrize("role", ["customer", "superuser"])
+async def test_an_order_is_looked_up_by_its_number_in_a_unique_index(
+    catalogue: Catalogue, planned: Planned, role: str
+) -> None:
+    for plan in await planned.plans(BY_NUMBER, {"number": catalogue.number.lower()}, role):
+        assert indexes(plan) >= {"uq_orders_number", "uq_store_orders_order_id_store_id"}
+        assert not scanned_whole(plan) & LARGE
+
+
+async def test_a_store_finds_an_order_by_its_number_in_unique_indexes(catalogue: Catalogue, planned: Planned) -> None:
+    variables = {"id": catalogue.store, "filter": {"number": catalogue.number}}
+    for plan in await planned.plans(ORDERS_OF_STORE, variables, "owner"):
+        assert "uq_orders_number" in indexes(plan)
+        assert conditions_of(plan, "uq_store_orders_order_id_store_id")
+        assert not conditions_of(plan, "ix_store_orders_store_id_placed_at_id")
+        assert not scanned_whole(plan) & LARGE
+
+
+@pytest.mark.parametrize("field", [None, "NAME", "PRICE", "CREATED_AT"])
+@pytest.mark.parametrize("role", ["owner", "superuser"])
+async def test_deleted_products_are_found_among_those_that_are_deleted(
+    planned: Planned, role: str, field: str | None
+) -> None:
+    variables = {"filter": {"deleted": True}, "orderBy": order(field, "ASC")}
+    for plan in await planned.plans(PRODUCTS, variables, role):
+        assert indexes_of_products(plan) == {"ix_products_store_id_deleted_at"}
+        assert not scanned_whole(plan) & LARGE
+
+
+USERS = "query ($search: String) { users(filter: { search: $search }) { nodes { email } pageInfo { hasNextPage } } }"
+
+
+@pytest.mark.parametrize("search", ["owner7", "nowhere", "user"])
+async def test_a_search_for_users_reads_the_index_of_words(planned: Planned, search: str) -> None:
+    for plan in await planned.plans(USERS, {"search": search}, "superuser"):
+        assert indexes(plan) == {"ix_users_search"}
+
+
+# What each index of orders is for. Each of them makes placing an order take longer.
+INDEXES = {
+    "pk_orders": LOOKUPS["Order"],
+    "uq_orders_number": BY_NUMBER,
+    "ix_orders_date_id": ORDERS,
+    "ix_orders_customer_id_date_id": ORDERS_OF_VIEWER,
+    "pk_store_orders": "query ($id: ID!) { node(id: $id) { ... on StoreOrder { status } } }",
+    "uq_store_orders_order_id_store_id": LOOKUPS["Order"],
+    "ix_store_orders_store_id_placed_at_id": ORDERS_OF_STORE,
+    "pk_order_items": "query ($id: ID!) { node(id: $id) { ... on OrderItem { quantity } } }",
+    "uq_order_items_order_id_product_id": LOOKUPS["Order"],
+}
+
+
+@pytest.mark.parametrize("index", INDEXES)
+async def test_every_index_of_orders_is_needed(catalogue: Catalogue, planned: Planned, index: str) -> None:
+    kind = {"pk_orders": "Order", "pk_store_orders": "StoreOrder", "pk_order_items": "OrderItem"}.get(index, "Order")
+    id = catalogue.store if "store(" in INDEXES[index] else f"{kind}_{SOME_ID}"
+    role = "customer" if "customer" in index else "superuser"
+    query = INDEXES[index]
+    variables = {"id": id, "number": catalogue.number}
+    for plan in await planned.plans(
+        query, {name: value for name, value in variables.items() if f"${name}" in query}, role
+    ):
+        assert index in indexes(plan)
+
+
+async def test_orders_have_no_other_index(catalogue: Catalogue) -> None:
+    tables = ("orders", "store_orders", "order_items")
+    found = text("SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND tablename = ANY(:tables)")
+
+    names = await catalogue.connection.scalars(found, {"tables": list(tables)})
+
+    assert set(names) == set(INDEXES)
+
+
 @pytest.mark.parametrize("page", [PRODUCTS, STORES, ORDERS, PRODUCTS_OF_STORES])
 async def test_the_texts_of_a_page_are_joined_in_the_order_in_which_it_is_read(
     catalogue: Catalogue, planned: Planned, page: str
@@ -197,7 +338,8 @@ async def test_the_texts_of_a_page_are_joined_in_the_order_in_which_it_is_read(
     if int(await connection.fetchval("SHOW server_version_num")) < PRESORTED_AGGREGATES:
         pytest.skip("sorts once more")
     for plan in await planned.plans(page, role="superuser"):
-        assert not sorts(plan)
+        # An order's items are few, and are sorted without an index of their own.
+        assert {key for sort in sorts(plan) for key in sort["Sort Key"]} <= {"order_items.id"}
 
 
 @pytest.mark.parametrize("field", [None, "NAME", "PRICE", "CREATED_AT"])

@@ -44,7 +44,7 @@ OPERATIONS = {
     "a mutation that commits": CREATE,
     "a mutation with a typed failure": CREATE.replace("Bread", ""),
     "a mutation that is forbidden": CREATE_AND_FAIL,
-    "a mutation with a malformed id": 'mutation { deleteStore(id: "1") { __typename } }',
+    "a mutation with a malformed id": 'mutation { deleteStore(input: { id: "1" }) { __typename } }',
     "a field that fails at once beside one that loads": "{ products { nodes { id } } users { nodes { id } } }",
     "a field that fails at once before one that loads": "{ users { nodes { id } } products { nodes { id } } }",
     "a page too large beside one that loads": "{ stores { nodes { id } } products(first: 101) { nodes { id } } }",
@@ -56,7 +56,9 @@ OPERATIONS = {
     "a payload of which a part fails": """
         mutation ($store: ID!) {
           updateStore(input: { id: $store, city: "Paris" }) {
-            ... on Store { owner { stores { nodes { id } } } products(first: 101) { nodes { id } } }
+            ... on UpdateStoreSuccess {
+              store { owner { stores { nodes { id } } } products(first: 101) { nodes { id } } }
+            }
           }
         }
     """,
@@ -204,10 +206,55 @@ async def test_a_write_that_postgres_has_given_up_is_not_confirmed(committed_eng
 async def test_a_field_that_failed_does_not_spoil_the_others(committed_engine: AsyncEngine) -> None:
     work = UnitOfWork(committing(committed_engine))
     await work.begin()
+    await work.begin_field(alone=False)
     with pytest.raises(DBAPIError):
-        async with work.savepoint(alone=False):
-            await work.rows(text("SELECT 1/0"))
+        await work.rows(text("SELECT 1/0"))
+    assert not await work.end_field(undo=False)  # of which Postgres would commit nothing
+    assert not work.has_effect
 
+    await work.begin_field(alone=False)
+    await work.rows(text(INSERT))
+    assert await work.end_field(undo=False)
+    assert work.has_effect
+    await work.finish(commit=True)
+    async with committed_engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM idempotency_keys")) == 1
+
+
+async def test_a_field_that_is_undone_leaves_what_was_before_it(committed_engine: AsyncEngine) -> None:
+    work = UnitOfWork(committing(committed_engine))
+    await work.begin()
+    for undo in (False, True):
+        await work.begin_field(alone=False)
+        await work.rows(text(INSERT.replace("'k'", f"'{undo}'")))
+        await work.end_field(undo=undo)
+        assert await work.end_field(undo=True)  # it is over by then
+    await work.finish(commit=True)
+
+    async with committed_engine.connect() as connection:
+        assert list(await connection.scalars(text("SELECT key FROM idempotency_keys"))) == ["False"]
+
+
+async def test_what_a_field_left_running_reads_nothing_after_it(committed_engine: AsyncEngine) -> None:
+    work, is_over = UnitOfWork(committing(committed_engine)), asyncio.Event()
+
+    async def read_later() -> None:
+        await is_over.wait()
+        await work.rows(text("SELECT 1"))
+
+    await work.begin()
+    await work.begin_field(alone=False)
+    left = asyncio.create_task(read_later())
+    running = asyncio.create_task(work.rows(text("SELECT pg_sleep(0.05)")))
+    await asyncio.sleep(0)
+    assert await work.end_field(undo=False)
+    assert running.done()
+    is_over.set()
+    await work.begin_field(alone=False)
+    with pytest.raises(RuntimeError, match="the root field is over"):
+        await left
+    await work.rows(text("SELECT 1"))
+    assert await work.end_field(undo=False)
     await work.finish(commit=True)
 
 
@@ -218,8 +265,8 @@ async def test_what_is_cancelled_within_a_field_stays_cancelled(committed_engine
         await work.begin()
         begun.set()
         try:
-            async with work.savepoint(alone=True):
-                await work.session.execute(text("SELECT pg_sleep(60)"))
+            await work.begin_field(alone=True)
+            await work.session.execute(text("SELECT pg_sleep(60)"))
         finally:
             await work.close()
 

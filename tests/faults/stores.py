@@ -15,6 +15,7 @@ import httpx2
 from alembic import command
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
 
 from app.db.migrations import alembic_config
 from app.db.models import Order, Product, Store, User
@@ -120,7 +121,7 @@ def fill(url: str) -> Shop:
             product = Product(store_id=store.id, currency="EUR", name="Bread", price=Decimal(2), stock=STOCK)
             session.add(product)
             session.commit()
-        token, _ = AccessTokens(SECRET, timedelta(minutes=5)).issue(Viewer(id=customer.id))
+        token, _ = AccessTokens(SECRET, timedelta(minutes=5)).issue(Viewer(id=customer.id), uuid7())
         return Shop(url, gid(product), token)
 
     return run_on(url, add)
@@ -193,7 +194,7 @@ class Customers:
 
     def _note(self, result: Any) -> None:
         match result:
-            case {"data": {"placeOrder": {"__typename": "Order", "id": id}}}:
+            case {"data": {"placeOrder": {"__typename": "PlaceOrderSuccess", "order": {"id": id}}}}:
                 self.placed.append(id)
             case {"data": None, "errors": [{"extensions": {"code": str(code)}}]}:
                 self.codes.append(code)

@@ -65,7 +65,7 @@ def test_what_is_under_way_is_finished_and_nothing_new_taken(shop: Shop, workers
             until_refused(url)
             process.terminate()  # once more changes nothing
             assert process.poll() is None
-        assert placing.result()["data"]["placeOrder"]["__typename"] == "Order"
+        assert placing.result()["data"]["placeOrder"]["__typename"] == "PlaceOrderSuccess"
         _, told = process.communicate(timeout=10)
         assert process.returncode == 0
         assert "Traceback" not in told

@@ -117,5 +117,5 @@ async def test_a_client_that_waits_is_answered(open_shop: OpenShop) -> None:
             order = asyncio.create_task(shop.order())
             await shop.until_waiting(1)
             await asyncio.sleep(0.15)  # until it is listened to
-        assert kind(await order) == "Order"
+        assert kind(await order) == "PlaceOrderSuccess"
         assert (await shop.read()).json()["data"]

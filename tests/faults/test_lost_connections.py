@@ -32,10 +32,10 @@ async def test_no_request_fails_for_connections_that_broke_while_they_were_idle(
         await end_connections(shop)
         for _ in range(4):
             assert (await shop.read()).json()["data"]
-            assert kind(await shop.order()) == "Order"
+            assert kind(await shop.order()) == "PlaceOrderSuccess"
         await end_connections(shop)
         for response in await asyncio.gather(*(shop.order() for _ in range(5))):
-            assert kind(response) == "Order"
+            assert kind(response) == "PlaceOrderSuccess"
         assert shop.taken == 0
         assert await shop.state() == (9, 91)
 
@@ -79,7 +79,7 @@ async def test_a_mutation_whose_connection_breaks_is_undone_and_not_sent_again(o
             await end_connections(shop)
             assert fault(await ordering) == "DATABASE_UNAVAILABLE"
         assert await shop.state() == (0, 100)
-        assert kind(await shop.order()) == "Order"
+        assert kind(await shop.order()) == "PlaceOrderSuccess"
         assert await shop.state() == (1, 99)
 
 
@@ -92,7 +92,7 @@ async def test_a_commit_whose_connection_breaks_has_an_unknown_outcome(open_shop
         assert response.status_code == 200  # or a proxy might send it again
         assert shop.taken == 0
         orders, _ = await shop.state()
-        assert kind(await shop.order(**key)) == "Order"
+        assert kind(await shop.order(**key)) == "PlaceOrderSuccess"
         assert await shop.state() == (1, 99)
         assert orders in (0, 1)
 

@@ -110,7 +110,7 @@ async def test_where_postgres_gives_fewer_connections_than_the_pool_has_the_rest
         responses = await asyncio.gather(*(shop.order() for _ in range(20)))
         placed = [response for response in responses if response.status_code == 200]
         assert placed
-        assert all(kind(response) == "Order" for response in placed)
+        assert all(kind(response) == "PlaceOrderSuccess" for response in placed)
         assert {fault(response) for response in responses if response not in placed} == {"OVERLOADED"}
         assert await shop.state() == (len(placed), 100 - len(placed))
-        assert kind(await shop.order()) == "Order"
+        assert kind(await shop.order()) == "PlaceOrderSuccess"

@@ -38,7 +38,7 @@ async def test_a_mutation_whose_statement_takes_too_long_is_undone(open_shop: Op
         async with held(shop.engine, shop.product):
             assert fault(await shop.order()) == "TIMEOUT"
         assert await shop.state() == (0, 100)
-        assert kind(await shop.order()) == "Order"
+        assert kind(await shop.order()) == "PlaceOrderSuccess"
         assert await shop.state() == (1, 99)
 
 
@@ -65,7 +65,7 @@ async def test_a_mutation_that_takes_too_long_as_a_whole_is_undone_and_its_key_i
             assert fault(await shop.order(**key)) == "TIMEOUT"
             assert shop.taken == 0
         assert await shop.state() == (0, 100)
-        assert kind(await shop.order(**key)) == "Order"
+        assert kind(await shop.order(**key)) == "PlaceOrderSuccess"
         assert await shop.state() == (1, 99)
 
 
@@ -73,7 +73,7 @@ async def test_what_is_being_committed_is_not_given_up(open_shop: OpenShop) -> N
     async with open_shop(operation_timeout_seconds=OPERATION) as shop:
         let_statements_run(shop)
         async with shop.at_commit(f"pg_sleep({1.2 * OPERATION})"):
-            assert kind(await shop.order()) == "Order"
+            assert kind(await shop.order()) == "PlaceOrderSuccess"
         assert await shop.state() == (1, 99)
 
 
@@ -88,7 +88,7 @@ async def test_a_commit_that_is_never_answered_has_an_unknown_outcome(
                 patch.setattr("app.db.unit_of_work._COMMIT_SECONDS", 0.1)
                 assert fault(await shop.order()) == "OUTCOME_UNKNOWN"
             assert shop.taken == 0
-        assert kind(await shop.order()) == "Order"
+        assert kind(await shop.order()) == "PlaceOrderSuccess"
 
 
 async def test_a_transaction_in_which_nothing_happens_is_ended_by_postgres(open_shop: OpenShop) -> None:

@@ -23,8 +23,10 @@ from graphql import (
 )
 
 from tests.fuzz.mutations import VALUES, mutated, weighted
-from tests.graphql.compiled.operations import NODES, SCHEMA, TEXTS, Samples
+from tests.graphql.compiled.operations import BAD_NUMBERS, NODES, SCHEMA, TEXTS, Samples
+from tests.market import PASSWORD
 
+_LONGEST_FIRST = sorted(NODES, key=len, reverse=True)  # a StoreOrder is neither a Store nor an Order
 PARENTS = {"Store": 'store(id: "{}")', "User": 'user(id: "{}")'}
 PLAUSIBLE: Mapping[str, Sequence[Any]] = {
     "email": ["new@example.com", "root@market.example", "NEW@EXAMPLE.COM", "ä@exämple.com", "a" * 300 + "@example.com"],
@@ -35,6 +37,9 @@ PLAUSIBLE: Mapping[str, Sequence[Any]] = {
     "currency": ["EUR", "eur", "EURO"],
     "quantity": [1, 2, 10_000, 10_001, 0, -1],
     "stock": [0, 5, 1_000_000_000, 2**31 - 1, -1, None],
+    "delta": [1, -1, 0, 1_000_000_000, -1_000_000_001, 2**31 - 1],
+    "expectedStock": [7, 0, None, -1, 2**31 - 1],
+    "currentPassword": [PASSWORD, PASSWORD, "another", "", "a\0b", "x" * 5_000],
     "expectedVersion": [1, 2, 0, -(2**31), 2**31 - 1],
     "refreshToken": ["x" * 43, "", "é", "x" * 100_000],
     "first": [0, 1, 2, 100, 101, -1, 2**31],
@@ -149,7 +154,8 @@ class Caller:
         variables = {name: self.value(arguments[name].type, name, field) for name in given}
         declared = ", ".join(f"${name}: {arguments[name].type}" for name in given)
         passed = ", ".join(f"{name}: ${name}" for name in given)
-        text = f"{field.name}{f'({passed})' if passed else ''} {selection(get_named_type(field.definition.type))}"
+        selected = selection(get_named_type(field.definition.type), 3 if field.parent == "Subscription" else 2)
+        text = f"{field.name}{f'({passed})' if passed else ''} {selected}"
         if field.parent in PARENTS:
             head = PARENTS[field.parent].format(self._random.choice(self._samples.ids[field.parent]))
             text = f"{head} {{ {text} }}"
@@ -177,6 +183,8 @@ class Caller:
             return self._id(name, field)
         if name in ("after", "before"):
             return self._cursor()
+        if name == "number":
+            return random.choice([*self._samples.numbers, *BAD_NUMBERS])
         known = PLAUSIBLE.get(name) or TEXTS.get(name) or PLAUSIBLE[inner.name]
         return random.choice(known[:2]) if random.random() < 0.6 else random.choice(known)
 
@@ -192,9 +200,8 @@ class Caller:
 
     def _id(self, name: str, field: Field) -> str:
         random = self._random
-        wanted = next((type_ for type_ in NODES if type_.lower() in (name + field.name).lower()), random.choice(NODES))
-        if name in ("productId", "productIds"):
-            wanted = "Product"
+        named = [type_ for text in (name, field.name) for type_ in _LONGEST_FIRST if type_.lower() in text.lower()]
+        wanted = "OrderItem" if name == "itemIds" else next(iter(named), random.choice(NODES))
         id = random.choice(self._samples.ids[wanted])
         type_, _, key = id.partition("_")
         others = [
@@ -225,12 +232,12 @@ class Caller:
         return weighted(random, lambda: cursor, others, times=2)
 
 
-def selection(type_: GraphQLNamedType, depth: int = 2) -> str:
+def selection(type_: GraphQLNamedType, depth: int) -> str:
     """Return a selection of everything that is flat, and of what is below."""
     if is_leaf_type(type_):
         return ""
     if isinstance(type_, GraphQLUnionType):
-        members = " ".join(f"... on {each.name} {selection(each, depth - 1)}" for each in type_.types)
+        members = " ".join(f"... on {each.name} {selection(each, depth)}" for each in type_.types)
         # The same name may be of different types in two members.
         return f"{{ __typename {members.replace(' message ', ' ')} }}"
     if not isinstance(type_, GraphQLObjectType):

@@ -45,7 +45,7 @@ LEXEMES = [
     ),
     *("query", "mutation", "subscription", "fragment", "on", "null", "true", "type", "schema", "extend", "input"),
     *("__typename", "__schema", "__type", "id", "node", "nodes", "items", "products", "totalCount", "x", "_" * 50),
-    *("first: 101", "last: 1", "first: -1", "ids: []", 'after: ""', "filter: {}", "orderBy: {field: DATE}"),
+    *("first: 101", "last: 1", "first: -1", "ids: []", 'after: ""', "filter: {}", "orderBy: {field: PLACED_AT}"),
     *("@skip(if: true)", "@include(if: false)", "@include(if: $x)", "@include", "@defer", "@stream", "@deprecated"),
     *(
         "@oneOf",

@@ -18,6 +18,7 @@ CODES = {
     "METHOD_NOT_ALLOWED",
     "NOT_ACCEPTABLE",
     "NOT_FOUND",
+    "PAYLOAD_UNREADABLE",
     "PERSISTED_QUERY_HASH_MISMATCH",
     "PERSISTED_QUERY_NOT_FOUND",
     "REQUEST_TOO_LARGE",
@@ -66,4 +67,5 @@ def judge_errors(errors: Sequence[Any], asked: object) -> None:
     for error in errors:
         assert isinstance(error["message"], str), (error, asked)
         assert error["extensions"]["code"] in CODES, (error, asked)
+        assert error["extensions"].get("cause", "FORBIDDEN") in CODES, (error, asked)
         assert not INSIDE.search(error["message"]), (error, asked)

@@ -20,8 +20,8 @@ BODIES = [
     '{"query":"{ __typename }"}',
     '{"query":"query A($id: ID!) { product(id: $id) { name } }","variables":{"id":"Product_x"},"operationName":"A"}',
     '{"query":"{ products(first: 2) { nodes { id } } }","variables":null,"extensions":{"a":[1,2.5,{"b":null}]}}',
-    '{"query":"mutation ($t: String!) { logOut(refreshToken: $t) }","variables":{"t":"x"}}',
-    '{"query":"subscription { productUpdated(productId: \\"x\\") { id } }"}',
+    '{"query":"mutation ($t: String!) { logOut(input: { refreshToken: $t }) { __typename } }","variables":{"t":"x"}}',
+    '{"query":"subscription { productUpdated(productId: \\"x\\") { product { id } } }"}',
     '{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}},"documentId":"sha256:00"}',
     '[{"query":"{ __typename }"}]',
 ]

@@ -33,6 +33,7 @@ def test_what_is_documented_is_right(result: object) -> None:
         reply({"errors": [{"message": "x"}]}),
         reply({"errors": [{**GOOD, "message": None}]}),
         reply({"errors": [{**GOOD, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]}),
+        reply({"errors": [{**GOOD, "extensions": {"code": "PAYLOAD_UNREADABLE", "cause": "INTERNAL_SERVER_ERROR"}}]}),
         reply({"errors": [{**GOOD, "message": "KeyError: 'x'"}]}),
         reply({"errors": [{**GOOD, "message": "sqlalchemy.exc: SELECT 1 FROM users"}]}),
         reply({"data": {}}, status=500),

@@ -21,12 +21,12 @@ mutation ($first: ID!, $between: ID!, $last: ID!, $price: Decimal!) {
   between: updateProduct(input: { id: $between, price: $price }) { ...product }
   last: updateProduct(input: { id: $last, price: $price }) { ...product }
 }
-fragment product on Product { version price { amount } }
+fragment product on UpdateProductSuccess { product { version price { amount } } }
 """
 CREATE_TWO = """
 mutation ($store: ID!, $first: String!, $between: ID!, $last: String!) {
   first: createProduct(input: { storeId: $store, name: $first, price: 1 }) { __typename }
-  between: updateProduct(input: { id: $between, stock: 5 }) { __typename }
+  between: setStock(input: { productId: $between, stock: 5 }) { __typename }
   last: createProduct(input: { storeId: $store, name: $last, price: 1 }) { __typename }
 }
 """
@@ -69,12 +69,12 @@ async def test_products_changed_crosswise_are_changed_by_both(shop: Shop, commit
 
     assert deadlocked
     # as if one had come after the other, whichever
-    versions = [{product["version"] for product in answer.values()} for answer in answers]
+    versions = [{done["product"]["version"] for done in answer.values()} for answer in answers]
     assert sorted(versions, key=max) == [{2}, {3}]
     last = answers[versions.index({3})]
     for product in (bread, shop.product, wine):
         await committed_market.reload(product)
-        assert (product.version, str(product.price)) == (3, last["first"]["price"]["amount"])
+        assert (product.version, str(product.price)) == (3, last["first"]["product"]["price"]["amount"])
     lines = await shop.audited()
     assert set(lines.values()) == {1}
     assert Counter(changed for _, _, changed in lines) == {bread.id: 2, shop.product.id: 2, wine.id: 2}
@@ -90,7 +90,7 @@ async def test_names_taken_crosswise_go_to_one_of_the_operations(shop: Shop) -> 
 
     assert deadlocked
     kinds = [{answer[field]["__typename"] for field in ("first", "last")} for answer in answers]
-    assert sorted(kinds, key=sorted) == [{"Conflict"}, {"Product"}]
+    assert sorted(kinds, key=sorted) == [{"Conflict"}, {"CreateProductSuccess"}]
     assert await shop.stored(Product) == 3
 
 
@@ -105,6 +105,8 @@ async def test_an_account_that_is_closed_twice_at_once_is_closed_once(shop: Shop
     assert not deadlocked
     data = [task.result()["data"] for task in closing]
     (errors,) = [task.result()["errors"] for task in closing if "errors" in task.result()]
-    assert {"deleteUser": {"__typename": "UserDeleted", "id": gid(shop.owner)}} in data
+    closed = {"__typename": "DeleteUserSuccess", "deletedUserId": gid(shop.owner)}
+    assert {"deleteUser": closed} in data
+    assert {"deleteUser": None} in data
     assert [error["extensions"]["code"] for error in errors] == ["UNAUTHENTICATED"]
     assert (await committed_market.reload(shop.store)).version == 2

@@ -44,8 +44,8 @@ async def test_a_document_that_does_not_parse(api: Api, document: str) -> None:
         f"{{ stores(first: {'9' * 5000}) {{ totalCount }} }}",
         "{ orders(filter: { status: [LOST] }) { totalCount } }",
         '{ orders(filter: { status: ["PLACED"] }) { totalCount } }',
-        '{ orders(filter: { date: { gte: "yesterday" } }) { totalCount } }',
-        "{ orders(filter: { date: { gte: 2026 } }) { totalCount } }",
+        '{ orders(filter: { placedAt: { gte: "yesterday" } }) { totalCount } }',
+        "{ orders(filter: { placedAt: { gte: 2026 } }) { totalCount } }",
         "{ products(filter: { price: { gte: 1.5 } }) { totalCount } }",
         '{ products(filter: { price: { gte: "cheap" } }) { totalCount } }',
         f"{{ products(filter: {{ price: {{ gte: {'9' * 5000} }} }}) {{ totalCount }} }}",
@@ -85,11 +85,11 @@ async def test_a_document_that_is_not_valid(api: Api, document: str) -> None:
         (PRODUCTS, {"filter": {"inStock": "yes"}}),
         (ORDERS, {"filter": {"status": ["LOST"]}}),
         (ORDERS, {"filter": {"status": [1]}}),
-        (ORDERS, {"filter": {"date": {"gte": "yesterday"}}}),
-        (ORDERS, {"filter": {"date": {"gte": "2026-01-01T00:00:00"}}}),
-        (ORDERS, {"filter": {"date": {"gte": "0001-01-01T00:00:00+14:00"}}}),
-        (ORDERS, {"filter": {"date": {"lt": "9999-12-31T23:59:59-14:00"}}}),
-        (ORDERS, {"filter": {"date": {"lt": 1_700_000_000}}}),
+        (ORDERS, {"filter": {"placedAt": {"gte": "yesterday"}}}),
+        (ORDERS, {"filter": {"placedAt": {"gte": "2026-01-01T00:00:00"}}}),
+        (ORDERS, {"filter": {"placedAt": {"gte": "0001-01-01T00:00:00+14:00"}}}),
+        (ORDERS, {"filter": {"placedAt": {"lt": "9999-12-31T23:59:59-14:00"}}}),
+        (ORDERS, {"filter": {"placedAt": {"lt": 1_700_000_000}}}),
     ],
 )
 async def test_variables_that_do_not_fit(api: Api, document: str, variables: dict[str, Any]) -> None:
@@ -120,7 +120,53 @@ async def test_an_error_tells_where_it_belongs(api: Api, market: Market) -> None
 
     assert error["path"] == ["shop", "products"]
     assert error["locations"] == [{"line": 1, "column": 43}]
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "first"}
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["first"]}
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ("{ products(last: 101) { totalCount } }", ["last"]),
+        (f'{{ stores(filter: {{ city: "{"x" * 501}" }}) {{ totalCount }} }}', ["filter", "city"]),
+        ('{ products(filter: { storeId: "x" }) { totalCount } }', ["filter", "storeId"]),
+        ('{ product(id: "x") { id } }', ["id"]),
+        ('{ nodes(ids: ["User_01970000-0000-7000-8000-000000000000", "x"]) { id } }', ["ids", "1"]),
+        ('mutation { deleteStore(input: { id: "x" }) { __typename } }', ["input", "id"]),
+        (
+            'mutation { placeOrder(input: { items: [{ productId: "x", quantity: 1 }] }) { __typename } }',
+            ["input", "items", "0", "productId"],
+        ),
+    ],
+)
+async def test_an_error_names_the_argument_step_by_step(
+    api: Api, market: Market, document: str, path: list[str]
+) -> None:
+    error = await api.error(document, user=await market.user())
+
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": path}
+    assert error["message"].startswith(f"`{'.'.join(path)}` ")
+    assert len(error["path"]) == 1
+
+
+async def test_a_root_field_that_fails_leaves_the_others(api: Api, market: Market) -> None:
+    await market.store(name="Bakery")
+    query = """
+    {
+      users { totalCount }
+      stores { nodes { name } }
+      orders { totalCount }
+      product(id: "x") { id }
+    }
+    """
+
+    result = await api.execute(query)
+
+    assert result["data"] == {"users": None, "stores": {"nodes": [{"name": "Bakery"}]}, "orders": None, "product": None}
+    assert [(error["path"], error["extensions"]["code"]) for error in result["errors"]] == [
+        (["users"], "UNAUTHENTICATED"),
+        (["orders"], "UNAUTHENTICATED"),
+        (["product"], "BAD_USER_INPUT"),
+    ]
 
 
 async def test_what_was_not_foreseen_is_shown_as_the_id_of_the_request(
@@ -136,7 +182,7 @@ async def test_what_was_not_foreseen_is_shown_as_the_id_of_the_request(
     assert error["extensions"] == {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id}
     hint = f"Include the request ID {request_id} when you report it."
     assert error["message"] == f"Something went wrong on our side. {hint}"
-    assert response.json()["data"] is None
+    assert response.json()["data"] == {"createStore": None}
     assert SECRET not in response.text
 
 

@@ -25,9 +25,9 @@ KEY = {"Idempotency-Key": "12345678"}
 CREATE_AND_UPDATE = """
 mutation ($store: ID!, $id: ID!) {
   created: createProduct(input: { storeId: $store, name: "Bread", price: 2 }) {
-    ... on Product { id store { owner { fullName } } }
+    ... on CreateProductSuccess { product { id store { owner { fullName } } } }
   }
-  updated: updateProduct(input: { id: $id, price: 3 }) { ... on Product { version } }
+  updated: updateProduct(input: { id: $id, price: 3 }) { ... on UpdateProductSuccess { product { version } } }
 }
 """
 
@@ -88,10 +88,10 @@ async def test_an_operation_that_is_ended_a_few_times_is_done_once(shop: Shop, s
 
     result = response.json()
     assert "errors" not in result
-    assert result["data"]["updated"] == {"version": 2}
+    assert result["data"]["updated"] == {"product": {"version": 2}}
     async with shop.engine.connect() as connection:
         (bread,) = await connection.scalars(select(Product.id).where(Product.name == "Bread"))
-    assert result["data"]["created"]["id"] == f"Product_{bread}"
+    assert result["data"]["created"]["product"]["id"] == f"Product_{bread}"
     request_id = response.headers["X-Request-ID"]
     assert await shop.audited() == {
         (request_id, "createProduct", bread): 1,
@@ -104,7 +104,7 @@ async def test_the_answer_is_read_anew_by_each_attempt(shop: Shop) -> None:
         response = await create_and_update(shop)
 
     created = response.json()["data"]["created"]
-    assert created["store"] == {"owner": {"fullName": "Renamed in attempt 3"}}
+    assert created["product"]["store"] == {"owner": {"fullName": "Renamed in attempt 3"}}
 
 
 @pytest.mark.parametrize("sqlstate", [DEADLOCK, SERIALIZATION_FAILURE])
@@ -128,6 +128,8 @@ async def test_any_other_failure_is_not_tried_again(shop: Shop) -> None:
         assert await attempts.number() == 1
 
     assert [error["extensions"]["code"] for error in result["errors"]] == ["INTERNAL_SERVER_ERROR"]
+    assert result["data"]["updated"] is None
+    assert await shop.stored(Product) == 2  # the field beside it stands
 
 
 async def test_an_operation_whose_commit_is_refused_is_executed_again(shop: Shop) -> None:
@@ -136,7 +138,7 @@ async def test_an_operation_whose_commit_is_refused_is_executed_again(shop: Shop
         result = (await create_and_update(shop)).json()
         assert await attempts.number() == 2
 
-    assert result["data"]["updated"] == {"version": 2}
+    assert result["data"]["updated"] == {"product": {"version": 2}}
     assert list((await shop.audited()).values()) == [1, 1]
 
 
@@ -150,7 +152,9 @@ async def test_each_attempt_begins_as_the_viewer_and_with_refresh_tokens_that_ar
     )
     mutation = """
     mutation ($id: ID!) {
-      refreshSession(refreshToken: "token") { ... on Session { refreshToken user { email } } }
+      refreshSession(input: { refreshToken: "token" }) {
+        ... on RefreshSessionSuccess { session { refreshToken user { email } } }
+      }
       updateProduct(input: { id: $id, price: 3 }) { __typename }
     }
     """
@@ -160,9 +164,10 @@ async def test_each_attempt_begins_as_the_viewer_and_with_refresh_tokens_that_ar
         data = await shop.api.data(mutation, {"id": gid(shop.product)}, user=shop.owner)
         assert await attempts.number() == 2
 
-    assert data["updateProduct"] == {"__typename": "Product"}
-    assert data["refreshSession"]["user"]["email"] is not None
-    assert (await refresh(shop.api, data["refreshSession"]["refreshToken"]))["__typename"] == "Session"
+    assert data["updateProduct"] == {"__typename": "UpdateProductSuccess"}
+    session = data["refreshSession"]["session"]
+    assert session["user"]["email"] is not None
+    assert (await refresh(shop.api, session["refreshToken"]))["__typename"] == "RefreshSessionSuccess"
 
 
 async def test_an_idempotency_key_is_claimed_by_the_attempt_that_stands(shop: Shop) -> None:
@@ -170,7 +175,7 @@ async def test_an_idempotency_key_is_claimed_by_the_attempt_that_stands(shop: Sh
         first, again = await create_and_update(shop, KEY), await create_and_update(shop, KEY)
         assert await attempts.number() == 2
 
-    assert first.json()["data"]["updated"] == {"version": 2}
+    assert first.json()["data"]["updated"] == {"product": {"version": 2}}
     assert again.content == first.content
     assert (await shop.stored(IdempotencyKey), await shop.stored(Product)) == (1, 2)
 
@@ -180,5 +185,5 @@ async def test_an_idempotency_key_of_an_operation_that_was_given_up_may_be_used_
         given_up, again = await create_and_update(shop, KEY), await create_and_update(shop, KEY)
 
     assert given_up.json()["data"] is None
-    assert again.json()["data"]["updated"] == {"version": 2}
+    assert again.json()["data"]["updated"] == {"product": {"version": 2}}
     assert await shop.stored(Product) == 2

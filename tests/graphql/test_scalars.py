@@ -13,7 +13,7 @@ from tests.api import Api
 from tests.market import Market
 
 BY_PRICE = "query ($price: Decimal) { products(filter: { price: { gte: $price } }) { nodes { id } } }"
-BY_DATE = "query ($date: DateTime) { orders(filter: { date: { gte: $date } }) { nodes { id } } }"
+BY_DATE = "query ($date: DateTime) { orders(filter: { placedAt: { gte: $date } }) { nodes { id } } }"
 
 NO_DECIMALS = [1.5, 1.0, True, False, "", " ", "NaN", "sNaN", "Infinity", "-inf", "twelve", "1,50", "0x10", [], {}]
 NO_DECIMALS += ["1e41", "1e-41", "1e999999999", "1" * 42, "0." + "1" * 42]

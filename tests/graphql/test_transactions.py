@@ -18,13 +18,21 @@ from tests.triggers import triggered
 
 CREATE = """
 mutation ($store: ID!) {
-  createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { __typename ... on Product { id } }
+  createProduct(input: { storeId: $store, name: "Bread", price: 2 }) {
+    __typename
+    ... on CreateProductSuccess { product { id } }
+  }
+}
+"""
+FAIL = """
+mutation {
+  deleteOrder(input: { id: "Order_01970000-0000-7000-8000-000000000000" }) { __typename }
 }
 """
 CREATE_AND_FAIL = """
 mutation ($store: ID!) {
   createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { __typename }
-  deleteOrder(id: "Order_01970000-0000-7000-8000-000000000000") { __typename }
+  deleteOrder(input: { id: "Order_01970000-0000-7000-8000-000000000000" }) { __typename }
 }
 """
 MARKS = {"BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT"}
@@ -70,7 +78,7 @@ async def test_a_mutation_is_committed_when_its_response_is_there(
     assert await stored(committed_engine) == 1
 
 
-async def test_nothing_of_a_mutation_that_failed_is_committed(
+async def test_the_fields_beside_one_that_failed_are_committed(
     committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
 ) -> None:
     owner = await committed_market.user()
@@ -78,19 +86,46 @@ async def test_nothing_of_a_mutation_that_failed_is_committed(
 
     error = await committed_api.error(CREATE_AND_FAIL, {"store": gid(store)}, user=owner)
 
-    assert error["code"] == "FORBIDDEN"
+    assert (error["code"], error["path"]) == ("FORBIDDEN", ["deleteOrder"])
+    assert await stored(committed_engine) == 1
+
+
+CREATE_TWO = """
+mutation ($store: ID!) {
+  createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { __typename }
+  lost: createProduct(input: { storeId: $store, name: "Wine", price: 9 }) { __typename }
+}
+"""
+
+
+async def lose_the_connection(api: Api, market: Market, engine: AsyncEngine) -> None:
+    """Send a mutation of which the second field ends the connection."""
+    owner = await market.user()
+    store = await market.store(owner)
+    terminate = "IF NEW.name = 'Wine' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF"
+
+    async with triggered(engine, "INSERT ON products", terminate):
+        result = (await api.send(CREATE_TWO, {"store": gid(store)}, user=owner)).json()
+
+    assert result["data"] is None
+    assert [error["extensions"]["code"] for error in result["errors"]] == ["DATABASE_UNAVAILABLE"]
+
+
+async def test_nothing_of_a_mutation_is_committed_that_failed_as_a_whole(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    await lose_the_connection(committed_api, committed_market, committed_engine)
+
     assert await stored(committed_engine) == 0
 
 
 async def test_a_connection_that_a_query_used_is_transactional_again(
     committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
 ) -> None:
-    owner = await committed_market.user()
-    store = await committed_market.store(owner)
-    await committed_api.data(PAGE, user=owner)
+    await committed_api.data(PAGE)
     assert committed_engine.pool.status().startswith("Pool size: 20  Connections in pool: 1 ")
 
-    await committed_api.error(CREATE_AND_FAIL, {"store": gid(store)}, user=owner)
+    await lose_the_connection(committed_api, committed_market, committed_engine)
 
     assert await stored(committed_engine) == 0
 
@@ -102,7 +137,9 @@ async def test_no_order_is_confirmed_that_postgres_has_given_up(
     find_no_table = "SET LOCAL search_path TO pg_catalog"
     mutation = """
     mutation ($id: ID!) {
-      placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) { ... on Order { id customer { id } } }
+      placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) {
+        ... on PlaceOrderSuccess { order { id customer { id } } }
+      }
     }
     """
 
@@ -110,9 +147,10 @@ async def test_no_order_is_confirmed_that_postgres_has_given_up(
         result = await committed_api.execute(mutation, {"id": gid(product)}, user=customer)
 
     # `customer` may be null, but the statement that failed has ended the transaction
-    assert result["data"] is None
+    assert result["data"] == {"placeOrder": None}
     (error,) = result["errors"]
-    assert (error["path"], error["extensions"]["code"]) == (["placeOrder", "customer"], "INTERNAL_SERVER_ERROR")
+    assert error["path"] == ["placeOrder", "order", "customer"]
+    assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
     assert await stored(committed_engine, Order) == 0
 
 
@@ -156,9 +194,10 @@ async def test_a_mutation_of_one_field_needs_no_savepoint(
 
     for _ in ("created", "a conflict"):
         await committed_api.data(CREATE, {"store": gid(store)}, user=owner)
+    await committed_api.error(FAIL, user=owner)
 
     await sleep(0)
-    assert [word for word in sent if word in MARKS] == ["BEGIN", "COMMIT", "BEGIN", "ROLLBACK"]
+    assert [word for word in sent if word in MARKS] == ["BEGIN", "COMMIT", *["BEGIN", "ROLLBACK"] * 2]
 
 
 async def test_a_mutation_is_one_transaction_with_a_savepoint_for_each_field(

@@ -50,7 +50,7 @@ def assert_refused(response: httpx2.Response) -> None:
     result = response.json()
     (error,) = result["errors"]
     assert result["data"] is None
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "Idempotency-Key"}
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["Idempotency-Key"]}
     assert "`Idempotency-Key`" in error["message"]
     assert not is_replay(response)
 

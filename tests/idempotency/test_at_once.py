@@ -25,7 +25,7 @@ async def test_fifty_identical_orders_at_once_are_one(
 
     responses = await gather(*(order(committed_api, customer, product, 3) for _ in range(50)))
 
-    assert responses[0].json()["data"]["placeOrder"]["__typename"] == "Order"
+    assert responses[0].json()["data"]["placeOrder"]["__typename"] == "PlaceOrderSuccess"
     assert len({response.content for response in responses}) == 1
     assert sum(is_replay(response) for response in responses) == 49
     assert await number_of_orders(committed_engine) == 1
@@ -39,7 +39,7 @@ async def test_fifty_orders_at_once_under_keys_of_their_own_are_fifty(
 
     responses = await gather(*(order(committed_api, customer, product, key=f"order-{n:03}") for n in range(50)))
 
-    assert len({response.json()["data"]["placeOrder"]["id"] for response in responses}) == 50
+    assert len({response.json()["data"]["placeOrder"]["order"]["id"] for response in responses}) == 50
     assert not any(is_replay(response) for response in responses)
     assert await number_of_orders(committed_engine) == 50
     assert await stock_of(committed_market, product) == 950
@@ -71,7 +71,7 @@ async def test_of_different_requests_at_once_under_one_key_one_is_done(
     for response in responses:
         if response.json()["data"] is None:
             assert_refused(response)
-    (item,) = done["placeOrder"]["items"]
+    (item,) = done["placeOrder"]["order"]["items"]
     assert await stock_of(committed_market, product) == 1_000 - item["quantity"]
     assert await number_of_orders(committed_engine) == 1
 
@@ -108,7 +108,7 @@ async def test_whoever_waits_for_the_same_request_does_it_when_that_is_undone(
         assert await committed(committed_engine, f"SELECT pg_terminate_backend(pid) {for_products}") == [(True,)]
 
     assert (await first).json()["errors"][0]["extensions"]["code"] == "DATABASE_UNAVAILABLE"
-    assert (await second).json()["data"]["placeOrder"]["__typename"] == "Order"
+    assert (await second).json()["data"]["placeOrder"]["__typename"] == "PlaceOrderSuccess"
     assert not is_replay(await second)
     assert await stock_of(committed_market, product) == 4
     async with committed_engine.connect() as connection:

@@ -94,7 +94,7 @@ def state(connection: Connection) -> State:
 def order_in(answer: httpx2.Response) -> Any:
     result = json.loads(answer.content)
     assert "errors" not in result, result
-    return result["data"]["placeOrder"]
+    return result["data"]["placeOrder"]["order"]
 
 
 def test_no_order_is_lost_or_doubled_by_a_server_that_is_killed(shop: Shop) -> None:

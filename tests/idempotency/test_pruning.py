@@ -61,7 +61,7 @@ async def test_a_request_is_done_anew_after_a_day(api: Api, market: Market, conn
     again = await order(api, customer, product)
 
     assert not is_replay(anew)
-    assert anew.json()["data"]["placeOrder"]["id"] != first.json()["data"]["placeOrder"]["id"]
+    assert anew.json()["data"]["placeOrder"]["order"]["id"] != first.json()["data"]["placeOrder"]["order"]["id"]
     assert (again.content, is_replay(again)) == (anew.content, True)
     assert await number_of(connection, Order) == 2
     assert await kept(connection) == [KEY]
@@ -88,7 +88,7 @@ async def test_another_request_may_have_the_key_after_a_day(
     await let_pass(connection, A_DAY + A_MINUTE)
     other = await order(api, customer, product, 2)
 
-    assert other.json()["data"]["placeOrder"]["items"][0]["quantity"] == 2
+    assert other.json()["data"]["placeOrder"]["order"]["items"][0]["quantity"] == 2
 
 
 async def test_a_request_finds_its_own_old_key_behind_any_number_of_older_ones(
@@ -101,7 +101,7 @@ async def test_a_request_finds_its_own_old_key_behind_any_number_of_older_ones(
 
     anew = await order(api, customer, product)
 
-    assert anew.json()["data"]["placeOrder"]["id"] != first.json()["data"]["placeOrder"]["id"]
+    assert anew.json()["data"]["placeOrder"]["order"]["id"] != first.json()["data"]["placeOrder"]["order"]["id"]
 
 
 async def test_requests_clear_away_the_oldest_keys_and_none_that_is_not_a_day_old(

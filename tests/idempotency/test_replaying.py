@@ -12,27 +12,52 @@ from app.graphql.operations.responses import Response
 from tests.api import Api
 from tests.idempotency.requests import is_replay, kept, keyed, order, send
 from tests.market import Market, gid
-from tests.orders.operations import number_of, place, stock_of
+from tests.orders.operations import NOBODY_ID, number_of, place, stock_of
 from tests.products.changes import UPDATE, update
 from tests.statements import Statements
 from tests.users.operations import ADA, REFRESH, SIGN_UP, refresh
 
 CREATE = """
-mutation ($input: CreateProductInput!) { createProduct(input: $input) { __typename ... on Product { id } } }
+mutation ($input: CreateProductInput!) { createProduct(input: $input) { __typename } }
 """
 TWO_PRODUCTS = """
 mutation ($store: ID!) {
-  first: createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { ... on Product { id } }
-  again: createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { ... on Conflict { field message } }
+  first: createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { __typename }
+  again: createProduct(input: { storeId: $store, name: "Bread", price: 2 }) { ... on Conflict { path code } }
 }
 """
-ORDER_WITH_AN_ERROR = """
-mutation ($id: ID!) {
-  placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) {
-    ... on Order { id customer { orders(first: 1000) { totalCount } } }
-  }
+PLACE_ONE = "placeOrder(input: { items: [{ productId: $id, quantity: 1 }] })"
+PARTIAL = {
+    "whose payload cannot be read": (
+        "PAYLOAD_UNREADABLE",
+        f"""mutation ($id: ID!) {{
+          {PLACE_ONE} {{
+            __typename ... on PlaceOrderSuccess {{ order {{ customer {{ orders(first: 1000) {{ totalCount }} }} }} }}
+          }}
+        }}""",
+    ),
+    "of which an earlier field is forbidden": (
+        "FORBIDDEN",
+        f"""mutation ($id: ID!) {{
+          deleteOrder(input: {{ id: "Order_{NOBODY_ID}" }}) {{ __typename }}
+          {PLACE_ONE} {{ __typename }}
+        }}""",
+    ),
+    "of which a later field is forbidden": (
+        "FORBIDDEN",
+        f"""mutation ($id: ID!) {{
+          {PLACE_ONE} {{ __typename }}
+          deleteOrder(input: {{ id: "Order_{NOBODY_ID}" }}) {{ __typename }}
+        }}""",
+    ),
+    "with a malformed id": (
+        "BAD_USER_INPUT",
+        f"""mutation ($id: ID!) {{
+          {PLACE_ONE} {{ __typename }}
+          cancelOrder(input: {{ id: "nonsense" }}) {{ __typename }}
+        }}""",
+    ),
 }
-"""
 TOTAL = "{ products { totalCount } }"
 
 
@@ -47,7 +72,7 @@ async def test_a_request_sent_again_has_the_same_response_and_no_second_effect(
 
     first, *again = [await order(api, customer, product, 3) for _ in range(3)]
 
-    assert first.json()["data"]["placeOrder"]["__typename"] == "Order"
+    assert first.json()["data"]["placeOrder"]["__typename"] == "PlaceOrderSuccess"
     assert [response.content for response in again] == [first.content] * 2
     assert [is_replay(response) for response in (first, *again)] == [False, True, True]
     assert [response.status_code for response in again] == [200, 200]
@@ -71,7 +96,7 @@ async def test_a_mutation_without_a_key_is_done_each_time(
 
     orders = [await place(api, customer, {"productId": gid(product), "quantity": 1}) for _ in range(2)]
 
-    assert len({order["id"] for order in orders}) == 2
+    assert len({placed["order"]["id"] for placed in orders}) == 2
     assert await number_of(connection, Order) == 2
     assert await kept(connection) == []
 
@@ -96,7 +121,7 @@ async def test_a_replay_gives_the_old_answer_and_changes_nothing_back(api: Api, 
     await update(api, owner, id=gid(product), name="Candle")
     again = await send(api, UPDATE, variables, user=owner)
 
-    assert first.json()["data"]["updateProduct"]["name"] == "Torch"
+    assert first.json()["data"]["updateProduct"]["product"]["name"] == "Torch"
     assert again.content == first.content
     assert (await market.reload(product)).name == "Candle"
 
@@ -114,7 +139,7 @@ async def test_the_order_of_properties_makes_no_other_request(api: Api, market: 
     first = await api.client.post("/graphql", content=json.dumps(request), headers=headers)
     again = await api.client.post("/graphql", content=json.dumps(turned, indent=2), headers=headers)
 
-    assert first.json()["data"]["createProduct"]["__typename"] == "Product"
+    assert first.json()["data"]["createProduct"]["__typename"] == "CreateProductSuccess"
     assert (again.content, is_replay(again)) == (first.content, True)
 
 
@@ -139,20 +164,39 @@ async def test_fields_that_stand_and_fail_side_by_side_are_kept_together(
 
     first, again = [await send(api, TWO_PRODUCTS, variables, user=owner) for _ in range(2)]
 
-    assert first.json()["data"]["again"]["field"] == "name"
+    assert first.json()["data"]["again"] == {"path": ["input", "name"], "code": "PRODUCT_NAME_TAKEN"}
     assert (again.content, is_replay(again)) == (first.content, True)
     assert await number_of(connection, Product) == 1
 
 
-async def test_errors_beside_data_are_kept(api: Api, market: Market, connection: AsyncConnection) -> None:
-    customer, product = await market.user(), await market.product()
+@pytest.mark.parametrize("document", PARTIAL)
+async def test_what_stands_is_kept_together_with_the_errors_beside_it(
+    api: Api, market: Market, connection: AsyncConnection, document: str
+) -> None:
+    customer, product = await market.user(), await market.product(stock=5)
+    code, text = PARTIAL[document]
 
-    first, again = [await send(api, ORDER_WITH_AN_ERROR, {"id": gid(product)}, user=customer) for _ in range(2)]
+    first, again = [await send(api, text, {"id": gid(product)}, user=customer) for _ in range(2)]
 
-    assert first.json()["data"]["placeOrder"]["customer"] is None
-    assert first.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert first.json()["data"]["placeOrder"]["__typename"] == "PlaceOrderSuccess"
+    assert [error["extensions"]["code"] for error in first.json()["errors"]] == [code]
     assert (again.content, is_replay(again)) == (first.content, True)
     assert await number_of(connection, Order) == 1
+    assert await stock_of(market, product) == 4
+
+
+async def test_no_field_of_a_request_that_is_sent_again_runs_again(
+    api: Api, market: Market, statements: Statements
+) -> None:
+    owner = await market.user()
+    variables = {"store": gid(await market.store(owner))}
+    first = await send(api, TWO_PRODUCTS, variables, user=owner)
+    statements.clear()
+
+    again = await send(api, TWO_PRODUCTS, variables, user=owner)
+
+    assert (again.content, is_replay(again)) == (first.content, True)
+    assert all("idempotency_keys" in statement for statement in statements)
 
 
 async def test_an_answer_that_was_never_sent_is_given_when_the_request_comes_again(
@@ -180,21 +224,25 @@ async def test_an_answer_that_was_never_sent_is_given_when_the_request_comes_aga
 async def test_a_sign_up_sent_again_is_the_same_login(api: Api, connection: AsyncConnection) -> None:
     first, again = [await send(api, SIGN_UP, {"input": ADA}) for _ in range(2)]
 
-    assert first.json()["data"]["signUp"]["__typename"] == "Session"
+    assert first.json()["data"]["signUp"]["__typename"] == "SignUpSuccess"
     assert (again.content, is_replay(again)) == (first.content, True)
     assert (await number_of(connection, User), await number_of(connection, Session)) == (1, 1)
-    assert (await refresh(api, again.json()["data"]["signUp"]["refreshToken"]))["__typename"] == "Session"
+    assert (await refresh(api, again.json()["data"]["signUp"]["session"]["refreshToken"]))[
+        "__typename"
+    ] == "RefreshSessionSuccess"
 
 
 async def test_a_refresh_sent_again_is_not_taken_for_theft(api: Api) -> None:
     signed_up = await api.data(SIGN_UP, {"input": ADA})
-    variables = {"token": signed_up["signUp"]["refreshToken"]}
+    variables = {"token": signed_up["signUp"]["session"]["refreshToken"]}
 
     first, again = [await send(api, REFRESH, variables) for _ in range(2)]
 
-    assert first.json()["data"]["refreshSession"]["__typename"] == "Session"
+    assert first.json()["data"]["refreshSession"]["__typename"] == "RefreshSessionSuccess"
     assert (again.content, is_replay(again)) == (first.content, True)
-    assert (await refresh(api, again.json()["data"]["refreshSession"]["refreshToken"]))["__typename"] == "Session"
+    assert (await refresh(api, again.json()["data"]["refreshSession"]["session"]["refreshToken"]))[
+        "__typename"
+    ] == "RefreshSessionSuccess"
 
 
 async def test_a_query_ignores_the_key(api: Api, market: Market, connection: AsyncConnection) -> None:

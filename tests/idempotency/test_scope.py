@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils.compat import uuid7
 
 from app.db.models import Order
 from app.security.tokens import AccessTokens
@@ -26,7 +27,7 @@ async def test_the_same_request_of_two_users_under_one_key_is_two_orders(
     orders = [await order(api, user, product) for user in users]
     again = [await order(api, user, product) for user in users]
 
-    assert len({response.json()["data"]["placeOrder"]["id"] for response in orders}) == 2
+    assert len({response.json()["data"]["placeOrder"]["order"]["id"] for response in orders}) == 2
     assert not any(is_replay(response) for response in orders)
     assert [response.content for response in again] == [response.content for response in orders]
     assert await number_of(connection, Order) == 2
@@ -38,7 +39,7 @@ async def test_another_request_of_another_user_under_the_same_key_is_done(api: A
 
     second = await order(api, await market.user(), product, 2)
 
-    assert second.json()["data"]["placeOrder"]["items"][0]["quantity"] == 2
+    assert second.json()["data"]["placeOrder"]["order"]["items"][0]["quantity"] == 2
 
 
 async def test_nobody_is_answered_what_a_user_was(api: Api, market: Market) -> None:
@@ -48,7 +49,7 @@ async def test_nobody_is_answered_what_a_user_was(api: Api, market: Market) -> N
     stranger = await order(api, None, product)
 
     assert stranger.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-    assert stranger.json()["data"] is None
+    assert stranger.json()["data"] == {"placeOrder": None}
     assert not is_replay(stranger)
 
 
@@ -75,7 +76,7 @@ async def test_keys_that_differ_in_case_are_different(api: Api, market: Market, 
 
     responses = [await order(api, customer, product, key=key) for key in ("the-key-1", "THE-KEY-1", "The-Key-1")]
 
-    assert len({response.json()["data"]["placeOrder"]["id"] for response in responses}) == 3
+    assert len({response.json()["data"]["placeOrder"]["order"]["id"] for response in responses}) == 3
     assert len(await kept(connection)) == 3
 
 
@@ -84,7 +85,7 @@ async def test_a_token_that_has_expired_gets_no_answer_and_uses_no_key_up(
 ) -> None:
     customer, product = await market.user(), await market.product()
     expired = AccessTokens(settings.secret_key.get_secret_value(), timedelta(minutes=-1))
-    token, _ = expired.issue(Viewer(id=customer.id))
+    token, _ = expired.issue(Viewer(id=customer.id), uuid7())
 
     async def order_with_expired_token() -> str:
         headers = {"Authorization": f"Bearer {token}", **keyed()}
@@ -94,7 +95,7 @@ async def test_a_token_that_has_expired_gets_no_answer_and_uses_no_key_up(
     assert await order_with_expired_token() == "UNAUTHENTICATED"
     assert await kept(connection) == []
     first = await order(api, customer, product)
-    assert first.json()["data"]["placeOrder"]["__typename"] == "Order"
+    assert first.json()["data"]["placeOrder"]["__typename"] == "PlaceOrderSuccess"
     assert await kept(connection) == [KEY]
     assert await order_with_expired_token() == "UNAUTHENTICATED"
     assert is_replay(await order(api, customer, product))

@@ -28,10 +28,10 @@ async def api_with(connection: AsyncConnection, settings: Settings, secret_key: 
 
 
 async def test_no_token_and_nothing_of_the_account_is_found_in_the_table(api: Api, connection: AsyncConnection) -> None:
-    signed_up = (await send(api, SIGN_UP, {"input": ADA}, key="of-sign-up")).json()["data"]["signUp"]
+    signed_up = (await send(api, SIGN_UP, {"input": ADA}, key="of-sign-up")).json()["data"]["signUp"]["session"]
     refreshed = await send(api, REFRESH, {"token": signed_up["refreshToken"]}, key="of-refresh")
 
-    session = refreshed.json()["data"]["refreshSession"]
+    session = refreshed.json()["data"]["refreshSession"]["session"]
     values = [*ADA.values(), *(each[name] for each in (signed_up, session) for name in ("accessToken", "refreshToken"))]
     rows = (await connection.execute(select(IdempotencyKey.__table__))).all()
     assert len(rows) == 2

@@ -9,9 +9,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
 from app.db.notifications import Events, Topic
+from app.graphql.relations.loaders import Loaders
 from app.monitoring import metrics as module
 from app.monitoring import operation_log
 from app.monitoring.metrics import NAMES_KEPT, OTHER, Metrics
@@ -19,12 +21,19 @@ from app.settings import Environment
 from tests.api import Api
 from tests.databases import committing
 from tests.graphql.subscriptions.clients import PATIENCE
-from tests.market import Market
+from tests.market import Market, gid
 from tests.monitoring.conftest import Serve
 
 TOKEN = "a-token-of-the-one-who-asks"
 COMPILED = "query Compiled { products { totalCount } }"
 RESOLVER = "query Resolved { products { totalCount } stores { totalCount } __schema { queryType { name } } }"
+CREATE = """
+mutation Create($store: ID!) {
+  createProduct(input: { storeId: $store, name: "Bread", price: 2 }) {
+    ... on CreateProductSuccess { product { SELECTION } }
+  }
+}
+"""
 
 Figures = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -68,7 +77,7 @@ async def test_operations_are_counted_by_what_they_are_and_how_they_ended(serve:
     assert counted == {
         ("Compiled", "query", "compiled", ""): 2,
         ("Resolved", "query", "resolver", ""): 1,
-        ("Mine", "query", "resolver", "UNAUTHENTICATED"): 1,
+        ("Mine", "query", "compiled", "UNAUTHENTICATED"): 1,
         ("", "", "resolver", "GRAPHQL_VALIDATION_FAILED"): 1,
     }
     compiled = {"name": "Compiled", "type": "query", "path": "compiled"}
@@ -170,6 +179,29 @@ async def test_what_was_not_foreseen_counts_before_other_errors(metrics: Metrics
 
     kind = {"name": "", "type": "", "path": "resolver"}
     assert figure(await shown(metrics), "orders_api_operations_total", **kind, code="INTERNAL_SERVER_ERROR") == 1
+
+
+@pytest.mark.parametrize(
+    ("selection", "code"),
+    [("store { id }", "INTERNAL_SERVER_ERROR"), ("store { products(first: 101) { totalCount } }", "BAD_USER_INPUT")],
+)
+async def test_a_payload_that_cannot_be_read_counts_and_is_logged_as_its_cause(
+    serve: Serve, committed_market: Market, monkeypatch: pytest.MonkeyPatch, selection: str, code: str
+) -> None:
+    """The client learns that the mutation took effect, the operator what went wrong."""
+    owner = await committed_market.user()
+    variables = {"store": gid(await committed_market.store(owner))}
+    if code == "INTERNAL_SERVER_ERROR":
+        monkeypatch.delattr(Loaders, "reference")
+    async with serve(compiled_path=False) as api:
+        with capture_logs() as entries:
+            error = await api.error(CREATE.replace("SELECTION", selection), variables, user=owner)
+        found = await figures(api)
+
+    assert (error["extensions"]["code"], error["extensions"]["cause"]) == ("PAYLOAD_UNREADABLE", code)
+    kind = {"name": "Create", "type": "mutation", "path": "resolver"}
+    assert figure(found, "orders_api_operations_total", **kind, code=code) == 1
+    assert [entry["codes"] for entry in entries if entry["event"] == "operation"] == [[code]]
 
 
 async def test_costs_are_told_where_they_are_known(metrics: Metrics) -> None:

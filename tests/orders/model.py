@@ -21,8 +21,9 @@ class Product:
         vars(self).update(values)
 
     def take(self, quantity: int) -> None:
+        """Take units from the stock, which is no new version."""
         if self.stock is not None:
-            self.put(stock=self.stock - quantity)
+            self.stock -= quantity
 
 
 @dataclass
@@ -31,9 +32,25 @@ class Order:
     quantities: dict[int, int]
     prices: dict[int, int]
     taken: set[int]
-    status: str = "PLACED"
+    parts: dict[int, str] = field(default_factory=dict)
+    """The status of the part of each store."""
     fulfilled: set[int] = field(default_factory=set)
     deleted: bool = False
+
+    def __post_init__(self) -> None:
+        self.parts = {number // 2: "OPEN" for number in sorted(self.quantities)}
+
+    @property
+    def status(self) -> str:
+        left = set(self.parts.values()) - {"DECLINED", "CANCELLED"}
+        if not left:
+            return "CANCELLED"
+        if left == {"FULFILLED"}:
+            return "FULFILLED"
+        return "PARTIALLY_FULFILLED" if self.fulfilled else "PLACED"
+
+    def of_store(self, store: int) -> set[int]:
+        return {number for number in self.quantities if number // 2 == store}
 
 
 class Model:
@@ -63,7 +80,7 @@ class Model:
             product.take(quantities[number])
         prices = {number: product.price for number, product in chosen.items()}
         self.orders.append(Order(customer, quantities, prices, taken))
-        return "Order"
+        return "PlaceOrderSuccess"
 
     def cancel(self, customer: int, number: int) -> str:
         order = self.order(number)
@@ -71,42 +88,53 @@ class Model:
             return "NotFound"
         if order.status != "PLACED":
             return "InvalidTransition"
-        self._give_back(order)
-        return "Order"
+        self._cancel(order)
+        return "CancelOrderSuccess"
 
-    def fulfil(self, store: int, number: int, products: list[int]) -> str:
+    def fulfill(self, store: int, number: int, products: list[int] | None) -> str:
         order = self.order(number)
-        own = [] if order is None else [key for key in order.quantities if key // 2 == store]
-        if order is None or not own:
+        if order is None or store not in order.parts:
             return "NotFound"
-        if order.status not in ("PLACED", "PARTIALLY_FULFILLED"):
-            return "InvalidTransition"
-        if len(set(products)) < len(products) or not set(products) <= set(own) - order.fulfilled:
+        if order.parts[store] != "OPEN":
+            return "InvalidStoreOrderTransition"
+        left = order.of_store(store) - order.fulfilled
+        chosen = sorted(left) if products is None else products
+        if len(set(chosen)) < len(chosen) or not set(chosen) <= left:
             return "InvalidInput"
-        order.fulfilled |= set(products)
-        order.status = "FULFILLED" if order.fulfilled == set(order.quantities) else "PARTIALLY_FULFILLED"
-        return "Order"
+        order.fulfilled |= set(chosen)
+        if order.of_store(store) <= order.fulfilled:
+            order.parts[store] = "FULFILLED"
+        return "FulfillStoreOrderSuccess"
+
+    def decline(self, store: int, number: int) -> str:
+        order = self.order(number)
+        if order is None or store not in order.parts:
+            return "NotFound"
+        if order.parts[store] != "OPEN" or order.of_store(store) & order.fulfilled:
+            return "InvalidStoreOrderTransition"
+        self._give_back(order, store, "DECLINED")
+        return "DeclineStoreOrderSuccess"
 
     def delete_order(self, number: int) -> str:
         order = self.order(number)
         if order is None:
             return "NotFound"
         if order.status == "PLACED":
-            self._give_back(order)
+            self._cancel(order)
         order.deleted = True
-        return "OrderDeleted"
+        return "DeleteOrderSuccess"
 
     def delete_product(self, number: int) -> str:
         if self.products[number].deleted:
             return "NotFound"
         self.products[number].put(deleted="alone")
-        return "Product"
+        return "DeleteProductSuccess"
 
     def restore_product(self, number: int) -> str:
         if self.products[number].deleted and self.closed[number // 2]:
             return "NotFound"
         self.products[number].put(deleted=None)
-        return "Product"
+        return "RestoreProductSuccess"
 
     def delete_store(self, store: int) -> str:
         if self.closed[store]:
@@ -114,23 +142,47 @@ class Model:
         self.closed[store] = True
         for product in self.products_of(store).values():
             product.put(deleted=product.deleted or "with its store")
-        return "Store"
+        return "DeleteStoreSuccess"
 
     def restore_store(self, store: int) -> str:
         self.closed[store] = False
         for product in self.products_of(store).values():
             product.put(deleted="alone" if product.deleted == "alone" else None)
-        return "Store"
+        return "RestoreStoreSuccess"
 
     def update(self, number: int, changes: dict[str, Any]) -> str:
         if self.products[number].deleted:
             return "NotFound"
         self.products[number].put(**changes)
-        return "Product"
+        return "UpdateProductSuccess"
 
-    def _give_back(self, order: Order) -> None:
-        order.status = "CANCELLED"
-        for number in order.taken:
+    def adjust_stock(self, number: int, delta: int) -> str:
+        product = self.products[number]
+        if product.deleted:
+            return "NotFound"
+        if product.stock is None or product.stock + delta < 0:
+            return "InvalidInput"
+        product.stock += delta
+        return "AdjustStockSuccess"
+
+    def set_stock(self, number: int, stock: int | None, expected: list[int | None]) -> str:
+        """Set the stock; where one is expected, it is the one item of the list."""
+        product = self.products[number]
+        if product.deleted:
+            return "NotFound"
+        if expected and expected[0] != product.stock:
+            return "StaleStock"
+        product.stock = stock
+        return "SetStockSuccess"
+
+    def _cancel(self, order: Order) -> None:
+        for store, status in order.parts.items():
+            if status == "OPEN":
+                self._give_back(order, store, "CANCELLED")
+
+    def _give_back(self, order: Order, store: int, status: str) -> None:
+        order.parts[store] = status
+        for number in order.of_store(store) & order.taken:
             self.products[number].take(-order.quantities[number])
 
     def shown(self) -> dict[str, Any]:
@@ -148,10 +200,18 @@ class Model:
                 else (
                     order.status,
                     {
+                        store: (
+                            status,
+                            f"{sum(order.prices[n] * order.quantities[n] for n in order.of_store(store))}.00",
+                        )
+                        for store, status in order.parts.items()
+                    },
+                    {
                         number: (quantity, f"{order.prices[number]}.00", number in order.fulfilled)
                         for number, quantity in order.quantities.items()
                     },
                 )
                 for order in self.orders
             ],
+            "parts": [None if order.deleted else status for order in self.orders for status in order.parts.values()],
         }

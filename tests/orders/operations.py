@@ -12,50 +12,51 @@ from tests.market import Market, gid
 
 NOBODY_ID = UUID("01970000-0000-7000-8000-000000000000")
 
-_PAYLOAD = """
-  __typename
-  ... on Order {
-    id
-    status
-    customer { id }
-    totals { amount currency }
-    items {
-      product { id }
-      quantity
-      fulfilledAt
-      unitPrice { amount currency }
-      lineTotal { amount currency }
-    }
+_ORDER = """
+fragment order on Order {
+  id
+  status
+  customer { id }
+  totals { amount currency }
+  storeOrders { id status }
+  items {
+    product { id }
+    quantity
+    fulfilledAt
+    unitPrice { amount currency }
+    lineTotal { amount currency }
   }
-  ... on NotFound { id message }
+}
 """
+_NOT_FOUND = "... on NotFound { missingId message }"
+_INVALID_INPUT = "... on InvalidInput { issues { path code message } }"
 PLACE = f"""
 mutation ($items: [OrderItemInput!]!) {{
   placeOrder(input: {{ items: $items }}) {{
-    {_PAYLOAD}
-    ... on InvalidInput {{ issues {{ path message }} }}
+    __typename
+    ... on PlaceOrderSuccess {{ order {{ ...order }} }}
     ... on InsufficientStock {{ shortages {{ requested available product {{ id }} }} }}
+    {_NOT_FOUND}
+    {_INVALID_INPUT}
   }}
 }}
+{_ORDER}
 """
 CANCEL = f"""
 mutation ($id: ID!) {{
-  cancelOrder(id: $id) {{ {_PAYLOAD} ... on InvalidTransition {{ status }} }}
-}}
-"""
-FULFIL = f"""
-mutation ($orderId: ID!, $productIds: [ID!]!) {{
-  fulfillOrderItems(input: {{ orderId: $orderId, productIds: $productIds }}) {{
-    {_PAYLOAD}
-    ... on InvalidInput {{ issues {{ path message }} }}
+  cancelOrder(input: {{ id: $id }}) {{
+    __typename
+    ... on CancelOrderSuccess {{ order {{ ...order }} }}
     ... on InvalidTransition {{ status }}
+    {_NOT_FOUND}
   }}
 }}
+{_ORDER}
 """
-DELETE = """
-mutation ($id: ID!) {
-  deleteOrder(id: $id) { __typename ... on OrderDeleted { id } ... on NotFound { id message } }
-}
+DELETE = f"""
+mutation ($id: ID!) {{
+  deleteOrder(input: {{ id: $id }}) {{ __typename ... on DeleteOrderSuccess {{ deletedOrderId }} {_NOT_FOUND} }}
+}}
 """
 
 
@@ -75,19 +76,15 @@ async def cancel(api: Api, user: User, order: Order | str) -> Any:
     return (await api.data(CANCEL, {"id": id}, user=user))["cancelOrder"]
 
 
-async def fulfil(api: Api, user: User, order: Order | str, *products: Product) -> Any:
-    """Fulfil items of an order and return the result."""
-    variables = {
-        "orderId": order if isinstance(order, str) else gid(order),
-        "productIds": [gid(product) for product in products],
-    }
-    return (await api.data(FULFIL, variables, user=user))["fulfillOrderItems"]
-
-
 async def delete(api: Api, user: User, order: Order | str) -> Any:
     """Delete an order and return the result."""
     id = order if isinstance(order, str) else gid(order)
     return (await api.data(DELETE, {"id": id}, user=user))["deleteOrder"]
+
+
+def kinds(result: Any) -> list[tuple[list[str], str]]:
+    """Return the path and the code of each issue of an InvalidInput."""
+    return [(issue["path"], issue["code"]) for issue in result["issues"]]
 
 
 async def stock_of(market: Market, product: Product) -> int | None:

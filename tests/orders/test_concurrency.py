@@ -17,8 +17,9 @@ from app.db.models import Order, OrderItem, OrderStatus, Product, User
 from tests.api import Api
 from tests.locks import deadlocks
 from tests.market import Market, gid
-from tests.orders.operations import cancel, fulfil, item, number_of, place
-from tests.products.changes import update
+from tests.orders.operations import cancel, item, number_of, place
+from tests.orders.store_orders import fulfill
+from tests.products.changes import adjust_stock, update
 from tests.stores.operations import delete as delete_store
 
 BUYERS = 64
@@ -50,9 +51,9 @@ async def in_any_order(random: Random, operations: Sequence[Awaitable[Any]]) -> 
     return [answer for _, answer in sorted(zip(indexes, answers, strict=True), key=lambda pair: pair[0])]
 
 
-def quantities_of(orders: Sequence[Any]) -> Counter[str]:
+def quantities_of(answers: Sequence[Any]) -> Counter[str]:
     """Return how many of each product the orders that were answered have."""
-    items = chain.from_iterable(order["items"] for order in orders)
+    items = chain.from_iterable(answer["order"]["items"] for answer in answers)
     return sum((Counter({item["product"]["id"]: item["quantity"]}) for item in items), Counter[str]())
 
 
@@ -80,7 +81,7 @@ async def test_the_last_ten_are_sold_ten_times(
     )
 
     kinds = Counter(answer["__typename"] for answer in answers)
-    assert kinds == {"Order": STOCK, "InsufficientStock": BUYERS - STOCK}
+    assert kinds == {"PlaceOrderSuccess": STOCK, "InsufficientStock": BUYERS - STOCK}
     assert [(await committed_market.reload(product)).stock for product in products] == [0] * 4
     async with committed_engine.connect() as connection:
         assert await number_of(connection, Order) == STOCK
@@ -104,12 +105,12 @@ async def test_exactly_as_many_are_sold_as_the_answers_say(
     answers = await asyncio.gather(*(order(committed_api, *pair) for pair in zip(buyers, baskets, strict=True)))
 
     left = {gid(product): (await committed_market.reload(product)).stock or 0 for product in products}
-    placed = [answer for answer in answers if answer["__typename"] == "Order"]
+    placed = [answer for answer in answers if answer["__typename"] == "PlaceOrderSuccess"]
     assert quantities_of(placed) == Counter({id: STOCK - quantity for id, quantity in left.items()})
     stands = await quantities_that_stand(committed_engine)
     assert stands == Counter({product.id: STOCK - left[gid(product)] for product in products})
     for answer, basket in zip(answers, baskets, strict=True):
-        if answer["__typename"] == "Order":
+        if answer["__typename"] == "PlaceOrderSuccess":
             assert quantities_of([answer]) == basket
         else:
             # stock only ever shrank: who was refused would be refused now
@@ -130,36 +131,45 @@ async def test_orders_are_placed_cancelled_and_fulfilled_while_their_products_ch
     baskets = [basket_of(random, products) for _ in range(2 * number)]
     before, after = baskets[:number], baskets[number:]
     earlier = await asyncio.gather(*(order(api, *pair) for pair in zip(customers, before, strict=True)))
+    parts = [(index, part["id"]) for index, placed in enumerate(earlier) for part in placed["order"]["storeOrders"]]
+    deltas = {id: [random.randint(-5, 5) for _ in range(4)] for id in by_id}
 
     answers = await in_any_order(
         random,
         [
-            *(cancel(api, customer, placed["id"]) for customer, placed in zip(customers, earlier, strict=True)),
             *(
-                fulfil(api, owner, placed["id"], *(by_id[id] for id in basket))
-                for placed, basket in zip(earlier, before, strict=True)
+                cancel(api, customer, placed["order"]["id"])
+                for customer, placed in zip(customers, earlier, strict=True)
             ),
+            *(fulfill(api, owner, part) for _, part in parts),
             *(order(api, *pair) for pair in zip(customers, after, strict=True)),
-            *(update(api, owner, id=id, price=price) for id in by_id for price in range(4)),
+            *(update(api, owner, id=id, price=price) for id in by_id for price in range(1, 5)),
+            *(adjust_stock(api, owner, productId=id, delta=delta) for id, each in deltas.items() for delta in each),
         ],
     )
 
-    cancels, fulfilments = answers[:number], answers[number : 2 * number]
-    later, changes = answers[2 * number : 3 * number], answers[3 * number :]
-    assert {answer["__typename"] for answer in (*earlier, *later)} == {"Order"}
-    assert {answer["__typename"] for answer in changes} == {"Product"}
-    for outcome in zip(cancels, fulfilments, strict=True):
-        assert sorted(answer["__typename"] for answer in outcome) == ["InvalidTransition", "Order"]
-        assert len({answer["status"] for answer in outcome}) == 1
-    cancelled = [answer for answer in cancels if answer["__typename"] == "Order"]
-    assert {answer["status"] for answer in cancelled} <= {"CANCELLED"}
+    cancels, answers = answers[:number], answers[number:]
+    fulfilments, answers = answers[: len(parts)], answers[len(parts) :]
+    later, updates, adjustments = answers[:number], answers[number : number + 16], answers[number + 16 :]
+    assert {answer["__typename"] for answer in (*earlier, *later)} == {"PlaceOrderSuccess"}
+    assert {answer["__typename"] for answer in updates} == {"UpdateProductSuccess"}
+    assert {answer["__typename"] for answer in adjustments} == {"AdjustStockSuccess"}
+    for index, cancelled in enumerate(cancels):
+        of_parts = [answer for (of, _), answer in zip(parts, fulfilments, strict=True) if of == index]
+        if cancelled["__typename"] == "CancelOrderSuccess":
+            assert cancelled["order"]["status"] == "CANCELLED"
+            assert {answer["status"] for answer in of_parts} == {"CANCELLED"}
+        else:
+            assert cancelled["status"] in ("PARTIALLY_FULFILLED", "FULFILLED")
+            assert {answer["storeOrder"]["status"] for answer in of_parts} == {"FULFILLED"}
+    cancelled = [answer for answer in cancels if answer["__typename"] == "CancelOrderSuccess"]
     sold = quantities_of([*earlier, *later]) - quantities_of(cancelled)
     stands = await quantities_that_stand(committed_engine)
-    steps = Counter(entry["product"]["id"] for placed in (*earlier, *later, *cancelled) for entry in placed["items"])
     for id, product in by_id.items():
         await committed_market.reload(product)
-        assert product.stock == start - sold[id] == start - stands[product.id]
-        assert product.version == 1 + steps[id] + 4
+        assert sold[id] == stands[product.id]
+        assert product.stock == start - sold[id] + sum(deltas[id])
+        assert product.version == 1 + 4
     assert deadlocked == []
 
 
@@ -181,9 +191,9 @@ async def test_stores_close_while_their_products_are_ordered(
     )
 
     closed, ordered = answers[: len(stores)], answers[len(stores) :]
-    assert {answer["__typename"] for answer in closed} == {"Store"}
-    assert {answer["__typename"] for answer in ordered} <= {"Order", "NotFound"}
-    sold = quantities_of([answer for answer in ordered if answer["__typename"] == "Order"])
+    assert {answer["__typename"] for answer in closed} == {"DeleteStoreSuccess"}
+    assert {answer["__typename"] for answer in ordered} <= {"PlaceOrderSuccess", "NotFound"}
+    sold = quantities_of([answer for answer in ordered if answer["__typename"] == "PlaceOrderSuccess"])
     assert await quantities_that_stand(committed_engine) == {
         product.id: sold[gid(product)] for product in products if gid(product) in sold
     }

@@ -1,47 +1,79 @@
-"""Each owner fulfils the items of their own stores; the order is fulfilled when the last of them is."""
+"""A store fulfills the items of its own part of an order, each of them once."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from app.db.models import OrderItem, OrderStatus
+from app.db.models import Order, OrderItem, OrderStatus, StoreOrder, StoreOrderStatus, User
 from tests.api import Api
 from tests.market import Market, gid
-from tests.orders.operations import FULFIL, NOBODY_ID, fulfil
+from tests.orders.operations import NOBODY_ID, kinds
+from tests.orders.store_orders import FULFILL, fulfill
 from tests.statements import Statements
 
 ITEMS = "query ($id: ID!) { order(id: $id) { status items { product { id } fulfilledAt } } }"
+MOMENT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-async def test_each_owner_fulfils_their_own_items_until_all_are(api: Api, market: Market) -> None:
-    baker, vintner = await market.user(), await market.user()
-    bread, wine = await market.product(await market.store(baker)), await market.product(await market.store(vintner))
-    order = await market.order(await market.user(), bread, wine)
+@dataclass
+class Bakery:
+    """An order of bread and cake from one store, and of wine from another."""
 
-    after_bread = await fulfil(api, baker, order, bread)
-    after_wine = await fulfil(api, vintner, order, wine)
+    owner: User
+    vintner: User
+    customer: User
+    order: Order
+    bread: OrderItem
+    cake: OrderItem
+    wine: OrderItem
+    baked: StoreOrder
+    pressed: StoreOrder
 
-    assert (after_bread["status"], after_wine["status"]) == ("PARTIALLY_FULFILLED", "FULFILLED")
-    for payload, product in ((after_bread, bread), (after_wine, wine)):
-        assert [item["product"]["id"] for item in payload["items"]] == [gid(product)]
-        assert payload["items"][0]["fulfilledAt"] is not None
+
+@pytest.fixture
+async def bakery(market: Market) -> Bakery:
+    owner, vintner, customer = [await market.user() for _ in range(3)]
+    store, cellar = await market.store(owner), await market.store(vintner)
+    order = await market.order(customer)
+    bread, cake = [await market.item(order, await market.product(store)) for _ in range(2)]
+    wine = await market.item(order, await market.product(cellar))
+    baked, pressed = await market.store_order(order, store), await market.store_order(order, cellar)
+    return Bakery(owner, vintner, customer, order, bread, cake, wine, baked, pressed)
 
 
-async def test_only_the_items_named_are_fulfilled(api: Api, market: Market) -> None:
-    owner, customer = await market.user(), await market.user()
-    store = await market.store(owner)
-    bread, cake, roll = [await market.product(store) for _ in range(3)]
-    order = await market.order(customer, bread, cake, roll)
+async def fulfilled(market: Market, *items: OrderItem) -> list[bool]:
+    """Return which of the items are fulfilled in the database."""
+    return [(await market.reload(item)).fulfilled_at is not None for item in items]
 
-    await fulfil(api, owner, order, bread, roll)
 
-    seen = (await api.data(ITEMS, {"id": gid(order)}, user=customer))["order"]
+async def test_only_the_items_named_are_fulfilled(api: Api, market: Market, bakery: Bakery) -> None:
+    await fulfill(api, bakery.owner, bakery.baked, bakery.cake)
+
+    seen = (await api.data(ITEMS, {"id": gid(bakery.order)}, user=bakery.customer))["order"]
     assert seen["status"] == "PARTIALLY_FULFILLED"
     assert {item["product"]["id"]: item["fulfilledAt"] is not None for item in seen["items"]} == {
-        gid(bread): True,
-        gid(cake): False,
-        gid(roll): True,
+        f"Product_{bakery.bread.product_id}": False,
+        f"Product_{bakery.cake.product_id}": True,
+        f"Product_{bakery.wine.product_id}": False,
     }
+
+
+@pytest.mark.parametrize("given", [{}, {"itemIds": None}])
+async def test_without_items_all_that_are_left_are_fulfilled(
+    api: Api, market: Market, bakery: Bakery, given: dict[str, Any]
+) -> None:
+    bakery.bread.fulfilled_at = MOMENT
+    await market.add(bakery.bread)
+    variables = {"input": {"id": gid(bakery.baked), **given}}
+
+    result = (await api.data(FULFILL, variables, user=bakery.owner))["fulfillStoreOrder"]
+
+    assert result["storeOrder"]["status"] == "FULFILLED"
+    assert await fulfilled(market, bakery.bread, bakery.cake, bakery.wine) == [True, True, False]
+    assert bakery.bread.fulfilled_at == MOMENT
 
 
 @pytest.mark.parametrize("number", [1, 5])
@@ -50,159 +82,152 @@ async def test_all_items_are_fulfilled_in_one_statement(
 ) -> None:
     owner = await market.user()
     store = await market.store(owner)
-    products = [await market.product(store) for _ in range(number)]
-    order = await market.order(await market.user(), *products)
+    order = await market.order(await market.user(), *[await market.product(store) for _ in range(number)])
+    part = await market.store_order(order, store)
     statements.clear()
 
-    await fulfil(api, owner, order, *products)
+    result = await fulfill(api, owner, part)
 
+    assert result["storeOrder"]["status"] == "FULFILLED"
     assert sum(statement.startswith("UPDATE order_items") for statement in statements) == 1
 
 
-async def test_a_superuser_may_fulfil_the_items_of_every_store(api: Api, market: Market) -> None:
-    bread, wine = await market.product(), await market.product()
-    order = await market.order(await market.user(), bread, wine)
+async def test_a_superuser_may_fulfill_the_parts_of_every_store(api: Api, market: Market, bakery: Bakery) -> None:
+    superuser = await market.superuser()
 
-    payload = await fulfil(api, await market.superuser(), order, bread, wine)
+    for part in (bakery.baked, bakery.pressed):
+        assert (await fulfill(api, superuser, part))["storeOrder"]["status"] == "FULFILLED"
 
-    assert payload["status"] == "FULFILLED"
-    assert len(payload["items"]) == 2
+    assert (await market.reload(bakery.order)).status is OrderStatus.FULFILLED
 
 
-async def test_an_item_is_fulfilled_only_once(api: Api, market: Market) -> None:
-    owner = await market.user()
-    store = await market.store(owner)
-    bread, cake = await market.product(store), await market.product(store)
-    order = await market.order(await market.user(), cake)
-    moment = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    done = await market.item(order, bread, fulfilled_at=moment)
+async def test_an_item_is_fulfilled_only_once(api: Api, market: Market, bakery: Bakery) -> None:
+    bakery.bread.fulfilled_at = MOMENT
+    await market.add(bakery.bread)
 
-    result = await fulfil(api, owner, order, cake, bread)
+    result = await fulfill(api, bakery.owner, bakery.baked, bakery.cake, bakery.bread)
 
     assert result["__typename"] == "InvalidInput"
-    assert [issue["path"] for issue in result["issues"]] == [["productIds", "1"]]
-    assert (await market.reload(done)).fulfilled_at == moment
+    assert result["issues"] == [
+        {"path": ["input", "itemIds", "1"], "code": "ALREADY_FULFILLED", "message": "has already been fulfilled"}
+    ]
+    assert (await market.reload(bakery.bread)).fulfilled_at == MOMENT
+    assert await fulfilled(market, bakery.cake) == [False]
 
 
-async def test_nothing_is_fulfilled_where_one_of_the_products_is_wrong(api: Api, market: Market) -> None:
-    owner = await market.user()
-    store = await market.store(owner)
-    bread, other = await market.product(store), await market.product(store)
-    order = await market.order(await market.user())
-    item = await market.item(order, bread)
+async def test_nothing_is_fulfilled_where_one_of_the_items_is_wrong(api: Api, market: Market, bakery: Bakery) -> None:
+    await fulfill(api, bakery.owner, bakery.baked, bakery.bread, bakery.wine)
 
-    await fulfil(api, owner, order, bread, other)
-
-    assert (await market.reload(item)).fulfilled_at is None
-    assert (await market.reload(order)).status is OrderStatus.PLACED
+    assert await fulfilled(market, bakery.bread, bakery.wine) == [False, False]
+    assert (await market.reload(bakery.order)).status is OrderStatus.PLACED
 
 
-async def test_an_item_of_another_store_is_answered_like_no_item(api: Api, market: Market) -> None:
-    owner = await market.user()
-    bread, wine, elsewhere = await market.product(await market.store(owner)), *[await market.product() for _ in "ab"]
-    order = await market.order(await market.user(), bread)
-    foreign = await market.item(order, wine)
+async def test_an_item_of_another_store_or_order_is_answered_like_no_item(
+    api: Api, market: Market, bakery: Bakery
+) -> None:
+    earlier = await market.item(await market.order(bakery.customer), await market.product())
 
-    of_another_store = await fulfil(api, owner, order, wine)
-    of_no_item = await fulfil(api, owner, order, elsewhere)
+    results = [
+        await fulfill(api, bakery.owner, bakery.baked, item)
+        for item in (bakery.wine, earlier, f"OrderItem_{NOBODY_ID}")
+    ]
 
-    assert of_another_store["__typename"] == "InvalidInput"
-    assert [issue["path"] for issue in of_another_store["issues"]] == [["productIds", "0"]]
-    assert of_another_store == of_no_item
-    assert (await market.reload(foreign)).fulfilled_at is None
-
-
-async def test_an_order_without_an_item_of_yours_is_answered_like_none(api: Api, market: Market) -> None:
-    owner, nothing = await market.user(), f"Order_{NOBODY_ID}"
-    await market.product(await market.store(owner))
-    wine = await market.product()
-    order = await market.order(await market.user(), wine)
-
-    foreign, absent = await fulfil(api, owner, order, wine), await fulfil(api, owner, nothing, wine)
-
-    assert foreign == {**absent, "id": gid(order)}
-    assert absent == {"__typename": "NotFound", "id": nothing, "message": "There is no such Order."}
+    assert results[0]["__typename"] == "InvalidInput"
+    assert kinds(results[0]) == [(["input", "itemIds", "0"], "NOT_IN_ORDER")]
+    assert results[1] == results[2] == results[0]
+    assert await fulfilled(market, bakery.wine, earlier) == [False, False]
 
 
-async def test_the_customer_does_not_fulfil(api: Api, market: Market) -> None:
-    customer, bread = await market.user(), await market.product()
-    order = await market.order(customer)
-    item = await market.item(order, bread)
+async def test_a_part_of_another_store_is_answered_like_none(api: Api, market: Market, bakery: Bakery) -> None:
+    nothing = f"StoreOrder_{NOBODY_ID}"
 
-    result = await api.execute(FULFIL, {"orderId": gid(order), "productIds": [gid(bread)]}, user=customer)
+    foreign, absent = [await fulfill(api, bakery.owner, part) for part in (bakery.pressed, nothing)]
 
-    assert not result["data"] or result["data"]["fulfillOrderItems"]["__typename"] != "Order"
-    assert (await market.reload(item)).fulfilled_at is None
-    assert (await market.reload(order)).status is OrderStatus.PLACED
+    assert foreign == {**absent, "missingId": gid(bakery.pressed)}
+    assert absent == {"__typename": "NotFound", "missingId": nothing, "message": "There is no such StoreOrder."}
+    assert await fulfilled(market, bakery.wine) == [False]
 
 
-async def test_no_products_at_all_are_refused(api: Api, market: Market) -> None:
-    owner = await market.user()
-    order = await market.order(await market.user(), await market.product(await market.store(owner)))
+async def test_the_customer_does_not_fulfill(api: Api, market: Market, bakery: Bakery) -> None:
+    error = await api.error(FULFILL, {"input": {"id": gid(bakery.baked)}}, user=bakery.customer)
 
-    result = await fulfil(api, owner, order)
-
-    assert [issue["path"] for issue in result["issues"]] == [["productIds"]]
-
-
-async def test_a_product_named_twice_is_refused(api: Api, market: Market) -> None:
-    owner = await market.user()
-    bread = await market.product(await market.store(owner))
-    order = await market.order(await market.user())
-    item = await market.item(order, bread)
-
-    result = await fulfil(api, owner, order, bread, bread)
-
-    assert [issue["path"] for issue in result["issues"]] == [["productIds", "1"]]
-    assert (await market.reload(item)).fulfilled_at is None
+    assert error["code"] == "FORBIDDEN"
+    assert await fulfilled(market, bakery.bread, bakery.cake) == [False, False]
+    assert (await market.reload(bakery.order)).status is OrderStatus.PLACED
 
 
-@pytest.mark.parametrize("status", [OrderStatus.CANCELLED, OrderStatus.FULFILLED])
-async def test_an_order_that_is_over_is_not_fulfilled(api: Api, market: Market, status: OrderStatus) -> None:
-    owner = await market.user()
-    bread = await market.product(await market.store(owner))
-    order = await market.order(await market.user(), status=status)
-    item: OrderItem = await market.item(order, bread)
+async def test_no_items_at_all_are_refused(api: Api, market: Market, bakery: Bakery) -> None:
+    variables = {"input": {"id": gid(bakery.baked), "itemIds": []}}
 
-    result = await fulfil(api, owner, order, bread)
+    result = (await api.data(FULFILL, variables, user=bakery.owner))["fulfillStoreOrder"]
 
-    assert result == {"__typename": "InvalidTransition", "status": status.value}
-    assert (await market.reload(item)).fulfilled_at is None
+    assert kinds(result) == [(["input", "itemIds"], "TOO_FEW")]
+    assert await fulfilled(market, bakery.bread) == [False]
+
+
+async def test_an_item_named_twice_is_refused(api: Api, market: Market, bakery: Bakery) -> None:
+    result = await fulfill(api, bakery.owner, bakery.baked, bakery.bread, bakery.bread)
+
+    assert kinds(result) == [(["input", "itemIds", "1"], "NOT_UNIQUE")]
+    assert await fulfilled(market, bakery.bread) == [False]
+
+
+@pytest.mark.parametrize("status", ["FULFILLED", "DECLINED", "CANCELLED"])
+async def test_a_part_that_is_over_is_not_fulfilled(api: Api, market: Market, bakery: Bakery, status: str) -> None:
+    bakery.baked.status = StoreOrderStatus(status)
+    await market.add(bakery.baked)
+
+    result = await fulfill(api, bakery.owner, bakery.baked, bakery.bread)
+
+    assert result == {
+        "__typename": "InvalidStoreOrderTransition",
+        "status": status,
+        "message": f"The order is {status}; its items can't be fulfilled.",
+    }
+    assert await fulfilled(market, bakery.bread) == [False]
 
 
 async def test_a_product_deleted_meanwhile_is_still_fulfilled(api: Api, market: Market) -> None:
     owner = await market.user()
-    bread = await market.product(await market.store(owner), deleted_at=datetime.now(UTC))
+    store = await market.store(owner)
+    bread = await market.product(store, deleted_at=datetime.now(UTC))
     order = await market.order(await market.user(), bread)
 
-    assert (await fulfil(api, owner, order, bread))["status"] == "FULFILLED"
+    result = await fulfill(api, owner, await market.store_order(order, store))
+
+    assert result["storeOrder"]["status"] == "FULFILLED"
 
 
-async def test_nobody_fulfils_without_a_login(api: Api, market: Market) -> None:
-    bread = await market.product()
-    order = await market.order(await market.user(), bread)
+async def test_the_part_of_a_deleted_order_is_not_found(api: Api, market: Market, bakery: Bakery) -> None:
+    for model, key in ((Order, bakery.order.id), (StoreOrder, bakery.baked.id)):
+        await market.session.execute(update(model).where(model.id == key).values(deleted_at=datetime.now(UTC)))
+    await market.session.commit()
 
-    error = await api.error(FULFIL, {"orderId": gid(order), "productIds": [gid(bread)]})
+    result = await fulfill(api, await market.superuser(), bakery.baked)
+
+    assert (result["__typename"], result["missingId"]) == ("NotFound", gid(bakery.baked))
+    assert await fulfilled(market, bakery.bread) == [False]
+
+
+async def test_nobody_fulfills_without_a_login(api: Api, bakery: Bakery) -> None:
+    error = await api.error(FULFILL, {"input": {"id": gid(bakery.baked)}})
 
     assert error["code"] == "UNAUTHENTICATED"
 
 
-async def test_a_malformed_product_id_is_named(api: Api, market: Market) -> None:
-    bread = await market.product()
-    order = await market.order(await market.user(), bread)
-    variables = {"orderId": gid(order), "productIds": [gid(bread), gid(order)]}
+async def test_a_malformed_id_is_named(api: Api, bakery: Bakery) -> None:
+    bread, order = gid(bakery.bread), gid(bakery.order)
 
-    error = await api.error(FULFIL, variables, user=await market.user())
+    for given, path in (
+        ({"id": order}, ["input", "id"]),
+        ({"id": gid(bakery.baked), "itemIds": [bread, order]}, ["input", "itemIds", "1"]),
+    ):
+        error = await api.error(FULFILL, {"input": given}, user=bakery.owner)
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": path}
 
-    assert (error["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", "input.productIds.1")
 
+async def test_more_items_than_an_order_can_have_are_refused_at_once(api: Api, market: Market, bakery: Bakery) -> None:
+    result = await fulfill(api, bakery.owner, bakery.baked, *[bakery.bread] * 101)
 
-async def test_more_items_than_an_order_can_have_are_refused_at_once(api: Api, market: Market) -> None:
-    owner = await market.user()
-    bread = await market.product(await market.store(owner))
-    order = await market.order(await market.user(), bread)
-
-    payload = await fulfil(api, owner, order, *[bread] * 101)
-
-    assert payload["__typename"] == "InvalidInput"
-    assert [issue["path"] for issue in payload["issues"]] == [["productIds"]]
+    assert result["__typename"] == "InvalidInput"
+    assert kinds(result) == [(["input", "itemIds"], "TOO_MANY")]

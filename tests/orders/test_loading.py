@@ -40,7 +40,7 @@ async def test_the_orders_of_many_stores_are_one_statement(
     query = """
     { viewer { stores(first: 20) { nodes { orders(first: 3) {
       totalCount
-      nodes { totals { amount } items { quantity product { name } } customer { fullName } }
+      nodes { number customerName note total { amount } items { quantity product { name } } store { name } }
     } } } } }
     """
     statements.clear()
@@ -49,7 +49,8 @@ async def test_the_orders_of_many_stores_are_one_statement(
 
     stores = data["viewer"]["stores"]["nodes"]
     assert [store["orders"]["totalCount"] for store in stores] == [1] * number * 2
-    # the viewer, the stores, their orders, the totals, and the items, products and customers of these
+    # the viewer, the stores, their orders and how many those are, what they show of the whole orders, their stores, the
+    # items and their products
     assert len(statements) == 8
 
 
@@ -66,6 +67,26 @@ async def test_the_orders_of_many_users_are_one_statement(
 
     assert sum(len(user["orders"]["nodes"]) for user in data["users"]["nodes"]) == number
     # the users, their orders, the items of these, the products, the stores
+    assert len(statements) == 5
+
+
+@pytest.mark.parametrize("number", SIZES)
+async def test_orders_with_their_parts_are_read_in_as_many_statements_as_one(
+    api: Api, market: Market, statements: Statements, number: int
+) -> None:
+    customer = await market.user()
+    await orders_from(market, number, customer=customer)
+    query = """
+    { orders(first: 20) { nodes {
+      storeOrders { number customerName note total { amount } store { name } items { id } }
+    } } }
+    """
+    statements.clear()
+
+    data = await api.data(query, user=customer)
+
+    assert [len(order["storeOrders"]) for order in data["orders"]["nodes"]] == [2] * number
+    # the orders, their parts, what these show of their orders, their stores and their items
     assert len(statements) == 5
 
 

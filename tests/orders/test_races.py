@@ -13,22 +13,25 @@ import pytest
 from sqlalchemy import event, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db.models import Base, Order, OrderStatus, Product, Store, User
+from app.db.models import Base, Order, OrderStatus, Product, Store, StoreOrder, StoreOrderStatus, User
 from tests.api import Api
-from tests.locks import held
+from tests.locks import deadlocks, held
 from tests.market import Market, gid
-from tests.orders.operations import cancel, delete, fulfil, item, place, stock_of
+from tests.orders.operations import cancel, delete, item, place, stock_of
+from tests.orders.store_orders import decline, fulfill
+from tests.products.changes import adjust_stock, set_stock, update_many
 from tests.products.changes import delete as delete_product
 from tests.stores.operations import delete as delete_store
 from tests.stores.operations import restore as restore_store
 from tests.users.operations import DELETE_USER
 
 LOW, HIGH = UUID("01970000-0000-7000-8000-000000000001"), UUID("01970000-0000-7000-8000-000000000002")
+PART = "query ($id: ID!) { order(id: $id) { storeOrders { id } } }"
 
 
 @dataclass
 class World:
-    """An order of two of a product that had ten, and who may do something about it."""
+    """An order of two of a product that had ten, the part of it that is its only one, and who may do something."""
 
     api: Api
     owner: User
@@ -37,12 +40,14 @@ class World:
     store: Store
     product: Product
     order: Order
+    part: StoreOrder
 
 
 Step = Callable[[World], Awaitable[Any]]
 STEPS: dict[str, Step] = {
     "cancel": lambda world: cancel(world.api, world.customer, world.order),
-    "fulfil": lambda world: fulfil(world.api, world.owner, world.order, world.product),
+    "fulfill": lambda world: fulfill(world.api, world.owner, world.part),
+    "decline": lambda world: decline(world.api, world.owner, world.part),
     "delete": lambda world: delete(world.api, world.superuser, world.order),
     "place": lambda world: place(world.api, world.customer, item(world.product, 3)),
     "delete the product": lambda world: delete_product(world.api, world.owner, gid(world.product)),
@@ -57,7 +62,8 @@ async def world(committed_api: Api, committed_market: Market) -> World:
     store = await market.store(owner)
     product = await market.product(store, stock=8)
     order = await market.order(customer, product, quantity=2)
-    return World(committed_api, owner, customer, superuser, store, product, order)
+    part = await market.store_order(order, store)
+    return World(committed_api, owner, customer, superuser, store, product, order, part)
 
 
 async def one_after_the_other(engine: AsyncEngine, row: Base, world: World, *steps: str) -> list[str]:
@@ -75,17 +81,24 @@ async def _answer(step: Step, world: World) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "answer", "answer_of_second", "status", "stock"),
+    ("first", "second", "answer", "answer_of_second", "status", "status_of_part", "stock"),
     [
-        ("cancel", "cancel", "Order", "InvalidTransition", "CANCELLED", 10),
-        ("cancel", "fulfil", "Order", "InvalidTransition", "CANCELLED", 10),
-        ("cancel", "delete", "Order", "OrderDeleted", "CANCELLED", 10),
-        ("fulfil", "cancel", "Order", "InvalidTransition", "FULFILLED", 8),
-        ("fulfil", "fulfil", "Order", "InvalidTransition", "FULFILLED", 8),
-        ("fulfil", "delete", "Order", "OrderDeleted", "FULFILLED", 8),
-        ("delete", "cancel", "OrderDeleted", "NotFound", "CANCELLED", 10),
-        ("delete", "fulfil", "OrderDeleted", "NotFound", "CANCELLED", 10),
-        ("delete", "delete", "OrderDeleted", "NotFound", "CANCELLED", 10),
+        ("cancel", "cancel", "CancelOrderSuccess", "InvalidTransition", "CANCELLED", "CANCELLED", 10),
+        ("cancel", "fulfill", "CancelOrderSuccess", "InvalidStoreOrderTransition", "CANCELLED", "CANCELLED", 10),
+        ("cancel", "decline", "CancelOrderSuccess", "InvalidStoreOrderTransition", "CANCELLED", "CANCELLED", 10),
+        ("cancel", "delete", "CancelOrderSuccess", "DeleteOrderSuccess", "CANCELLED", "CANCELLED", 10),
+        ("fulfill", "cancel", "FulfillStoreOrderSuccess", "InvalidTransition", "FULFILLED", "FULFILLED", 8),
+        ("fulfill", "fulfill", "FulfillStoreOrderSuccess", "InvalidStoreOrderTransition", "FULFILLED", "FULFILLED", 8),
+        ("fulfill", "decline", "FulfillStoreOrderSuccess", "InvalidStoreOrderTransition", "FULFILLED", "FULFILLED", 8),
+        ("fulfill", "delete", "FulfillStoreOrderSuccess", "DeleteOrderSuccess", "FULFILLED", "FULFILLED", 8),
+        ("decline", "cancel", "DeclineStoreOrderSuccess", "InvalidTransition", "CANCELLED", "DECLINED", 10),
+        ("decline", "fulfill", "DeclineStoreOrderSuccess", "InvalidStoreOrderTransition", "CANCELLED", "DECLINED", 10),
+        ("decline", "decline", "DeclineStoreOrderSuccess", "InvalidStoreOrderTransition", "CANCELLED", "DECLINED", 10),
+        ("decline", "delete", "DeclineStoreOrderSuccess", "DeleteOrderSuccess", "CANCELLED", "DECLINED", 10),
+        ("delete", "cancel", "DeleteOrderSuccess", "NotFound", "CANCELLED", "CANCELLED", 10),
+        ("delete", "fulfill", "DeleteOrderSuccess", "NotFound", "CANCELLED", "CANCELLED", 10),
+        ("delete", "decline", "DeleteOrderSuccess", "NotFound", "CANCELLED", "CANCELLED", 10),
+        ("delete", "delete", "DeleteOrderSuccess", "NotFound", "CANCELLED", "CANCELLED", 10),
     ],
 )
 async def test_of_two_steps_at_once_the_first_decides(
@@ -97,12 +110,14 @@ async def test_of_two_steps_at_once_the_first_decides(
     answer: str,
     answer_of_second: str,
     status: str,
+    status_of_part: str,
     stock: int,
 ) -> None:
     answers = await one_after_the_other(committed_engine, world.order, world, first, second)
 
     assert answers == [answer, answer_of_second]
     assert (await committed_market.reload(world.order)).status == OrderStatus(status)
+    assert (await committed_market.reload(world.part)).status == StoreOrderStatus(status_of_part)
     assert await stock_of(committed_market, world.product) == stock
 
 
@@ -111,25 +126,88 @@ async def test_an_order_that_many_cancel_at_once_gives_its_stock_back_once(
 ) -> None:
     answers = await asyncio.gather(*(cancel(world.api, world.customer, world.order) for _ in range(8)))
 
-    assert Counter(answer["__typename"] for answer in answers) == {"Order": 1, "InvalidTransition": 7}
+    assert Counter(answer["__typename"] for answer in answers) == {"CancelOrderSuccess": 1, "InvalidTransition": 7}
     assert await stock_of(committed_market, world.product) == 10
 
 
-async def test_owners_who_fulfil_the_last_two_items_at_once_fulfil_the_order(
-    world: World, committed_market: Market, committed_engine: AsyncEngine
+@dataclass
+class Two:
+    """The part of the world's order that another store sells, and who may do something about it."""
+
+    vintner: User
+    wine: Product
+    pressed: StoreOrder
+
+
+@pytest.fixture
+async def other(world: World, committed_market: Market) -> Two:
+    market, vintner = committed_market, await committed_market.user()
+    cellar = await market.store(vintner)
+    wine = await market.product(cellar, stock=7)
+    await market.item(world.order, wine, quantity=3)
+    return Two(vintner, wine, await market.store_order(world.order, cellar))
+
+
+@pytest.mark.parametrize("order_of_stores", [[0, 1], [1, 0]])
+@pytest.mark.parametrize(
+    ("steps", "status", "stocks"),
+    [
+        ((fulfill, fulfill), "FULFILLED", [8, 7]),
+        ((fulfill, decline), "FULFILLED", [8, 10]),
+        ((decline, fulfill), "FULFILLED", [10, 7]),
+        ((decline, decline), "CANCELLED", [10, 10]),
+    ],
+)
+async def test_two_stores_that_finish_their_parts_at_once_finish_the_order(
+    world: World,
+    other: Two,
+    committed_market: Market,
+    committed_engine: AsyncEngine,
+    steps: tuple[Any, Any],
+    status: str,
+    stocks: list[int],
+    order_of_stores: list[int],
 ) -> None:
-    vintner = await committed_market.user()
-    wine = await committed_market.product(await committed_market.store(vintner))
-    await committed_market.item(world.order, wine)
+    takes = [
+        lambda: steps[0](world.api, world.owner, world.part),
+        lambda: steps[1](world.api, other.vintner, other.pressed),
+    ]
+    with deadlocks(committed_engine) as deadlocked:
+        async with asyncio.TaskGroup() as tasks, held(committed_engine, world.order) as gate:
+            begun = []
+            for number, place_in_line in enumerate(order_of_stores, 1):
+                begun.append(tasks.create_task(takes[place_in_line]()))
+                await gate.until_waiting(number)
 
-    async with asyncio.TaskGroup() as tasks, held(committed_engine, world.order) as gate:
-        first = tasks.create_task(fulfil(world.api, world.owner, world.order, world.product))
-        second = tasks.create_task(fulfil(world.api, vintner, world.order, wine))
-        await gate.until_waiting(2)
+    assert {task.result()["__typename"] for task in begun} <= {"FulfillStoreOrderSuccess", "DeclineStoreOrderSuccess"}
+    assert (await committed_market.reload(world.order)).status == OrderStatus(status)
+    assert [await stock_of(committed_market, product) for product in (world.product, other.wine)] == stocks
+    assert deadlocked == []
 
-    statuses = {task.result()["status"] for task in (first, second)}
-    assert statuses == {"PARTIALLY_FULFILLED", "FULFILLED"}
-    assert (await committed_market.reload(world.order)).status is OrderStatus.FULFILLED
+
+async def test_steps_of_one_order_and_changes_of_its_products_at_once_do_not_deadlock(
+    world: World, other: Two, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    with deadlocks(committed_engine) as deadlocked:
+        await asyncio.gather(
+            cancel(world.api, world.customer, world.order),
+            fulfill(world.api, world.owner, world.part),
+            decline(world.api, other.vintner, other.pressed),
+            delete(world.api, world.superuser, world.order),
+            place(world.api, world.customer, item(other.wine), item(world.product)),
+            adjust_stock(world.api, world.superuser, productId=gid(world.product), delta=1),
+            set_stock(world.api, world.superuser, productId=gid(other.wine), stock=50),
+            update_many(
+                world.api, world.superuser, *({"id": gid(each), "price": "3"} for each in (other.wine, world.product))
+            ),
+            delete_store(world.api, world.owner, world.store),
+        )
+
+    assert deadlocked == []
+    await committed_market.reload(world.order)
+    parts = [(await committed_market.reload(part)).status for part in (world.part, other.pressed)]
+    assert world.order.deleted_at is not None
+    assert StoreOrderStatus.OPEN not in parts or StoreOrderStatus.FULFILLED in parts
 
 
 @pytest.mark.parametrize("removal", ["delete the product", "delete the store"])
@@ -138,7 +216,8 @@ async def test_an_order_that_is_first_stands_though_its_product_is_deleted(
 ) -> None:
     placed, removed = await one_after_the_other(committed_engine, world.product, world, "place", removal)
 
-    assert (placed, removed) == ("Order", "Product" if removal == "delete the product" else "Store")
+    done = {"delete the product": "DeleteProductSuccess", "delete the store": "DeleteStoreSuccess"}
+    assert (placed, removed) == ("PlaceOrderSuccess", done[removal])
     await committed_market.reload(world.product)
     assert world.product.stock == 5
     assert world.product.deleted_at is not None
@@ -166,7 +245,7 @@ async def test_an_order_has_the_price_and_the_stock_of_the_change_that_it_waited
         await gate.connection.execute(update(Product).values(price=Decimal("99.00"), stock=3))
         await gate.connection.commit()
 
-    assert placing.result()["items"][0]["unitPrice"]["amount"] == "99.00"
+    assert placing.result()["order"]["items"][0]["unitPrice"]["amount"] == "99.00"
     assert await stock_of(committed_market, world.product) == 0
 
 
@@ -192,6 +271,15 @@ def _delete(api: Api, user: User, order: Order, store: Store) -> Awaitable[Any]:
     return delete(api, user, order)
 
 
+async def _decline(api: Api, user: User, order: Order, store: Store) -> Any:
+    part = (await api.data(PART, {"id": gid(order)}, user=user))["order"]["storeOrders"][0]["id"]
+    return await decline(api, user, part)
+
+
+def _update_both(api: Api, user: User, order: Order, store: Store) -> Awaitable[Any]:
+    return update_many(api, user, *({"id": f"Product_{key}", "price": "3"} for key in (HIGH, LOW)))
+
+
 def _restore_store(api: Api, user: User, order: Order, store: Store) -> Awaitable[Any]:
     return restore_store(api, user, store)
 
@@ -201,7 +289,9 @@ def _close_account(api: Api, user: User, order: Order, store: Store) -> Awaitabl
 
 
 @pytest.mark.usefixtures("reads_rows_as_they_lie")
-@pytest.mark.parametrize("operation", [_place_both, _cancel, _delete, _restore_store, _close_account])
+@pytest.mark.parametrize(
+    "operation", [_place_both, _cancel, _decline, _delete, _update_both, _restore_store, _close_account]
+)
 async def test_whatever_locks_products_locks_them_in_the_order_of_their_keys(
     committed_api: Api,
     committed_market: Market,

@@ -5,12 +5,12 @@ from typing import Any
 from tests.api import Api
 
 NAMES = """
-query ($filter: ProductFilter, $orderBy: ProductOrder) {
+query ($filter: ProductFilter, $orderBy: ProductSort) {
   products(filter: $filter, orderBy: $orderBy) { nodes { name } }
 }
 """
 NAMES_IN_STORE = """
-query ($store: ID!, $filter: ProductFilter, $orderBy: ProductOrder) {
+query ($store: ID!, $filter: ProductFilter, $orderBy: ProductSort) {
   store(id: $store) { products(filter: $filter, orderBy: $orderBy) { nodes { name } } }
 }
 """

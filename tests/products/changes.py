@@ -11,20 +11,22 @@ fragment product on Product {
 }
 """
 FAILURES = """
-  ... on NotFound { id }
-  ... on Conflict { field }
-  ... on InvalidInput { issues { path message } }
+  ... on NotFound { missingId }
+  ... on Conflict { path code }
+  ... on InvalidInput { issues { path code message } }
 """
 CREATE = f"""
 mutation ($input: CreateProductInput!) {{
-  createProduct(input: $input) {{ __typename ... on Error {{ message }} ...product {FAILURES} }}
+  createProduct(input: $input) {{
+    __typename ... on Error {{ message }} ... on CreateProductSuccess {{ product {{ ...product }} }} {FAILURES}
+  }}
 }}
 {PRODUCT}
 """
 CREATE_MANY = f"""
 mutation ($input: CreateProductsInput!) {{
   createProducts(input: $input) {{
-    __typename ... on Error {{ message }} ... on ProductBatch {{ products {{ ...product }} }} {FAILURES}
+    __typename ... on Error {{ message }} ... on CreateProductsSuccess {{ products {{ ...product }} }} {FAILURES}
   }}
 }}
 {PRODUCT}
@@ -32,21 +34,65 @@ mutation ($input: CreateProductsInput!) {{
 UPDATE = f"""
 mutation ($input: UpdateProductInput!) {{
   updateProduct(input: $input) {{
-    __typename ... on Error {{ message }} ...product {FAILURES} ... on StaleVersion {{ currentVersion }}
+    __typename ... on Error {{ message }} ... on UpdateProductSuccess {{ product {{ ...product }} }} {FAILURES}
+    ... on StaleVersion {{ currentVersion current {{ ...product }} }}
+  }}
+}}
+{PRODUCT}
+"""
+UPDATE_MANY = f"""
+mutation ($input: UpdateProductsInput!) {{
+  updateProducts(input: $input) {{
+    __typename ... on Error {{ message }} ... on UpdateProductsSuccess {{ products {{ ...product }} }} {FAILURES}
+    ... on StaleVersion {{ currentVersion current {{ ...product }} }}
+  }}
+}}
+{PRODUCT}
+"""
+ADJUST_STOCK = f"""
+mutation ($input: AdjustStockInput!) {{
+  adjustStock(input: $input) {{
+    __typename
+    ... on Error {{ message }}
+    ... on AdjustStockSuccess {{ product {{ ...product }} productEdge {{ cursor node {{ id stock }} }} }}
+    ... on NotFound {{ missingId }}
+    ... on InvalidInput {{ issues {{ path code message }} }}
+  }}
+}}
+{PRODUCT}
+"""
+SET_STOCK = f"""
+mutation ($input: SetStockInput!) {{
+  setStock(input: $input) {{
+    __typename
+    ... on Error {{ message }}
+    ... on SetStockSuccess {{ product {{ ...product }} productEdge {{ cursor node {{ id stock }} }} }}
+    ... on NotFound {{ missingId }}
+    ... on InvalidInput {{ issues {{ path code message }} }}
+    ... on StaleStock {{ currentStock current {{ ...product }} }}
   }}
 }}
 {PRODUCT}
 """
 DELETE = f"""
 mutation ($id: ID!) {{
-  deleteProduct(id: $id) {{ __typename ... on Error {{ message }} ...product ... on NotFound {{ id }} }}
+  deleteProduct(input: {{ id: $id }}) {{
+    __typename
+    ... on Error {{ message }}
+    ... on DeleteProductSuccess {{ deletedProductId product {{ ...product }} }}
+    ... on NotFound {{ missingId }}
+  }}
 }}
 {PRODUCT}
 """
 RESTORE = f"""
 mutation ($id: ID!) {{
-  restoreProduct(id: $id) {{
-    __typename ... on Error {{ message }} ...product ... on NotFound {{ id }} ... on Conflict {{ field }}
+  restoreProduct(input: {{ id: $id }}) {{
+    __typename
+    ... on Error {{ message }}
+    ... on RestoreProductSuccess {{ product {{ ...product }} }}
+    ... on NotFound {{ missingId }}
+    ... on Conflict {{ path code }}
   }}
 }}
 {PRODUCT}
@@ -67,6 +113,21 @@ async def create_many(api: Api, user: User, store: str, products: list[Any]) -> 
 async def update(api: Api, user: User, **input: Any) -> Any:
     """Return what updateProduct answers."""
     return (await api.data(UPDATE, {"input": input}, user=user))["updateProduct"]
+
+
+async def update_many(api: Api, user: User, *products: dict[str, Any]) -> Any:
+    """Return what updateProducts answers."""
+    return (await api.data(UPDATE_MANY, {"input": {"products": products}}, user=user))["updateProducts"]
+
+
+async def adjust_stock(api: Api, user: User, **input: Any) -> Any:
+    """Return what adjustStock answers."""
+    return (await api.data(ADJUST_STOCK, {"input": input}, user=user))["adjustStock"]
+
+
+async def set_stock(api: Api, user: User, **input: Any) -> Any:
+    """Return what setStock answers."""
+    return (await api.data(SET_STOCK, {"input": input}, user=user))["setStock"]
 
 
 async def delete(api: Api, user: User, id: str) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.api import Api
 from tests.market import Market, gid
+from tests.paths import Paths
 from tests.products.catalogue import NAMES, names, names_in_store
 
 DELETED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,7 +75,7 @@ async def test_a_filter_by_what_is_no_store_id_is_refused(api: Api, market: Mark
 
     error = await api.error(NAMES, {"filter": {"storeId": store_id}})
 
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "filter.storeId"}
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["filter", "storeId"]}
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,84 @@ async def test_what_is_in_stock_is_what_can_be_ordered(
         await market.product(store, name=name, stock=stock)
 
     assert await names(api, {"inStock": in_stock}) == found
+
+
+@pytest.mark.parametrize(
+    ("filter", "found"),
+    [
+        ({"currency": "SEK"}, ["krona", "krona 2"]),
+        ({"currency": " sek "}, ["krona", "krona 2"]),
+        ({"currency": "SEK", "price": {"gte": 20}}, ["krona 2"]),
+        ({"currency": "USD"}, []),
+        ({"currency": "nonsense"}, []),
+        ({"currency": None}, ["krona", "euro", "krona 2"]),
+        ({"currency": ""}, ["krona", "euro", "krona 2"]),
+    ],
+)
+async def test_products_are_found_by_their_currency(
+    paths: Paths, market: Market, filter: Any, found: list[str]
+) -> None:
+    for name, currency, price in (("krona", "SEK", 10), ("euro", "EUR", 20), ("krona 2", "SEK", 20)):
+        await market.product(await market.store(currency=currency), name=name, price=price)
+
+    answers = await paths.ask(NAMES, {"filter": filter})
+
+    assert [node["name"] for node in answers.data["products"]["nodes"]] == found
+
+
+@pytest.mark.parametrize(
+    ("who", "found"),
+    [
+        ("owner", ["mine, gone"]),
+        ("other", ["another's, gone"]),
+        ("superuser", ["mine, gone", "another's, gone"]),
+        ("stranger", []),
+        (None, []),
+    ],
+)
+async def test_deleted_products_are_found_by_those_who_manage_them(
+    paths: Paths, market: Market, who: str | None, found: list[str]
+) -> None:
+    users = {name: await market.user() for name in ("owner", "other", "stranger")}
+    users["superuser"] = await market.superuser()
+    viewer = None if who is None else users[who]
+    mine, others = await market.store(users["owner"]), await market.store(users["other"], deleted_at=DELETED)
+    await market.product(mine, name="mine")
+    await market.product(mine, name="mine, gone", deleted_at=DELETED)
+    await market.product(others, name="another's, gone", deleted_at=DELETED)
+    query = """
+    query ($filter: ProductFilter, $store: ID!) {
+      products(filter: $filter) { nodes { name deletedAt } totalCount }
+      store(id: $store) { products(filter: $filter) { nodes { name } totalCount } }
+    }
+    """
+
+    async def seen(deleted: bool | None) -> Any:
+        answers = await paths.ask(query, {"filter": {"deleted": deleted}, "store": gid(mine)}, user=viewer)
+        data = answers.data
+        for products in (data["products"], data["store"]["products"]):
+            assert products["totalCount"] == len(products["nodes"])
+        of_store = [node["name"] for node in data["store"]["products"]["nodes"]]
+        return [node["name"] for node in data["products"]["nodes"]], of_store
+
+    assert await seen(True) == (found, [name for name in found if name.startswith("mine")])
+    assert await seen(False) == await seen(None) == (["mine"], ["mine"])
+
+
+async def test_deleted_products_are_filtered_and_sorted_like_others(api: Api, market: Market) -> None:
+    owner = await market.user()
+    store = await market.store(owner)
+    for name, price in (("Red lamp", 9), ("Blue lamp", 5), ("Lamp", 1), ("Chair", 5)):
+        await market.product(store, name=name, price=price, deleted_at=DELETED)
+    await market.product(store, name="Lamp for sale", price=5)
+    variables = {
+        "filter": {"deleted": True, "search": "lamp", "storeId": gid(store), "price": {"gte": 5}},
+        "orderBy": {"field": "PRICE"},
+    }
+
+    data = await api.data(NAMES, variables, user=owner)
+
+    assert [node["name"] for node in data["products"]["nodes"]] == ["Blue lamp", "Red lamp"]
 
 
 async def test_filters_are_combined(api: Api, market: Market) -> None:

@@ -28,7 +28,7 @@ async def test_new_products_are_answered_whole_and_in_their_order(api: Api, stor
 
     created = await create_many(api, owner, gid(store), products)
 
-    assert created["__typename"] == "ProductBatch"
+    assert created["__typename"] == "CreateProductsSuccess"
     assert [
         {key: product[key] for key in ("name", "price", "description", "stock", "version", "store")}
         for product in created["products"]
@@ -67,12 +67,14 @@ async def test_a_thousand_products_take_as_many_statements_as_one(
     assert len(statements) == for_one <= 6
 
 
-@pytest.mark.parametrize("count", [0, 1001])
-async def test_none_and_more_than_a_thousand_are_refused(api: Api, store: Store, owner: User, count: int) -> None:
+@pytest.mark.parametrize(("count", "code"), [(0, "TOO_FEW"), (1001, "TOO_MANY")])
+async def test_none_and_more_than_a_thousand_are_refused(
+    api: Api, store: Store, owner: User, count: int, code: str
+) -> None:
     refused = await create_many(api, owner, gid(store), [new(number) for number in range(count)])
 
     assert refused["__typename"] == "InvalidInput"
-    assert [issue["path"] for issue in refused["issues"]] == [["products"]]
+    assert [(issue["path"], issue["code"]) for issue in refused["issues"]] == [(["input", "products"], code)]
     assert await names(api) == []
 
 
@@ -86,8 +88,11 @@ async def test_every_wrong_field_is_named_with_its_index_and_nothing_is_added(
     refused = await create_many(api, owner, gid(store), products)
 
     assert refused["__typename"] == "InvalidInput"
-    paths = [issue["path"] for issue in refused["issues"]]
-    assert paths == [["products", "2", "name"], ["products", "2", "stock"], ["products", "7", "price"]]
+    assert [(issue["path"], issue["code"]) for issue in refused["issues"]] == [
+        (["input", "products", "2", "name"], "EMPTY"),
+        (["input", "products", "2", "stock"], "TOO_SMALL"),
+        (["input", "products", "7", "price"], "TOO_MANY_DECIMALS"),
+    ]
     assert await names(api) == []
 
 
@@ -98,7 +103,8 @@ async def test_a_name_that_the_store_has_is_a_conflict_at_its_index_and_nothing_
 
     refused = await create_many(api, owner, gid(store), [new(0), new(1), new(2, name=" Lamp")])
 
-    assert (refused["__typename"], refused["field"]) == ("Conflict", "products.2.name")
+    assert refused["__typename"] == "Conflict"
+    assert (refused["path"], refused["code"]) == (["input", "products", "2", "name"], "PRODUCT_NAME_TAKEN")
     assert await names(api) == ["Lamp"]
 
 
@@ -110,7 +116,10 @@ async def test_a_name_twice_in_the_list_is_named_at_each_repetition_and_nothing_
     refused = await create_many(api, owner, gid(store), products)
 
     assert refused["__typename"] == "InvalidInput"
-    assert [issue["path"] for issue in refused["issues"]] == [["products", "2", "name"], ["products", "3", "name"]]
+    assert [(issue["path"], issue["code"]) for issue in refused["issues"]] == [
+        (["input", "products", "2", "name"], "NOT_UNIQUE"),
+        (["input", "products", "3", "name"], "NOT_UNIQUE"),
+    ]
     assert await names(api) == []
 
 
@@ -122,7 +131,7 @@ async def test_a_name_is_free_in_another_store_and_after_a_deletion(
 
     created = await create_many(api, owner, gid(store), [new(0, name="Lamp")])
 
-    assert created["__typename"] == "ProductBatch"
+    assert created["__typename"] == "CreateProductsSuccess"
 
 
 async def test_a_store_that_is_not_there_is_not_found(api: Api, owner: User) -> None:
@@ -130,7 +139,7 @@ async def test_a_store_that_is_not_there_is_not_found(api: Api, owner: User) -> 
 
     refused = await create_many(api, owner, missing, [new(0)])
 
-    assert (refused["__typename"], refused["id"]) == ("NotFound", missing)
+    assert (refused["__typename"], refused["missingId"]) == ("NotFound", missing)
 
 
 async def test_a_price_that_is_no_exact_number_is_refused_with_its_place(api: Api, store: Store, owner: User) -> None:

@@ -30,8 +30,9 @@ async def deleted(market: Market, store: Store) -> Product:
 async def test_a_deleted_product_is_answered_with_when_it_was(api: Api, lamp: Product, owner: User) -> None:
     answered = await delete(api, owner, gid(lamp))
 
-    assert (answered["__typename"], answered["name"], answered["version"]) == ("Product", "Lamp", 2)
-    assert answered["deletedAt"] is not None
+    assert (answered["__typename"], answered["deletedProductId"]) == ("DeleteProductSuccess", gid(lamp))
+    assert (answered["product"]["name"], answered["product"]["version"]) == ("Lamp", 2)
+    assert answered["product"]["deletedAt"] is not None
     assert await names(api) == []
 
 
@@ -75,24 +76,23 @@ async def test_a_product_is_not_found_to_be_deleted_twice(
 ) -> None:
     refused = await delete(api, owner, gid(deleted))
 
-    assert (refused["__typename"], refused["id"]) == ("NotFound", gid(deleted))
+    assert (refused["__typename"], refused["missingId"]) == ("NotFound", gid(deleted))
     assert (await market.reload(deleted)).deleted_at == datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def test_a_restored_product_is_back_as_it_was(api: Api, lamp: Product, owner: User) -> None:
     await delete(api, owner, gid(lamp))
 
-    restored = await restore(api, owner, gid(lamp))
+    restored = (await restore(api, owner, gid(lamp)))["product"]
 
-    assert (restored["__typename"], restored["deletedAt"], restored["stock"]) == ("Product", None, 3)
-    assert restored["version"] == 3
+    assert (restored["deletedAt"], restored["stock"], restored["version"]) == (None, 3, 3)
     assert await names(api) == ["Lamp"]
 
 
 async def test_a_product_that_is_not_deleted_is_restored_as_it_is(api: Api, lamp: Product, owner: User) -> None:
-    restored = await restore(api, owner, gid(lamp))
+    restored = (await restore(api, owner, gid(lamp)))["product"]
 
-    assert (restored["__typename"], restored["version"]) == ("Product", 1)
+    assert (restored["deletedAt"], restored["version"]) == (None, 1)
 
 
 async def test_a_product_whose_name_was_taken_meanwhile_is_a_conflict_and_stays_deleted(
@@ -102,7 +102,8 @@ async def test_a_product_whose_name_was_taken_meanwhile_is_a_conflict_and_stays_
 
     refused = await restore(api, owner, gid(deleted))
 
-    assert (refused["__typename"], refused["field"]) == ("Conflict", "name")
+    assert refused["__typename"] == "Conflict"
+    assert (refused["path"], refused["code"]) == (["input", "name"], "PRODUCT_NAME_TAKEN")
     assert (await market.reload(deleted)).deleted_at is not None
 
 
@@ -113,7 +114,7 @@ async def test_a_product_of_a_deleted_store_stays_deleted(api: Api, market: Mark
 
     refused = await restore(api, owner, gid(product))
 
-    assert (refused["__typename"], refused["id"]) == ("NotFound", gid(store))
+    assert (refused["__typename"], refused["missingId"]) == ("NotFound", gid(store))
     assert (await market.reload(product)).deleted_at == moment
 
 
@@ -122,11 +123,15 @@ async def test_a_product_deleted_by_itself_is_not_restored_with_its_store(
 ) -> None:
     chair = await market.product(store, name="Chair")
     await delete(api, owner, gid(chair))
-    operation = "mutation ($id: ID!) { deleteStore(id: $id) { __typename } restoreStore(id: $id) { __typename } }"
+    operation = """mutation ($store: ID!) {
+      deleteStore(input: { id: $store }) { __typename }
+      restoreStore(input: { id: $store }) { __typename }
+    }"""
 
-    data = await api.data(operation, {"id": gid(store)}, user=owner)
+    data = await api.data(operation, {"store": gid(store)}, user=owner)
 
-    assert data == {"deleteStore": {"__typename": "Store"}, "restoreStore": {"__typename": "Store"}}
+    assert data["deleteStore"] == {"__typename": "DeleteStoreSuccess"}
+    assert data["restoreStore"] == {"__typename": "RestoreStoreSuccess"}
     assert await names(api) == ["Lamp"]
 
 
@@ -136,4 +141,4 @@ async def test_a_product_that_is_not_there_is_not_found(api: Api, owner: User, c
 
     refused = await change(api, owner, missing)
 
-    assert (refused["__typename"], refused["id"]) == ("NotFound", missing)
+    assert (refused["__typename"], refused["missingId"]) == ("NotFound", missing)

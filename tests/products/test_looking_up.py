@@ -67,4 +67,4 @@ async def test_a_product_that_is_not_there_is_null(api: Api) -> None:
 async def test_what_is_no_id_of_a_product_is_refused(api: Api, id: str) -> None:
     error = await api.error(BY_ID, {"id": id})
 
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "id"}
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["id"]}

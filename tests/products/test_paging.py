@@ -10,9 +10,10 @@ from sqlalchemy import insert
 from app.db.models import Product
 from tests.api import Api
 from tests.market import Market
+from tests.paths import Paths
 
 PAGE = """
-query ($first: Int, $after: String, $last: Int, $before: String, $filter: ProductFilter, $orderBy: ProductOrder) {
+query ($first: Int, $after: String, $last: Int, $before: String, $filter: ProductFilter, $orderBy: ProductSort) {
   products(first: $first, after: $after, last: $last, before: $before, filter: $filter, orderBy: $orderBy) {
     nodes { name } pageInfo { hasNextPage startCursor endCursor }
   }
@@ -124,7 +125,7 @@ async def test_a_cursor_of_another_order_or_direction_is_refused(api: Api, marke
 
     for place in ("after", "before"):
         error = await api.error(PAGE, {place: info["endCursor"], "orderBy": other})
-        assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": place}
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": [place]}
 
 
 async def test_a_cursor_of_a_search_is_refused_without_it(api: Api, market: Market) -> None:
@@ -133,4 +134,25 @@ async def test_a_cursor_of_a_search_is_refused_without_it(api: Api, market: Mark
 
     error = await api.error(PAGE, {"after": info["endCursor"]})
 
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "after"}
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["after"]}
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+async def test_prices_with_different_decimals_are_walked_through_in_one_order(
+    paths: Paths, market: Market, direction: str
+) -> None:
+    prices = [("JPY", "1"), ("KWD", "1.001"), ("EUR", "1.00"), ("KWD", "1.000"), ("CLF", "0.9999"), ("EUR", "1.01")]
+    for currency, price in prices:
+        await market.product(await market.store(currency=currency), name=f"{price} {currency}", price=Decimal(price))
+    in_order = ["0.9999 CLF", "1 JPY", "1.00 EUR", "1.000 KWD", "1.001 KWD", "1.01 EUR"]
+    order_by = {"field": "PRICE", "direction": direction}
+    walked: list[str] = []
+    after = None
+
+    for _ in prices:
+        shown = (await paths.ask(PAGE, {"first": 1, "after": after, "orderBy": order_by})).data["products"]
+        walked += [node["name"] for node in shown["nodes"]]
+        after = shown["pageInfo"]["endCursor"]
+
+    assert walked == (in_order if direction == "ASC" else in_order[::-1])
+    assert shown["pageInfo"]["hasNextPage"] is False

@@ -146,7 +146,7 @@ async def test_a_search_has_no_alternatives_and_no_exclusions(api: Api, market: 
 async def test_a_search_for_what_is_no_text_is_refused(api: Api, search: str) -> None:
     error = await api.error(NAMES, {"filter": {"search": search}})
 
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "filter.search"}
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["filter", "search"]}
 
 
 async def test_a_deleted_product_is_not_found(api: Api, market: Market) -> None:

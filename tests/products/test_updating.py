@@ -10,7 +10,8 @@ import pytest
 from app.db.models import Product, Store, User
 from tests.api import Api
 from tests.market import Market, gid
-from tests.products.changes import UPDATE, update
+from tests.orders.operations import item, place
+from tests.products.changes import UPDATE, adjust_stock, update
 
 READ = "query ($id: ID!) { product(id: $id) { name description price { amount } stock version } }"
 
@@ -41,15 +42,13 @@ AS_IT_WAS = {"name": "Lamp", "description": "Of brass.", "price": {"amount": "12
         ({"price": "7.5"}, {"price": {"amount": "7.50"}}),
         ({"description": "Of tin."}, {"description": "Of tin."}),
         ({"description": None}, {"description": None}),
-        ({"stock": 0}, {"stock": 0}),
-        ({"stock": None}, {"stock": None}),
-        ({"name": "Torch", "stock": 9}, {"name": "Torch", "stock": 9}),
+        ({"name": "Torch", "price": 9}, {"name": "Torch", "price": {"amount": "9.00"}}),
     ],
 )
 async def test_what_is_given_changes_and_all_else_stays(
     api: Api, lamp: Product, owner: User, change: dict[str, Any], shown: dict[str, Any]
 ) -> None:
-    updated = await update(api, owner, id=gid(lamp), **change)
+    updated = (await update(api, owner, id=gid(lamp), **change))["product"]
 
     after = {**AS_IT_WAS, **shown, "version": 2}
     assert await read(api, lamp) == after
@@ -58,7 +57,7 @@ async def test_what_is_given_changes_and_all_else_stays(
 
 
 async def test_an_update_tells_when_it_was(api: Api, market: Market, lamp: Product, owner: User) -> None:
-    updated = await update(api, owner, id=gid(lamp), stock=4)
+    updated = (await update(api, owner, id=gid(lamp), price=4))["product"]
 
     reloaded = await market.reload(lamp)
     assert updated["updatedAt"] > "2020-01-01T00:00:00.000000+00:00"
@@ -67,26 +66,25 @@ async def test_an_update_tells_when_it_was(api: Api, market: Market, lamp: Produ
 
 
 @pytest.mark.parametrize(
-    ("wrong", "field"),
+    ("wrong", "field", "code"),
     [
-        ({"name": None}, "name"),
-        ({"name": ""}, "name"),
-        ({"price": None}, "price"),
-        ({"price": "-1"}, "price"),
-        ({"price": "1.001"}, "price"),
-        ({"description": " "}, "description"),
-        ({"stock": -1}, "stock"),
+        ({"name": None}, "name", "REQUIRED"),
+        ({"name": ""}, "name", "EMPTY"),
+        ({"price": None}, "price", "REQUIRED"),
+        ({"price": "-1"}, "price", "TOO_SMALL"),
+        ({"price": "1.001"}, "price", "TOO_MANY_DECIMALS"),
+        ({"description": " "}, "description", "EMPTY"),
     ],
 )
 async def test_a_field_that_breaks_a_rule_is_named_and_nothing_changes(
-    api: Api, lamp: Product, owner: User, wrong: dict[str, Any], field: str
+    api: Api, lamp: Product, owner: User, wrong: dict[str, Any], field: str, code: str
 ) -> None:
-    right = {"name": "Torch", "price": "1", "stock": 9}
+    right = {"name": "Torch", "price": "1", "description": "Of tin."}
 
     refused = await update(api, owner, id=gid(lamp), **{**right, **wrong})
 
     assert refused["__typename"] == "InvalidInput"
-    assert [issue["path"] for issue in refused["issues"]] == [[field]]
+    assert [(issue["path"], issue["code"]) for issue in refused["issues"]] == [(["input", field], code)]
     assert await read(api, lamp) == AS_IT_WAS
 
 
@@ -94,8 +92,8 @@ async def test_null_clears_neither_name_nor_price_and_says_so(api: Api, lamp: Pr
     refused = await update(api, owner, id=gid(lamp), name=None, price=None)
 
     assert [(issue["path"], issue["message"]) for issue in refused["issues"]] == [
-        (["name"], "must not be null"),
-        (["price"], "must not be null"),
+        (["input", "name"], "must not be null"),
+        (["input", "price"], "must not be null"),
     ]
 
 
@@ -104,9 +102,10 @@ async def test_a_name_that_the_store_has_is_a_conflict_and_nothing_changes(
 ) -> None:
     await market.product(store, name="Torch")
 
-    refused = await update(api, owner, id=gid(lamp), name="Torch", stock=9)
+    refused = await update(api, owner, id=gid(lamp), name="Torch", price=9)
 
-    assert (refused["__typename"], refused["field"]) == ("Conflict", "name")
+    assert refused["__typename"] == "Conflict"
+    assert (refused["path"], refused["code"]) == (["input", "name"], "PRODUCT_NAME_TAKEN")
     assert await read(api, lamp) == AS_IT_WAS
 
 
@@ -116,41 +115,44 @@ async def test_a_name_of_a_deleted_product_or_of_another_store_is_free(
     await market.product(store, name="Torch", deleted_at=datetime.now(UTC))
     await market.product(name="Torch")
 
-    assert (await update(api, owner, id=gid(lamp), name="Torch"))["name"] == "Torch"
+    assert (await update(api, owner, id=gid(lamp), name="Torch"))["product"]["name"] == "Torch"
 
 
 async def test_a_product_may_be_given_the_name_that_it_has(api: Api, lamp: Product, owner: User) -> None:
-    updated = await update(api, owner, id=gid(lamp), name="Lamp", stock=9)
+    updated = (await update(api, owner, id=gid(lamp), name="Lamp", price=9))["product"]
 
-    assert (updated["__typename"], updated["stock"]) == ("Product", 9)
+    assert (updated["name"], updated["price"]["amount"]) == ("Lamp", "9.00")
 
 
 async def test_an_update_at_the_expected_version_is_made(api: Api, lamp: Product, owner: User) -> None:
-    updated = await update(api, owner, id=gid(lamp), stock=9, expectedVersion=1)
+    updated = (await update(api, owner, id=gid(lamp), price=9, expectedVersion=1))["product"]
 
-    assert (updated["__typename"], updated["version"]) == ("Product", 2)
+    assert (updated["price"]["amount"], updated["version"]) == ("9.00", 2)
 
 
-async def test_an_update_at_another_version_is_stale_and_changes_nothing(api: Api, lamp: Product, owner: User) -> None:
-    await update(api, owner, id=gid(lamp), stock=7)
+async def test_an_update_at_another_version_is_stale_shows_the_current_state_and_changes_nothing(
+    api: Api, lamp: Product, owner: User
+) -> None:
+    updated = await update(api, owner, id=gid(lamp), price=7)
 
-    stale = await update(api, owner, id=gid(lamp), stock=9, expectedVersion=1)
+    stale = await update(api, owner, id=gid(lamp), price=9, expectedVersion=1)
 
     assert (stale["__typename"], stale["currentVersion"]) == ("StaleVersion", 2)
-    assert await read(api, lamp) == {**AS_IT_WAS, "stock": 7, "version": 2}
+    assert stale["current"] == updated["product"]
+    assert await read(api, lamp) == {**AS_IT_WAS, "price": {"amount": "7.00"}, "version": 2}
 
 
 @pytest.mark.parametrize("expected", [0, 2, -1])
 async def test_a_version_that_never_was_is_stale(api: Api, lamp: Product, owner: User, expected: int) -> None:
-    stale = await update(api, owner, id=gid(lamp), stock=9, expectedVersion=expected)
+    stale = await update(api, owner, id=gid(lamp), price=9, expectedVersion=expected)
 
     assert (stale["__typename"], stale["currentVersion"]) == ("StaleVersion", 1)
 
 
 async def test_an_expected_version_of_null_expects_none(api: Api, lamp: Product, owner: User) -> None:
-    updated = await update(api, owner, id=gid(lamp), stock=9, expectedVersion=None)
+    updated = await update(api, owner, id=gid(lamp), price=9, expectedVersion=None)
 
-    assert updated["__typename"] == "Product"
+    assert updated["__typename"] == "UpdateProductSuccess"
 
 
 async def test_a_deleted_product_is_not_found_even_by_its_owner(
@@ -160,16 +162,16 @@ async def test_a_deleted_product_is_not_found_even_by_its_owner(
 
     refused = await update(api, owner, id=gid(deleted), name="Torch")
 
-    assert (refused["__typename"], refused["id"]) == ("NotFound", gid(deleted))
+    assert (refused["__typename"], refused["missingId"]) == ("NotFound", gid(deleted))
     assert (await market.reload(deleted)).name == "Lamp"
 
 
 async def test_a_product_that_is_not_there_is_not_found(api: Api, owner: User) -> None:
     missing = f"Product_{uuid4()}"
 
-    refused = await update(api, owner, id=missing, stock=1)
+    refused = await update(api, owner, id=missing, price=1)
 
-    assert (refused["__typename"], refused["id"]) == ("NotFound", missing)
+    assert (refused["__typename"], refused["missingId"]) == ("NotFound", missing)
 
 
 async def test_the_price_of_past_orders_stays(api: Api, market: Market, lamp: Product, owner: User) -> None:
@@ -185,6 +187,23 @@ async def test_the_price_of_past_orders_stays(api: Api, market: Market, lamp: Pr
 
 @pytest.mark.parametrize("id", ["", "Lamp", "Store_01970000-0000-7000-8000-000000000000"])
 async def test_what_is_no_id_of_a_product_is_refused(api: Api, owner: User, id: str) -> None:
-    error = await api.error(UPDATE, {"input": {"id": id, "stock": 1}}, user=owner)
+    error = await api.error(UPDATE, {"input": {"id": id, "price": 1}}, user=owner)
 
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "input.id"}
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["input", "id"]}
+
+
+async def test_a_stock_that_changed_makes_no_version_stale(api: Api, lamp: Product, owner: User) -> None:
+    await place(api, owner, item(lamp))
+    await adjust_stock(api, owner, productId=gid(lamp), delta=5)
+
+    updated = await update(api, owner, id=gid(lamp), price=9, expectedVersion=1)
+
+    assert updated["__typename"] == "UpdateProductSuccess"
+    assert await read(api, lamp) == {**AS_IT_WAS, "price": {"amount": "9.00"}, "stock": 7, "version": 2}
+
+
+async def test_the_stock_is_no_part_of_an_update(api: Api, lamp: Product, owner: User) -> None:
+    error = await api.error(UPDATE, {"input": {"id": gid(lamp), "stock": 1}}, user=owner)
+
+    assert error["code"] == "BAD_USER_INPUT"
+    assert await read(api, lamp) == AS_IT_WAS

@@ -15,9 +15,11 @@ mutation { createStore(input: {
   name: "Tea", street: "Main Street 1", zipcode: "10115", city: "Berlin", country: "DE", currency: "EUR"
 }) { __typename } }
 """
-DELETE_STORE = "mutation ($id: ID!) { deleteStore(id: $id) { __typename } }"
+DELETE_STORE = "mutation ($id: ID!) { deleteStore(input: { id: $id }) { __typename } }"
 UPDATE_USER = """
-mutation ($id: ID!) { updateUser(input: {id: $id, fullName: "Changed"}) { __typename ... on User { email } } }
+mutation ($id: ID!) {
+  updateUser(input: { id: $id, fullName: "Changed" }) { ... on UpdateUserSuccess { user { email } } }
+}
 """
 
 
@@ -50,7 +52,7 @@ async def test_the_token_of_a_deleted_user_changes_nothing(api: Api, market: Mar
 PLACE = """
 mutation ($id: ID!) {
   placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) {
-    ... on Order { items { product { store { owner { email } } } } }
+    ... on PlaceOrderSuccess { order { items { product { store { owner { email } } } } } }
   }
 }
 """
@@ -66,7 +68,7 @@ async def test_the_token_of_a_deleted_user_orders_nothing(api: Api, market: Mark
     assert (await market.reload(product)).stock == 5
 
 
-CLOSE = "mutation ($id: ID!) { deleteUser(id: $id) { __typename } }"
+CLOSE = "mutation ($id: ID!) { deleteUser(input: { id: $id }) { __typename } }"
 
 
 @pytest.mark.parametrize(("taken", "code"), [(deleted, "UNAUTHENTICATED"), (demoted, "FORBIDDEN")])
@@ -85,8 +87,8 @@ async def test_who_has_just_closed_their_account_closes_no_other(api: Api, marke
     viewer, user = await market.superuser(), await market.user()
     both = """
     mutation ($own: ID!, $id: ID!) {
-      deleteUser(id: $own) { __typename }
-      after: deleteUser(id: $id) { __typename }
+      deleteUser(input: { id: $own }) { __typename }
+      after: deleteUser(input: { id: $id }) { __typename }
     }
     """
 
@@ -94,7 +96,9 @@ async def test_who_has_just_closed_their_account_closes_no_other(api: Api, marke
 
     (error,) = result["errors"]
     assert (error["path"], error["extensions"]["code"]) == (["after"], "UNAUTHENTICATED")
+    assert result["data"] == {"deleteUser": {"__typename": "DeleteUserSuccess"}, "after": None}
     assert (await market.reload(user)).deleted_at is None
+    assert (await market.reload(viewer)).deleted_at is not None
 
 
 async def test_an_account_that_the_same_request_closes_orders_nothing_after_it(api: Api, market: Market) -> None:
@@ -102,7 +106,7 @@ async def test_an_account_that_the_same_request_closes_orders_nothing_after_it(a
     both = """
     mutation ($user: ID!, $id: ID!) {
       before: placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) { __typename }
-      deleteUser(id: $user) { __typename }
+      deleteUser(input: { id: $user }) { __typename }
       after: placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) { __typename }
     }
     """
@@ -111,15 +115,15 @@ async def test_an_account_that_the_same_request_closes_orders_nothing_after_it(a
 
     assert [error["path"] for error in result["errors"]] == [["after"]]
     assert result["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-    left = (await market.reload(product)).stock
-    assert left == (5 if result["data"] is None else 4)
+    assert result["data"]["before"] == {"__typename": "PlaceOrderSuccess"}
+    assert (await market.reload(product)).stock == 4
 
 
 async def test_what_a_superuser_ordered_is_shown_by_the_rights_of_now(api: Api, market: Market) -> None:
     product = await market.product()
     was_superuser = await demoted(market, await market.superuser())
 
-    order = (await api.data(PLACE, {"id": gid(product)}, user=was_superuser))["placeOrder"]
+    order = (await api.data(PLACE, {"id": gid(product)}, user=was_superuser))["placeOrder"]["order"]
 
     assert order["items"][0]["product"]["store"]["owner"]["email"] is None
 
@@ -142,7 +146,7 @@ async def test_a_deleted_user_is_nobody_to_the_viewer_field(api: Api, market: Ma
 
 async def test_with_the_token_of_a_deleted_user_one_can_still_log_in(api: Api, market: Market) -> None:
     user = await deleted(market, await market.user())
-    refresh = 'mutation { refreshSession(refreshToken: "unknown") { __typename } }'
+    refresh = 'mutation { refreshSession(input: { refreshToken: "unknown" }) { __typename } }'
 
     assert await api.data(refresh, user=user) == {"refreshSession": {"__typename": "IncorrectCredentials"}}
 
@@ -162,7 +166,7 @@ async def test_who_is_no_longer_a_superuser_still_changes_what_is_theirs(api: Ap
 
     data = await api.data(UPDATE_USER, {"id": gid(former)}, user=former)
 
-    assert data == {"updateUser": {"__typename": "User", "email": former.email}}
+    assert data == {"updateUser": {"user": {"email": former.email}}}
 
 
 async def test_who_has_become_a_superuser_is_one_in_mutations_before_the_token_says_so(
@@ -173,12 +177,14 @@ async def test_who_has_become_a_superuser_is_one_in_mutations_before_the_token_s
     await market.session.execute(rights, execution_options={"synchronize_session": False})
     await market.session.commit()
 
-    assert await api.data(DELETE_STORE, {"id": gid(store)}, user=user) == {"deleteStore": {"__typename": "Store"}}
+    assert await api.data(DELETE_STORE, {"id": gid(store)}, user=user) == {
+        "deleteStore": {"__typename": "DeleteStoreSuccess"}
+    }
 
 
 async def test_who_closes_their_account_can_do_nothing_afterwards_in_the_same_request(api: Api, market: Market) -> None:
     user = await market.user()
-    document = CREATE_STORE.replace("mutation {", "mutation ($id: ID!) { deleteUser(id: $id) { __typename }")
+    document = CREATE_STORE.replace("mutation {", "mutation ($id: ID!) { deleteUser(input: { id: $id }) { __typename }")
 
     error = await api.error(document, {"id": gid(user)}, user=user)
 

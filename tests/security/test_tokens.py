@@ -78,6 +78,8 @@ def bad_authorization(fault: str, settings: Settings, user: User) -> str:
             return f"Bearer {signed(settings, user, without='sub')}"
         case "of no user":
             return f"Bearer {signed(settings, user, sub='ada')}"
+        case "of no session":
+            return f"Bearer {signed(settings, user, sid='ada')}"
         case "another scheme":
             return f"Basic {signed(settings, user)}"
         case "no scheme":
@@ -101,6 +103,7 @@ FAULTS = [
     ("never expires", NOT_VALID),
     ("of nobody", NOT_VALID),
     ("of no user", NOT_VALID),
+    ("of no session", NOT_VALID),
     ("another scheme", WRONG_SCHEME),
     ("no scheme", WRONG_SCHEME),
     ("no token", NOT_VALID),
@@ -153,7 +156,7 @@ async def test_with_a_bad_token_nothing_is_changed(
     response = await api.send(CREATE_STORE, headers={"Authorization": bad_authorization(fault, settings, user)})
 
     result = response.json()
-    assert not result["data"]
+    assert result["data"] == {"createStore": None}
     (error,) = result["errors"]
     assert error["extensions"]["code"] == "UNAUTHENTICATED"
     assert error["message"] == reason
@@ -197,13 +200,15 @@ async def test_with_a_bad_token_what_it_might_have_shown_is_refused_not_denied(
 @pytest.mark.parametrize(
     "query", ["user(id: $user) { orders { totalCount } }", "store(id: $store) { orders { totalCount } }"]
 )
-async def test_with_a_bad_token_lists_are_refused_not_empty(
+async def test_with_a_bad_token_a_list_that_is_null_says_why(
     api: Api, market: Market, settings: Settings, query: str
 ) -> None:
     result = await read_with_an_expired_token(api, market, settings, query)
 
-    assert not result["data"] or [*result["data"].values()] == [None]
-    assert {error["extensions"]["code"] for error in result["errors"]} == {"UNAUTHENTICATED"}
+    assert [*result["data"].values()] == [{"orders": None}]
+    (error,) = result["errors"]
+    assert error["path"] == [*result["data"], "orders"]
+    assert (error["extensions"]["code"], error["message"]) == ("UNAUTHENTICATED", EXPIRED)
 
 
 async def test_with_a_bad_token_each_of_many_is_shown_or_refused_in_its_place(
@@ -229,7 +234,7 @@ async def test_with_a_bad_token_what_everyone_sees_is_shown(api: Api, market: Ma
 
 async def test_with_a_bad_token_a_failed_login_is_still_only_that(api: Api, market: Market, settings: Settings) -> None:
     authorization = bad_authorization("expired", settings, await market.user())
-    refresh = 'mutation { refreshSession(refreshToken: "unknown") { __typename } }'
+    refresh = 'mutation { refreshSession(input: { refreshToken: "unknown" }) { __typename } }'
 
     result = (await api.send(refresh, headers={"Authorization": authorization})).json()
 
@@ -265,23 +270,37 @@ async def test_only_true_makes_a_superuser(market: Market, settings: Settings, c
         assert login.viewer == Viewer(id=user.id, is_superuser=is_superuser)
 
 
+async def test_a_token_of_the_first_release_is_good_and_belongs_to_no_session(
+    api: Api, market: Market, settings: Settings
+) -> None:
+    user = await market.user()
+    token = signed(settings, user)  # without `sid`
+
+    response = await api.send("{ viewer { id } }", headers={"Authorization": f"Bearer {token}"})
+
+    assert response.json()["data"] == {"viewer": {"id": gid(user)}}
+    login = AccessTokens(key(settings), timedelta(minutes=5)).login(f"Bearer {token}")
+    assert (login.viewer, login.session_id) == (Viewer(id=user.id), None)
+
+
 async def test_a_token_is_good_until_it_expires(market: Market, settings: Settings) -> None:
     viewer = Viewer(id=(await market.user()).id, is_superuser=True)
-    before = datetime.now(UTC)
+    before, session_id = datetime.now(UTC), uuid4()
 
-    token, expires_at = AccessTokens(key(settings), timedelta(minutes=7)).issue(viewer)
+    token, expires_at = AccessTokens(key(settings), timedelta(minutes=7)).issue(viewer, session_id)
 
     login = AccessTokens(key(settings), timedelta(0)).login(f"Bearer {token}")
-    assert login == Login(viewer, None, expires_at.timestamp())
+    assert login == Login(viewer, None, expires_at.timestamp(), session_id)
     assert before + timedelta(minutes=6, seconds=58) < expires_at <= datetime.now(UTC) + timedelta(minutes=7)
     content = jwt.decode(token, options={"verify_signature": False})
     assert content["exp"] == expires_at.timestamp()
+    assert content["sid"] == str(session_id)
 
 
 def test_a_token_that_lives_for_no_time_is_refused(settings: Settings) -> None:
     tokens = AccessTokens(key(settings), timedelta(seconds=-1))
 
-    login = tokens.login(f"Bearer {tokens.issue(Viewer(id=uuid4()))[0]}")
+    login = tokens.login(f"Bearer {tokens.issue(Viewer(id=uuid4()), uuid4())[0]}")
 
     assert login == Login(refusal=login.refusal)
     assert "expired" in str(login.refusal)
@@ -291,7 +310,7 @@ def test_a_token_that_was_read_while_it_was_good_is_refused_once_it_has_expired(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tokens = AccessTokens("a" * 32, timedelta(minutes=5))
-    token, expires_at = tokens.issue(Viewer(id=uuid4()))
+    token, expires_at = tokens.issue(Viewer(id=uuid4()), uuid4())
     assert tokens.login(f"Bearer {token}").viewer is not None
 
     monkeypatch.setattr(time, "time", lambda: expires_at.timestamp())

@@ -7,26 +7,39 @@ from tests.api import Api
 from tests.market import gid
 
 STORE = "id name street zipcode city country currency domain phone version deletedAt owner { id }"
-_ANSWER = f"""
-  __typename
-  ... on Store {{ {STORE} }}
-  ... on NotFound {{ id message }}
-"""
-_CONFLICT = "... on Conflict { field message }"
-_FAILURES = f"{_CONFLICT} ... on InvalidInput {{ message issues {{ path message }} }}"
+_NOT_FOUND = "... on NotFound { missingId message }"
+_CONFLICT = "... on Conflict { path code message }"
+_FAILURES = f"{_CONFLICT} ... on InvalidInput {{ message issues {{ path code message }} }}"
 
 CREATE_STORE = f"""
 mutation ($input: CreateStoreInput!) {{
-  createStore(input: $input) {{ __typename ... on Store {{ {STORE} }} {_FAILURES} }}
+  createStore(input: $input) {{
+    __typename ... on CreateStoreSuccess {{ store {{ {STORE} }} }} {_FAILURES}
+  }}
 }}
 """
 UPDATE_STORE = f"""
 mutation ($input: UpdateStoreInput!) {{
-  updateStore(input: $input) {{ {_ANSWER} {_FAILURES} ... on StaleVersion {{ message currentVersion }} }}
+  updateStore(input: $input) {{
+    __typename ... on UpdateStoreSuccess {{ store {{ {STORE} }} }} {_NOT_FOUND} {_FAILURES}
+    ... on StaleVersion {{ message currentVersion current {{ ... on Store {{ {STORE} }} }} }}
+  }}
 }}
 """
-DELETE_STORE = f"mutation ($id: ID!) {{ deleteStore(id: $id) {{ {_ANSWER} }} }}"
-RESTORE_STORE = f"mutation ($id: ID!) {{ restoreStore(id: $id) {{ {_ANSWER} {_CONFLICT} }} }}"
+DELETE_STORE = f"""
+mutation ($id: ID!) {{
+  deleteStore(input: {{ id: $id }}) {{
+    __typename ... on DeleteStoreSuccess {{ deletedStoreId store {{ {STORE} }} }} {_NOT_FOUND}
+  }}
+}}
+"""
+RESTORE_STORE = f"""
+mutation ($id: ID!) {{
+  restoreStore(input: {{ id: $id }}) {{
+    __typename ... on RestoreStoreSuccess {{ store {{ {STORE} }} }} {_NOT_FOUND} {_CONFLICT}
+  }}
+}}
+"""
 
 NEW_STORE = {
     "name": "Tea House",
@@ -62,7 +75,7 @@ async def names(api: Api, arguments: str = "", user: User | None = None) -> list
 
 
 def not_found(id: str) -> dict[str, str]:
-    return {"__typename": "NotFound", "id": id, "message": "There is no such Store."}
+    return {"__typename": "NotFound", "missingId": id, "message": "There is no such Store."}
 
 
 def _id(store: Store | str) -> str:

@@ -14,11 +14,10 @@ from tests.stores.operations import CREATE_STORE, NEW_STORE, create, names
 async def test_a_user_opens_a_store_of_their_own(api: Api, market: Market) -> None:
     user = await market.user()
 
-    store = await create(api, user, domain="tea.example.com", phone="+49 30 1234567")
+    store = (await create(api, user, domain="tea.example.com", phone="+49 30 1234567"))["store"]
 
     assert store.pop("id").startswith("Store_")
     assert store == {
-        "__typename": "Store",
         **NEW_STORE,
         "domain": "tea.example.com",
         "phone": "+49 30 1234567",
@@ -31,7 +30,7 @@ async def test_a_user_opens_a_store_of_their_own(api: Api, market: Market) -> No
 
 @pytest.mark.parametrize("values", [{}, {"domain": None, "phone": None}])
 async def test_domain_and_phone_are_optional(api: Api, market: Market, values: dict[str, None]) -> None:
-    store = await create(api, await market.user(), **values)
+    store = (await create(api, await market.user(), **values))["store"]
 
     assert (store["domain"], store["phone"]) == (None, None)
 
@@ -49,7 +48,8 @@ async def test_a_second_store_of_the_same_name_is_a_conflict(api: Api, market: M
 
     assert await create(api, user, name=" Tea House ") == {
         "__typename": "Conflict",
-        "field": "name",
+        "path": ["input", "name"],
+        "code": "STORE_NAME_TAKEN",
         "message": "You already have a store with this name.",
     }
     assert await names(api) == ["Tea House"]
@@ -58,14 +58,14 @@ async def test_a_second_store_of_the_same_name_is_a_conflict(api: Api, market: M
 async def test_a_store_of_another_user_may_have_the_same_name(api: Api, market: Market) -> None:
     await market.store(name="Tea House")
 
-    assert (await create(api, await market.user()))["__typename"] == "Store"
+    assert (await create(api, await market.user()))["__typename"] == "CreateStoreSuccess"
 
 
 async def test_the_name_and_domain_of_a_deleted_store_are_free_again(api: Api, market: Market) -> None:
     user = await market.user()
     await market.store(user, name="Tea House", domain="tea.example.com", deleted_at=func.now())
 
-    assert (await create(api, user, domain="tea.example.com"))["__typename"] == "Store"
+    assert (await create(api, user, domain="tea.example.com"))["__typename"] == "CreateStoreSuccess"
 
 
 @pytest.mark.parametrize("domain", ["tea.example.com", "TEA.Example.com", " tea.example.com "])
@@ -74,7 +74,8 @@ async def test_a_domain_is_unique_among_all_stores_whatever_its_case(api: Api, m
 
     assert await create(api, await market.user(), domain=domain) == {
         "__typename": "Conflict",
-        "field": "domain",
+        "path": ["input", "domain"],
+        "code": "STORE_DOMAIN_TAKEN",
         "message": "Another store already uses this domain.",
     }
 
@@ -82,7 +83,7 @@ async def test_a_domain_is_unique_among_all_stores_whatever_its_case(api: Api, m
 async def test_stores_without_a_domain_are_no_conflict(api: Api, market: Market) -> None:
     await market.store(domain=None)
 
-    assert (await create(api, await market.user()))["__typename"] == "Store"
+    assert (await create(api, await market.user()))["__typename"] == "CreateStoreSuccess"
 
 
 async def test_every_wrong_field_is_told_at_once_by_its_path(api: Api, market: Market) -> None:
@@ -101,14 +102,17 @@ async def test_every_wrong_field_is_told_at_once_by_its_path(api: Api, market: M
 
     assert answer["__typename"] == "InvalidInput"
     assert answer["issues"] == [
-        {"path": ["name"], "message": "must not be empty"},
-        {"path": ["street"], "message": "must not be empty"},
-        {"path": ["zipcode"], "message": "must have at most 200 characters"},
-        {"path": ["city"], "message": "must not contain control characters"},
-        {"path": ["country"], "message": "must be a country of ISO 3166-1 alpha-2, such as DE"},
-        {"path": ["currency"], "message": "must be a currency of ISO 4217, such as EUR"},
-        {"path": ["domain"], "message": "must be a domain name, such as shop.example.com"},
-        {"path": ["phone"], "message": "must be a phone number, such as +49 30 1234567"},
+        {"path": ["input", field], "code": code, "message": message}
+        for field, code, message in (
+            ("name", "EMPTY", "must not be empty"),
+            ("street", "EMPTY", "must not be empty"),
+            ("zipcode", "TOO_LONG", "must have at most 200 characters"),
+            ("city", "CONTROL_CHARACTERS", "must not contain control characters"),
+            ("country", "MALFORMED", "must be a country of ISO 3166-1 alpha-2, such as DE"),
+            ("currency", "MALFORMED", "must be a currency of ISO 4217, such as EUR"),
+            ("domain", "MALFORMED", "must be a domain name, such as shop.example.com"),
+            ("phone", "MALFORMED", "must be a phone number, such as +49 30 1234567"),
+        )
     ]
     assert all(f"{field} must" in answer["message"] for field in wrong)
     assert await names(api) == []
@@ -133,7 +137,7 @@ async def test_every_wrong_field_is_told_at_once_by_its_path(api: Api, market: M
     ],
 )
 async def test_values_are_normalised(api: Api, market: Market, field: str, given: str, kept: str) -> None:
-    store = await create(api, await market.user(), **{field: given})
+    store = (await create(api, await market.user(), **{field: given}))["store"]
 
     assert store[field] == kept
     assert await market.session.scalar(select(getattr(Store, field))) == kept
@@ -175,7 +179,17 @@ async def test_what_breaks_a_rule_is_refused(api: Api, market: Market, field: st
     answer = await create(api, await market.user(), **{field: given})
 
     assert answer["__typename"] == "InvalidInput"
-    assert [issue["path"] for issue in answer["issues"]] == [[field]]
+    assert [issue["path"] for issue in answer["issues"]] == [["input", field]]
+
+
+@pytest.mark.parametrize("field", ["country", "currency"])
+@pytest.mark.parametrize("given", [276, 9.78, True, ["DE"], {"code": "DE"}])
+async def test_a_code_that_is_no_text_is_refused(api: Api, market: Market, field: str, given: Any) -> None:
+    error = await api.error(CREATE_STORE, {"input": {**NEW_STORE, field: given}}, user=await market.user())
+
+    assert error["code"] == "BAD_USER_INPUT"
+    assert f"invalid value at .{field}: " in error["message"]
+    assert await names(api) == []
 
 
 @pytest.mark.parametrize("field", list(NEW_STORE))

@@ -20,11 +20,11 @@ async def test_the_answer_is_the_deleted_store(api: Api, market: Market) -> None
 
     answer = await delete(api, user, store)
 
-    assert answer["__typename"] == "Store"
-    assert answer["name"] == "Tea House"
+    assert answer["__typename"] == "DeleteStoreSuccess"
+    assert (answer["deletedStoreId"], answer["store"]["name"]) == (gid(store), "Tea House")
     await market.reload(store)
     assert store.deleted_at is not None
-    assert datetime.fromisoformat(answer["deletedAt"]) == store.deleted_at
+    assert datetime.fromisoformat(answer["store"]["deletedAt"]) == store.deleted_at
 
 
 async def test_a_deleted_store_is_in_no_list(api: Api, market: Market) -> None:
@@ -54,7 +54,7 @@ async def test_a_deleted_store_is_to_others_as_if_it_had_never_been(api: Api, ma
 async def test_its_owner_and_superusers_still_reach_a_deleted_store(api: Api, market: Market) -> None:
     user = await market.user()
     store = await market.store(user)
-    moment = (await delete(api, user, store))["deletedAt"]
+    moment = (await delete(api, user, store))["store"]["deletedAt"]
 
     found = {"id": gid(store)}
     for viewer in (user, await market.superuser()):
@@ -67,7 +67,7 @@ async def test_deleting_raises_the_versions_of_the_store_and_its_products(api: A
     store = await market.store(user)
     product = await market.product(store)
 
-    assert (await delete(api, user, store))["version"] == 2
+    assert (await delete(api, user, store))["store"]["version"] == 2
     assert (await market.reload(product)).version == 2
 
 

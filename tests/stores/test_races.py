@@ -20,8 +20,8 @@ async def test_of_two_updates_of_the_same_version_at_once_one_is_stale(
         *(update(committed_api, user, store, name=name, expectedVersion=1) for name in ("A", "B"))
     )
 
-    assert sorted(answer["__typename"] for answer in answers) == ["StaleVersion", "Store"]
-    (winner,) = [answer for answer in answers if answer["__typename"] == "Store"]
+    assert sorted(answer["__typename"] for answer in answers) == ["StaleVersion", "UpdateStoreSuccess"]
+    (winner,) = [answer["store"] for answer in answers if answer["__typename"] == "UpdateStoreSuccess"]
     await committed_market.reload(store)
     assert (store.name, store.version) == (winner["name"], 2)
 
@@ -45,7 +45,7 @@ async def test_of_two_stores_of_one_name_at_once_one_is_created(committed_api: A
 
     answers = await asyncio.gather(create(committed_api, user), create(committed_api, user))
 
-    assert sorted(answer["__typename"] for answer in answers) == ["Conflict", "Store"]
+    assert sorted(answer["__typename"] for answer in answers) == ["Conflict", "CreateStoreSuccess"]
     assert await committed_market.session.scalar(select(func.count(Store.id))) == 1
 
 
@@ -59,6 +59,6 @@ async def test_deleted_twice_at_once_a_store_is_deleted_once_and_can_be_restored
     answers = await asyncio.gather(delete(committed_api, user, store), delete(committed_api, user, store))
     await restore(committed_api, user, store)
 
-    assert sorted(answer["__typename"] for answer in answers) == ["NotFound", "Store"]
+    assert sorted(answer["__typename"] for answer in answers) == ["DeleteStoreSuccess", "NotFound"]
     present = select(func.count(Product.id)).where(Product.deleted_at.is_(None))
     assert await committed_market.session.scalar(present) == 1

@@ -25,11 +25,10 @@ async def test_a_restored_store_is_back_in_the_lists(api: Api, market: Market, b
     await delete(api, owner, store)
     viewer: User = owner if by == "owner" else await market.superuser()
 
-    answer = await restore(api, viewer, store)
+    restored = (await restore(api, viewer, store))["store"]
 
-    assert (answer["__typename"], answer["id"], answer["deletedAt"]) == ("Store", gid(store), None)
-    assert answer["version"] == 3
-    assert answer["owner"] == {"id": gid(owner)}
+    assert (restored["id"], restored["deletedAt"], restored["version"]) == (gid(store), None, 3)
+    assert restored["owner"] == {"id": gid(owner)}
     assert await names(api) == ["Tea House"]
 
 
@@ -53,14 +52,14 @@ async def test_a_product_deleted_just_before_in_the_same_request_does_not_come_b
     deleted = await market.product(store)
     await market.product(store, name="Kept")
     document = """mutation ($store: ID!, $product: ID!) {
-      deleteProduct(id: $product) { __typename }
-      deleteStore(id: $store) { __typename }
-      restoreStore(id: $store) { ... on Store { products { nodes { name } } } }
+      deleteProduct(input: { id: $product }) { __typename }
+      deleteStore(input: { id: $store }) { __typename }
+      restoreStore(input: { id: $store }) { ... on RestoreStoreSuccess { store { products { nodes { name } } } } }
     }"""
 
     data = await api.data(document, {"store": gid(store), "product": gid(deleted)}, user=user)
 
-    assert data["restoreStore"] == {"products": {"nodes": [{"name": "Kept"}]}}
+    assert data["restoreStore"] == {"store": {"products": {"nodes": [{"name": "Kept"}]}}}
 
 
 async def test_a_store_can_be_deleted_and_restored_again_and_again(api: Api, market: Market) -> None:
@@ -101,10 +100,14 @@ async def test_products_of_other_stores_that_were_deleted_at_the_same_moment_sta
 
 
 @pytest.mark.parametrize(
-    ("field", "values"), [("name", {"name": "Tea House"}), ("domain", {"name": "Another", "domain": "tea.example.com"})]
+    ("field", "code", "values"),
+    [
+        ("name", "STORE_NAME_TAKEN", {"name": "Tea House"}),
+        ("domain", "STORE_DOMAIN_TAKEN", {"name": "Another", "domain": "tea.example.com"}),
+    ],
 )
 async def test_what_another_store_has_taken_meanwhile_is_a_conflict_and_nothing_is_restored(
-    api: Api, market: Market, field: str, values: dict[str, str]
+    api: Api, market: Market, field: str, code: str, values: dict[str, str]
 ) -> None:
     user = await market.user()
     store = await market.store(user, name="Tea House", domain="tea.example.com")
@@ -114,7 +117,7 @@ async def test_what_another_store_has_taken_meanwhile_is_a_conflict_and_nothing_
 
     answer = await restore(api, user, store)
 
-    assert (answer["__typename"], answer["field"]) == ("Conflict", field)
+    assert (answer["__typename"], answer["path"], answer["code"]) == ("Conflict", ["input", field], code)
     assert (await market.reload(store)).deleted_at is not None
     assert (await market.reload(product)).deleted_at == store.deleted_at
     assert await names(api) == [values["name"]]
@@ -125,7 +128,7 @@ async def test_a_domain_that_a_store_of_another_user_has_taken_is_a_conflict(api
     store = await market.store(user, domain="tea.example.com", deleted_at=BEFORE)
     await market.store(domain="tea.example.com")
 
-    assert (await restore(api, user, store))["field"] == "domain"
+    assert (await restore(api, user, store))["code"] == "STORE_DOMAIN_TAKEN"
 
 
 async def test_a_name_that_a_store_of_another_user_has_is_no_conflict(api: Api, market: Market) -> None:
@@ -133,7 +136,7 @@ async def test_a_name_that_a_store_of_another_user_has_is_no_conflict(api: Api, 
     store = await market.store(user, name="Tea House", deleted_at=BEFORE)
     await market.store(name="Tea House")
 
-    assert (await restore(api, user, store))["__typename"] == "Store"
+    assert (await restore(api, user, store))["__typename"] == "RestoreStoreSuccess"
 
 
 async def test_restoring_a_store_that_is_open_leaves_it_as_it_is(api: Api, market: Market) -> None:
@@ -141,9 +144,9 @@ async def test_restoring_a_store_that_is_open_leaves_it_as_it_is(api: Api, marke
     store = await market.store(user)
     await market.product(store, name="Deleted", deleted_at=BEFORE)
 
-    answer = await restore(api, user, store)
+    restored = (await restore(api, user, store))["store"]
 
-    assert (answer["__typename"], answer["version"], answer["deletedAt"]) == ("Store", 1, None)
+    assert (restored["version"], restored["deletedAt"]) == (1, None)
     assert await products(api) == []
 
 

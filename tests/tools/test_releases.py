@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from app.graphql.schema import schema_sdl
 from app.settings import ROOT
 from tools.releases import Releases, cli, is_next
-from tools.schema_changes import Change, Effect
+from tools.schema_changes import Change, Effect, changes
 
 SDL = schema_sdl()
 TODAY = datetime.now(UTC).date()
@@ -30,10 +30,17 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def released_with(project: Path, old: str, new: str) -> None:
-    """Let the last release have something else in its schema."""
+def released_with(project: Path, old: str, new: str, version: str = "1.9.0") -> None:
+    """Let the last release, of this version, have something else in its schema."""
     assert old in SDL
-    (project / "releases" / "1.9.0.graphql").write_text(SDL.replace(old, new, 1))
+    for file in (project / "releases").iterdir():
+        file.unlink()
+    (project / "releases" / f"{version}.graphql").write_text(SDL.replace(old, new, 1))
+
+
+def removed_since(project: Path, version: str) -> None:
+    """Let the last release, of this version, have a field that is gone now."""
+    released_with(project, "  isSuperuser: Boolean!", "  isSuperuser: Boolean!\n  gone: Int", version)
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -140,3 +147,72 @@ ADDED = Change(Effect.NONE, "Query.new", "It was added.")
 )
 def test_the_version_tells_what_kind_of_release_it_is(version: str, found: list[Change], expected: bool) -> None:
     assert is_next(version, "1.9.0", found) is expected
+
+
+GUIDED = CHANGELOG.replace("- Something.", "### Migrating from 1.0.0\n\nReplace `gone`.")
+
+
+def test_2_0_0_may_remove_what_1_0_0_did_not_deprecate(project: Path) -> None:
+    removed_since(project, "1.0.0")
+    (project / "CHANGELOG.md").write_text(GUIDED)
+
+    assert run("diff", "--root", str(project))[0] == 0
+    code, output = run("release", "2.0.0", "--root", str(project))
+
+    assert code == 0, output
+    assert Releases(project).last == "2.0.0"
+
+
+def test_it_must_have_a_guide_instead(project: Path) -> None:
+    removed_since(project, "1.0.0")
+
+    code, output = run("release", "2.0.0", "--root", str(project))
+
+    assert (code, "CHANGELOG.md must have a guide under `### Migrating from 1.0.0`" in output) == (1, True)
+    assert Releases(project).last == "1.0.0"
+
+
+def test_the_guide_to_2_0_0_names_everything_that_clients_of_1_0_0_have_lost() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    (guide,) = re.findall(r"^### Migrating from 1.0.0\n(.*?)^##", changelog, re.MULTILINE | re.DOTALL)
+    released = ROOT / "releases" / "2.0.0.graphql"
+    old = build_schema((ROOT / "releases" / "1.0.0.graphql").read_text())
+    new = build_schema(released.read_text() if released.exists() else SDL)
+    lost = [change.coordinate for change in changes(old, new) if change.is_removal or "." not in change.coordinate]
+    assert {"Order.date", "OrderDeleted"} <= {*lost}
+    words = {*re.findall(r"\w+", guide)}
+    added = new.type_map.keys()
+    assert [name for name in lost if name not in added and not {*re.findall(r"\w+", name)} <= words] == []
+
+
+@pytest.mark.parametrize("version", ["1.0.1", "1.1.0", "2.0.1", "2.1.0", "3.0.0"])
+def test_what_breaks_clients_of_1_0_0_is_no_other_version(project: Path, version: str) -> None:
+    removed_since(project, "1.0.0")
+    (project / "CHANGELOG.md").write_text(GUIDED)
+
+    code, output = run("release", version, "--root", str(project))
+
+    assert (code, f"{version} cannot follow 1.0.0" in output) == (1, True)
+
+
+@pytest.mark.parametrize(("last", "version"), [("1.1.0", "2.0.0"), ("2.0.0", "3.0.0"), ("1.0.1", "2.0.0")])
+def test_no_other_step_may_remove_what_was_not_deprecated(project: Path, last: str, version: str) -> None:
+    removed_since(project, last)
+    (project / "CHANGELOG.md").write_text(GUIDED)
+
+    code, output = run("release", version, "--root", str(project))
+
+    assert code == 1
+    assert "The last release did not deprecate it." in output
+    assert "in an item under `### Breaking` that begins with `User.gone`" in output
+
+
+def test_what_does_not_break_clients_of_1_0_0_needs_an_item_as_ever(project: Path) -> None:
+    member = "union LogInResult = IncorrectCredentials | "
+    released_with(project, member, "union LogInResult = ", "1.0.0")
+    (project / "CHANGELOG.md").write_text(GUIDED)
+
+    code, output = run("release", "1.1.0", "--root", str(project))
+
+    assert (code, "`LogInResult.IncorrectCredentials`" in output) == (1, True)
+    assert "cannot follow" not in output

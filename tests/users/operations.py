@@ -8,33 +8,48 @@ from app.db.models import User
 from tests.api import Api
 from tests.market import PASSWORD
 
-_SESSION = "... on Session { accessToken refreshToken expiresAt user { id email fullName isSuperuser } }"
-_FAILURES = "... on Conflict { field message } ... on InvalidInput { message issues { path message } }"
+_SESSION = "session { accessToken refreshToken expiresAt user { id email fullName isSuperuser } }"
+_FAILURES = "... on Conflict { path code message } ... on InvalidInput { message issues { path code message } }"
 
-SIGN_UP = f"mutation ($input: SignUpInput!) {{ signUp(input: $input) {{ __typename {_SESSION} {_FAILURES} }} }}"
+SIGN_UP = f"""
+mutation ($input: SignUpInput!) {{
+  signUp(input: $input) {{ __typename ... on SignUpSuccess {{ {_SESSION} }} {_FAILURES} }}
+}}
+"""
 LOG_IN = f"""
 mutation ($email: String!, $password: String!) {{
-  logIn(input: {{email: $email, password: $password}}) {{
-    __typename {_SESSION} ... on IncorrectCredentials {{ message }}
+  logIn(input: {{ email: $email, password: $password }}) {{
+    __typename ... on LogInSuccess {{ {_SESSION} }} ... on IncorrectCredentials {{ message }}
   }}
 }}
 """
 REFRESH = f"""
 mutation ($token: String!) {{
-  refreshSession(refreshToken: $token) {{ __typename {_SESSION} ... on IncorrectCredentials {{ message }} }}
+  refreshSession(input: {{ refreshToken: $token }}) {{
+    __typename ... on RefreshSessionSuccess {{ {_SESSION} }} ... on IncorrectCredentials {{ message }}
+  }}
 }}
 """
-LOG_OUT = "mutation ($token: String!) { logOut(refreshToken: $token) }"
+LOG_OUT = """
+mutation ($token: String!) {
+  logOut(input: { refreshToken: $token }) { __typename ... on LogOutSuccess { wasOpen } }
+}
+"""
 UPDATE_USER = f"""
 mutation ($input: UpdateUserInput!) {{
   updateUser(input: $input) {{
-    __typename ... on User {{ id email fullName isSuperuser }} ... on NotFound {{ id message }} {_FAILURES}
+    __typename
+    ... on UpdateUserSuccess {{ user {{ id email fullName isSuperuser }} }}
+    ... on NotFound {{ missingId message }}
+    {_FAILURES}
   }}
 }}
 """
 DELETE_USER = """
 mutation ($id: ID!) {
-  deleteUser(id: $id) { __typename ... on UserDeleted { id } ... on NotFound { id message } }
+  deleteUser(input: { id: $id }) {
+    __typename ... on DeleteUserSuccess { deletedUserId } ... on NotFound { missingId message }
+  }
 }
 """
 ADA = {"email": "ada@example.com", "password": "a long password", "fullName": "Ada Lovelace"}
@@ -56,14 +71,18 @@ async def refresh(api: Api, token: str) -> Any:
 
 
 async def log_out(api: Api, token: str) -> Any:
-    return (await api.data(LOG_OUT, {"token": token}))["logOut"]
+    """Return whether the session was still open."""
+    return (await api.data(LOG_OUT, {"token": token}))["logOut"]["wasOpen"]
+
+
+def bearer(session: Any) -> dict[str, str]:
+    """Return the headers of a session's requests."""
+    return {"Authorization": f"Bearer {session['accessToken']}"}
 
 
 async def logged_in(api: Api, user: User) -> str:
     """Return the refresh token of a new login."""
-    session = await log_in(api, user)
-    assert session["__typename"] == "Session"
-    return str(session["refreshToken"])
+    return str((await log_in(api, user))["session"]["refreshToken"])
 
 
 async def value(connection: AsyncConnection, statement: Any) -> Any:

@@ -15,7 +15,7 @@ from tests.users.operations import ADA, DELETE_USER, NOBODY, log_in, logged_in, 
 
 async def delete(api: Api, user: User, viewer: User | None = None) -> None:
     data = await api.data(DELETE_USER, {"id": gid(user)}, user=viewer or user)
-    assert data["deleteUser"] == {"__typename": "UserDeleted", "id": gid(user)}
+    assert data["deleteUser"] == {"__typename": "DeleteUserSuccess", "deletedUserId": gid(user)}
 
 
 async def test_a_user_closes_their_account(api: Api, market: Market) -> None:
@@ -96,13 +96,17 @@ async def test_a_superuser_can_restore_a_store_of_a_closed_account(api: Api, mar
     user, superuser = await market.user(), await market.superuser()
     product = await market.product(await market.store(user))
     await delete(api, user)
-    restore = (
-        "mutation ($id: ID!) { restoreStore(id: $id) { ... on Store { products { nodes { id } } owner { id } } } }"
-    )
+    restore = """
+    mutation ($id: ID!) {
+      restoreStore(input: { id: $id }) {
+        ... on RestoreStoreSuccess { store { products { nodes { id } } owner { id } } }
+      }
+    }
+    """
 
     data = await api.data(restore, {"id": f"Store_{product.store_id}"}, user=superuser)
 
-    assert data["restoreStore"] == {"products": {"nodes": [{"id": gid(product)}]}, "owner": {"id": gid(user)}}
+    assert data["restoreStore"] == {"store": {"products": {"nodes": [{"id": gid(product)}]}, "owner": None}}
 
 
 async def test_the_users_sessions_end_and_nobody_elses(api: Api, market: Market, connection: AsyncConnection) -> None:
@@ -115,16 +119,15 @@ async def test_the_users_sessions_end_and_nobody_elses(api: Api, market: Market,
     live = select(func.count(Session.id)).where(Session.ended_at.is_(None))
     assert await value(connection, live) == 1
     assert [(await refresh(api, token))["__typename"] for token in tokens] == ["IncorrectCredentials"] * 2
-    assert (await refresh(api, others))["__typename"] == "Session"
+    assert (await refresh(api, others))["__typename"] == "RefreshSessionSuccess"
 
 
 async def test_the_email_is_free_again(api: Api, market: Market) -> None:
     user = await market.user(email=ADA["email"])
     await delete(api, user)
 
-    session = await sign_up(api)
+    session = (await sign_up(api))["session"]
 
-    assert session["__typename"] == "Session"
     assert session["user"]["id"] != gid(user)
 
 
@@ -175,11 +178,15 @@ async def test_an_account_that_does_not_exist_and_a_deleted_one_are_not_found_al
     for viewer in (await market.user(), await market.superuser()):
         for id in (NOBODY, gid(deleted)):
             data = await api.data(DELETE_USER, {"id": id}, user=viewer)
-            assert data["deleteUser"] == {"__typename": "NotFound", "id": id, "message": "There is no such User."}
+            assert data["deleteUser"] == {
+                "__typename": "NotFound",
+                "missingId": id,
+                "message": "There is no such User.",
+            }
 
 
 @pytest.mark.parametrize("id", ["", "User_1", "Store_00000000-0000-7000-8000-000000000000"])
 async def test_what_is_not_the_id_of_a_user_is_bad_input(api: Api, market: Market, id: str) -> None:
     error = await api.error(DELETE_USER, {"id": id}, user=await market.superuser())
 
-    assert (error["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", "id")
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["input", "id"]}

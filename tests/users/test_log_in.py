@@ -22,9 +22,8 @@ from tests.users.operations import LOG_IN, REFUSED, log_in, logged_in, refresh, 
 async def test_the_right_password_lets_in(api: Api, market: Market) -> None:
     user = await market.user(full_name="Ada")
 
-    session = await log_in(api, user)
+    session = (await log_in(api, user))["session"]
 
-    assert session["__typename"] == "Session"
     assert session["user"] == {"id": gid(user), "email": user.email, "fullName": "Ada", "isSuperuser": False}
     response = await api.send("{ viewer { id } }", headers={"Authorization": f"Bearer {session['accessToken']}"})
     assert response.json()["data"] == {"viewer": {"id": gid(user)}}
@@ -34,21 +33,21 @@ async def test_the_right_password_lets_in(api: Api, market: Market) -> None:
 async def test_the_case_of_the_email_does_not_count(api: Api, market: Market, email: str) -> None:
     user = await market.user(email="ada@example.com")
 
-    assert (await log_in(api, email))["user"]["id"] == gid(user)
+    assert (await log_in(api, email))["session"]["user"]["id"] == gid(user)
 
 
 @pytest.mark.parametrize("email", ["ada@müller.de", "ada@xn--mller-kva.de", "ada@mu\u0308ller.de", "ADA@MÜLLER.DE"])
 async def test_an_email_lets_in_however_it_is_written(api: Api, market: Market, email: str) -> None:
     user = await market.user(email="ada@müller.de")
 
-    assert (await log_in(api, email))["user"]["id"] == gid(user)
+    assert (await log_in(api, email))["session"]["user"]["id"] == gid(user)
 
 
 async def test_the_tokens_say_who_and_for_how_long(api: Api, market: Market, settings: Settings) -> None:
     superuser = await market.superuser()
     before = datetime.now(UTC).replace(microsecond=0)
 
-    session = await log_in(api, superuser)
+    session = (await log_in(api, superuser))["session"]
 
     expires_at = datetime.fromisoformat(session["expiresAt"])
     lifetime = timedelta(minutes=settings.access_token_minutes)
@@ -86,8 +85,8 @@ async def test_each_login_has_tokens_of_its_own(api: Api, market: Market) -> Non
 
     assert first != second
     assert len(first) >= 43
-    assert (await refresh(api, first))["__typename"] == "Session"
-    assert (await refresh(api, second))["__typename"] == "Session"
+    assert (await refresh(api, first))["__typename"] == "RefreshSessionSuccess"
+    assert (await refresh(api, second))["__typename"] == "RefreshSessionSuccess"
 
 
 async def test_no_account_a_wrong_password_and_a_deleted_account_are_answered_alike(api: Api, market: Market) -> None:
@@ -163,12 +162,12 @@ async def test_a_login_makes_a_hash_of_weaker_parameters_anew(
     weaker = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1, hash_len=16).hash(PASSWORD)
     user = await market.user(password_hash=weaker)
 
-    assert (await log_in(api, user))["__typename"] == "Session"
+    assert (await log_in(api, user))["__typename"] == "LogInSuccess"
 
     password_hash = await value(connection, select(User.password_hash))
     assert password_hash != weaker
     assert not hasher.check_needs_rehash(password_hash)
-    assert (await log_in(api, user))["__typename"] == "Session"
+    assert (await log_in(api, user))["__typename"] == "LogInSuccess"
 
 
 async def test_a_failed_login_leaves_a_weak_hash_as_it_is(

@@ -1,10 +1,12 @@
 """Who is seen, by whom, and how much of them."""
 
+import orjson
 import pytest
 from sqlalchemy import func
 
 from tests.api import Api
 from tests.market import PASSWORD_HASH, Market, gid
+from tests.paths import Paths
 from tests.statements import Statements
 from tests.users.operations import NOBODY
 
@@ -53,7 +55,7 @@ async def test_a_superuser_still_reaches_a_deleted_user(api: Api, market: Market
 async def test_what_is_not_the_id_of_a_user_is_bad_input(api: Api, id: str) -> None:
     error = await api.error(USER, {"id": id})
 
-    assert (error["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", "id")
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["id"]}
 
 
 async def test_an_email_is_seen_only_by_oneself_and_superusers(api: Api, market: Market) -> None:
@@ -126,6 +128,25 @@ async def test_users_are_not_listed_for_anyone_else(api: Api, market: Market, st
     assert len(statements) == 0
 
 
+@pytest.mark.parametrize(("who", "codes"), [("a user", ["FORBIDDEN"]), ("nobody", ["UNAUTHENTICATED"] * 2)])
+async def test_a_list_that_is_refused_is_null_beside_what_is_shown(
+    paths: Paths, market: Market, who: str, codes: list[str]
+) -> None:
+    user = await market.user()
+    await market.store(user)
+
+    answers = await paths.ask(
+        "{ orders { totalCount } users { totalCount } stores { totalCount } }", user=user if who == "a user" else None
+    )
+
+    assert answers.data == {
+        "orders": {"totalCount": 0} if who == "a user" else None,
+        "users": None,
+        "stores": {"totalCount": 1},
+    }
+    assert [error["extensions"]["code"] for error in orjson.loads(answers.compiled)["errors"]] == codes
+
+
 async def test_a_user_has_their_own_stores_the_oldest_first_without_deleted_ones(api: Api, market: Market) -> None:
     user = await market.user()
     stores = [await market.store(user, name="B"), await market.store(user, name="A")]
@@ -151,7 +172,7 @@ async def test_the_stores_of_many_users_are_one_statement(api: Api, market: Mark
     assert len(statements) == 2
 
 
-async def test_orders_are_seen_only_by_oneself_and_superusers(api: Api, market: Market) -> None:
+async def test_orders_are_seen_only_by_oneself_and_superusers(paths: Paths, market: Market) -> None:
     user, other, superuser = await market.user(), await market.user(), await market.superuser()
     order = await market.order(user, await market.product())
     query = "query ($id: ID!) { user(id: $id) { orders { nodes { id } edges { node { id } } totalCount } } }"
@@ -159,8 +180,8 @@ async def test_orders_are_seen_only_by_oneself_and_superusers(api: Api, market: 
     whole = {"nodes": [node], "edges": [{"node": node}], "totalCount": 1}
 
     for viewer, seen in ((user, True), (superuser, True), (other, False), (None, False)):
-        data = await api.data(query, {"id": gid(user)}, user=viewer)
-        assert data["user"]["orders"] == (whole if seen else {"nodes": [], "edges": [], "totalCount": 0})
+        answers = await paths.ask(query, {"id": gid(user)}, user=viewer)
+        assert answers.data == {"user": {"orders": whole if seen else None}}
 
 
 async def test_a_seller_does_not_see_the_orders_of_a_customer(api: Api, market: Market) -> None:
@@ -170,4 +191,80 @@ async def test_a_seller_does_not_see_the_orders_of_a_customer(api: Api, market: 
 
     data = await api.data(query, {"id": gid(customer)}, user=seller)
 
-    assert data["user"]["orders"]["totalCount"] == 0
+    assert data == {"user": {"orders": None}}
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("ada", ["Ada Lovelace", "Grace Hopper"]),
+        ("LOVE", ["Ada Lovelace"]),
+        ("love ada", ["Ada Lovelace"]),
+        ("zoe", ["Zoë Nuñez"]),
+        ("nunez", ["Zoë Nuñez"]),
+        ("grace.hopper@navy.example", ["Grace Hopper"]),
+        ("navy", ["Grace Hopper"]),
+        ("hopper", ["Grace Hopper"]),
+        ("ovelace", []),
+        ("gone", []),
+        ("  ", ["Ada Lovelace", "Zoë Nuñez", "Grace Hopper", "Root"]),
+        (None, ["Ada Lovelace", "Zoë Nuñez", "Grace Hopper", "Root"]),
+    ],
+)
+async def test_users_are_found_by_words_of_their_name_and_email_the_oldest_first(
+    paths: Paths, market: Market, search: str | None, found: list[str]
+) -> None:
+    await market.user(full_name="Ada Lovelace", email="countess@example.com")
+    await market.user(full_name="Zoë Nuñez", email="zn@example.com")
+    await market.user(full_name="Grace Hopper", email="grace.hopper@navy.example.ada.example")
+    await market.user(full_name="Gone Ada", deleted_at=func.now())
+    superuser = await market.superuser(full_name="Root", email="root@example.org")
+    query = "query ($filter: UserFilter) { users(filter: $filter) { nodes { fullName } totalCount } }"
+
+    answers = await paths.ask(query, {"filter": {"search": search}}, user=superuser)
+
+    assert answers.data["users"] == {"nodes": [{"fullName": name} for name in found], "totalCount": len(found)}
+
+
+async def test_found_users_are_walked_through_in_pages(paths: Paths, market: Market) -> None:
+    superuser = await market.superuser(full_name="Root", email="root@example.org")
+    users = [await market.user(full_name="Ada") for _ in range(5)]
+    query = """
+    query ($after: String) {
+      users(filter: { search: "ada" }, first: 2, after: $after) { nodes { id } pageInfo { endCursor } }
+    }
+    """
+    walked: list[str] = []
+    after = None
+
+    for _ in range(3):
+        page = (await paths.ask(query, {"after": after}, user=superuser)).data["users"]
+        walked += [node["id"] for node in page["nodes"]]
+        after = page["pageInfo"]["endCursor"]
+
+    assert walked == [gid(user) for user in users]
+
+
+@pytest.mark.parametrize(("search", "reason"), [("x" * 501, "at most 500"), ("nul\0", "control characters")])
+async def test_what_cannot_be_searched_for_is_refused(api: Api, market: Market, search: str, reason: str) -> None:
+    query = "query ($filter: UserFilter) { users(filter: $filter) { totalCount } }"
+
+    error = await api.error(query, {"filter": {"search": search}}, user=await market.superuser())
+
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["filter", "search"]}
+    assert reason in error["message"]
+
+
+@pytest.mark.parametrize(("logged_in", "code"), [(True, "FORBIDDEN"), (False, "UNAUTHENTICATED")])
+async def test_nobody_but_a_superuser_searches_for_users(
+    paths: Paths, market: Market, logged_in: bool, code: str
+) -> None:
+    query = '{ users(filter: { search: "user" }) { nodes { id } } }'
+
+    answers = await paths.ask(query, user=await market.user() if logged_in else None)
+
+    assert answers.was_compiled
+    for body in (answers.resolver, answers.compiled):
+        result = orjson.loads(body)
+        assert result["data"] == {"users": None}
+        assert [error["extensions"]["code"] for error in result["errors"]] == [code]

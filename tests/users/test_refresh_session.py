@@ -23,9 +23,8 @@ async def test_a_refresh_token_gives_new_tokens(api: Api, market: Market) -> Non
     user = await market.user()
     token = await logged_in(api, user)
 
-    session = await refresh(api, token)
+    session = (await refresh(api, token))["session"]
 
-    assert session["__typename"] == "Session"
     assert session["refreshToken"] != token
     assert session["user"] == {"id": gid(user), "email": user.email, "fullName": user.full_name, "isSuperuser": False}
     response = await api.send("{ viewer { id } }", headers={"Authorization": f"Bearer {session['accessToken']}"})
@@ -37,7 +36,7 @@ async def test_the_new_refresh_token_gives_the_next(api: Api, market: Market) ->
     seen = {token}
 
     for _ in range(3):
-        token = (await refresh(api, token))["refreshToken"]
+        token = (await refresh(api, token))["session"]["refreshToken"]
         seen.add(token)
 
     assert len(seen) == 4
@@ -60,7 +59,7 @@ async def test_a_new_refresh_token_lives_as_long_as_is_set(
     token = await logged_in(api, await market.user())
     await connection.execute(update(RefreshToken).values(expires_at=datetime.now(UTC) + timedelta(hours=1)))
 
-    newest = (await refresh(api, token))["refreshToken"]
+    newest = (await refresh(api, token))["session"]["refreshToken"]
 
     expires_at = await value(
         connection, select(RefreshToken.expires_at).where(RefreshToken.token_hash == refresh_token_hash(newest))
@@ -74,7 +73,7 @@ async def test_new_tokens_tell_of_rights_that_have_changed(
     token = await logged_in(api, await market.superuser())
     await connection.execute(update(User).values(is_superuser=False))
 
-    session = await refresh(api, token)
+    session = (await refresh(api, token))["session"]
 
     assert session["user"]["isSuperuser"] is False
     response = await api.send("{ users { totalCount } }", headers={"Authorization": f"Bearer {session['accessToken']}"})
@@ -97,8 +96,8 @@ async def test_a_refresh_token_is_refused_the_second_time(api: Api, market: Mark
 
 async def test_a_token_that_comes_twice_ends_the_newest_too(api: Api, market: Market) -> None:
     first = await logged_in(api, await market.user())
-    second = (await refresh(api, first))["refreshToken"]
-    newest = (await refresh(api, second))["refreshToken"]
+    second = (await refresh(api, first))["session"]["refreshToken"]
+    newest = (await refresh(api, second))["session"]["refreshToken"]
 
     assert await refresh(api, first) == REFUSED
     assert await refresh(api, newest) == REFUSED
@@ -122,14 +121,14 @@ async def test_a_token_that_comes_twice_ends_no_other_login_of_the_user(api: Api
     await refresh(api, stolen)
     await refresh(api, stolen)
 
-    assert (await refresh(api, other))["__typename"] == "Session"
+    assert (await refresh(api, other))["__typename"] == "RefreshSessionSuccess"
 
 
 async def test_a_token_that_comes_twice_ends_its_session_even_if_it_has_expired(
     api: Api, market: Market, connection: AsyncConnection
 ) -> None:
     first = await logged_in(api, await market.user())
-    newest = (await refresh(api, first))["refreshToken"]
+    newest = (await refresh(api, first))["session"]["refreshToken"]
     await expire(connection, first)
 
     assert await refresh(api, first) == REFUSED
@@ -160,7 +159,7 @@ async def test_logging_out_ends_the_login(api: Api, market: Market) -> None:
 
 async def test_logging_out_with_any_token_of_the_login_ends_the_newest(api: Api, market: Market) -> None:
     first = await logged_in(api, await market.user())
-    newest = (await refresh(api, first))["refreshToken"]
+    newest = (await refresh(api, first))["session"]["refreshToken"]
 
     assert await log_out(api, first) is True
     assert await refresh(api, newest) == REFUSED
@@ -172,7 +171,7 @@ async def test_logging_out_ends_no_other_login(api: Api, market: Market) -> None
 
     await log_out(api, token)
 
-    assert (await refresh(api, other))["__typename"] == "Session"
+    assert (await refresh(api, other))["__typename"] == "RefreshSessionSuccess"
 
 
 async def test_logging_out_again_is_false(api: Api, market: Market) -> None:
@@ -187,4 +186,4 @@ async def test_logging_out_with_a_token_that_was_never_given_out_is_false(api: A
     other = await logged_in(api, await market.user())
 
     assert await log_out(api, token) is False
-    assert (await refresh(api, other))["__typename"] == "Session"
+    assert (await refresh(api, other))["__typename"] == "RefreshSessionSuccess"

@@ -9,7 +9,7 @@ from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 import httpx2
@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from strawberry.asgi import GraphQL
 from strawberry.http.base import BaseRequestProtocol
 from typer.testing import CliRunner, Result
+from uuid_utils.compat import uuid7
 
 from app.db import models
 from app.main import create_app
@@ -35,13 +36,14 @@ from app.settings import Settings
 from app.web import graphiql
 from app.web.graphiql import Asset, fetch
 from app.web.static import integrity
-from tests.browser import chromium, watch
+from tests.browser import barriers, chromium, watch
 from tests.market import Market, gid
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+GRAPHIQLS_OWN = (".CodeMirror", ".graphiql-explorer-root", ".graphiql-tab")
 DEBOUNCE = 700  # milliseconds; GraphiQL takes note of what is typed, and stores it, after 500
 
 
@@ -422,12 +424,42 @@ def test_in_a_browser_a_linked_subscription_sends_the_headers_and_none_are_store
     assert "for-the-socket" not in stored
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser_nothing_of_ours_is_a_barrier(
+    browser_page: "Page", subscription_server: str, scheme: Literal["light", "dark"]
+) -> None:
+    from playwright.sync_api import expect
+
+    browser_page.emulate_media(color_scheme=scheme)
+    browser_page.goto(f"{subscription_server}/graphql")
+    browser_page.get_by_role("button", name="Execute query").click()
+    expect(browser_page.locator(".graphiql-response .CodeMirror")).to_contain_text("Kettle")
+    assert barriers(browser_page, *GRAPHIQLS_OWN) == []
+
+
+def test_in_a_browser_a_phone_has_room_for_the_result(browser_page: "Page", subscription_server: str) -> None:
+    from playwright.sync_api import expect
+
+    browser_page.set_viewport_size({"width": 390, "height": 844})
+    browser_page.goto(f"{subscription_server}/graphql")
+    browser_page.get_by_role("button", name="Execute query").click()
+    expect(browser_page.locator(".graphiql-response .CodeMirror")).to_contain_text("Kettle")
+    for pane in (".graphiql-query-editor", ".graphiql-response"):
+        box = browser_page.locator(pane).bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 390
+        assert box["y"] + box["height"] <= 844
+        assert box["width"] >= 280, pane
+        assert box["height"] >= 200, pane
+    assert browser_page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 @pytest.fixture
 async def owners_token(settings: Settings, committed_market: Market, kettle: models.Product) -> str:
     """A token of who may change the kettle."""
     store = await committed_market.session.get_one(models.Store, kettle.store_id)
     tokens = AccessTokens(settings.secret_key.get_secret_value(), timedelta(minutes=5))
-    return tokens.issue(Viewer(id=store.owner_id))[0]
+    return tokens.issue(Viewer(id=store.owner_id), uuid7())[0]
 
 
 def test_in_a_browser_a_subscription_shows_each_change(
@@ -436,7 +468,8 @@ def test_in_a_browser_a_subscription_shows_each_change(
     from playwright.sync_api import expect
 
     endpoint, kettle_id = f"{graphiql_server}/graphql", gid(kettle)
-    document = f'subscription Kettle {{ productUpdated(productId: "{kettle_id}") {{ name price {{ amount }} }} }}'
+    shown = "{ product { name price { amount } } }"
+    document = f'subscription Kettle {{ productUpdated(productId: "{kettle_id}") {shown} }}'
     browser_page.goto(f"{endpoint}?{urlencode({'query': document})}")
     browser_page.get_by_role("button", name="Execute query").click()
     answer = browser_page.locator(".graphiql-response .CodeMirror")

@@ -81,6 +81,8 @@ def _plain_variables(asked: Asked, config: Any) -> Mapping[str, str] | None:
     for definition in asked.definition.arguments:
         name = config.name_converter.get_graphql_name(definition)
         value = given.get(name)
+        if value is None and not isinstance(asked.field.args[name].type, graphql.GraphQLNonNull):
+            continue
         if not isinstance(value, graphql.VariableNode):
             return None
         if graphql.get_nullable_type(asked.field.args[name].type) not in _TEXTS:

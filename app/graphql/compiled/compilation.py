@@ -9,6 +9,7 @@ from graphql.execution.collect_fields import FieldDetails, FragmentDetails, coll
 from graphql.execution.values import VariableValues
 from sqlalchemy import Uuid, bindparam, select
 
+from app.errors import RequestError
 from app.graphql.compiled.binding import Asked, Read, argument_reader, binder
 from app.graphql.compiled.plans import VIEWER, ArgumentBinding, Declined
 from app.graphql.compiled.statements import Json, Part, Scope, json_object
@@ -49,12 +50,15 @@ class Compilation:
         """Take what returns the parts of a field of an object that is made of a row."""
         self.bindings: list[ArgumentBinding] = []
         self.constants: dict[str, Any] = {}
+        self.errors: list[graphql.GraphQLError] = []
+        """Of the root fields that this kind of viewer may not read."""
         self.schema = graphql_schema(schema)
         self.types: Mapping[str, Any] = self.schema.type_map
         self._schema = schema
         self._operation = operation
         self._fragments = {name: FragmentDetails(definition) for name, definition in operation.fragments.items()}
-        self._asking = viewer
+        self.asking = viewer
+        """Who asks now; others of the kind will ask for the same plan."""
         # The rules see a parameter in place of the viewer's id, so that the plan serves every viewer of the kind.
         parameter: Any = bindparam(VIEWER, type_=Uuid(), required=False)
         self.viewer = viewer and Viewer(id=parameter, is_superuser=viewer.is_superuser)
@@ -96,6 +100,15 @@ class Compilation:
         self.spend(len(selection))
         return selection
 
+    def refused(self, asked: Asked, refusal: RequestError) -> list[Part]:
+        """Return the parts of a root field that is null with this error."""
+        nodes = [detail.node for detail in asked.details]
+        key = (nodes[0].alias or nodes[0].name).value
+        located = graphql.GraphQLError(str(refusal), nodes, path=[key], original_error=refusal)
+        located.extensions = refusal.extensions
+        self.errors.append(located)
+        return [Json("null")]
+
     def spend(self, cost: int) -> None:
         """Count what compiling costs; Declined if it costs too much."""
         self._cost += cost
@@ -123,7 +136,7 @@ class Compilation:
         variables. Return the arguments; Refused if they are invalid, so that the resolver path says why."""
         arguments = argument_reader(asked, self._schema)
         bound = binder(arguments, read)
-        shape, values = bound(self._operation.variables, self._asking)
+        shape, values = bound(self._operation.variables, self.asking)
         if always or asked.uses_variables:
             self.bindings.append(ArgumentBinding(shape, bound))
         else:

@@ -10,11 +10,11 @@ from sqlalchemy import case, select
 from app.db.statements import Prepared
 from app.graphql.compiled.binding import Asked
 from app.graphql.compiled.compilation import COST_OF_NULLABLE, COST_OF_TEXTS, BoundOperation, Compilation
-from app.graphql.compiled.page import pages
+from app.graphql.compiled.page import edge, pages
 from app.graphql.compiled.plans import PAYLOAD_KEYS, Declined, NoPlan, Plan, Refused
-from app.graphql.compiled.rows import lookup, nodes, reference, rows, with_key, with_keys
-from app.graphql.compiled.statements import Json, Part, Scope, parts_of_value, shown_as, text_of, text_or_null
-from app.graphql.node import node_named
+from app.graphql.compiled.rows import joined, key_parameter, lookup, nodes, reference, rows, with_key, with_keys
+from app.graphql.compiled.statements import NULL, Json, Part, Scope, identifier, parts_of_value, text_of, text_or_null
+from app.graphql.node import type_shown_by
 from app.graphql.relations import declarations
 from app.graphql.relations.declarations import Row, Visible, declaration_of
 from app.graphql.strawberry_internals import definition_of
@@ -22,13 +22,12 @@ from app.security.viewer import Viewer
 
 
 def compile_plan(schema: Any, operation: BoundOperation, viewer: Viewer | None) -> Plan | NoPlan:
-    """Return the plan of an operation for viewers like this one; Refused if there may be one for other values."""
+    """Return the plan of a query, or of what a subscription reads after an event, for viewers like this one; Refused if
+    there may be one for other values."""
     compilation = Compilation(schema, operation, viewer, _field)
-    query = compilation.schema.query_type
-    assert query is not None, "the schema has queries"
-    return _planned(
-        compilation, lambda scope: [Json('{"data":'), *compilation.row(query, None, None, scope), Json("}")]
-    )
+    root = compilation.schema.get_root_type(operation.definition.operation)
+    assert root is not None, "the operation is valid"
+    return _planned(compilation, lambda scope: [Json('{"data":'), *compilation.row(root, None, None, scope), Json("}")])
 
 
 def compile_payload(
@@ -40,12 +39,18 @@ def compile_payload(
     *,
     is_list: bool,
 ) -> Plan | NoPlan:
-    """Return the plan of the object with the key PAYLOAD_KEYS, or of the list of those with these keys, as it is
-    selected by a field that returns it."""
+    """Return the plan of the object that shows the row with the key PAYLOAD_KEYS, or of the list of those with these
+    keys, as it is selected by a field that returns it."""
     compilation = Compilation(schema, operation, viewer, _field)
-    statement = node_named(type_.name).by_key(compilation.viewer)
-    found = with_keys if is_list else with_key
-    return _planned(compilation, lambda scope: found(compilation, statement, PAYLOAD_KEYS, type_, details, scope))
+    node_type = type_shown_by(type_.name)
+    assert node_type is not None, "it shows a row"
+    statement = node_type.by_key(compilation.viewer)
+    if is_list:
+        return _planned(
+            compilation, lambda scope: with_keys(compilation, statement, PAYLOAD_KEYS, type_, details, scope)
+        )
+    key = key_parameter(PAYLOAD_KEYS)
+    return _planned(compilation, lambda scope: with_key(compilation, statement, key, type_, details, scope))
 
 
 def _planned(compilation: Compilation, parts: Callable[[Scope], list[Part]]) -> Plan | NoPlan:
@@ -61,7 +66,8 @@ def _planned(compilation: Compilation, parts: Callable[[Scope], list[Part]]) -> 
         statement = statement.select_from(scope.source)
     prepared = Prepared(statement)
     constants = {**prepared.constants, **compilation.constants}
-    return Plan(prepared.sql, prepared.names, constants, tuple(compilation.bindings))
+    errors = [error.formatted for error in compilation.errors]
+    return Plan(prepared.sql, prepared.names, constants, tuple(compilation.bindings), errors)
 
 
 def _field(
@@ -76,7 +82,7 @@ def _field(
     if name not in parent.fields:
         raise Declined(name)  # __schema and __type
     if name == "id" and columns is not None:
-        return [Json(f'"{parent.name}_'), shown_as("ID", columns.id)[0], Json('"')]
+        return identifier(parent.name, columns)
     field = parent.fields[name]
     return _declared(compilation, parent, Asked(definition_of(field), field, details), columns, scope)
 
@@ -85,13 +91,19 @@ def _declared(
     compilation: Compilation, parent: graphql.GraphQLObjectType, asked: Asked, columns: Row, scope: Scope
 ) -> list[Part]:
     """Return the parts of a field by what it is declared to be."""
-    match declaration_of(asked.definition):
+    declaration = declaration_of(asked.definition)
+    if isinstance(declaration, declarations.Through):
+        columns = joined(compilation, declaration.reference, columns, scope).c
+        declaration = declaration.declaration
+    match declaration:
         case declarations.Column(expression, visible):
             return _scalar(compilation, expression, visible, asked.type, columns)
         case declarations.Computed(_, expression):
             return _scalar(compilation, expression, None, asked.type, columns)
-        case declarations.Embedded() as declared:
-            return compilation.row(asked.type, asked.details, declared.fields(columns), scope)
+        case declarations.Embedded() | declarations.Itself() | declarations.AsEdge() as declared:
+            return _of_same_row(compilation, declared, asked, columns, scope)
+        case declarations.Identifier(type_name):
+            return identifier(type_name, columns)
         case declarations.Reference() as declared:
             return reference(compilation, declared, asked, columns, scope)
         case declarations.Rows() as declared:
@@ -104,6 +116,23 @@ def _declared(
             return nodes(compilation, declared, asked, scope)
         case None:
             raise Declined(f"{parent.name}.{asked.definition.python_name} has a resolver only")
+
+
+def _of_same_row(
+    compilation: Compilation, declared: declarations.OfSameRow, asked: Asked, columns: Row, scope: Scope
+) -> list[Part]:
+    """Return the parts of an object that is made of the same row as the one it is a field of."""
+    match declared:
+        case declarations.Embedded():
+            fields = declared.fields(columns)
+            parts = compilation.row(asked.type, asked.details, fields, scope)
+            if declared.present is None:
+                return parts
+            return [case((fields[declared.present].is_not(None), text_of(parts)), else_=NULL)]
+        case declarations.Itself():
+            return compilation.row(asked.type, asked.details, columns, scope)
+        case declarations.AsEdge():
+            return edge(compilation, declared.ordering, asked, columns, scope)
 
 
 def _scalar(

@@ -6,15 +6,15 @@ from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLOutputType
 from graphql.execution.collect_fields import FieldDetails
-from sqlalchemy import ColumnElement, Integer, Text, cast, false, func, true
+from sqlalchemy import ColumnElement, Integer, Text, case, cast, func
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from app.db.pagination import CURSOR_VALUE, Listing, PageRequest, constant, paginate
+from app.db.pagination import CURSOR_VALUE, Listing, Ordering, PageRequest, constant, paginate
 from app.errors import RequestError
 from app.graphql.compiled.binding import Asked, bound_filter, bound_request, shape_and_values
 from app.graphql.compiled.compilation import Compilation, object_type
 from app.graphql.compiled.plans import Declined
-from app.graphql.compiled.statements import Json, Part, Scope, cursor_of, shown_as, text_or_null
+from app.graphql.compiled.statements import NULL, Json, Part, Scope, cursor_of, shown_as, text_of, text_or_null
 from app.graphql.relations.declarations import Pages, Row
 from app.graphql.relations.resolving import requested
 from app.security.viewer import Viewer, require
@@ -23,11 +23,23 @@ _NUMBER = "row_number"
 
 
 def pages(compilation: Compilation, declared: Pages, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
-    """Return the parts of a connection. Its page is read once, whatever is asked of it."""
-    return _Page(compilation, declared, asked, columns, scope).connection(asked)
+    """Return the parts of a connection, null where it isn't visible. Its page is read once, whatever is asked of it."""
+    try:
+        require(declared.access, compilation.viewer)
+    except RequestError as refusal:
+        compilation.bind(asked, lambda *_: (None, {}))  # arguments that don't fit their types are reported first
+        return compilation.refused(asked, refusal)
+    visible = True if declared.visible is None else declared.visible(compilation.viewer, columns)
+    page = _Page(compilation, declared, asked, columns, scope, visible)
+    if visible is False:
+        return [Json("null")]
+    parts = page.connection(asked)
+    return parts if visible is True else [case((visible, text_of(parts)), else_=NULL)]
 
 
-def _requested(compilation: Compilation, declared: Pages, asked: Asked, columns: Row) -> tuple[Listing, PageRequest]:
+def _requested(
+    compilation: Compilation, declared: Pages, asked: Asked, columns: Row, visible: Any
+) -> tuple[Listing, PageRequest]:
     """Return the list and the page of it that are asked for, with parameters in place of what is bound."""
     prefix = compilation.name("page_")
 
@@ -36,17 +48,12 @@ def _requested(compilation: Compilation, declared: Pages, asked: Asked, columns:
         return shape_and_values(prefix, filter, request)
 
     filter, ordering, request = requested(declared, compilation.bind(asked, read))
-    bound, viewer = bound_filter(prefix, filter), compilation.viewer
-    try:
-        require(declared.access, viewer)
-        listing = declared.collection.listing(viewer, bound)
-    except RequestError as refusal:
-        raise Declined("not for this viewer") from refusal
-    if columns is not None:  # only what belongs to the row, and is visible with it
+    bound = bound_filter(prefix, filter)
+    listing = declared.collection.listing(compilation.viewer, bound)
+    if columns is not None:  # only what belongs to the row; what isn't visible with it is not even read
         assert declared.relation is not None, "a nested connection says how it relates to its row"
-        visible = True if declared.visible is None else declared.visible(viewer, columns)
-        condition = visible if isinstance(visible, ColumnElement) else true() if visible else false()
-        listing = Listing(listing.model, [*listing.conditions, declared.relation(columns.id), condition])
+        also = [visible] if isinstance(visible, ColumnElement) else []
+        listing = Listing(listing.model, [*listing.conditions, declared.relation(columns.id), *also])
     return listing, bound_request(prefix, ordering(bound), request)
 
 
@@ -62,11 +69,25 @@ def _counts_others(compilation: Compilation, asked: Asked) -> bool:
     )
 
 
+def edge(compilation: Compilation, ordering: Ordering, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
+    """Return the parts of an edge whose node is the row itself."""
+    row = {"id": columns.id, CURSOR_VALUE: columns[ordering.column.key or ""]}
+
+    def field(parent: GraphQLObjectType, name: str, details: list[FieldDetails]) -> list[Part]:
+        if name == "cursor":
+            return [Json('"'), cursor_of(ordering, row), Json('"')]
+        return compilation.row(parent.fields[name].type, details, columns, scope)
+
+    return compilation.object(asked.type, asked.details, field)
+
+
 class _Page:
     """The page of one connection, whose SELECT returns a text for each field of the connection."""
 
-    def __init__(self, compilation: Compilation, declared: Pages, asked: Asked, columns: Row, around: Scope) -> None:
-        listing, request = _requested(compilation, declared, asked, columns)
+    def __init__(
+        self, compilation: Compilation, declared: Pages, asked: Asked, columns: Row, around: Scope, visible: Any
+    ) -> None:
+        listing, request = _requested(compilation, declared, asked, columns, visible)
         self._compilation, self._request, self._around = compilation, request, around
         counts_others = _counts_others(compilation, asked)
         correlated = [] if columns is None else [columns.id.table]

@@ -9,8 +9,8 @@ Measured with 10 lists of 20 objects: 11 µs here, and 0.2 ms in Postgres, where
 """
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -41,6 +41,18 @@ _WEIGHT_OF_QUERY = 10
 _TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in range(256))
 
 
+class Answer(NamedTuple):
+    """The response of the compiled path: its data, and the errors of root fields that the viewer may not read."""
+
+    data: bytes
+    errors: Sequence[Mapping[str, Any]]
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the one field of the operation is null."""
+        return self.data.rfind(b"{") == len(b'{"data":')
+
+
 class CompiledPath:
     """Compiles queries, keeps their plans, and runs them."""
 
@@ -51,8 +63,9 @@ class CompiledPath:
         self._queries: Cache[ParsedOperation, Plans] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
         self._payloads: Cache[tuple[Any, ...], Plans] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
 
-    async def execute(self, viewer: Viewer | None, operation: RequestedOperation) -> bytes | None:
-        """Return the response to a query; None, before anything ran, if the resolver path must answer."""
+    async def execute(self, viewer: Viewer | None, operation: RequestedOperation) -> Answer | None:
+        """Return the response to a query, or to a subscription after an event; None, before anything ran, if the
+        resolver path must answer."""
         try:
             plan, parameters = self._prepared(viewer, operation)
         except _DECLINED as reason:
@@ -60,7 +73,7 @@ class CompiledPath:
                 log.declined = str(reason)
             return None
         (text,) = await self._database.driver_row(plan.sql, parameters)
-        return rendered(text)
+        return Answer(rendered(text), plan.errors)
 
     async def payload(
         self,
@@ -84,8 +97,8 @@ class CompiledPath:
     def _prepared(self, viewer: Viewer | None, operation: RequestedOperation) -> tuple[Plan, list[Any]]:
         """Return the plan for a request, and its parameters; Declined if there is none."""
         query = operation.parsed
-        if query is None or query.type is not OperationType.QUERY or query.definition.directives:
-            raise Declined("the operation is not a query, or not a plain one")
+        if query is None or query.type is OperationType.MUTATION or query.definition.directives:
+            raise Declined("the operation is a mutation, or not a plain one")
         definition, fragments = query.definition, query.fragments
 
         def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:

@@ -51,6 +51,8 @@ class Plan:
     names: Sequence[str]
     constants: Mapping[str, Any]
     bindings: Sequence[ArgumentBinding]
+    errors: Sequence[Mapping[str, Any]] = ()
+    """Of the root fields that the kind of viewer may not read, as the response has them."""
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,13 @@ class _Walk:
         self._viewer = viewer
         self._seen: set[int] = set()
 
-    def fields(self, type_: GraphQLObjectType, columns: Any) -> None:
+    def fields(self, type_: GraphQLObjectType, of_row: Any) -> None:
         """Look at the fields of an object."""
         for name, field in type_.fields.items():
-            declared = declaration_of(definition_of(field))
+            declared, columns = declaration_of(definition_of(field)), of_row
+            if isinstance(declared, declarations.Through):
+                columns = select_all(declared.reference.model).selected_columns
+                declared = declared.declaration
             if isinstance(declared, declarations.Column | declarations.Computed):
                 _check(f"{type_.name}.{name}", field.type, declared.expression, columns)
             elif isinstance(declared, declarations.Embedded):

@@ -42,6 +42,8 @@ class Scope:
     only: sa.ColumnElement[bool] | None = None
     around: "Scope | None" = None
     name: str = ""
+    joined: dict[Any, sa.FromClause] = field(default_factory=dict)
+    """The rows that several fields refer to, which are joined once."""
     texts: list[sa.Label[Any]] = field(default_factory=list)
     """What the SELECT returns, once it is a subquery of this name."""
 
@@ -140,6 +142,11 @@ def shown_as(kind: str, value: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[
         case _, sa.String() | sa.Integer() | sa.Numeric() | sa.Uuid():
             return sa.cast(value, sa.Text), True
     raise Declined(f"{kind} of {value.type}")
+
+
+def identifier(type_name: str, columns: Any) -> list[Part]:
+    """Return the parts of the global id of a row."""
+    return [Json(f'"{type_name}_'), shown_as("ID", columns.id)[0], Json('"')]
 
 
 def cursor_of(ordering: Ordering, row: Any) -> sa.ColumnElement[str]:

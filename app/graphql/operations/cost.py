@@ -15,7 +15,19 @@ from strawberry.types.field import StrawberryField
 
 from app.db.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from app.graphql.operations.cache import Cache
-from app.graphql.relations.declarations import Column, Computed, Embedded, Nodes, Pages, Rows, cost_of, declaration_of
+from app.graphql.relations.declarations import (
+    AsEdge,
+    Column,
+    Computed,
+    Embedded,
+    Itself,
+    Nodes,
+    Pages,
+    Rows,
+    Through,
+    cost_of,
+    declaration_of,
+)
 from app.graphql.strawberry_internals import definition_of
 
 _OF_MUTATION = 10  # it locks, checks, writes, and notifies
@@ -95,9 +107,12 @@ class _Meter:
         extra = _OF_MUTATION if is_mutation else cost_of(definition)
         if node.selection_set is None:
             return extra
-        if isinstance(declaration_of(definition), Pages):
-            size = self._page_size(node)
-            return extra + max(1, size) + self._selection(type_, details, size)
+        match declaration_of(definition):
+            case Pages():
+                size = self._page_size(node)
+                return extra + max(1, size) + self._selection(type_, details, size)
+            case AsEdge():
+                return extra + self._selection(type_, details, 1)
         own, each = (0, 1) if is_mutation else self._objects(field, definition, node, page)
         return extra + own + each * self._selection(type_, details)
 
@@ -109,7 +124,7 @@ class _Meter:
         if page is not None:  # the nodes and edges of a connection, which has counted them
             return 0, 1 if many == 1 else page
         match declaration_of(definition):
-            case Column() | Computed() | Embedded():
+            case Column() | Computed() | Embedded() | Itself() | Through():
                 return 0, many
             case Rows():
                 return many, many

@@ -146,10 +146,6 @@ class Documents:
         """Return the document that a client sent, with its errors if it has any."""
         if self._settings.trusted_documents is Trust.REQUIRE and not self.trusted.includes(text):
             return _NOT_TRUSTED
-        return self.read_own(text)
-
-    def read_own(self, text: str) -> Document:
-        """Return a document that we made, which needs no registration."""
         document = self._documents.get(text, lambda: self._read(text))
         self._documents.weigh(text, document.weight)
         return document

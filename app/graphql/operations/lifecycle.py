@@ -12,15 +12,15 @@ from graphql import OperationType
 
 from app.db.engine import is_disconnection, raise_fault
 from app.errors import BadUserInput, OutcomeUnknown, Restarting
+from app.graphql.compiled.path import Answer
 from app.graphql.context import Context
 from app.graphql.operations.cancellation import Disconnected, undisturbed
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest, RequestedOperation
 from app.graphql.operations.rate_limits import Quota
 from app.graphql.operations.resolver_path import FAULTS, ResolverPath
-from app.graphql.operations.responses import Response, encoded, failed, given_up
+from app.graphql.operations.responses import Response, completed, encoded, failed, given_up
 from app.graphql.operations.services import Services
 from app.graphql.subscriptions.manager import Unreachable
-from app.graphql.subscriptions.rereading import Rereading, rereading
 from app.monitoring import operation_log
 from app.monitoring.monitor import explanation
 from app.monitoring.operation_log import COMPILED, RESOLVER
@@ -125,14 +125,14 @@ class Operation:
             self.log.path = COMPILED
             try:
                 with self._services.watch.over(self._request.receive):
-                    body = await self._compiled(self._login.viewer, operation)
+                    answer = await self._compiled(self._login.viewer, operation)
             except FAULTS as fault:
                 return given_up(fault, self._extensions, COMPILED)
-            if body is not None:
+            if answer is not None:
                 extensions = self._extensions
                 if explain is not None:
                     extensions = {**extensions, "explain": explanation(explain)}
-                return Response(b'%b,"extensions":%b}' % (body[:-1], orjson.dumps(extensions)), COMPILED)
+                return completed(answer.data, answer.errors, extensions)
             self.log.path = RESOLVER
         self._context = Context(self._services, self._login, self._request)
         return await ResolverPath(self._context, operation.parsed, self._extensions, explain).execute()
@@ -142,7 +142,7 @@ class Operation:
         with self._services.monitor.span(self.log):
             return await self._executed(operation)
 
-    async def _compiled(self, viewer: Viewer | None, operation: RequestedOperation) -> bytes | None:
+    async def _compiled(self, viewer: Viewer | None, operation: RequestedOperation) -> Answer | None:
         """Return the response of the compiled path; None if the resolver path must answer. Raise the database's
         faults; after any other failure the resolver path may still answer, and reports what is wrong if it cannot."""
         if self._services.compiled is None:
@@ -158,29 +158,26 @@ class Operation:
         """Return the responses of a subscription."""
         assert operation.parsed is not None, "it is a subscription"
         context = Context(self._services, self._login, self._request)
-        again = rereading(operation.parsed, self._services.schema)
         resolver_path = ResolverPath(context, operation.parsed)
 
         async def read() -> Response:
             with self._services.monitor.span(self.log):
                 context.begin()
-                if again is not None and context.following is not None and context.following.subscription is not None:
-                    response = await self._reread(context, again)
-                    if response is not None:
+                if context.following is not None and context.following.subscription is not None:
+                    answer = await self._reread(context, operation)
+                    if answer is not None:
                         self.log.path = COMPILED
-                        return response
+                        return Response(answer.data, COMPILED)
                     context.begin()
                 self.log.path = RESOLVER
                 return await resolver_path.execute()
 
         return self._services.subscriptions.responses(context, _key(self._request.document), read)
 
-    async def _reread(self, context: Context, again: Rereading) -> Response | None:
-        """Return the current state of what a subscription follows, read as a query for the viewer as they are now;
-        None if the resolver path must answer."""
-        document = self._request.document
-        query = self._services.documents.read_own(again.query).operation(document.operation_name)
-        if query is None or self._services.compiled is None:  # what can be followed may not be valid as a query
+    async def _reread(self, context: Context, operation: RequestedOperation) -> Answer | None:
+        """Return the current state of what a subscription follows, for the viewer as they are now; None if the resolver
+        path must answer: also where the viewer can no longer see it, as that path says why."""
+        if self._services.compiled is None:
             return None
         try:
             try:
@@ -189,12 +186,12 @@ class Operation:
                 await context.work.close()
             if context.viewer is None and context.refusal is not None:
                 return None
-            body = await self._compiled(context.viewer, RequestedOperation(document, query))
+            answer = await self._compiled(context.viewer, operation)
         except Exception as failure:
             if is_disconnection(failure):
                 raise Unreachable from failure
             raise
-        return None if body is None or body == again.nothing else Response(body, COMPILED)
+        return None if answer is None or answer.is_nothing else answer
 
     def _is_explained(self) -> bool:
         """Return whether the response explains itself: to superusers, and to anyone in development, on request."""

@@ -10,7 +10,7 @@ from app.db.engine import raise_fault
 from app.errors import RateLimited, RequestError
 from app.graphql.errors import presentable
 from app.graphql.operations.rate_limits import Quota
-from app.monitoring.operation_log import RESOLVER
+from app.monitoring.operation_log import COMPILED, RESOLVER
 
 
 class Response(NamedTuple):
@@ -22,7 +22,7 @@ class Response(NamedTuple):
     errors: Sequence[Mapping[str, Any]] = ()
     """As the body has them."""
     codes: Sequence[Any] = ()
-    """The codes of the errors."""
+    """The codes of the errors; where an error names its cause, that of the cause."""
     is_executed: bool = True
     """Whether the operation was executed; if not, the body has only errors."""
     has_data: bool = True
@@ -50,11 +50,18 @@ def encoded(
     return Response(
         orjson.dumps(body),
         errors=formatted,
-        codes=[error.get("extensions", {}).get("code") for error in formatted],
+        codes=_codes(formatted),
         is_executed=is_executed,
         has_data=data is not None,
         retry_after=next((cause.retry_after for cause in causes if isinstance(cause, RequestError)), None),
     )
+
+
+def completed(data: bytes, errors: Sequence[Mapping[str, Any]], extensions: Mapping[str, Any]) -> Response:
+    """Complete the data that the compiled path returned, as JSON, to a response."""
+    listed = b',"errors":%b' % orjson.dumps(errors) if errors else b""
+    body = b'%b%b,"extensions":%b}' % (data[:-1], listed, orjson.dumps(extensions))
+    return Response(body, COMPILED, errors=errors, codes=_codes(errors)) if errors else Response(body, COMPILED)
 
 
 def given_up(fault: RequestError, extensions: Mapping[str, Any] = {}, path: str = RESOLVER) -> Response:
@@ -81,6 +88,12 @@ def failed(failure: Exception, request_id: str) -> Response:
         return refused(failure)
     error = presentable(GraphQLError(str(failure), original_error=failure), request_id)
     return encoded(None, [error], is_executed=False)
+
+
+def _codes(errors: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+    """Return what went wrong: operators need the cause, whether or not the mutation took effect."""
+    extensions = [error.get("extensions", {}) for error in errors]
+    return [each.get("cause", each.get("code")) for each in extensions]
 
 
 def _error(failure: RequestError) -> GraphQLError:

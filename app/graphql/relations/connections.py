@@ -101,18 +101,6 @@ def root_connection(work: UnitOfWork, listing: Listing, request: PageRequest) ->
     return Connection(page=_once(read_page), total=_once(read_total))
 
 
-def empty_connection(request: PageRequest) -> Connection[Any]:
-    """Return the connection for a viewer who may see nothing of the list: as if it were empty; nothing is read."""
-
-    async def read_page() -> Page[Any]:
-        return page_of((), request, lambda row: row)
-
-    async def read_total() -> int:
-        return 0
-
-    return Connection(page=read_page, total=read_total)
-
-
 def _once(read: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]]:
     """Return a reader that reads once, however many fields ask. If one of those fields is cancelled because a field
     beside it failed, the read goes on: the others still need it, and cancelling it would break the connection."""

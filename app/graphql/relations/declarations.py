@@ -5,14 +5,14 @@ A declaration's expressions get a row: on the resolver path a row of values, on 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select
 from strawberry.types.field import StrawberryField
 
 from app.db.models import Base
-from app.db.pagination import Collection, Relation
+from app.db.pagination import Collection, Ordering, Relation
 from app.security.viewer import Access, Viewer
 
 DECLARATION = "declaration"
@@ -43,10 +43,33 @@ class Computed:
 
 @dataclass(eq=False)
 class Embedded:
-    """An object made of the same row, its fields by name."""
+    """An object made of the same row, its fields by name. Null where the named one is."""
 
     type_: type
     fields: Callable[[Row], Mapping[str, Any]]
+    present: str | None = None
+
+
+@dataclass(eq=False)
+class Itself:
+    """The node that the same row is."""
+
+    model: type[Base]
+
+
+@dataclass(eq=False)
+class AsEdge:
+    """The node that the same row is, as an item of a list with this ordering."""
+
+    model: type[Base]
+    ordering: Ordering
+
+
+@dataclass(eq=False)
+class Identifier:
+    """The global id of the same row, as a node of the type with this name."""
+
+    type_name: str
 
 
 @dataclass(eq=False)
@@ -56,6 +79,14 @@ class Reference:
     model: type[Base]
     key: Callable[[Row], Any]
     condition: Callable[[Row], ColumnElement[bool]] | None = None
+
+
+@dataclass(eq=False)
+class Through:
+    """What a field of the row that this one refers to is declared to be."""
+
+    reference: Reference
+    declaration: Column | Embedded
 
 
 @dataclass(eq=False)
@@ -71,7 +102,7 @@ class Rows:
 
 @dataclass(eq=False)
 class Pages:
-    """A connection over a collection. A nested one has a relation to its row, and is empty for viewers to whom it isn't
+    """A connection over a collection. A nested one has a relation to its row, and is null for viewers to whom it isn't
     visible; one at the root fails for viewers without access."""
 
     collection: Collection[Any, Any]
@@ -80,13 +111,20 @@ class Pages:
     access: Access = Access.ANYONE
 
 
+class Unique(NamedTuple):
+    """A unique value of a column, by which a row is looked up instead of its key."""
+
+    column: ColumnElement[Any]
+    value: Any
+
+
 @dataclass(eq=False)
 class Lookup:
-    """The row of a model with this key, if the viewer may look it up. The key comes from the viewer and the arguments;
-    None finds nothing."""
+    """The row of a model with this key, or this unique value, if the viewer may look it up. What to look up comes from
+    the viewer and the arguments; None finds nothing."""
 
     model: type[Base]
-    key: Callable[..., UUID | None]
+    key: Callable[..., UUID | Unique | None]
     statement: Callable[[Viewer | None], Select[Any]]
 
 
@@ -98,7 +136,10 @@ class Nodes:
     ids: Callable[..., Sequence[tuple[str, UUID]]]
 
 
-Declaration = Column | Computed | Embedded | Reference | Rows | Pages | Lookup | Nodes
+OfSameRow = Embedded | Itself | AsEdge
+"""An object that is made of the same row as the one it is a field of."""
+
+Declaration = Column | Computed | OfSameRow | Identifier | Reference | Through | Rows | Pages | Lookup | Nodes
 
 
 def declaration_of(field: StrawberryField) -> Declaration | None:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import ColumnElement, Select
+from pydantic.alias_generators import to_snake
+from sqlalchemy import Column, ColumnElement, Select
 from sqlalchemy.orm import InstrumentedAttribute
 from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
@@ -17,6 +18,7 @@ from strawberry.types.fields.resolver import StrawberryResolver
 
 from app.db.models import Base
 from app.db.pagination import Collection, Relation
+from app.errors import BadUserInput
 from app.graphql.arguments import key_of
 from app.graphql.inputs import input_object
 from app.graphql.node import Node, node_named
@@ -47,7 +49,7 @@ class DeclaredField(StrawberryField):
     def is_basic_field(self) -> bool:
         """Whether the row alone says the value, so that Strawberry need not make an info for it."""
         match self.declaration:
-            case declared.Column(visible=None) | declared.Embedded():
+            case declared.Column(visible=None) | declared.Embedded() | declared.Itself() | declared.Identifier():
                 return True
         return False
 
@@ -74,11 +76,28 @@ def computed(model: type[Base], value: Callable[[Row], ColumnElement[Any]], desc
     return _declared(declared.Computed(model, value), description)
 
 
-def embedded(type_: type, description: str, **fields: Expression) -> Any:
-    """Declare an object made of the same row, such as an amount of money."""
+def embedded(type_: type, description: str, *, present: str | None = None, **fields: Expression) -> Any:
+    """Declare an object made of the same row, such as an amount of money; null where its field `present` is."""
     expressions = {name: _expression(value) for name, value in fields.items()}
-    made = declared.Embedded(type_, lambda row: {name: expression(row) for name, expression in expressions.items()})
+    made = declared.Embedded(
+        type_, lambda row: {name: expression(row) for name, expression in expressions.items()}, present
+    )
     return _declared(made, description)
+
+
+def itself(model: type[Base], description: str) -> Any:
+    """Declare the node that the object's own row is."""
+    return _declared(declared.Itself(model), description)
+
+
+def edge(collection: Collection[Any, Any], description: str) -> Any:
+    """Declare the node that the object's own row is, as an item of a collection in its default order."""
+    return _declared(declared.AsEdge(collection.model, collection.default_ordering), description)
+
+
+def identifier(type_name: str, description: str) -> Any:
+    """Declare the global id of the object's own row."""
+    return _declared(declared.Identifier(type_name), description)
 
 
 def reference(
@@ -88,11 +107,17 @@ def reference(
     return _declared(declared.Reference(to or _referred(key), _expression(key), condition), description)
 
 
+def through(key: InstrumentedAttribute[Any], field: Any) -> Any:
+    """Declare what another field is, of the row that this one refers to: `through(Item.order_id, column(…))`."""
+    reference = declared.Reference(_referred(key), _expression(key))
+    return _declared(declared.Through(reference, field.declaration), field.description)
+
+
 def rows(
     statement: Callable[[Viewer | None], Select[Any]],
     description: str,
     *,
-    within: InstrumentedAttribute[Any],
+    within: InstrumentedAttribute[Any] | Relation,
     order_by: InstrumentedAttribute[Any],
     of: type[Base] | None = None,
 ) -> Any:
@@ -119,15 +144,40 @@ def pages(
 
 def lookup(type_: type[Node], description: str) -> Any:
     """Declare a root field that looks up a node by its global id."""
+    return _declared(looked_up(type_, "id"), description, [_id_argument(type_, strawberry.ID)])
+
+
+def lookup_by(type_: type[Node], description: str, column: Column[Any], parse: Callable[[str], Any], about: str) -> Any:
+    """Declare a root field that looks up a node by its global id, or by the unique value of a column, which is written
+    in any form that `parse` understands."""
+    node, by_id = node_named(type_.__name__), looked_up(type_, "id")
+
+    def key(viewer: Viewer | None, **arguments: Any) -> UUID | declared.Unique | None:
+        given = [each for each in arguments.items() if each[1] is not None and each[1] is not UNSET]
+        if len(given) != 1:
+            raise BadUserInput("id", f"or `{column.key}`: pass exactly one of them")
+        ((name, value),) = given
+        return by_id.key(viewer, id=value) if name == "id" else declared.Unique(column, parse(value))
+
+    by_value = StrawberryArgument(column.key, None, StrawberryAnnotation(str | None), description=about, default=UNSET)
+    taken = [_id_argument(type_, strawberry.ID | None, default=UNSET), by_value]
+    return _declared(declared.Lookup(node.model, key, node.by_key), description, taken)
+
+
+def _id_argument(type_: type[Node], annotation: Any, **default: Any) -> StrawberryArgument:
+    about = f"ID of the {type_.__name__.lower()}."
+    return StrawberryArgument("id", None, StrawberryAnnotation(annotation), description=about, **default)
+
+
+def looked_up(type_: type[Node], argument: str) -> declared.Lookup:
+    """Return the declaration of the node with the global id that is in this argument."""
     node, name = node_named(type_.__name__), type_.__name__
+    taken = to_snake(argument)
 
-    def key(_: Viewer | None, id: str) -> UUID:
-        return key_of(name, "id", id)
+    def key(_: Viewer | None, **arguments: str) -> UUID:
+        return key_of(name, argument, arguments[taken])
 
-    id_argument = StrawberryArgument(
-        "id", None, StrawberryAnnotation(strawberry.ID), description=f"ID of the {name.lower()}."
-    )
-    return _declared(declared.Lookup(node.model, key, node.by_key), description, [id_argument])
+    return declared.Lookup(node.model, key, node.by_key)
 
 
 def viewers_own(type_: type[Node], statement: Callable[[Viewer | None], Select[Any]], description: str) -> Any:

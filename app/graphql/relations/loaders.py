@@ -1,5 +1,6 @@
 """The dataloaders of an operation: each is made of a declaration when a field first needs it."""
 
+from asyncio import Future
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
@@ -20,7 +21,15 @@ from app.security.viewer import Viewer
 
 _STATEMENTS_KEPT = 200
 
-Loader = DataLoader[Any, Any]
+
+class Loader(DataLoader[Any, Any]):
+    """A dataloader that may fail without anybody waiting for it: what an operation that was cancelled had begun to load
+    is not loaded any more."""
+
+    def do_resolve_reject(self, key: Any, future: "Future[Any]") -> None:
+        """Load a key with the others, and retrieve its exception even if nobody does."""
+        future.add_done_callback(lambda loaded: loaded.cancelled() or loaded.exception())
+        super().do_resolve_reject(key, future)
 
 
 class PageKey(NamedTuple):
@@ -55,7 +64,7 @@ class Loaders:
             found = {row.id: row.value for row in await self._work.rows(statement, {"keys": keys})}
             return [found.get(key) for key in keys]
 
-        return self._loader(declaration, lambda: DataLoader(load))
+        return self._loader(declaration, lambda: Loader(load))
 
     def lookup(self, declaration: Lookup) -> Loader:
         """Load what the viewer may look up."""
@@ -92,7 +101,7 @@ class Loaders:
             found = {row.id: shown(model, row) for row in await self._work.rows(statement, {"keys": keys})}
             return [found.get(key) for key in keys]
 
-        return DataLoader(load)
+        return Loader(load)
 
     def _lists(self, declaration: Rows) -> Loader:
         """Load all rows of each parent, in their order."""
@@ -104,7 +113,7 @@ class Loaders:
             model = declaration.model
             return [[row if model is None else shown(model, row) for row in found[key]] for key in keys]
 
-        return DataLoader(load)
+        return Loader(load)
 
     def _pages(self, declaration: Pages) -> Loader:
         """Load pages: a statement for each set of arguments, whatever the number of parents."""
@@ -120,7 +129,7 @@ class Loaders:
                     pages[PageKey(parent, filter, request)] = page
             return [pages[key] for key in keys]
 
-        return DataLoader(load)
+        return Loader(load)
 
     def _totals(self, declaration: Pages) -> Loader:
         collection, relation = declaration.collection, _relation(declaration)
@@ -133,7 +142,7 @@ class Loaders:
                     totals[PageKey(getattr(row, PARENT), filter, None)] = row.total
             return [totals[key] for key in keys]
 
-        return DataLoader(load)
+        return Loader(load)
 
 
 @lru_cache(_STATEMENTS_KEPT)

@@ -4,28 +4,36 @@ from asyncio import Future, gather
 from collections.abc import Awaitable, Mapping
 from typing import Any, assert_never
 
+from sqlalchemy import select
+
+from app.db.statements import table_of
 from app.errors import Unauthenticated
+from app.global_ids import global_id
 from app.graphql.inputs import Given
-from app.graphql.node import Node
+from app.graphql.node import Node, OfRow, shown
 from app.graphql.relations import declarations as declared
-from app.graphql.relations.connections import Connection, PageArgs, empty_connection, root_connection
+from app.graphql.relations.connections import Edge, PageArgs, root_connection
 from app.graphql.relations.declarations import Declaration, Row, Visible
 from app.security.viewer import Access, require
 
 
 def resolve(declaration: Declaration, source: Any, info: Any, arguments: Mapping[str, Any]) -> Any:
     """Return the value of a field, or what awaits it."""
-    row = source.row if isinstance(source, Node) else source
+    row = source.row if isinstance(source, OfRow) else source
     match declaration:
         case declared.Column():
             return _column(declaration, row, info)
         case declared.Computed():
             return info.context.loaders.computed(declaration).load(row.id)
-        case declared.Embedded():
-            return declaration.type_(**declaration.fields(row))
+        case declared.Embedded() | declared.Itself() | declared.AsEdge():
+            return _of_same_row(declaration, row)
+        case declared.Identifier():
+            return global_id(declaration.type_name, row.id)
         case declared.Reference():
             key = declaration.key(row)
             return None if key is None else info.context.loaders.reference(declaration).load(key)
+        case declared.Through():
+            return _through(declaration, row, info)
         case declared.Rows():
             return info.context.loaders.rows(declaration).load(row.id)
         case declared.Pages():
@@ -44,22 +52,38 @@ def _column(declaration: declared.Column, row: Row, info: Any) -> Any:
     return declaration.expression(row)
 
 
+def _of_same_row(declaration: declared.OfSameRow, row: Row) -> Any:
+    match declaration:
+        case declared.Embedded(type_, fields_of, present):
+            fields = fields_of(row)
+            return None if present is not None and fields[present] is None else type_(**fields)
+        case declared.Itself(model):
+            return shown(model, row)
+        case declared.AsEdge(model, ordering):
+            return Edge(cursor=ordering.cursor_of(row), node=shown(model, row))
+
+
+async def _through(declaration: declared.Through, row: Row, info: Any) -> Any:
+    reference = declaration.reference
+    other = await info.context.loaders.reference(reference).load(reference.key(row))
+    return resolve(declaration.declaration, other, info, {})
+
+
 def _sees(context: Any, visible: Visible, row: Row) -> bool:
     """Return whether the viewer sees this part of a row; Unauthenticated instead of no where the token is invalid."""
     context.refuse_token()
     return bool(visible(context.viewer, row))
 
 
-def _pages(declaration: declared.Pages, row: Row, context: Any, arguments: Mapping[str, Any]) -> Connection[Any]:
+def _pages(declaration: declared.Pages, row: Row, context: Any, arguments: Mapping[str, Any]) -> Any:
     if declaration.access is not Access.ANYONE:
         require(declaration.access, context.require_viewer())
     filter, _, request = requested(declaration, arguments)
     if declaration.visible is not None and not _sees(context, declaration.visible, row):
-        return empty_connection(request)
+        return None
     if declaration.relation is None:
         return root_connection(context.work, declaration.collection.listing(context.viewer, filter), request)
-    connection: Connection[Any] = context.loaders.connection(declaration, row.id, filter, request)
-    return connection
+    return context.loaders.connection(declaration, row.id, filter, request)
 
 
 def requested(declaration: declared.Pages, arguments: Mapping[str, Any]) -> tuple[Any, Any, Any]:
@@ -72,6 +96,9 @@ def requested(declaration: declared.Pages, arguments: Mapping[str, Any]) -> tupl
 
 async def _lookup(declaration: declared.Lookup, context: Any, arguments: Mapping[str, Any]) -> Any:
     key = declaration.key(context.viewer, **arguments)
+    if isinstance(key, declared.Unique):
+        row = await context.work.row(select(table_of(declaration.model).c.id).where(key.column == key.value))
+        key = None if row is None else row.id
     return context.seen(None if key is None else await context.loaders.lookup(declaration).load(key))
 
 

@@ -7,12 +7,13 @@ from strawberry.extensions import FieldExtension
 from strawberry.extensions.field_extension import AsyncExtensionResolver
 
 from app.errors import Missing
+from app.graphql.node import Node
+from app.graphql.relations.declarations import DECLARATION
+from app.graphql.relations.fields import looked_up
 from app.security.viewer import Access, require
 
 if TYPE_CHECKING:
     from app.graphql.context import Info
-
-READ_BY = "read_by"
 
 T = TypeVar("T")
 
@@ -39,7 +40,8 @@ def found(name: str, thing: T | None) -> T:
     return thing
 
 
-def subscription(access: Access, description: str, read_by: str | None = None) -> Any:
-    """Make a root field of Subscription out of an async resolver that follows a topic and returns the current state.
-    `read_by` names the field of Query that returns the same by `id`, to the same viewers, if there is one."""
-    return strawberry.field(description=description, extensions=[EachEvent(access)], metadata={READ_BY: read_by})
+def subscription(access: Access, description: str, state_of: type[Node] | None = None, argument: str = "") -> Any:
+    """Make a root field of Subscription out of an async resolver that follows a topic and returns an event. An event
+    that is the current `state_of` the node with the id in this argument is read on the compiled path."""
+    metadata = {} if state_of is None else {DECLARATION: looked_up(state_of, argument)}
+    return strawberry.field(description=description, extensions=[EachEvent(access)], metadata=metadata)

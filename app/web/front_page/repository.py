@@ -6,20 +6,21 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import distinct, func, select
+from sqlalchemy import distinct, func, select, true
 
 from app.db.unit_of_work import UnitOfWork
 from app.inputs import Direction
 from app.orders import repository as orders
 from app.orders.inputs import OrderFilter
 from app.products import repository as products
-from app.products.inputs import ProductFilter, ProductOrder, ProductOrderField
+from app.products.inputs import ProductFilter, ProductSort, ProductSortField
 from app.stores import repository as stores
 from app.stores.inputs import StoreFilter
 
 _NEWEST = 8
+_NEWEST_OF_STORE = 2
 
-_NEWEST_FIRST = ProductOrder(field=ProductOrderField.CREATED_AT, direction=Direction.DESC)
+_NEWEST_FIRST = ProductSort(field=ProductSortField.CREATED_AT, direction=Direction.DESC)
 
 _stores = stores.catalog.listing(None, StoreFilter())
 _products = products.catalog.listing(None, ProductFilter())
@@ -34,12 +35,19 @@ _FIGURES = {
 }
 _ORDERS = {"Orders placed": _orders.total()}
 _product, _store = products.products, stores.stores
-_PRODUCTS = (
-    select(_product.id, _product.name, _product.description, _product.price, _product.currency, _product.stock)
-    .add_columns(_store.name.label("store"), _store.city)
-    .join_from(_product.id.table, _store.id.table)
-    .where(*_products.conditions)
+_COLUMNS = ("id", "name", "description", "price", "currency", "stock", "created_at")
+_of_store = (
+    select(*(_product[name] for name in _COLUMNS))
+    .where(*_products.conditions, _product.store_id == _store.id)
     .order_by(*(column.desc() for column in products.catalog.ordering(ProductFilter(), _NEWEST_FIRST).columns))
+    .limit(_NEWEST_OF_STORE)
+    .lateral("newest")
+)
+_PRODUCTS = (
+    select(*(_of_store.c[name] for name in _COLUMNS[:-1]), _store.name.label("store"), _store.city)
+    .join_from(_store.id.table, _of_store, true())
+    .where(*_stores.conditions)
+    .order_by(_of_store.c.created_at.desc(), _of_store.c.id.desc())
     .limit(_NEWEST)
 )
 
@@ -60,7 +68,8 @@ class ListedProduct(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Shop:
-    """A snapshot of the shop: figures by name, and the newest products. Each is equal to itself only."""
+    """A snapshot of the shop: figures by name, and the newest products, a few of each store. Each is equal to itself
+    only."""
 
     figures: dict[str, int]
     products: Sequence[ListedProduct]

@@ -42,10 +42,12 @@ mutation LogIn {
       password: "…"
     }
   ) {
-    ... on Session {
-      accessToken
-      user {
-        fullName
+    ... on LogInSuccess {
+      session {
+        accessToken
+        user {
+          fullName
+        }
       }
     }
     ... on IncorrectCredentials {
@@ -126,7 +128,7 @@ mutation LogIn {
   }
 
   function accessTokenIn(result) {
-    return Object.values(result?.data ?? {}).find((field) => field?.accessToken)?.accessToken;
+    return Object.values(result?.data ?? {}).find((field) => field?.session?.accessToken)?.session.accessToken;
   }
 
   const root = document.getElementById("graphiql");
@@ -150,7 +152,8 @@ mutation LogIn {
     const onTabChange = React.useCallback(({ tabs, activeTabIndex }) => {
       setOperationName(tabs[activeTabIndex].query === link?.query ? link?.operationName : undefined);
     }, []);
-    const logo = React.createElement(GraphiQL.Logo, null, "Orders API");
+    const title = React.createElement("h1", null, "Orders API");
+    const logo = React.createElement(GraphiQL.Logo, null, title);
     return React.createElement(GraphiQL, { ...settings, operationName, onTabChange }, logo);
   }
 

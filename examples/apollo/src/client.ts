@@ -26,11 +26,13 @@ globalThis.WebSocket ??= ws.WebSocket as unknown as typeof WebSocket; // built i
 
 const RefreshSession = graphql(`
   mutation RefreshSession($refreshToken: String!) {
-    refreshSession(refreshToken: $refreshToken) {
+    refreshSession(input: { refreshToken: $refreshToken }) {
       __typename
-      ... on Session {
-        accessToken
-        refreshToken
+      ... on RefreshSessionSuccess {
+        session {
+          accessToken
+          refreshToken
+        }
       }
       ... on Error {
         message
@@ -44,18 +46,34 @@ export interface Tokens {
   refreshToken: string;
 }
 
+/** Returns a value that is null only where something failed, which has been thrown as an error already. */
+export function present<T>(value: T | null | undefined): T {
+  if (value == null) {
+    throw new Error("The response lacks data and an error.");
+  }
+  return value;
+}
+
 /** Fails to compile if a member of a union is not handled. */
 export function unreachable(value: never): never {
   throw new Error(`UNKNOWN_RESULT: ${JSON.stringify(value)}`);
 }
+
+/** Types without a global ID, which the cache keeps within the object or result that has them. */
+const EMBEDDED = [
+  ...["Money", "OrderUpdatedEvent", "Session"],
+  ...Object.entries(generated.possibleTypes).flatMap(([name, types]) => (name.endsWith("Result") ? types : [])),
+];
 
 /** Stores each object once, by type and global ID, and merges the pages of a list into one. */
 function cache() {
   return new InMemoryCache({
     possibleTypes: generated.possibleTypes,
     typePolicies: {
+      ...Object.fromEntries(EMBEDDED.map((name) => [name, { keyFields: false as const }])),
       Query: {
         fields: {
+          // These merge `edges`. Of `nodes`, they would keep only the page that was read last.
           products: relayStylePagination(["filter", "orderBy"]),
           orders: relayStylePagination(["filter", "orderBy"]),
           // Find objects that a list has already loaded by their ID.
@@ -147,10 +165,10 @@ export class Login {
       context: { headers: { "Idempotency-Key": key } },
       fetchPolicy: "no-cache",
     });
-    const result = data!.refreshSession;
+    const result = present(data?.refreshSession);
     switch (result.__typename) {
-      case "Session":
-        this.use(result);
+      case "RefreshSessionSuccess":
+        this.use(present(result.session));
         return this.#sockets.terminate(); // they reconnect with the new token
       case "IncorrectCredentials":
         this.#tokens = undefined;

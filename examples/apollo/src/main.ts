@@ -5,9 +5,9 @@ import { randomUUID } from "node:crypto";
 
 import { concatMap, distinctUntilChanged, filter, firstValueFrom, lastValueFrom, map, take, tap } from "rxjs";
 
-import { Login, unreachable } from "./client.js";
+import { Login, present, unreachable } from "./client.js";
 import { graphql } from "./gql/gql.js";
-import type { BrowseQuery, OrderItemInput, PlaceOrderMutation } from "./gql/graphql.js";
+import type { BrowseQuery, FollowOrderSubscription, OrderItemInput, PlaceOrderMutation } from "./gql/graphql.js";
 
 const { ORDERS_URL = "http://127.0.0.1:8000/graphql", PASSWORD = "open-sesame" } = process.env;
 const { CUSTOMER = "customer@example.com", OWNER = "owner@example.com" } = process.env;
@@ -17,12 +17,14 @@ const LogIn = graphql(`
   mutation LogIn($input: LogInInput!) {
     logIn(input: $input) {
       __typename
-      ... on Session {
-        accessToken
-        refreshToken
-        user {
-          id
-          fullName
+      ... on LogInSuccess {
+        session {
+          accessToken
+          refreshToken
+          user {
+            id
+            fullName
+          }
         }
       }
       ... on Error {
@@ -69,12 +71,14 @@ const PlaceOrder = graphql(`
   mutation PlaceOrder($items: [OrderItemInput!]!) {
     placeOrder(input: { items: $items }) {
       __typename
-      ... on Order {
-        id
-        status
-        totals {
-          amount
-          currency
+      ... on PlaceOrderSuccess {
+        order {
+          id
+          status
+          totals {
+            amount
+            currency
+          }
         }
       }
       ... on InsufficientStock {
@@ -95,7 +99,7 @@ const PlaceOrder = graphql(`
         }
       }
       ... on NotFound {
-        id
+        missingId
       }
     }
   }
@@ -104,13 +108,15 @@ const PlaceOrder = graphql(`
 const FollowOrder = graphql(`
   subscription FollowOrder($id: ID!) {
     orderUpdated(orderId: $id) {
-      id
-      status
-      items {
+      order {
         id
-        fulfilledAt
-        product {
+        status
+        storeOrders {
           id
+          items {
+            id
+            fulfilledAt
+          }
         }
       }
     }
@@ -127,8 +133,8 @@ const OrderStatus = graphql(`
 `);
 
 const Fulfill = graphql(`
-  mutation Fulfill($orderId: ID!, $productIds: [ID!]!) {
-    fulfillOrderItems(input: { orderId: $orderId, productIds: $productIds }) {
+  mutation Fulfill($storeOrderId: ID!, $itemIds: [ID!]!) {
+    fulfillStoreOrder(input: { id: $storeOrderId, itemIds: $itemIds }) {
       __typename
       ... on Error {
         message
@@ -139,13 +145,13 @@ const Fulfill = graphql(`
 
 const Cancel = graphql(`
   mutation Cancel($id: ID!) {
-    cancelOrder(id: $id) {
+    cancelOrder(input: { id: $id }) {
       __typename
       ... on InvalidTransition {
         status
       }
       ... on NotFound {
-        id
+        missingId
       }
     }
   }
@@ -171,12 +177,14 @@ async function logIn(email: string, password: string): Promise<Login> {
     variables: { input: { email, password } },
     fetchPolicy: "no-cache",
   });
-  const result = data!.logIn;
+  const result = present(data?.logIn);
   switch (result.__typename) {
-    case "Session":
-      login.use(result);
-      console.log(`Logged in: ${result.user.fullName}`);
+    case "LogInSuccess": {
+      const session = present(result.session);
+      login.use(session);
+      console.log(`Logged in: ${session.user.fullName}`);
       break;
+    }
     case "IncorrectCredentials":
       console.log(`IncorrectCredentials: ${result.message}`);
       break;
@@ -191,7 +199,7 @@ async function browse({ client }: Login, search: string) {
   const list = client.watchQuery({ query: Browse, variables: { search, first: 2 } });
   const pages = list.pipe(
     filter(({ dataState, loading }) => dataState === "complete" && !loading),
-    map(({ data }) => (data as BrowseQuery).products),
+    map(({ data }) => present((data as BrowseQuery).products)),
     take(2),
     tap(show),
     tap(({ edges, pageInfo }) => edges.length === 2 && list.fetchMore({ variables: { after: pageInfo.endCursor } })),
@@ -200,7 +208,7 @@ async function browse({ client }: Login, search: string) {
   return edges.map(({ node }) => node);
 }
 
-function show({ edges }: BrowseQuery["products"]) {
+function show({ edges }: NonNullable<BrowseQuery["products"]>) {
   const described = edges.map(({ node: { name, price } }) => `${name} (${price.amount} ${price.currency})`);
   console.log(`List: ${described.join(", ")}`);
 }
@@ -211,15 +219,18 @@ async function order({ client }: Login, items: OrderItemInput[], key: string = r
     variables: { items },
     context: { headers: { "Idempotency-Key": key } },
   });
-  console.log(resultText(data!.placeOrder));
-  return data!.placeOrder;
+  const result = present(data?.placeOrder);
+  console.log(resultText(result));
+  return result;
 }
 
 /** Describes the result of placing an order. */
-function resultText(result: PlaceOrderMutation["placeOrder"]): string {
+function resultText(result: NonNullable<PlaceOrderMutation["placeOrder"]>): string {
   switch (result.__typename) {
-    case "Order":
-      return `Order: ${result.status}, ${result.totals.map(({ amount, currency }) => `${amount} ${currency}`).join(", ")}`;
+    case "PlaceOrderSuccess": {
+      const { status, totals } = present(result.order);
+      return `Order: ${status}, ${totals.map(({ amount, currency }) => `${amount} ${currency}`).join(", ")}`;
+    }
     case "InsufficientStock":
       return `InsufficientStock: ${result.shortages
         .map(({ product, available, requested }) => `${available} of ${requested} ${product.name}`)
@@ -227,17 +238,17 @@ function resultText(result: PlaceOrderMutation["placeOrder"]): string {
     case "InvalidInput":
       return `InvalidInput: ${result.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join(", ")}`;
     case "NotFound":
-      return `NotFound: ${result.id}`;
+      return `NotFound: ${result.missingId}`;
     default:
       return unreachable(result);
   }
 }
 
-/** Follows the order as the customer, while the store's owner fulfills one item after the other. */
+/** Follows the order as the customer, while the stores' owner fulfills one item after the other. */
 async function followUntilFulfilled(customer: Login, owner: Login, id: string) {
   const updates = customer.client.subscribe({ query: FollowOrder, variables: { id } });
   const steps = updates.pipe(
-    distinctUntilChanged((before, now) => before.data?.orderUpdated.status === now.data?.orderUpdated.status),
+    distinctUntilChanged((before, now) => statusIn(before) === statusIn(now)),
     concatMap(async ({ data, error }) => {
       if (error) {
         throw error;
@@ -248,24 +259,31 @@ async function followUntilFulfilled(customer: Login, owner: Login, id: string) {
         variables: { id },
         fetchPolicy: "cache-only",
       });
-      const waiting = data!.orderUpdated.items.filter((item) => item.fulfilledAt === null);
+      const { storeOrders } = present(data).orderUpdated.order;
+      const waiting = storeOrders.flatMap(({ id, items }) =>
+        items.filter((item) => item.fulfilledAt === null).map((item) => ({ storeOrderId: id, itemId: item.id })),
+      );
       console.log(`Followed: ${cached.data?.order?.status}, ${waiting.length} to fulfill`);
       const [next] = waiting;
-      await (next && fulfill(owner, id, next.product.id));
+      await (next && fulfill(owner, next));
       return waiting.length === 0;
     }),
   );
   await firstValueFrom(steps.pipe(filter((fulfilled) => fulfilled)));
 }
 
-async function fulfill({ client }: Login, orderId: string, productId: string) {
-  const { data } = await client.mutate({ mutation: Fulfill, variables: { orderId, productIds: [productId] } });
-  const result = data!.fulfillOrderItems;
+function statusIn({ data }: { data?: FollowOrderSubscription }) {
+  return data?.orderUpdated.order.status;
+}
+
+async function fulfill({ client }: Login, { storeOrderId, itemId }: { storeOrderId: string; itemId: string }) {
+  const { data } = await client.mutate({ mutation: Fulfill, variables: { storeOrderId, itemIds: [itemId] } });
+  const result = present(data?.fulfillStoreOrder);
   switch (result.__typename) {
-    case "Order":
+    case "FulfillStoreOrderSuccess":
       return;
     case "InvalidInput":
-    case "InvalidTransition":
+    case "InvalidStoreOrderTransition":
     case "NotFound":
       throw new Error(`${result.__typename}: ${result.message}`);
     default:
@@ -275,16 +293,16 @@ async function fulfill({ client }: Login, orderId: string, productId: string) {
 
 async function cancel({ client }: Login, id: string) {
   const { data } = await client.mutate({ mutation: Cancel, variables: { id } });
-  const result = data!.cancelOrder;
+  const result = present(data?.cancelOrder);
   switch (result.__typename) {
-    case "Order":
+    case "CancelOrderSuccess":
       console.log("Order: cancelled");
       break;
     case "InvalidTransition":
       console.log(`InvalidTransition: ${result.status}`);
       break;
     case "NotFound":
-      console.log(`NotFound: ${result.id}`);
+      console.log(`NotFound: ${result.missingId}`);
       break;
     default:
       unreachable(result);
@@ -307,20 +325,21 @@ console.log(`In the cache: ${known.data?.product?.name}`);
 const items = [product, other].map(({ id }) => ({ productId: id, quantity: 1 }));
 const key = randomUUID();
 const placed = await order(customer, items, key);
-assert(placed.__typename === "Order");
+assert(placed.__typename === "PlaceOrderSuccess");
 assert.deepEqual(await order(customer, items, key), placed);
+const { id } = present(placed.order);
 
 assert.equal((await order(customer, [{ productId: product.id, quantity: 10_000 }])).__typename, "InsufficientStock");
 assert.equal((await order(customer, [{ productId: product.id, quantity: 0 }])).__typename, "InvalidInput");
 assert.equal((await order(customer, [{ productId: UNKNOWN, quantity: 1 }])).__typename, "NotFound");
 
 customer.expire();
-await followUntilFulfilled(customer, owner, placed.id);
-await cancel(customer, placed.id);
+await followUntilFulfilled(customer, owner, id);
+await cancel(customer, id);
 
 customer.expire();
 const [latest] = await Promise.all([
-  customer.client.query({ query: OrderStatus, variables: { id: placed.id }, fetchPolicy: "network-only" }),
+  customer.client.query({ query: OrderStatus, variables: { id }, fetchPolicy: "network-only" }),
   customer.client.query({ query: MyOrders }),
 ]);
 console.log(`Renewed: the order is ${latest.data?.order?.status}`);

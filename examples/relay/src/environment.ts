@@ -22,11 +22,17 @@ import { WebSocket } from "ws";
 
 import type { environmentRefreshSessionMutation } from "./__generated__/environmentRefreshSessionMutation.graphql";
 
-const ABSENT = ["NotFound", "OrderDeleted", "UserDeleted"];
-
 export interface Tokens {
   readonly accessToken: string;
   readonly refreshToken: string;
+}
+
+/** Returns a value that is null only where something failed, which has been thrown as an error already. */
+export function present<T>(value: T | null | undefined): T {
+  if (value == null) {
+    throw new Error("The response lacks data and an error.");
+  }
+  return value;
 }
 
 /** Fails to compile if a selected member of a union is not handled. */
@@ -56,8 +62,6 @@ export class Login {
         (request, variables) => this.#follow(request, variables),
       ),
       store: new Store(new RecordSource()),
-      // These types have the ID of another object and must not replace it in the store.
-      getDataID: ({ id }, typename) => (ABSENT.includes(typename) ? undefined : id),
       // Find objects that a list has already loaded by their ID.
       missingFieldHandlers: [
         {
@@ -94,7 +98,8 @@ export class Login {
         mutation,
         variables,
         cacheConfig: { metadata: { idempotencyKey } },
-        onCompleted: resolve,
+        // A field that failed is null and has an error; a mutation with one field has then done nothing.
+        onCompleted: (response, errors) => (errors?.length ? reject(failure(errors)) : resolve(response)),
         onError: reject,
       });
     });
@@ -166,11 +171,13 @@ export class Login {
     const { refreshSession } = await this.mutate<environmentRefreshSessionMutation>(
       graphql`
         mutation environmentRefreshSessionMutation($refreshToken: String!) {
-          refreshSession(refreshToken: $refreshToken) {
+          refreshSession(input: { refreshToken: $refreshToken }) {
             __typename
-            ... on Session {
-              accessToken
-              refreshToken
+            ... on RefreshSessionSuccess {
+              session {
+                accessToken
+                refreshToken
+              }
             }
             ... on IncorrectCredentials {
               message
@@ -181,17 +188,18 @@ export class Login {
       { refreshToken },
       createHash("sha256").update(refreshToken).digest("hex"), // so that it can be sent again if the response is lost
     );
-    switch (refreshSession.__typename) {
-      case "Session":
-        this.use(refreshSession);
+    const result = present(refreshSession);
+    switch (result.__typename) {
+      case "RefreshSessionSuccess":
+        this.use(present(result.session));
         return this.#sockets.terminate(); // they reconnect with the new token
       case "IncorrectCredentials":
         this.#tokens = undefined;
-        throw new Error(refreshSession.message); // log in again
+        throw new Error(result.message); // log in again
       case "%other":
         throw new Error("The server returned a type that this client doesn't know.");
       default:
-        return unreachable(refreshSession);
+        return unreachable(result);
     }
   }
 }

@@ -17,14 +17,19 @@ export function shopClient(): Client {
   });
 }
 
+/** Types without a global ID, which the cache keeps within the object that has them. */
+const EMBEDDED = schema.__schema.types.filter(
+  (type) => type.kind === "OBJECT" && !type.fields.some(({ name }) => name === "id"),
+);
+
 /** Stores objects by global ID, so that mutations and events update every component that shows them. */
 function cache() {
-  const withoutId = ["InsufficientStock", "InvalidInput", "InvalidTransition", "InputIssue", "Money", "StockShortage"];
   return cacheExchange({
     schema,
-    keys: Object.fromEntries(withoutId.map((type) => [type, () => null])),
+    keys: Object.fromEntries(EMBEDDED.map(({ name }) => [name, () => null])),
     resolvers: {
       Query: { products: relayPagination() },
+      Store: { products: relayPagination() },
       User: { orders: relayPagination() },
     },
     updates: {
@@ -33,7 +38,7 @@ function cache() {
       },
       Subscription: {
         storeOrderPlaced: (result, args, cache) =>
-          prepend(cache, `Store:${args.storeId}`, "orders", result.storeOrderPlaced as Entity),
+          prepend(cache, `Store:${args.storeId}`, "orders", (result.storeOrderPlaced as { storeOrder: Entity }).storeOrder),
       },
     },
   });

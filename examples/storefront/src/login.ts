@@ -1,6 +1,6 @@
 import { Client, fetchExchange } from "urql";
 import { graphql, unmask } from "./gql";
-import type { LoginFragment } from "./gql/graphql";
+import type { LogInInput, LoginFragment, SignUpInput } from "./gql/graphql";
 import { kept } from "./kept";
 import { messageOf } from "./results";
 
@@ -15,23 +15,36 @@ const LogIn = graphql(`
   mutation LogIn($input: LogInInput!) {
     logIn(input: $input) {
       __typename
-      ...Login
+      ... on LogInSuccess { session { ...Login } }
       ... on IncorrectCredentials { message }
+    }
+  }
+`);
+
+const SignUp = graphql(`
+  mutation SignUp($input: SignUpInput!) {
+    signUp(input: $input) {
+      __typename
+      ... on SignUpSuccess { session { ...Login } }
+      ... on Conflict { path message }
+      ... on InvalidInput { issues { path message } }
     }
   }
 `);
 
 const RefreshSession = graphql(`
   mutation RefreshSession($refreshToken: String!) {
-    refreshSession(refreshToken: $refreshToken) {
+    refreshSession(input: { refreshToken: $refreshToken }) {
       __typename
-      ...Login
+      ... on RefreshSessionSuccess { session { ...Login } }
     }
   }
 `);
 
 const LogOut = graphql(`
-  mutation LogOut($refreshToken: String!) { logOut(refreshToken: $refreshToken) }
+  mutation LogOut($refreshToken: String!) {
+    logOut(input: { refreshToken: $refreshToken }) { __typename }
+  }
 `);
 
 /** The login of this tab. A duplicate of the tab starts with the same tokens. */
@@ -40,13 +53,32 @@ export const login = kept<LoginFragment | null>("login", null);
 /** Sends no token, so it also works when there is no valid one. */
 const tokenless = new Client({ url: "/graphql", exchanges: [fetchExchange], preferGetMethod: false });
 
+/** What is wrong, by the name of the field, or of the whole `form`. */
+export type Problems = Record<string, string>;
+
 /** Logs in, or returns the reason why it failed. */
-export async function logIn(email: string, password: string): Promise<string | undefined> {
-  const { data, error } = await tokenless.mutation(LogIn, { input: { email, password } });
-  if (!data) return messageOf(error);
-  if (data.logIn.__typename !== "Session") return data.logIn.message;
-  login.set(unmask(Login, data.logIn));
+export async function logIn(input: LogInInput): Promise<Problems | undefined> {
+  const { data, error } = await tokenless.mutation(LogIn, { input });
+  const result = data?.logIn;
+  if (result?.__typename === "IncorrectCredentials") return { form: result.message };
+  if (!result?.session) return { form: messageOf(error) };
+  login.set(unmask(Login, result.session));
   return undefined;
+}
+
+/** Creates an account and logs in, or returns the reasons why it failed. */
+export async function signUp(input: SignUpInput): Promise<Problems | undefined> {
+  const { data, error } = await tokenless.mutation(SignUp, { input });
+  const result = data?.signUp;
+  if (result?.__typename === "Conflict") return byField([result]);
+  if (result?.__typename === "InvalidInput") return byField(result.issues);
+  if (!result?.session) return { form: messageOf(error) };
+  login.set(unmask(Login, result.session));
+  return undefined;
+}
+
+function byField(issues: { path: string[]; message: string }[]): Problems {
+  return Object.fromEntries(issues.map(({ path, message }) => [path.at(-1) ?? "form", message]));
 }
 
 /** Logs out here at once, then at the API. */
@@ -70,8 +102,9 @@ async function exchangeTokens() {
   const { refreshToken } = old;
   const headers = { "Idempotency-Key": await keyOf(refreshToken) };
   const { data } = await tokenless.mutation(RefreshSession, { refreshToken }, { fetchOptions: { headers } });
-  if (!data || login.get() !== old) return; // no response: the next caller tries again
-  login.set(data.refreshSession.__typename === "Session" ? unmask(Login, data.refreshSession) : null);
+  const result = data?.refreshSession;
+  if (!result || login.get() !== old) return; // no response: the next caller tries again
+  login.set(result.__typename === "RefreshSessionSuccess" && result.session ? unmask(Login, result.session) : null);
 }
 
 /**

@@ -11,8 +11,10 @@ import { LogInPage } from "./pages/LogIn";
 import { OrderPage } from "./pages/Order";
 import { OrdersPage } from "./pages/Orders";
 import { ProductPage } from "./pages/Product";
-import { StoresPage } from "./pages/Stores";
-import { Page } from "./parts/basics";
+import { SellingPage } from "./pages/Selling";
+import { StorePage } from "./pages/Store";
+import { StoreOrdersPage } from "./pages/StoreOrders";
+import { counted, Page } from "./parts/basics";
 import "./style.css";
 
 function Storefront() {
@@ -29,7 +31,9 @@ function Storefront() {
         <Route path="/log-in"><LoggedIn><Redirect to="/" /></LoggedIn></Route>
         <Route path="/orders"><LoggedIn><OrdersPage /></LoggedIn></Route>
         <Route path="/orders/:id">{({ id }) => <LoggedIn><OrderPage key={id} id={id} /></LoggedIn>}</Route>
-        <Route path="/stores"><LoggedIn><StoresPage /></LoggedIn></Route>
+        <Route path="/stores/:id">{({ id }) => <StorePage key={id} id={id} />}</Route>
+        <Route path="/selling"><LoggedIn><SellingPage /></LoggedIn></Route>
+        <Route path="/selling/:id">{({ id }) => <LoggedIn><StoreOrdersPage key={id} id={id} /></LoggedIn>}</Route>
         <Route><Page title="Page not found"><Link href="/">Go to the catalog</Link></Page></Route>
       </Switch>
     </Provider>
@@ -50,9 +54,9 @@ function Header() {
       <nav aria-label="Pages">
         <Tab to="/">Catalog</Tab>
         {user && <Tab to="/orders">My orders</Tab>}
-        {user && user.stores.totalCount > 0 && <Tab to="/stores">Your stores</Tab>}
+        {user && user.stores.totalCount > 0 && <Tab to="/selling">Your stores</Tab>}
         <Tab to="/basket">
-          Basket <span role="status" aria-label={`${count} items in the basket`} className="count">{count}</span>
+          Basket <span role="status" aria-label={`${counted(count, "item")} in the basket`} className="count">{count}</span>
         </Tab>
         {user
           ? <button className="plain" onClick={logOut} title={user.fullName}>Log out</button>

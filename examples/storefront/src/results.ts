@@ -10,6 +10,11 @@ export function messageOf(error: CombinedError | undefined): string {
   return error?.graphQLErrors[0]?.message ?? "The shop isn't responding. Please try again.";
 }
 
+/** Whether what a page shows doesn't exist, or this user can't see it, or its address was mistyped. */
+export function isMissing(error: CombinedError | undefined): boolean {
+  return isCode(error, "NOT_FOUND") || isCode(error, "BAD_USER_INPUT");
+}
+
 /** Whether an error has this code. */
 export function isCode(error: CombinedError | undefined, code: string): boolean {
   return error?.graphQLErrors.some(({ extensions }) => extensions.code === code) ?? false;

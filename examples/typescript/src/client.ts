@@ -13,11 +13,13 @@ const LogIn = graphql(`
   mutation LogIn($input: LogInInput!) {
     logIn(input: $input) {
       __typename
-      ... on Session {
-        accessToken
-        refreshToken
-        user {
-          fullName
+      ... on LogInSuccess {
+        session {
+          accessToken
+          refreshToken
+          user {
+            fullName
+          }
         }
       }
       ... on Error {
@@ -29,11 +31,13 @@ const LogIn = graphql(`
 
 const RefreshSession = graphql(`
   mutation RefreshSession($refreshToken: String!) {
-    refreshSession(refreshToken: $refreshToken) {
+    refreshSession(input: { refreshToken: $refreshToken }) {
       __typename
-      ... on Session {
-        accessToken
-        refreshToken
+      ... on RefreshSessionSuccess {
+        session {
+          accessToken
+          refreshToken
+        }
       }
       ... on Error {
         message
@@ -50,6 +54,14 @@ export class Failure extends Error {
   ) {
     super(`${code}: ${message}`);
   }
+}
+
+/** Returns a value that is null only where something failed, which has been thrown as an error already. */
+export function present<T>(value: T | null | undefined): T {
+  if (value == null) {
+    throw new Failure("MISSING_DATA", "The response lacks data and an error.");
+  }
+  return value;
 }
 
 /** Fails to compile if a member of a union is not handled. */
@@ -77,11 +89,11 @@ export class ApiClient {
 
   /** Logs in. Returns the failure if the credentials are wrong. */
   async logIn(input: LogInInput) {
-    const { logIn } = await this.request(LogIn, { input });
-    if (logIn.__typename === "Session") {
-      this.#tokens = logIn;
+    const result = present((await this.request(LogIn, { input })).logIn);
+    if (result.__typename === "LogInSuccess") {
+      this.#tokens = present(result.session);
     }
-    return logIn;
+    return result;
   }
 
   /** Sends an operation. If the token has expired, refreshes it and sends the operation again. */
@@ -159,17 +171,17 @@ export class ApiClient {
   async #renew() {
     const refreshToken = this.#tokens?.refreshToken ?? "";
     const key = createHash("sha256").update(refreshToken).digest("hex"); // so that it can be sent again if the response is lost
-    const { refreshSession } = (await this.#post(RefreshSession, { refreshToken }, key)).data;
-    switch (refreshSession.__typename) {
-      case "Session":
-        this.#tokens = refreshSession;
+    const result = present((await this.#post(RefreshSession, { refreshToken }, key)).data.refreshSession);
+    switch (result.__typename) {
+      case "RefreshSessionSuccess":
+        this.#tokens = present(result.session);
         this.#socket?.terminate(); // it reconnects with the new token
         return;
       case "IncorrectCredentials":
         this.#tokens = undefined;
-        throw new Failure("UNAUTHENTICATED", refreshSession.message); // log in again
+        throw new Failure("UNAUTHENTICATED", result.message); // log in again
       default:
-        unreachable(refreshSession);
+        unreachable(result);
     }
   }
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 
-import { ApiClient, unreachable } from "./client.js";
+import { ApiClient, present, unreachable } from "./client.js";
 import { graphql } from "./gql/gql.js";
 import type { OrderItemInput, PlaceOrderMutation } from "./gql/graphql.js";
 
@@ -35,12 +35,14 @@ const PlaceOrder = graphql(`
   mutation PlaceOrder($items: [OrderItemInput!]!) {
     placeOrder(input: { items: $items }) {
       __typename
-      ... on Order {
-        id
-        status
-        totals {
-          amount
-          currency
+      ... on PlaceOrderSuccess {
+        order {
+          id
+          status
+          totals {
+            amount
+            currency
+          }
         }
       }
       ... on InsufficientStock {
@@ -59,7 +61,7 @@ const PlaceOrder = graphql(`
         }
       }
       ... on NotFound {
-        id
+        missingId
       }
     }
   }
@@ -68,13 +70,15 @@ const PlaceOrder = graphql(`
 const FollowOrder = graphql(`
   subscription FollowOrder($id: ID!) {
     orderUpdated(orderId: $id) {
-      id
-      status
-      items {
-        fulfilledAt
-        product {
+      order {
+        id
+        status
+        storeOrders {
           id
-          name
+          items {
+            id
+            fulfilledAt
+          }
         }
       }
     }
@@ -82,8 +86,8 @@ const FollowOrder = graphql(`
 `);
 
 const Fulfill = graphql(`
-  mutation Fulfill($orderId: ID!, $productIds: [ID!]!) {
-    fulfillOrderItems(input: { orderId: $orderId, productIds: $productIds }) {
+  mutation Fulfill($storeOrderId: ID!, $itemIds: [ID!]!) {
+    fulfillStoreOrder(input: { id: $storeOrderId, itemIds: $itemIds }) {
       __typename
       ... on Error {
         message
@@ -94,13 +98,13 @@ const Fulfill = graphql(`
 
 const Cancel = graphql(`
   mutation Cancel($id: ID!) {
-    cancelOrder(id: $id) {
+    cancelOrder(input: { id: $id }) {
       __typename
       ... on InvalidTransition {
         status
       }
       ... on NotFound {
-        id
+        missingId
       }
     }
   }
@@ -118,8 +122,8 @@ async function logIn(email: string, password: string): Promise<ApiClient> {
   const client = new ApiClient(ORDERS_URL);
   const result = await client.logIn({ email, password });
   switch (result.__typename) {
-    case "Session":
-      console.log(`Logged in: ${result.user.fullName}`);
+    case "LogInSuccess":
+      console.log(`Logged in: ${result.session?.user.fullName}`);
       break;
     case "IncorrectCredentials":
       console.log(`IncorrectCredentials: ${result.message}`);
@@ -131,7 +135,7 @@ async function logIn(email: string, password: string): Promise<ApiClient> {
 }
 
 async function browse(client: ApiClient, search: string, after: string | null = null) {
-  const { products } = await client.request(Browse, { search, first: 2, after });
+  const products = present((await client.request(Browse, { search, first: 2, after })).products);
   const described = products.nodes.map(({ name, price }) => `${name} (${price.amount} ${price.currency})`);
   console.log(`Page: ${described.join(", ")}`);
   return products;
@@ -139,15 +143,18 @@ async function browse(client: ApiClient, search: string, after: string | null = 
 
 async function order(client: ApiClient, items: OrderItemInput[], key: string = randomUUID()) {
   const { data, replayed } = await client.send(PlaceOrder, { items }, key);
-  console.log(`${replayed ? "Replayed: " : ""}${resultText(data.placeOrder)}`);
-  return data.placeOrder;
+  const result = present(data.placeOrder);
+  console.log(`${replayed ? "Replayed: " : ""}${resultText(result)}`);
+  return result;
 }
 
 /** Describes the result of placing an order. */
-function resultText(result: PlaceOrderMutation["placeOrder"]): string {
+function resultText(result: NonNullable<PlaceOrderMutation["placeOrder"]>): string {
   switch (result.__typename) {
-    case "Order":
-      return `Order: ${result.status}, ${result.totals.map(({ amount, currency }) => `${amount} ${currency}`).join(", ")}`;
+    case "PlaceOrderSuccess": {
+      const { status, totals } = present(result.order);
+      return `Order: ${status}, ${totals.map(({ amount, currency }) => `${amount} ${currency}`).join(", ")}`;
+    }
     case "InsufficientStock":
       return `InsufficientStock: ${result.shortages
         .map(({ product, available, requested }) => `${available} of ${requested} ${product.name}`)
@@ -155,32 +162,36 @@ function resultText(result: PlaceOrderMutation["placeOrder"]): string {
     case "InvalidInput":
       return `InvalidInput: ${result.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join(", ")}`;
     case "NotFound":
-      return `NotFound: ${result.id}`;
+      return `NotFound: ${result.missingId}`;
     default:
       return unreachable(result);
   }
 }
 
-/** Follows the order as the customer, while the store's owner fulfills one item after the other. */
+/** Follows the order as the customer, while the stores' owner fulfills one item after the other. */
 async function followUntilFulfilled(customer: ApiClient, owner: ApiClient, id: string) {
   for await (const { orderUpdated } of customer.follow(FollowOrder, { id })) {
-    const waiting = orderUpdated.items.filter((item) => item.fulfilledAt === null);
-    console.log(`Followed: ${orderUpdated.status}, ${waiting.length} to fulfill`);
+    const { status, storeOrders } = orderUpdated.order;
+    const waiting = storeOrders.flatMap(({ id, items }) =>
+      items.filter((item) => item.fulfilledAt === null).map((item) => ({ storeOrderId: id, itemId: item.id })),
+    );
+    console.log(`Followed: ${status}, ${waiting.length} to fulfill`);
     const [next] = waiting;
     if (!next) {
       return;
     }
-    await fulfill(owner, id, next.product.id);
+    await fulfill(owner, next);
   }
 }
 
-async function fulfill(owner: ApiClient, orderId: string, productId: string) {
-  const { fulfillOrderItems: result } = await owner.request(Fulfill, { orderId, productIds: [productId] });
+async function fulfill(owner: ApiClient, { storeOrderId, itemId }: { storeOrderId: string; itemId: string }) {
+  const { fulfillStoreOrder } = await owner.request(Fulfill, { storeOrderId, itemIds: [itemId] });
+  const result = present(fulfillStoreOrder);
   switch (result.__typename) {
-    case "Order":
+    case "FulfillStoreOrderSuccess":
       return;
     case "InvalidInput":
-    case "InvalidTransition":
+    case "InvalidStoreOrderTransition":
     case "NotFound":
       throw new Error(`${result.__typename}: ${result.message}`);
     default:
@@ -189,16 +200,16 @@ async function fulfill(owner: ApiClient, orderId: string, productId: string) {
 }
 
 async function cancel(client: ApiClient, id: string) {
-  const { cancelOrder: result } = await client.request(Cancel, { id });
+  const result = present((await client.request(Cancel, { id })).cancelOrder);
   switch (result.__typename) {
-    case "Order":
+    case "CancelOrderSuccess":
       console.log("Order: cancelled");
       break;
     case "InvalidTransition":
       console.log(`InvalidTransition: ${result.status}`);
       break;
     case "NotFound":
-      console.log(`NotFound: ${result.id}`);
+      console.log(`NotFound: ${result.missingId}`);
       break;
     default:
       unreachable(result);
@@ -215,8 +226,9 @@ await browse(customer, "te", pageInfo.endCursor);
 const items = nodes.map(({ id }) => ({ productId: id, quantity: 1 }));
 const key = randomUUID();
 const placed = await order(customer, items, key);
-assert(placed.__typename === "Order");
+assert(placed.__typename === "PlaceOrderSuccess");
 assert.deepEqual(await order(customer, items, key), placed);
+const { id } = present(placed.order);
 
 const [{ productId }] = items as [OrderItemInput];
 assert.equal((await order(customer, [{ productId, quantity: 10_000 }])).__typename, "InsufficientStock");
@@ -224,11 +236,11 @@ assert.equal((await order(customer, [{ productId, quantity: 0 }])).__typename, "
 assert.equal((await order(customer, [{ productId: UNKNOWN, quantity: 1 }])).__typename, "NotFound");
 
 customer.expire();
-await followUntilFulfilled(customer, owner, placed.id);
-await cancel(customer, placed.id);
+await followUntilFulfilled(customer, owner, id);
+await cancel(customer, id);
 
 customer.expire();
-const asked = [1, 2].map(() => customer.request(OrderStatus, { id: placed.id }));
+const asked = [1, 2].map(() => customer.request(OrderStatus, { id }));
 const [one, other] = await Promise.all(asked);
 assert.deepEqual(one, other);
 console.log(`Renewed: the order is ${one?.order?.status}`);

@@ -28,8 +28,16 @@ DEPTH = 7  # a list of nodes takes three levels: the connection, its nodes, thei
 FIELDS = 14
 ROOTS = ["product", "products", "store", "stores", "order", "orders", "user", "viewer", "node", "nodes"]
 SUPERUSERS = ["users", "auditEntries"]
-NODES = ["User", "Store", "Product", "Order", "OrderItem", "AuditEntry"]
-ORDERED = {"Store": "ID-asc", "Product": "ID-asc", "Order": "DATE-desc", "AuditEntry": "ID-desc"}
+NODES = ["User", "Store", "Product", "Order", "StoreOrder", "OrderItem", "AuditEntry"]
+ORDERED = {
+    "Store": "ID-asc",
+    "Product": "ID-asc",
+    "Order": "PLACED_AT-desc",
+    "StoreOrder": "PLACED_AT-desc",
+    "AuditEntry": "ID-desc",
+}
+ONE_OF = {"order": ("id", "number")}
+"""Fields that take one of these arguments, and not two."""
 TEXTS: Mapping[str, Sequence[Any]] = {
     "search": [
         "apple",
@@ -47,12 +55,13 @@ TEXTS: Mapping[str, Sequence[Any]] = {
     ],
     "country": ["DE", "ch", "XX", ""],
     "city": ["berlin", "zurich", 'C"ity\\', " "],
-    "currency": ["EUR", "usd", "XXX", "\x7f"],
+    "currency": ["EUR", "jpy", "USD", "KWD", "XXX", "\x7f"],
     "operation": ["updateStore", 'odd "operation" \\', " placeOrder ", "", "no such thing", "a\0"],
     "Decimal": [0, "10.00", "0.01", "9999999999.99", "-1", "1e3", "10.005", "1" * 30, "1e400"],
     "DateTime": ["2026-01-01T00:00:00Z", "2026-01-01T01:30:00.000001+00:30", "0001-01-01T00:00:00Z", "yesterday"],
 }
 BAD_IDS = ["", "Product_", "Nobody_01970000-0000-7000-8000-000000000000", "Store_x\x7f"]
+BAD_NUMBERS = ["", " ", "7K3M", "0000_0000", "0" * 600, "ÄÖÜß", "a\x7f", "a\0"]
 BAD_CURSORS = ["", "x", "é", "SUQtYXNjOng6eA", "a\x7f"]
 SIZES = [2, 1, 3, 5, 0, 20, 100, 101, -1]
 
@@ -77,9 +86,10 @@ class Value(NamedTuple):
 
 @dataclass
 class Samples:
-    """Ids by type, and cursors by type and order, as the API gives them out."""
+    """Ids by type, the numbers of orders, and cursors by type and order, as the API gives them out."""
 
     ids: Mapping[str, Sequence[str]] = field(repr=False)
+    numbers: Sequence[str] = field(repr=False)
     cursors: Mapping[tuple[str, str], Sequence[str]] = field(repr=False)
 
 
@@ -99,7 +109,7 @@ class Generator:
 
     def operation(self) -> Operation:
         """Return the operation."""
-        roots = [self.roots() for _ in range(1 + self.below(2))]
+        roots = [self.roots() for _ in range(1 + self.below(4))]
         query_type = SCHEMA.query_type
         assert query_type is not None
         selected = [self.selected(query_type, self.choice(names), DEPTH) for names in roots]
@@ -113,10 +123,10 @@ class Generator:
         return Operation("\n".join([f"{head}{{ {body} }}", *definitions]), self.variables, name)
 
     def roots(self) -> Sequence[str]:
-        """Return root fields to choose from; only rarely those which nearly everyone is refused."""
-        if self.rarely(50):
+        """Return root fields to choose from; less often those which nearly everyone is refused."""
+        if self.rarely(100):
             return ["__schema"]
-        return SUPERUSERS if self.rarely(8) else ROOTS
+        return SUPERUSERS if self.rarely(6) else ROOTS
 
     def selection(self, type_: GraphQLNamedType, depth: int) -> str:
         """Return a selection set of the type, in braces."""
@@ -205,6 +215,8 @@ class Generator:
         values: dict[str, Value] = {}
         names = sorted(definition.args, key=lambda name: name in ("after", "before"))  # when the order is known
         size = "last" if self.rarely(3) else "first"
+        exclusive = ONE_OF.get(name, ())
+        chosen = self.choice(exclusive) if exclusive else None
         for argument in names:
             type_ = definition.args[argument].type
             wanted = isinstance(type_, GraphQLNonNull) or not self.rarely(2)
@@ -212,6 +224,8 @@ class Generator:
                 wanted = (argument == size and not self.rarely(4)) or self.rarely(60)
             elif argument in ("after", "before"):
                 wanted = self.rarely(4)
+            elif argument in exclusive:
+                wanted = (argument == chosen) is not self.rarely(25)
             if wanted:
                 label = self.label(definition, values) if argument in ("after", "before") else name
                 values[argument] = self.value(type_, argument, label)
@@ -223,9 +237,9 @@ class Generator:
         order, filter = (known(values.get(name)) for name in ("orderBy", "filter"))
         label = ORDERED.get(kind, "ID-asc")
         if order:
-            usual = "DESC" if kind == "Order" else "ASC"
+            usual = "DESC" if kind in ("Order", "StoreOrder") else "ASC"
             label = f"{order['field']}-{(order.get('direction') or usual).lower()}"
-        elif ((filter or {}).get("search") or "").strip():
+        elif kind != "User" and ((filter or {}).get("search") or "").strip():
             label = "RELEVANCE-desc"
         return f"{kind} {label}"
 
@@ -273,8 +287,17 @@ class Generator:
             of_type, _, order = hint.partition(" ")
             cursors = self.samples.cursors.get((of_type, order), ())
             return self.choice(cursors) if cursors and not self.rarely(25) else self.choice(BAD_CURSORS)
+        if name == "number":
+            return self.number()
         texts = TEXTS.get(name) or TEXTS.get(kind) or TEXTS["search"]
         return self.choice(texts[:4]) if not self.rarely(3) else self.choice(texts)
+
+    def number(self) -> str:
+        """Return an order's number, as people write it."""
+        if self.rarely(10):
+            return self.choice(BAD_NUMBERS)
+        number = self.choice(self.samples.numbers)
+        return self.choice([number, number.replace("-", " ").replace("0", "o"), number.replace("-", "")])
 
     def expected(self, name: str, hint: str) -> str:
         """Return the type whose id is expected of an argument of this name, of the field that is the hint."""

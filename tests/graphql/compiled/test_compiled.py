@@ -4,7 +4,9 @@ import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import orjson
 import pytest
+from uuid_utils.compat import uuid7
 
 from app.graphql.compiled.plans import Plan
 from app.security.tokens import AccessTokens
@@ -12,23 +14,32 @@ from app.security.viewer import Viewer
 from app.settings import Settings
 from tests.api import Api
 from tests.graphql.compiled.world import Population
+from tests.market import gid
 from tests.paths import Paths
 from tests.statements import Statements
 
 PRODUCTS = "products(first: 50) { nodes { id name price { amount currency } store { id name city currency } } }"
 ORDERS = """orders(first: 20) {
-  nodes { id date items { quantity product { id name price { amount currency } store { id name } } } }
+  nodes { id placedAt items { quantity product { id name price { amount currency } store { id name } } } }
 }"""
+STORE_ORDERS = """viewer { stores { nodes { orders(first: 20, filter: { status: [OPEN] }) {
+  nodes {
+    id number status customerName note total { amount currency } shippingAddress { recipient lines city }
+    items { quantity productName product { id } }
+  }
+} } } }"""
 ORDER = """order(id: $id) {
-  id date items { quantity product { id name price { amount currency } store { id name } } }
+  id placedAt items { quantity product { id name price { amount currency } store { id name } } }
 }"""
 STORES = "stores(first: 10) { nodes { id name products(first: 20) { nodes { id name price { amount currency } } } } }"
 DOCUMENTED = {
     "products": f"{{ {PRODUCTS} }}",
     "orders": f"{{ {ORDERS} }}",
+    "orders of stores": f"{{ {STORE_ORDERS} }}",
     "order": f"query ($id: ID!) {{ {ORDER} }}",
     "stores": f"{{ {STORES} }}",
-    "all of them": f"query ($id: ID!) {{ {PRODUCTS} {ORDERS} {ORDER} {STORES} again: {STORES} viewer {{ email }} }}",
+    "all of them": f"query ($id: ID!) {{ {PRODUCTS} {ORDERS} {STORE_ORDERS} {ORDER} {STORES} again: {STORES} "
+    "viewer { email } }",
 }
 DECLINED = {
     "introspection": "{ __schema { queryType { name } } }",
@@ -38,9 +49,14 @@ DECLINED = {
     "too deep": "{ viewer " + "{ stores { nodes { owner " * 16 + "{ id }" + " } } }" * 16 + " }",
     "too many totals": "{ a: products { ...T } b: products { ...T } } fragment T on ProductConnection "
     f"{{ {' '.join(f't{number}: totalCount' for number in range(500))} }}",
+    "a field with a resolver of its own": "{ auditEntries { nodes { entity { id } } } }",
+    "a union": "{ quoteOrder(input: { items: [] }) { __typename } }",
     "only in part understood": "{ products { totalCount } __schema { queryType { name } } }",
 }
-OPERATIONS = 'query A { a: __typename } query B { b: __typename } mutation M { logOut(refreshToken: "x") }'
+OPERATIONS = """
+query A { a: __typename } query B { b: __typename }
+mutation M { logOut(input: { refreshToken: "x" }) { __typename } }
+"""
 REFUSED = {
     "a malformed id": ('{ store(id: "x") { id } }', "BAD_USER_INPUT"),
     "an id of another type": ('{ store(id: "User_01970000-0000-7000-8000-000000000000") { id } }', "BAD_USER_INPUT"),
@@ -90,7 +106,7 @@ async def test_an_empty_selection_is_an_empty_object(paths: Paths, population: P
 
 
 @pytest.mark.parametrize("name", ["idle", "anonymous", "owner", "superuser"])
-async def test_a_list_that_is_not_shown_has_nothing_before_or_after_its_page(
+async def test_a_list_that_the_viewer_may_not_see_is_null_without_an_error(
     paths: Paths, population: Population, name: str
 ) -> None:
     everyones = await paths.resolver.data(
@@ -99,12 +115,24 @@ async def test_a_list_that_is_not_shown_has_nothing_before_or_after_its_page(
     page = everyones["orders"]["pageInfo"]
     query = """query ($startCursor: String!, $endCursor: String!) {
       stores { nodes {
+        owner { id orders { totalCount } }
         a: orders(after: $startCursor) { pageInfo { hasPreviousPage hasNextPage } }
         b: orders(before: $endCursor) { pageInfo { hasPreviousPage hasNextPage } }
       } }
     }"""
 
-    assert (await paths.agree(query, page, user=population.viewers[name])).was_compiled
+    answers = await paths.ask(query, page, user=population.viewers[name])
+
+    assert not answers.has_errors
+    viewer = population.viewers[name]
+    seen = set()
+    for store in answers.data["stores"]["nodes"]:
+        is_owner = viewer is not None and store["owner"] is not None and store["owner"]["id"] == gid(viewer)
+        sees = is_owner or name == "superuser"
+        assert (store["a"] is not None, store["b"] is not None) == (sees, sees)
+        assert store["owner"] is None or (store["owner"]["orders"] is not None) is sees
+        seen.add(sees)
+    assert seen == {"owner": {True, False}, "superuser": {True}}.get(name, {False})
 
 
 @pytest.mark.parametrize("name", DECLINED)
@@ -130,10 +158,69 @@ async def test_what_is_refused_is_refused_by_the_resolver_path(paths: Paths, nam
     await paths.agree(query, {"id": None} if "$id" in query else {})
 
 
-@pytest.mark.parametrize("query", ["{ orders { totalCount } }", "{ users { totalCount } }"])
-async def test_a_login_that_is_missing_is_asked_for(paths: Paths, query: str) -> None:
-    assert (await paths.compiled.error(query))["code"] == "UNAUTHENTICATED"
-    assert paths.watch.statements == []
+REFUSED_FIELDS = {
+    "alone": ("{ orders { totalCount } }", "anonymous", ["orders"]),
+    "among others": ("{ viewer { id } users { totalCount } stores { nodes { name } } }", "customer", ["users"]),
+    "several": (
+        "{ a: users { totalCount } products { totalCount } orders { nodes { id } } b: auditEntries { nodes { id } } }",
+        "anonymous",
+        ["a", "orders", "b"],
+    ),
+    "twice, with other aliases": (
+        "{ a: orders { totalCount } b: orders(first: 1) { totalCount } }",
+        "anonymous",
+        ["a", "b"],
+    ),
+    "in two places that are merged": (
+        "{ orders { totalCount } ...O } fragment O on Query { orders { nodes { id } } }",
+        "anonymous",
+        ["orders"],
+    ),
+    "in fragments": (
+        "{ ...A } fragment A on Query { ... on Query { users { totalCount } } stores(first: 1) { totalCount } }",
+        "owner",
+        ["users"],
+    ),
+    "with arguments that would be refused": (
+        '{ orders(first: 101, after: "x") { totalCount } }',
+        "anonymous",
+        ["orders"],
+    ),
+    "that is skipped, beside one that is not": (
+        "{ orders @skip(if: true) { totalCount } users { totalCount } }",
+        "anonymous",
+        ["users"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_FIELDS)
+async def test_a_root_field_that_the_viewer_may_not_read_is_null_with_its_error(
+    paths: Paths, population: Population, name: str
+) -> None:
+    query, viewer, refused = REFUSED_FIELDS[name]
+    code = "UNAUTHENTICATED" if viewer == "anonymous" else "FORBIDDEN"
+    for _ in range(2):
+        answers = await paths.agree(query, user=population.viewers[viewer])
+
+        assert answers.was_compiled
+        assert [(error["path"], error["extensions"]["code"]) for error in answers.errors] == [
+            ([key], code) for key in refused
+        ]
+        data = orjson.loads(answers.compiled)["data"]
+        assert [key for key, value in data.items() if value is None] == refused
+        if data.keys() == set(refused):
+            assert "FROM" not in paths.watch.statements[-1]
+
+
+async def test_arguments_of_a_field_that_is_refused_are_coerced_before(paths: Paths, population: Population) -> None:
+    """Where the value of a variable cannot be used, the resolver path says so, whoever asks."""
+    query = "query ($by: OrderSortField = PLACED_AT) { orders(orderBy: { field: $by }) { totalCount } viewer { id } }"
+    for viewer in ("anonymous", "customer"):
+        answers = await paths.agree(query, {"by": None}, user=population.viewers[viewer])
+
+        assert [error["extensions"]["code"] for error in answers.errors] == ["BAD_USER_INPUT"]
+        assert not (await paths.agree(query, user=population.viewers["customer"])).has_errors
 
 
 @pytest.mark.parametrize("token", ["Bearer x", "Basic eDp5", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."])
@@ -148,7 +235,7 @@ async def test_a_token_that_has_expired_is_not_nobody(paths: Paths, population: 
     customer = population.viewers["customer"]
     assert customer is not None
     tokens = AccessTokens(settings.secret_key.get_secret_value(), timedelta(minutes=-1))
-    token, _ = tokens.issue(Viewer(id=customer.id))
+    token, _ = tokens.issue(Viewer(id=customer.id), uuid7())
 
     for query in ("{ viewer { id } }", "{ orders { totalCount } }"):
         answers = await paths.ask(query, headers={"Authorization": f"Bearer {token}"})

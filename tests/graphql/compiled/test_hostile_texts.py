@@ -33,13 +33,13 @@ ARGUMENTS = {
     "search": "query ($v: String) { products(filter: {search: $v}) { nodes { name } } }",
     "store search": "query ($v: String) { stores(filter: {search: $v}) { nodes { name } totalCount } }",
     "city": "query ($v: String) { stores(filter: {city: $v}) { nodes { name } } }",
-    "country": "query ($v: String) { stores(filter: {country: $v}) { nodes { name } } }",
-    "currency": "query ($v: String) { stores(filter: {currency: $v}) { nodes { name } } }",
+    "country": "query ($v: CountryCode) { stores(filter: {country: $v}) { nodes { name } } }",
+    "currency": "query ($v: CurrencyCode) { stores(filter: {currency: $v}) { nodes { name } } }",
     "id": "query ($v: ID!) { store(id: $v) { name } }",
     "storeId": "query ($v: ID) { products(filter: {storeId: $v}) { nodes { name } } }",
     "after": "query ($v: String) { products(after: $v) { nodes { name } } }",
     "before": "query ($v: String) { stores { nodes { products(before: $v) { nodes { name } } } } }",
-    "date": "query ($v: DateTime) { orders(filter: {date: {gte: $v}}) { totalCount } }",
+    "date": "query ($v: DateTime) { orders(filter: {placedAt: {gte: $v}}) { totalCount } }",
     "price": "query ($v: Decimal) { products(filter: {price: {gte: $v}}) { totalCount } }",
 }
 
@@ -85,6 +85,6 @@ async def test_an_argument_is_bound_and_never_written_into_the_statement(paths: 
     for name in ("search", "city", "country"):
         literal = orjson.dumps(f"{text} needle").decode().replace("\x7f", "\\u007f")
         await paths.agree(ARGUMENTS[name], {"v": f"{text} needle"})
-        await paths.agree(ARGUMENTS[name].replace("query ($v: String) ", "").replace("$v", literal))
+        await paths.agree(ARGUMENTS[name].partition(") ")[2].replace("$v", literal))
         assert len(paths.watch.statements) == 1
         assert "needle" not in paths.watch.statements[0].lower()

@@ -39,7 +39,9 @@ async def test_the_same_document_shows_each_viewer_their_own(
     paths: Paths, population: Population, names: tuple[str, str]
 ) -> None:
     for name in (*names, names[0]):
-        await paths.agree(MINE, user=population.viewers[name])
+        answers = await paths.agree(MINE, user=population.viewers[name])
+        assert answers.was_compiled
+        assert [error["path"] for error in answers.errors] == ([["orders"]] if name == "anonymous" else [])
 
 
 async def test_two_customers_have_one_plan_and_other_rows(paths: Paths, population: Population) -> None:
@@ -90,7 +92,7 @@ async def test_a_value_that_is_refused_does_not_spoil_the_document_for_others(
 async def test_other_values_of_a_shape_are_answered_by_one_plan(paths: Paths) -> None:
     query = """query ($text: String, $price: Decimal, $day: DateTime, $id: ID!) {
       products(filter: {search: $text, price: {gte: $price}}) { totalCount }
-      store(id: $id) { orders(filter: {date: {gte: $day}}) { totalCount } }
+      store(id: $id) { orders(filter: {placedAt: {gte: $day}}) { totalCount } }
     }"""
     for number in range(1, 10):
         id = f"Store_01970000-0000-7000-8000-00000000000{number}"
@@ -145,9 +147,19 @@ async def test_plans_of_a_document_are_forgotten(paths: Paths) -> None:
     await paths.agree(query, {"v1": True})
 
 
-async def test_a_login_that_was_missing_does_not_spoil_the_document_for_who_has_one(
-    paths: Paths, population: Population
-) -> None:
-    assert (await paths.agree("{ orders { totalCount } }")).has_errors
+async def test_a_plan_refuses_a_field_to_those_without_a_login_only(paths: Paths, population: Population) -> None:
+    for _ in range(2):
+        for viewer, is_refused in (("anonymous", True), ("customer", False), ("superuser", False)):
+            answers = await paths.agree("{ orders { totalCount } }", user=population.viewers[viewer])
+            assert (answers.was_compiled, answers.has_errors) == (True, is_refused)
 
-    assert (await paths.agree("{ orders { totalCount } }", user=population.viewers["customer"])).was_compiled
+    assert len(paths.plans()) == 3
+
+
+async def test_a_refused_field_has_one_plan_for_all_arguments_of_a_shape(paths: Paths, population: Population) -> None:
+    query = "query ($after: String) { orders(after: $after) { totalCount } stores { nodes { name } } }"
+    for cursor in ("a", "b", "x" * 100):
+        answers = await paths.agree(query, {"after": cursor})
+        assert (answers.was_compiled, answers.has_errors) == (True, True)
+
+    assert len(paths.plans()) == 1

@@ -30,9 +30,10 @@ from strawberry.scalars import JSON
 
 from app.db.models import AuditEntry, Order, Product
 from app.db.statements import table_of
-from app.db.texts import QUOTE, forbid_quote
+from app.db.texts import QUOTE, forbid_quote, is_free_of_quote
+from app.graphql.compiled import safety
 from app.graphql.compiled.safety import check_texts, unguarded
-from app.graphql.relations.declarations import DECLARATION, Declaration, Embedded, Lookup
+from app.graphql.relations.declarations import DECLARATION, Declaration, Embedded, Lookup, Reference, Through
 from app.graphql.relations.declarations import Column as DeclaredColumn
 from app.graphql.schema import schema
 
@@ -93,6 +94,45 @@ def test_whatever_else_shows_such_a_text_is_refused(name: str) -> None:
     field, annotation, declaration = REFUSED[name]
     with pytest.raises(TypeError, match=r"(Note|Amount)\.\w+ shows notes\.\w+"):
         check_texts(schema_with(field, annotation, declaration))
+
+
+TO_ORDER = Reference(Order, lambda note: note.id)
+THROUGH: dict[str, tuple[object, DeclaredColumn | Embedded]] = {
+    "a text": (str, DeclaredColumn(lambda order: order.customer_name)),
+    "part of a text": (str, DeclaredColumn(lambda order: literal("a ").concat(order.customer_name))),
+    "an embedded object": (Amount, Embedded(Amount, lambda order: {"currency": order.customer_name})),
+}
+
+
+def forget_constraint(monkeypatch: pytest.MonkeyPatch, column: Column[Any]) -> None:
+    """Let a column of the database be as if it had no constraint."""
+    forgotten = (column.table.name, column.key)
+    free = lambda each: (each.table.name, each.key) != forgotten and is_free_of_quote(each)  # noqa: E731
+    monkeypatch.setattr(safety, "is_free_of_quote", free)
+
+
+@pytest.mark.parametrize("name", THROUGH)
+def test_a_text_that_is_shown_through_another_row_needs_its_constraint(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    annotation, declaration = THROUGH[name]
+    built = schema_with("shown", annotation, Through(TO_ORDER, declaration))
+    check_texts(built)
+
+    forget_constraint(monkeypatch, orders.customer_name)
+
+    with pytest.raises(TypeError, match=r"(Note\.shown|Amount\.currency) shows orders\.customer_name"):
+        check_texts(built)
+
+
+@pytest.mark.parametrize("name", ["number", "customer_name", "note", "recipient", "address_lines", "city", "country"])
+def test_each_text_of_an_order_that_its_parts_show_needs_its_constraint(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    forget_constraint(monkeypatch, orders[name])
+
+    with pytest.raises(TypeError, match=rf"(Order|StoreOrder|ShippingAddress)\.\w+ shows orders\.{name}"):
+        check_texts(schema)
 
 
 ACCEPTED: dict[str, tuple[str, object, Declaration | None]] = {

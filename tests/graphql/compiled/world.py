@@ -8,7 +8,9 @@ from itertools import cycle
 from typing import Any
 from uuid import UUID
 
-from app.db.models import AuditEntry, Base, Order, OrderStatus, Product, Store, User
+from sqlalchemy import select
+
+from app.db.models import AuditEntry, Base, Order, OrderStatus, Product, Store, StoreOrder, StoreOrderStatus, User
 from app.global_ids import global_id
 from tests.market import Market, gid
 
@@ -29,7 +31,12 @@ NAMES = [
     "apple",
     "</script><!-- & -->",
 ]
-PRICES = ["0.00", "9999999999.99", "10.00", "0.01", "1000000.50", "10.00"]
+PRICES = {
+    "EUR": ["0.00", "9999999999.99", "10.00", "0.01", "1000000.50", "10.00"],
+    "USD": ["10.00", "0.10", "9999999999.99"],
+    "JPY": ["0", "9999999999", "10", "1800"],
+    "KWD": ["0.000", "9999999999.990", "10.000", "0.001", "1.255"],
+}
 STOCKS = [None, 0, 7, 2**31 - 1]
 
 
@@ -39,6 +46,8 @@ class Population:
 
     viewers: Mapping[str, User | None]
     ids: Mapping[str, tuple[str, ...]]
+    numbers: tuple[str, ...]
+    """The numbers of the orders."""
 
 
 async def populate(market: Market) -> Population:
@@ -68,14 +77,15 @@ async def populate(market: Market) -> Population:
         await _order(market, number, placed_by, products)
         for number, placed_by in enumerate([customer, owner, gone_customer, customer, other_owner, customer] * 2)
     ]
-    orders.append(await market.order(customer))
+    orders.append(await market.order(customer, number="0000-ZZZZ"))
     items = [
         gid(await market.item(order, product, quantity=10_000))
         for order, product in zip(orders[:3], products[-3:], strict=True)
     ]
+    parts = await _decide(market)
     users = [user for user in (*viewers.values(), gone_owner) if user]
-    actors = [owner, superuser, None, gone_customer] * 3
-    changed = [stores[0], products[0], orders[0], customer, stores[5], None] * 2
+    actors = [owner, superuser, None, gone_customer] * 4
+    changed = [stores[0], products[0], orders[0], customer, stores[5], None, parts[0], orders[3]] * 2
     entries = [
         await _entry(market, number, actor, entity)
         for number, (actor, entity) in enumerate(zip(actors, changed, strict=True))
@@ -87,9 +97,11 @@ async def populate(market: Market) -> Population:
             "Store": _ids(stores),
             "Product": _ids(products),
             "Order": _ids(orders),
+            "StoreOrder": _ids(parts),
             "OrderItem": (*items, global_id("OrderItem", UUID(int=0))),
             "AuditEntry": _ids(entries),
         },
+        tuple(order.number for order in orders),
     )
 
 
@@ -99,7 +111,7 @@ async def _user(market: Market, full_name: str, **values: Any) -> User:
 
 
 async def _store(market: Market, number: int, owner: User) -> Store:
-    currency = ("EUR", "USD", "JPY")[number % 3]
+    currency = list(PRICES)[number % len(PRICES)]
     return await market.store(
         owner,
         name=NAMES[number],
@@ -115,11 +127,12 @@ async def _store(market: Market, number: int, owner: User) -> Store:
 
 async def _product(market: Market, number: int, store: Store) -> Product:
     index = number + len(store.name)
+    prices = PRICES[store.currency]
     return await market.product(
         store,
         name=NAMES[index % len(NAMES)] + str(number),
         description=None if number % 2 else NAMES[(index + 5) % len(NAMES)],
-        price=Decimal(PRICES[index % len(PRICES)]),
+        price=Decimal(prices[index % len(prices)]),
         stock=STOCKS[index % len(STOCKS)],
         deleted_at=DELETED if number == 3 or store.deleted_at else None,
         created_at=LONG_AGO if number == 4 else EPOCH + timedelta(microseconds=number // 2),
@@ -130,14 +143,36 @@ async def _order(market: Market, number: int, customer: User, products: list[Pro
     chosen = cycle(products)
     for _ in range(number * 3):
         next(chosen)
+    address: dict[str, Any] = {
+        "recipient": NAMES[number % len(NAMES)],
+        "address_lines": NAMES[: number % 4],
+        "city": 'C"ity\\',
+        "country": "CH",
+        "postcode": None if number % 3 else "8000",
+        "phone": "+49 30 1234567" if number % 3 else None,
+    }
     return await market.order(
         customer,
         *(next(chosen) for _ in range(number % 5)),
         quantity=number + 1,
         status=list(OrderStatus)[number % 4],
-        date=EPOCH + timedelta(hours=number // 3),
+        placed_at=EPOCH + timedelta(hours=number // 3),
         deleted_at=DELETED if number in (3, 7) else None,
+        number=f"0000-{number:04}",
+        note=NAMES[-number % len(NAMES)] if number % 3 else None,
+        **(address if number % 2 else {}),
     )
+
+
+async def _decide(market: Market) -> Sequence[StoreOrder]:
+    """Give the parts of the orders every status, and return them."""
+    parts = (await market.session.scalars(select(StoreOrder).order_by(StoreOrder.id))).all()
+    for number, part in enumerate(parts):
+        part.status = list(StoreOrderStatus)[number % 4]
+        if part.status is StoreOrderStatus.DECLINED:
+            part.decline_reason = NAMES[number % len(NAMES)]
+    await market.session.commit()
+    return parts
 
 
 async def _entry(market: Market, number: int, actor: User | None, entity: Base | None) -> AuditEntry:
@@ -148,7 +183,7 @@ async def _entry(market: Market, number: int, actor: User | None, entity: Base |
             entity_type=type(entity).__name__ if entity else None,
             entity_id=entity.id if entity else None,
             fields=NAMES[: number % 4] if number < 10 else [""],
-            request_id=NAMES[number],
+            request_id=NAMES[number % len(NAMES)],
         )
     )
 

@@ -91,17 +91,23 @@ async def test_an_operation_costs_its_objects(api: Api, name: str) -> None:
 
 async def test_a_mutation_costs_ten_and_what_it_returns(api: Api, market: Market) -> None:
     product = await market.product()
-    query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { ... on Order { items { id } } } }"
+    query = """
+    mutation ($input: PlaceOrderInput!) {
+      placeOrder(input: $input) { ... on PlaceOrderSuccess { order { items { id } } orderEdge { node { id } } } }
+    }
+    """
     item = {"productId": f"Product_{product.id}", "quantity": 1}
 
     result = await api.execute(query, {"input": {"items": [item]}}, user=await market.user())
 
-    assert result["data"]["placeOrder"]["items"]
+    assert result["data"]["placeOrder"]["order"]["items"]
     assert result["extensions"]["cost"]["requested"] == 10 + 10
 
 
 async def test_a_mutation_that_returns_no_object_costs_ten(api: Api) -> None:
-    result = (await api.send('mutation { logOut(refreshToken: "x") again: logOut(refreshToken: "x") }')).json()
+    log_out = 'logOut(input: { refreshToken: "x" }) { ... on LogOutSuccess { wasOpen } }'
+
+    result = (await api.send(f"mutation {{ {log_out} again: {log_out} }}")).json()
 
     assert result["extensions"]["cost"]["requested"] == 20
 

@@ -20,7 +20,7 @@ ARGUMENTS = [
     ("query ($ids: [ID!] = []) { nodes(ids: $ids) { id } }", {"ids": None}),
     ("query ($first: Int) { products(first: $first) { nodes { id } } }", {"first": 1_000}),
     ("query ($after: String) { products(after: $after) { nodes { id } } }", {"after": "?"}),
-    ("query ($by: ProductOrderField = PRICE) { products(orderBy: { field: $by }) { nodes { id } } }", {"by": None}),
+    ("query ($by: ProductSortField = PRICE) { products(orderBy: { field: $by }) { nodes { id } } }", {"by": None}),
 ]
 
 

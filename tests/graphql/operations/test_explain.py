@@ -20,7 +20,9 @@ PRODUCTS = "{ products { nodes { name store { name } } } }"
 DECLINED = "{ products { nodes { name store { name } } } __schema { queryType { name } } }"
 PLACE = """
 mutation ($id: ID!) {
-  placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) { ... on Order { items { product { name } } } }
+  placeOrder(input: { items: [{ productId: $id, quantity: 1 }] }) {
+    ... on PlaceOrderSuccess { order { items { product { name } } } }
+  }
 }
 """
 

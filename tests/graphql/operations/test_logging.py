@@ -30,7 +30,7 @@ mutation ($email: String!, $password: String!) {
   logIn(input: { email: $email, password: $password }) { __typename }
 }
 """
-REFRESH = "mutation ($token: String!) { refreshSession(refreshToken: $token) { __typename } }"
+REFRESH = "mutation ($token: String!) { refreshSession(input: { refreshToken: $token }) { __typename } }"
 
 
 async def test_what_was_not_foreseen_is_logged_once_with_the_id_of_the_request(
@@ -71,12 +71,12 @@ async def test_the_log_shows_where_it_failed_and_not_what_with(
     api: Api, market: Market, connection: AsyncConnection, log: StringIO
 ) -> None:
     user = await market.user()
-    await connection.execute(text("ALTER TABLE users RENAME COLUMN full_name TO renamed"))
+    await connection.execute(text("ALTER TABLE users RENAME COLUMN password_hash TO renamed"))
     response = await api.send(LOG_IN, {"email": user.email, "password": PASSWORD}, user=user)
 
     logged = log.getvalue()
     assert response.headers["X-Request-ID"] in logged
-    assert "UndefinedColumnError: column users.full_name does not exist" in logged
+    assert "UndefinedColumnError: column users.password_hash does not exist" in logged
     assert "in log_in" in logged
     assert PASSWORD not in logged
     assert api.token(user) not in logged

@@ -248,7 +248,7 @@ async def test_documents_that_cannot_be_executed_cost_something(limited: Api, do
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 async def test_what_cannot_be_sent_like_this_costs_as_much_as_if_it_could(limited: Api, accept: str) -> None:
-    mutation = {"query": 'mutation { logOut(refreshToken: "x") }'}  # ten points
+    mutation = {"query": 'mutation { logOut(input: { refreshToken: "x" }) { __typename } }'}  # ten points
 
     sent = [await limited.client.get("/graphql", params=mutation, headers={"Accept": accept}) for _ in range(11)]
 
@@ -272,7 +272,7 @@ async def test_so_many_attempts_may_be_made_from_an_address(limited: Api) -> Non
     results = [await limited.execute(f"mutation {{ {LOG_IN} }}") for _ in range(4)]
 
     assert [result["data"] for result in results[:3]] == [{"logIn": {"__typename": "IncorrectCredentials"}}] * 3
-    assert results[3]["data"] is None
+    assert results[3]["data"] == {"logIn": None}
     assert results[3]["errors"][0]["extensions"]["code"] == "RATE_LIMIT_EXCEEDED"
 
 
@@ -281,3 +281,18 @@ async def test_attempts_of_one_request_are_counted_each(limited: Api, statements
 
     assert result["errors"][0]["extensions"]["code"] == "RATE_LIMIT_EXCEEDED"
     assert sum("FROM users" in statement for statement in statements) == 3
+
+
+async def test_every_current_password_that_is_given_is_an_attempt(limited: Api, market: Market) -> None:
+    user = await market.user()
+    mutation = """mutation ($id: ID!, $given: String) {
+      updateUser(input: { id: $id, currentPassword: $given, password: "battery staple" }) { __typename }
+    }"""
+    variables = {"id": gid(user), "given": "wrong"}
+
+    results = [await limited.execute(mutation, variables, user=user) for _ in range(4)]
+
+    assert [result["data"] for result in results] == [{"updateUser": {"__typename": "InvalidInput"}}] * 3 + [
+        {"updateUser": None}
+    ]
+    assert results[3]["errors"][0]["extensions"]["code"] == "RATE_LIMIT_EXCEEDED"

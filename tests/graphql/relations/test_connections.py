@@ -163,7 +163,7 @@ async def test_a_page_is_what_lies_between_its_places(
 async def test_an_argument_that_makes_no_page_is_refused_by_its_name(
     marketplace: Marketplace, connection: str, arguments: dict[str, Any], named: str
 ) -> None:
-    assert await marketplace.refusal(connection, **arguments) == {"code": "BAD_USER_INPUT", "argument": named}
+    assert await marketplace.refusal(connection, **arguments) == {"code": "BAD_USER_INPUT", "argumentPath": [named]}
 
 
 @pytest.mark.parametrize("connection", CONNECTIONS)
@@ -176,26 +176,35 @@ async def test_a_hundred_is_the_most_that_may_be_asked_for(marketplace: Marketpl
 async def test_a_cursor_of_a_list_in_another_order_is_refused(marketplace: Marketplace, connection: str) -> None:
     _, (of_orders, *_) = await marketplace.all("orders")
 
-    assert await marketplace.refusal(connection, after=of_orders) == {"code": "BAD_USER_INPUT", "argument": "after"}
-    assert await marketplace.refusal(connection, before=of_orders) == {"code": "BAD_USER_INPUT", "argument": "before"}
+    assert await marketplace.refusal(connection, after=of_orders) == {
+        "code": "BAD_USER_INPUT",
+        "argumentPath": ["after"],
+    }
+    assert await marketplace.refusal(connection, before=of_orders) == {
+        "code": "BAD_USER_INPUT",
+        "argumentPath": ["before"],
+    }
 
 
 @pytest.mark.parametrize("connection", ["orders", "Store.orders", "User.orders"])
 async def test_a_cursor_of_another_list_is_refused_by_orders(marketplace: Marketplace, connection: str) -> None:
     _, (of_products, *_) = await marketplace.all("products")
 
-    assert await marketplace.refusal(connection, after=of_products) == {"code": "BAD_USER_INPUT", "argument": "after"}
+    assert await marketplace.refusal(connection, after=of_products) == {
+        "code": "BAD_USER_INPUT",
+        "argumentPath": ["after"],
+    }
 
 
 async def test_a_cursor_of_the_other_direction_is_refused(marketplace: Marketplace) -> None:
     _, cursors = await marketplace.all("orders")
-    ascending = (
-        "query ($after: String) { orders(after: $after, orderBy: { field: DATE, direction: ASC }) { nodes { id } } }"
-    )
+    ascending = """
+    query ($after: String) { orders(after: $after, orderBy: { field: PLACED_AT, direction: ASC }) { nodes { id } } }
+    """
 
     error = await marketplace.api.error(ascending, {"after": cursors[0]}, user=marketplace.superuser)
 
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "after"}
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["after"]}
 
 
 async def test_a_page_that_fails_when_nobody_waits_for_it_is_no_error_of_ours() -> None:

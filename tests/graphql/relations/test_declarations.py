@@ -1,8 +1,8 @@
 """Each rule is declared once: without it, both execution paths answer otherwise, and still alike."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 import orjson
 import pytest
@@ -10,18 +10,22 @@ from graphql import GraphQLObjectType, get_named_type, is_leaf_type
 
 from app.db import models
 from app.db.statements import select_all, table_of, with_key_in_array
+from app.graphql import node
+from app.graphql.node import ByKey
 from app.graphql.relations.declarations import Column, Pages, declaration_of
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import definition_of, graphql_schema
 from app.orders import repository as orders
-from app.security.viewer import Access, Viewer
+from app.security.viewer import Access
 from tests.market import Market, gid
 from tests.paths import Paths
 
-Rule = tuple[str, str, Column | Pages]
+FieldRule = tuple[str, str, Column | Pages]
+RowRule = Callable[[pytest.MonkeyPatch], None]
+"""Takes away a rule about which rows a viewer sees."""
 
 
-def rules() -> Iterator[Rule]:
+def rules() -> Iterator[FieldRule]:
     """Yield each field whose declaration restricts who sees it."""
     for type_ in graphql_schema(schema).type_map.values():
         if not isinstance(type_, GraphQLObjectType) or type_.name.startswith("__"):
@@ -44,7 +48,7 @@ def test_the_rules_are_those_that_the_schema_documents() -> None:
     }
 
 
-def document(rule: Rule, name: str) -> str:
+def document(rule: FieldRule, name: str) -> str:
     """Return a query, of this name, for the field: by the id of its object, or at the root."""
     type_name, field, _ = rule
     type_ = get_named_type(graphql_schema(schema).type_map[type_name].fields[field].type)  # type: ignore[attr-defined]  # an object
@@ -56,7 +60,7 @@ def document(rule: Rule, name: str) -> str:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule[0]}.{rule[1]}")
 async def test_without_a_rule_both_paths_show_more(
-    rule: Rule, paths: Paths, market: Market, monkeypatch: pytest.MonkeyPatch
+    rule: FieldRule, paths: Paths, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, stranger = await market.user(), await market.user()
     store = await market.store(owner)
@@ -81,27 +85,31 @@ def declared(type_name: str, name: str) -> Any:
     return declaration_of(definition_of(type_.fields[name]))
 
 
-def every_order(_: Viewer | None) -> Any:
-    return select_all(models.Order).where(with_key_in_array(table_of(models.Order).c.id))
+def every(model: type[models.Base]) -> ByKey:
+    """Return what looks up any row of a model."""
+    return lambda _: select_all(model).where(with_key_in_array(table_of(model).c.id))
 
 
-SUPERUSER = Viewer(id=UUID(int=0), is_superuser=True)
-# Which rows a viewer sees: where the rule is declared, what to put in its place, and a query that shows the difference.
-ROW_RULES: dict[str, tuple[Any, str, Any, str]] = {
-    "look-up": (declared("Query", "order"), "statement", every_order, "order(id: $id) { id }"),
-    "items": (
-        declared("Order", "items"),
-        "statement",
-        lambda _: orders.visible_items(SUPERUSER),
-        "node(id: $id) { ... on Order { items { quantity } } }",
-    ),
-    "totals": (
-        declared("Order", "totals"),
-        "statement",
-        lambda _: orders.visible_totals(SUPERUSER),
-        "node(id: $id) { ... on Order { totals { amount } } }",
-    ),
-    "list": (declared("Query", "orders"), "collection", orders.everyones, "orders { totalCount }"),
+def replaced(name: str, attribute: str, everything: Any) -> RowRule:
+    """Return what takes a rule away that a field at the root declares."""
+    declaration = declared("Query", name)
+    return lambda monkeypatch: monkeypatch.setattr(declaration, attribute, everything)
+
+
+def shown_to_all(model: type[models.Base]) -> RowRule:
+    """Return what takes the rule away that a type of nodes declares."""
+    name = model.__name__
+    shown = replace(node.node_named(name), by_key=every(model))
+    return lambda monkeypatch: monkeypatch.setitem(node._BY_NAME, name, shown)
+
+
+# Which rows a viewer sees: what takes the rule away where it is declared, and a query that shows the difference.
+ROW_RULES: dict[str, tuple[RowRule, str]] = {
+    "look-up": (replaced("order", "statement", every(models.Order)), "order(id: $order) { id }"),
+    "list": (replaced("orders", "collection", orders.everyones), "orders { totalCount }"),
+    "order": (shown_to_all(models.Order), "node(id: $order) { id }"),
+    "part": (shown_to_all(models.StoreOrder), "node(id: $part) { id }"),
+    "item": (shown_to_all(models.OrderItem), "node(id: $item) { id }"),
 }
 
 
@@ -109,15 +117,16 @@ ROW_RULES: dict[str, tuple[Any, str, Any, str]] = {
 async def test_without_a_rule_about_rows_both_paths_show_more(
     rule: str, paths: Paths, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    declaration, attribute, everything, selection = ROW_RULES[rule]
-    customer, seller, stranger = [await market.user() for _ in range(3)]
-    mine, other = [await market.product(await market.store(owner)) for owner in (seller, customer)]
-    order = await market.order(customer, mine, other)
-    viewer, variables = seller if rule in ("items", "totals") else stranger, {"id": gid(order)}
-    head = "($id: ID!)" if "$id" in selection else ""
-    restricted = await paths.ask(f"query Restricted{head} {{ {selection} }}", variables, user=viewer)
+    take_away, selection = ROW_RULES[rule]
+    order = await market.order(await market.user())
+    item = await market.item(order, await market.product(store := await market.store()))
+    stranger, part = await market.user(), await market.store_order(order, store)
+    rows = {"order": order, "part": part, "item": item}
+    variables = {name: gid(row) for name, row in rows.items() if f"${name}" in selection}
+    head = "".join(f"(${name}: ID!)" for name in variables)
+    restricted = await paths.ask(f"query Restricted{head} {{ {selection} }}", variables, user=stranger)
 
-    monkeypatch.setattr(declaration, attribute, everything)
-    shown = await paths.ask(f"query Shown{head} {{ {selection} }}", variables, user=viewer)
+    take_away(monkeypatch)
+    shown = await paths.ask(f"query Shown{head} {{ {selection} }}", variables, user=stranger)
 
     assert shown.data != restricted.data

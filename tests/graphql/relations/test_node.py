@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from app.db.models import Base, Order, OrderItem, Product, Store, User
+from app.db.models import Base, Order, OrderItem, Product, Store, StoreOrder, User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.statements import Statements
@@ -15,7 +15,7 @@ from tests.statements import Statements
 NODE = "query ($id: ID!) { node(id: $id) { __typename id } }"
 NODES = "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
 KEY = UUID("01970000-0000-7000-8000-000000000abc")
-TYPES = ["User", "Store", "Product", "Order", "OrderItem"]
+TYPES = ["User", "Store", "Product", "Order", "StoreOrder", "OrderItem"]
 MALFORMED = [
     "",
     "Product",
@@ -52,12 +52,13 @@ class Shop:
     product: Product
     customer: User
     order: Order
+    part: StoreOrder
     item: OrderItem
 
     def row(self, type_name: str) -> Base:
         """Return the row of a type; the customer stands for the users."""
-        rows = {type(row).__name__: row for row in (self.customer, self.store, self.product, self.order, self.item)}
-        return rows[type_name]
+        rows = (self.customer, self.store, self.product, self.order, self.part, self.item)
+        return next(row for row in rows if type(row).__name__ == type_name)
 
 
 @pytest.fixture
@@ -66,7 +67,8 @@ async def shop(market: Market) -> Shop:
     store = await market.store(owner)
     product = await market.product(store)
     order = await market.order(customer)
-    return Shop(owner, store, product, customer, order, await market.item(order, product))
+    item = await market.item(order, product)
+    return Shop(owner, store, product, customer, order, await market.store_order(order, store), item)
 
 
 async def node(api: Api, id: str, viewer: User | None) -> Any:
@@ -97,24 +99,35 @@ async def test_what_does_not_exist_is_null(api: Api, market: Market, type_name: 
     assert await node(api, f"{type_name}_{KEY}", await market.superuser()) is None
 
 
-@pytest.mark.parametrize("type_name", ["Order", "OrderItem"])
+@pytest.mark.parametrize("type_name", ["Order", "StoreOrder", "OrderItem"])
 async def test_an_order_is_found_by_those_who_see_it_and_by_nobody_else(
     api: Api, market: Market, shop: Shop, type_name: str
 ) -> None:
+    """The store's owner sees its part of the order, and not the order as a whole."""
     id = gid(shop.row(type_name))
     await market.store(stranger := await market.user())
+    sees = {shop.customer, await market.superuser(), *(() if type_name == "Order" else (shop.owner,))}
+
+    for viewer in (*sees, shop.owner, stranger, None):
+        assert await node(api, id, viewer) == ({"__typename": type_name, "id": id} if viewer in sees else None)
+
+
+async def test_an_owner_finds_nothing_that_other_stores_sell(api: Api, market: Market, shop: Shop) -> None:
+    foreign = await market.item(shop.order, await market.product(other := await market.store()))
+    part = await market.store_order(shop.order, other)
+
+    for row in (foreign, part):
+        assert await node(api, gid(row), shop.owner) is None
+        assert await node(api, gid(row), shop.customer) is not None
+
+
+@pytest.mark.parametrize("type_name", ["Order", "StoreOrder", "OrderItem"])
+async def test_nothing_of_a_deleted_order_is_found(api: Api, market: Market, shop: Shop, type_name: str) -> None:
+    shop.order.deleted_at = shop.part.deleted_at = datetime.now(UTC)
+    await market.session.commit()
 
     for viewer in (shop.customer, shop.owner, await market.superuser()):
-        assert await node(api, id, viewer) == {"__typename": type_name, "id": id}
-    for nobody in (stranger, None):
-        assert await node(api, id, nobody) is None
-
-
-async def test_an_owner_finds_no_items_of_other_stores(api: Api, market: Market, shop: Shop) -> None:
-    foreign = await market.item(shop.order, await market.product())
-
-    assert await node(api, gid(foreign), shop.owner) is None
-    assert await node(api, gid(foreign), shop.customer) is not None
+        assert await node(api, gid(shop.row(type_name)), viewer) is None
 
 
 @pytest.mark.parametrize("type_name", ["Store", "Product"])
@@ -146,7 +159,7 @@ async def test_what_is_not_an_id_is_refused(api: Api, statements: Statements, id
 
     error = await api.error(NODE, {"id": id})
 
-    assert (error["code"], error["extensions"]["argument"], error["path"]) == ("BAD_USER_INPUT", "id", ["node"])
+    assert (error["code"], error["extensions"]["argumentPath"], error["path"]) == ("BAD_USER_INPUT", ["id"], ["node"])
     assert statements == []
 
 
@@ -156,7 +169,7 @@ async def test_an_id_of_another_type_is_refused(api: Api, field: str) -> None:
 
     error = await api.error(f'{{ {field}(id: "{other}_{KEY}") {{ id }} }}')
 
-    assert (error["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", "id")
+    assert (error["code"], error["extensions"]["argumentPath"]) == ("BAD_USER_INPUT", ["id"])
 
 
 async def test_nodes_come_in_the_order_asked_for_with_nulls_in_their_places(
@@ -197,15 +210,15 @@ async def test_a_hundred_nodes_are_read_at_once_and_no_more(api: Api) -> None:
 
     error = await api.error(NODES, {"ids": ids})
 
-    assert (error["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", "ids")
+    assert (error["code"], error["extensions"]["argumentPath"]) == ("BAD_USER_INPUT", ["ids"])
     assert (await api.data(NODES, {"ids": ids[:100]}))["nodes"] == [None] * 100
 
 
 async def test_nodes_name_the_place_of_a_malformed_id(api: Api, shop: Shop) -> None:
     result = await api.execute(NODES, {"ids": [gid(shop.product), "nonsense"]})
 
-    assert result["data"] is None
-    assert [error["extensions"]["argument"] for error in result["errors"]] == ["ids.1"]
+    assert result["data"] == {"nodes": None}
+    assert [error["extensions"]["argumentPath"] for error in result["errors"]] == [["ids", "1"]]
 
 
 @pytest.mark.parametrize("number", [1, 4])

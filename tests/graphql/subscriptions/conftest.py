@@ -6,9 +6,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db.models import Product, Store, User
+from app.db.models import Order, OrderItem, Product, Store, User
 from app.graphql.operations.services import Services
 from app.graphql.subscriptions.manager import SubscriptionManager
 from app.main import application, create_services
@@ -43,6 +44,11 @@ class Shop:
     async def followed(self, number: int) -> None:
         """Wait until there are this many subscriptions, which follow what they follow."""
         await until(lambda: len(self.live.events) == number)
+
+    async def item_of(self, order: Order, product: Product) -> OrderItem:
+        """Return the item of an order that is this product."""
+        item = select(OrderItem).where(OrderItem.order_id == order.id, OrderItem.product_id == product.id)
+        return (await self.market.session.scalars(item)).one()
 
     async def sql(self, statement: str, **parameters: Any) -> Any:
         """Run a statement and commit it; return its rows, if it has any."""

@@ -14,7 +14,8 @@ from tests.graphql.subscriptions.clients import PATIENCE, until
 from tests.graphql.subscriptions.conftest import Shop
 from tests.graphql.subscriptions.operations import ORDER, PRODUCT
 from tests.market import gid
-from tests.orders.operations import PLACE, fulfil, item
+from tests.orders.operations import PLACE, item
+from tests.orders.store_orders import fulfill
 from tests.products.changes import update
 
 
@@ -52,9 +53,9 @@ async def test_a_stream_tells_what_is_so_and_what_follows(shop: Shop) -> None:
     async with stream(shop, ORDER, {"id": gid(order)}, shop.customer) as events:
         name, first = await events.next()
         assert name == "next"
-        assert first["data"]["orderUpdated"]["status"] == "PLACED"
-        await fulfil(shop.api, shop.owner, gid(order), shop.product)
-        assert (await events.next())[1]["data"]["orderUpdated"]["status"] == "FULFILLED"
+        assert first["data"]["orderUpdated"]["order"]["status"] == "PLACED"
+        await fulfill(shop.api, shop.owner, await shop.market.store_order(order, shop.store))
+        assert (await events.next())[1]["data"]["orderUpdated"]["order"]["status"] == "FULFILLED"
     await shop.followed(0)
 
 
@@ -82,7 +83,7 @@ async def test_what_is_malformed_is_no_stream(shop: Shop, body: bytes) -> None:
 
 
 async def test_what_changes_something_is_not_got(shop: Shop) -> None:
-    mutation = 'mutation { logOut(refreshToken: "x") }'
+    mutation = 'mutation { logOut(input: { refreshToken: "x" }) { __typename } }'
     response = await shop.api.client.get(
         "/graphql", params={"query": mutation}, headers={"Accept": "text/event-stream"}
     )
@@ -140,10 +141,10 @@ async def test_a_mutation_is_a_stream_of_one_event_and_happens_once_for_a_key(sh
 
 async def test_nothing_is_left_of_a_client_that_took_nothing(shop: Shop) -> None:
     await update(shop.api, shop.owner, id=gid(shop.product), description="x" * 5_000)
-    query = "subscription ($id: ID!) { productUpdated(productId: $id) { " + "".join(
+    query = "subscription ($id: ID!) { productUpdated(productId: $id) { product { " + "".join(
         f"d{number}: description " for number in range(30)
     )
-    body = json.dumps({"query": query + "} }", "variables": {"id": gid(shop.product)}}).encode()
+    body = json.dumps({"query": query + "} } }", "variables": {"id": gid(shop.product)}}).encode()
     head = f"POST /graphql HTTP/1.1\r\nHost: {shop.address}\r\nAccept: text/event-stream\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     reader, writer = await asyncio.open_connection(*shop.address.split(":"), limit=1_000)

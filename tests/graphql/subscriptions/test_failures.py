@@ -41,16 +41,16 @@ async def test_when_the_listening_connection_breaks_followers_are_sent_what_is_s
 
         # In one statement, so that nobody listens when the price is changed.
         await shop.sql(f"SELECT pg_terminate_backend(pid) {LISTENERS}")
-        await shop.sql("UPDATE products SET price = 5")
+        await shop.sql("UPDATE products SET price = 5.00")
 
         told = [await client.receive(), await client.receive()]
         assert {message["id"]: message["type"] for message in told} == {"product": "next", "store": "error"}
         messages = {message["id"]: message["payload"] for message in told}
         assert messages["store"][0]["extensions"]["code"] == "EVENTS_MISSED"
-        assert messages["product"]["data"]["productUpdated"]["price"] == {"amount": "5.00"}
+        assert messages["product"]["data"]["productUpdated"]["product"]["price"] == {"amount": "5.00"}
 
         await update(shop.api, shop.owner, id=gid(shop.product), price="6")
-        assert (await client.next("product"))["productUpdated"]["price"] == {"amount": "6.00"}
+        assert (await client.next("product"))["productUpdated"]["product"]["price"] == {"amount": "6.00"}
     assert await shop.sql(f"SELECT count(*) {LISTENERS}") == [(1,)]
 
 
@@ -65,9 +65,9 @@ async def test_an_event_that_cannot_be_read_yet_is_read_when_the_database_answer
         try:
             # The connections of the pool break unnoticed, and the one that listens does not.
             await driver.execute(broken)
-            await driver.execute("UPDATE products SET price = 8")
+            await driver.execute("UPDATE products SET price = 8.00")
             await driver.execute("SELECT pg_notify('orders_api', $1)", str(event))
-            assert (await client.next())["productUpdated"]["price"] == {"amount": "8.00"}
+            assert (await client.next())["productUpdated"]["product"]["price"] == {"amount": "8.00"}
         finally:
             await driver.close()
 
@@ -98,7 +98,7 @@ async def test_streams_outlive_a_restart_of_postgres(
         await lives.events.heard()
         for follower in (client, other):
             await follower.subscribe(PRODUCT, {"id": gid(product)})
-            assert (await follower.next())["productUpdated"]["stock"] == 5
+            assert (await follower.next())["productUpdated"]["product"]["stock"] == 5
 
         postgres.close()
         await until(lambda: not lives.events.is_heard)
@@ -107,7 +107,7 @@ async def test_streams_outlive_a_restart_of_postgres(
             await driver.execute("UPDATE products SET stock = 4")  # and nobody is told
 
             for follower in (client, other):
-                while (await follower.next())["productUpdated"]["stock"] != 4:
+                while (await follower.next())["productUpdated"]["product"]["stock"] != 4:
                     pass
             listeners = await driver.fetchval(f"SELECT count(*) {LISTENERS}")
             assert listeners == 1
@@ -129,7 +129,9 @@ async def test_a_client_that_reads_nothing_slows_nobody(shop: Shop) -> None:
         slow = Client(websocket)
         await slow.send({"type": "connection_init"})
         assert await slow.receive() == {"type": "connection_ack"}
-        query = "subscription ($id: ID!) { productUpdated(productId: $id) { description price { amount } } }"
+        query = (
+            "subscription ($id: ID!) { productUpdated(productId: $id) { product { description price { amount } } } }"
+        )
         await update(shop.api, shop.owner, id=gid(shop.product), description=big)
         websocket.transport.pause_reading()
         for number in range(90):
@@ -140,12 +142,12 @@ async def test_a_client_that_reads_nothing_slows_nobody(shop: Shop) -> None:
             await quick.next()
             for number in range(20):
                 await update(shop.api, shop.owner, id=gid(shop.product), price=f"{1 + number}")
-                assert (await quick.next())["productUpdated"]["price"] == {"amount": f"{1 + number}.00"}
+                assert (await quick.next())["productUpdated"]["product"]["price"] == {"amount": f"{1 + number}.00"}
         websocket.transport.resume_reading()
         last = {str(number): "" for number in range(90)}
         while set(last.values()) != {"20.00"}:
             message = await slow.receive()
-            last[message["id"]] = message["payload"]["data"]["productUpdated"]["price"]["amount"]
+            last[message["id"]] = message["payload"]["data"]["productUpdated"]["product"]["price"]["amount"]
     await shop.followed(0)
 
 
@@ -185,7 +187,7 @@ async def test_a_client_that_reads_nothing_does_not_hold_the_process(
     committed_market: Market, settings: Settings, database_url: str
 ) -> None:
     product = await committed_market.product(description="x" * 50_000)
-    query = "subscription ($id: ID!) { productUpdated(productId: $id) { description } }"
+    query = "subscription ($id: ID!) { productUpdated(productId: $id) { product { description } } }"
     secret = settings.secret_key.get_secret_value()
     with served(DATABASE_URL=database_url, SECRET_KEY=secret, SHUTDOWN_GRACE_SECONDS="1") as (server, url):
         async with connected(url.removeprefix("http://"), max_queue=1) as slow:

@@ -29,7 +29,7 @@ async def test_a_subscription_over_a_websocket_is_one_line(shop: Shop) -> None:
         async with connected(shop.address, shop.token(shop.owner)) as client:
             await client.subscribe(NAMED, {"id": gid(shop.product)})
             await client.next()
-            await update(shop.api, shop.owner, id=gid(shop.product), stock=7)
+            await update(shop.api, shop.owner, id=gid(shop.product), price="7")
             await client.next()
             assert operations(entries) == []
         await until(lambda: len(operations(entries)) == 1)

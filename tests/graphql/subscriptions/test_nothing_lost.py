@@ -15,9 +15,8 @@ from app.main import application, create_services
 from app.settings import Settings
 from tests.api import Api
 from tests.graphql.subscriptions.clients import connected, serving, until
-from tests.graphql.subscriptions.operations import PRODUCT
+from tests.graphql.subscriptions.operations import PRODUCT, set_stock
 from tests.market import Market, gid
-from tests.products.changes import UPDATE
 
 CHANGES = 60
 FOLLOWERS = 12
@@ -53,14 +52,14 @@ async def follow(process: Process, product: Product, told: dict[int, int], numbe
         async for text in client.websocket:
             payload = json.loads(text)["payload"]
             assert "errors" not in payload
-            told[number] = payload["data"]["productUpdated"]["stock"]
+            told[number] = payload["data"]["productUpdated"]["product"]["stock"]
 
 
 async def change(process: Process, settings: Settings, owner: User, product: Product, stock: int) -> None:
     """Change the stock, or fail to: the connection may break meanwhile."""
     async with httpx2.AsyncClient(base_url=f"http://{process.address}") as client:
         with suppress(AssertionError):
-            await Api(client, settings).data(UPDATE, {"input": {"id": gid(product), "stock": stock}}, user=owner)
+            await set_stock(Api(client, settings), owner, product, stock)
 
 
 # The pool finds an idle connection broken where it cannot connect anew, and does so a moment later.

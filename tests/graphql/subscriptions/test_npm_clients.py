@@ -13,17 +13,18 @@ from typing import Any
 
 import httpx2
 import pytest
+from uuid_utils.compat import uuid7
 
 from app.db.models import Product, User
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from tests.graphql.subscriptions.clients import PATIENCE
+from tests.graphql.subscriptions.operations import SET_STOCK
 from tests.market import Market, gid
 from tests.node import node_command
 from tests.servers import free_port, served
 
 SECRET = "a-secret-of-more-than-32-characters-for-tests"
-UPDATE = "mutation ($input: UpdateProductInput!) { updateProduct(input: $input) { __typename } }"
 
 Told = dict[str, Any]
 
@@ -72,14 +73,14 @@ def clients(product: Product, token: str, number: int, *urls: str) -> Iterator[C
 
 
 def token_of(user: User) -> str:
-    return AccessTokens(SECRET, timedelta(minutes=5)).issue(Viewer(id=user.id))[0]
+    return AccessTokens(SECRET, timedelta(minutes=5)).issue(Viewer(id=user.id), uuid7())[0]
 
 
 def set_stock(url: str, token: str, product: Product, stock: int) -> None:
     """Change the stock over a connection of its own, which goes to any worker."""
-    body = {"query": UPDATE, "variables": {"input": {"id": gid(product), "stock": stock}}}
+    body = {"query": SET_STOCK, "variables": {"id": gid(product), "stock": stock}}
     response = httpx2.post(url, json=body, headers={"Authorization": f"Bearer {token}"})
-    assert response.json()["data"] == {"updateProduct": {"__typename": "Product"}}
+    assert response.json()["data"] == {"setStock": {"__typename": "SetStockSuccess"}}
 
 
 def is_stock(stock: int) -> Callable[[Told], bool]:

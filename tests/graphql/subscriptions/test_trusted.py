@@ -35,11 +35,11 @@ async def name(client: Client, shop: Shop, hash_: str, **payload: Any) -> None:
 async def test_a_subscription_is_named_by_its_hash_and_goes_on(shop: Shop, payload: dict[str, Any]) -> None:
     async with connected(shop.address) as client:
         await name(client, shop, "stock", **payload)
-        assert (await client.next())["productUpdated"]["stock"] == 100
+        assert (await client.next())["productUpdated"]["product"]["stock"] == 100
         await place(shop.api, shop.customer, item(shop.product, 3))
-        assert (await client.next())["productUpdated"]["stock"] == 97
-        await update(shop.api, shop.owner, id=gid(shop.product), stock=5)
-        assert (await client.next())["productUpdated"]["stock"] == 5
+        assert (await client.next())["productUpdated"]["product"]["stock"] == 97
+        await update(shop.api, shop.owner, id=gid(shop.product), price="5")
+        assert (await client.next())["productUpdated"]["product"]["price"] == {"amount": "5.00"}
 
 
 async def test_what_is_not_known_does_not_begin(shop: Shop, changed_settings: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from app.db.models import User
 from app.db.notifications import Event, Topic
@@ -15,9 +16,10 @@ from app.security.viewer import Viewer
 from app.settings import Settings
 from tests.graphql.subscriptions.clients import connected
 from tests.graphql.subscriptions.conftest import Shop
-from tests.graphql.subscriptions.operations import ORDER, PLACED, PRODUCT
+from tests.graphql.subscriptions.operations import ORDER, PART, PLACED, PRODUCT
 from tests.market import gid
-from tests.orders.operations import cancel, fulfil, item, place
+from tests.orders.operations import cancel, item, place
+from tests.orders.store_orders import fulfill
 from tests.products.changes import update
 
 
@@ -38,26 +40,51 @@ async def test_another_users_order_is_not_there(shop: Shop) -> None:
     await shop.followed(0)
 
 
-@pytest.mark.parametrize(("query", "code"), [(ORDER, "UNAUTHENTICATED"), (PLACED, "UNAUTHENTICATED")])
-async def test_who_is_not_logged_in_follows_products_only(shop: Shop, query: str, code: str) -> None:
+async def test_the_owner_of_a_store_follows_its_part_of_an_order_and_nothing_else_of_it(shop: Shop) -> None:
+    elsewhere = await shop.market.product(other := await shop.market.store())
+    order = await shop.market.order(shop.customer, shop.product, elsewhere)
+    own, others = [await shop.market.store_order(order, store) for store in (shop.store, other)]
+    async with connected(shop.address, shop.token(shop.owner)) as client:
+        for query, row in ((ORDER, order), (PART, others)):
+            await client.subscribe(query, {"id": gid(row)})
+            assert await client.refusal() == "NOT_FOUND"
+        await client.subscribe(PART, {"id": gid(own)})
+        assert (await client.next())["storeOrderUpdated"]["storeOrder"]["id"] == gid(own)
+
+
+async def test_a_part_of_an_order_is_not_there_for_others(shop: Shop) -> None:
+    part = await shop.market.store_order(await shop.market.order(shop.customer, shop.product), shop.store)
+    await shop.market.store(stranger := await shop.market.user())
+    async with connected(shop.address, shop.token(stranger)) as client:
+        for id in (gid(part), "StoreOrder_00000000-0000-7000-8000-000000000000"):
+            await client.subscribe(PART, {"id": id})
+            assert await client.refusal() == "NOT_FOUND"
+    await shop.followed(0)
+
+
+@pytest.mark.parametrize("query", [ORDER, PART, PLACED])
+async def test_who_is_not_logged_in_follows_products_only(shop: Shop, query: str) -> None:
     order = await shop.market.order(shop.customer, shop.product)
+    rows = {ORDER: order, PART: await shop.market.store_order(order, shop.store), PLACED: shop.store}
     async with connected(shop.address) as client:
-        await client.subscribe(query, {"id": gid(order)})
-        assert await client.refusal() == code
+        await client.subscribe(query, {"id": gid(rows[query])})
+        assert await client.refusal() == "UNAUTHENTICATED"
         await client.subscribe(PRODUCT, {"id": gid(shop.product)})
         await client.next()
 
 
 async def test_what_a_bad_token_might_have_shown_is_refused(shop: Shop) -> None:
-    query = "subscription ($id: ID!) { productUpdated(productId: $id) { store { owner { fullName email } } } }"
+    query = """
+    subscription ($id: ID!) { productUpdated(productId: $id) { product { store { owner { fullName email } } } } }
+    """
     async with connected(shop.address, "bad") as client:
         await client.subscribe(query, {"id": gid(shop.product)})
-        for stock in (1, 2):
+        for price in ("1", "2"):
             payload = (await client.receive())["payload"]
             owner = {"fullName": shop.owner.full_name, "email": None}
-            assert payload["data"] == {"productUpdated": {"store": {"owner": owner}}}
+            assert payload["data"] == {"productUpdated": {"product": {"store": {"owner": owner}}}}
             assert [error["extensions"]["code"] for error in payload["errors"]] == ["UNAUTHENTICATED"]
-            await update(shop.api, shop.owner, id=gid(shop.product), stock=stock)
+            await update(shop.api, shop.owner, id=gid(shop.product), price=price)
 
 
 async def test_what_only_its_owner_sees_is_refused_not_denied_to_a_bad_token(shop: Shop) -> None:
@@ -86,11 +113,11 @@ async def test_each_is_told_of_their_own_orders(shop: Shop) -> None:
     ):
         for client, order in ((first, own), (second, others)):
             await client.subscribe(ORDER, {"id": gid(order)})
-            assert (await client.next())["orderUpdated"]["id"] == gid(order)
-        await fulfil(shop.api, shop.owner, gid(own), shop.product)
-        assert (await first.next())["orderUpdated"]["status"] == "FULFILLED"
-        await fulfil(shop.api, shop.owner, gid(others), shop.product)
-        assert (await second.next())["orderUpdated"] == {
+            assert (await client.next())["orderUpdated"]["order"]["id"] == gid(order)
+        await fulfill(shop.api, shop.owner, await shop.market.store_order(own, shop.store))
+        assert (await first.next())["orderUpdated"]["order"]["status"] == "FULFILLED"
+        await fulfill(shop.api, shop.owner, await shop.market.store_order(others, shop.store))
+        assert (await second.next())["orderUpdated"]["order"] == {
             "id": gid(others),
             "status": "FULFILLED",
             "items": [{"quantity": 1, "product": {"name": shop.product.name}}],
@@ -104,7 +131,7 @@ async def test_a_store_sees_only_its_own_items(shop: Shop) -> None:
         await shop.followed(1)
         await place(shop.api, shop.customer, item(elsewhere, 2))
         await place(shop.api, shop.customer, item(elsewhere, 3), item(shop.product, 4))
-        assert (await client.next())["storeOrderPlaced"]["items"] == [{"quantity": 4}]
+        assert (await client.next())["storeOrderPlaced"]["storeOrder"]["items"] == [{"quantity": 4}]
 
 
 async def test_only_who_manages_a_store_is_told_of_its_orders(shop: Shop) -> None:
@@ -115,8 +142,8 @@ async def test_only_who_manages_a_store_is_told_of_its_orders(shop: Shop) -> Non
     async with connected(shop.address, shop.token(superuser)) as client:
         await client.subscribe(PLACED, {"id": gid(shop.store)})
         await shop.followed(1)
-        order = await place(shop.api, shop.customer, item(shop.product))
-        assert (await client.next())["storeOrderPlaced"]["id"] == order["id"]
+        await place(shop.api, shop.customer, item(shop.product, 6))
+        assert (await client.next())["storeOrderPlaced"]["storeOrder"]["items"] == [{"quantity": 6}]
 
 
 async def test_who_is_a_superuser_no_longer_is_told_nothing_more(shop: Shop) -> None:
@@ -141,30 +168,34 @@ async def test_an_account_that_is_closed_is_told_nothing_more(shop: Shop) -> Non
         await client.subscribe(ORDER, {"id": gid(order)})
         await client.next()
         await shop.sql("UPDATE users SET deleted_at = now() WHERE id = :id", id=shop.customer.id)
-        await fulfil(shop.api, shop.owner, gid(order), shop.product)
+        await fulfill(shop.api, shop.owner, await shop.market.store_order(order, shop.store))
         assert await client.end() == {
             "message": "The account no longer exists.",
-            "locations": [{"line": 1, "column": 27}],
+            "locations": [{"line": 2, "column": 27}],
             "path": ["orderUpdated"],
             "extensions": {"code": "UNAUTHENTICATED"},
             "code": "UNAUTHENTICATED",
         }
 
 
-async def test_an_order_that_is_deleted_ends_the_stream(shop: Shop) -> None:
+@pytest.mark.parametrize("query", [ORDER, PART])
+async def test_an_order_that_is_deleted_ends_the_stream(shop: Shop, query: str) -> None:
     superuser = await shop.market.superuser()
     order = await shop.market.order(shop.customer, shop.product)
+    followed = gid(order if query is ORDER else await shop.market.store_order(order, shop.store))
     async with connected(shop.address, shop.token(shop.customer)) as client:
-        await client.subscribe(ORDER, {"id": gid(order)})
+        await client.subscribe(query, {"id": followed})
         await client.next()
-        await shop.api.data(f'mutation {{ deleteOrder(id: "{gid(order)}") {{ __typename }} }}', user=superuser)
+        await shop.api.data(
+            f'mutation {{ deleteOrder(input: {{ id: "{gid(order)}" }}) {{ __typename }} }}', user=superuser
+        )
         assert (await client.end())["code"] == "NOT_FOUND"
 
 
 def brief_token(settings: Settings, user: User) -> str:
     """Return a token that is good for a second or two."""
     tokens = AccessTokens(settings.secret_key.get_secret_value(), timedelta(seconds=2))
-    return tokens.issue(Viewer(id=user.id))[0]
+    return tokens.issue(Viewer(id=user.id), uuid7())[0]
 
 
 @pytest.mark.parametrize("query", [ORDER, PRODUCT])
@@ -186,7 +217,7 @@ async def test_the_token_may_come_in_the_header(shop: Shop) -> None:
     headers = {"Authorization": f"Bearer {shop.token(shop.customer)}"}
     async with connected(shop.address, additional_headers=headers) as client:
         await client.subscribe(ORDER, {"id": gid(order)})
-        assert (await client.next())["orderUpdated"]["id"] == gid(order)
+        assert (await client.next())["orderUpdated"]["order"]["id"] == gid(order)
 
 
 async def test_a_token_that_is_no_good_is_refused_where_one_is_needed(shop: Shop) -> None:
@@ -197,7 +228,7 @@ async def test_a_token_that_is_no_good_is_refused_where_one_is_needed(shop: Shop
         await client.subscribe(PRODUCT, {"id": gid(shop.product)})
         await client.next()
         await update(shop.api, shop.owner, id=gid(shop.product), price="3")
-        assert (await client.next())["productUpdated"]["price"] == {"amount": "3.00"}
+        assert (await client.next())["productUpdated"]["product"]["price"] == {"amount": "3.00"}
 
 
 async def test_a_token_that_expires_while_events_are_read_ends_the_stream(

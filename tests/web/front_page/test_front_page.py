@@ -61,7 +61,8 @@ async def test_it_shows_the_shop(open_site: OpenSite, market: Market) -> None:
     await market.product(paris, name="Old", stock=0)
     await market.product(paris, name="New", price=Decimal("1234.50"), stock=1200, description="Shiny.")
     await market.product(await market.store(), name="Untracked")
-    await market.order(await market.user(), await market.product(paris, name="Newest", stock=3))
+    lyon = await market.store(name="Chez Eux", city="Lyon", country="FR")
+    await market.order(await market.user(), await market.product(lyon, name="Newest", stock=3))
 
     async with open_site() as client:
         response = await client.get("/")
@@ -69,18 +70,42 @@ async def test_it_shows_the_shop(open_site: OpenSite, market: Market) -> None:
     html = response.text
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
-    assert figures(html) == {"Stores": "2", "Countries": "2", "Products": "4", "In stock": "3", "Orders placed": "1"}
+    assert figures(html) == {"Stores": "3", "Countries": "2", "Products": "4", "In stock": "3", "Orders placed": "1"}
     names = re.findall(r"<strong><bdi>(.*?)</bdi></strong>", html)
     assert names == ["Newest", "Untracked", "New", "Old"]
     for shown in ("1,234.50&nbsp;EUR", "1,200 left", "sold out", "in stock", "Shiny.", "Chez Nous", "Paris"):
         assert shown in html, shown
 
 
+async def test_the_newest_products_come_from_several_stores(open_site: OpenSite, market: Market) -> None:
+    stores = [await market.store(name=name) for name in ("First", "Second", "Third", "Fourth", "Fifth")]
+    for store in stores:
+        for number in (1, 2, 3):
+            await market.product(store, name=f"{store.name} {number}")
+
+    async with open_site() as client:
+        html = (await client.get("/")).text
+
+    assert re.findall(r"<strong><bdi>(.*?)</bdi></strong>", html) == [
+        f"{name} {number}" for name in ("Fifth", "Fourth", "Third", "Second") for number in (3, 2)
+    ]
+
+
+@pytest.mark.parametrize("graphiql", [True, False])
+async def test_one_button_is_the_primary_one(open_site: OpenSite, market: Market, *, graphiql: bool) -> None:
+    await market.product()
+    async with open_site(graphiql=graphiql) as client:
+        html = (await client.get("/")).text
+    (primary,) = re.findall(r'<a class="button primary"[^>]*>([^<]*)</a>', html)
+    assert primary == ("Open GraphiQL" if graphiql else "How to call it")
+
+
 async def test_what_is_deleted_is_not_shown(open_site: OpenSite, market: Market, api: Api) -> None:
     store = await market.store(name="Gone for good")
     await market.product(store, name="Unwanted")
     await api.data(
-        f'mutation {{ deleteStore(id: "Store_{store.id}") {{ __typename }} }}', user=await market.superuser()
+        f'mutation {{ deleteStore(input: {{ id: "Store_{store.id}" }}) {{ __typename }} }}',
+        user=await market.superuser(),
     )
     async with open_site() as client:
         html = (await client.get("/")).text

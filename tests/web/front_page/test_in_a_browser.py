@@ -3,14 +3,15 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.main import create_app
 from app.settings import Settings
-from tests.browser import watch
+from tests.browser import barriers, watch
 from tests.web.test_graphiql import browser_page, serve
 from tools.demo import seed_demo
 
@@ -57,6 +58,13 @@ def test_a_ready_query_is_answered_after_two_clicks(site: str, browser_page: "Pa
     assert complaints == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_a_barrier(site: str, browser_page: "Page", scheme: Literal["light", "dark"]) -> None:
+    browser_page.emulate_media(color_scheme=scheme)
+    browser_page.goto(site)
+    assert barriers(browser_page) == []
+
+
 def test_the_command_can_be_copied_as_it_is(site: str, browser_page: "Page") -> None:
     browser_page.goto(site)
     shown = browser_page.get_by_label("With curl").inner_text()
@@ -87,7 +95,11 @@ def test_whoever_logs_in_orders_and_the_front_page_tells(site: str, browser_page
     assert "eyJ" not in graphiql.evaluate("JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
     assert complaints == []
 
-    browser_page.clock.run_for(STILL_FRESH)
+    for _ in range(10):  # on a busy machine, the first look may find what the server still keeps
+        browser_page.clock.run_for(STILL_FRESH)
+        with suppress(AssertionError):
+            expect(orders).to_have_text("61", timeout=1_000)
+            break
     expect(orders).to_have_text("61")
     expect(browser_page.locator(".changed")).to_have_text(["61", "14 left"])
 

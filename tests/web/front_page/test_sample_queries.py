@@ -94,12 +94,12 @@ async def test_whoever_logs_in_can_order(demo: Api, statements: Statements) -> N
         assert "errors" not in result
         return result["data"]
 
-    token = (await run("LogIn"))["logIn"]["accessToken"]
+    token = (await run("LogIn"))["logIn"]["session"]["accessToken"]
     login = {"Authorization": f"Bearer {token}"}
-    placed = (await run("PlaceOrder", **login))["placeOrder"]
+    placed = (await run("PlaceOrder", **login))["placeOrder"]["order"]
     assert placed["status"] == "PLACED"
     mine = (await run("MyOrders", **login))["orders"]["nodes"]
-    assert mine[0]["id"] == placed["id"]
+    assert mine[0]["number"] == placed["number"]
 
 
 async def test_what_is_followed_is_the_product_to_order(demo: Api) -> None:

@@ -1,22 +1,33 @@
-import { useState, type FormEvent } from "react";
+import { type FormEvent } from "react";
 import { useMutation, useQuery } from "urql";
 import { Link, useLocation } from "wouter";
 import { put, remove, renewKey, useBasket } from "../basket";
 import { graphql, unmask, type FragmentType } from "../gql";
-import type { PlaceOrderMutation } from "../gql/graphql";
+import type { QuoteQuery } from "../gql/graphql";
 import { login } from "../login";
 import { Page, Price, Problem } from "../parts/basics";
 import { messageOf, unexpected } from "../results";
 
 const BasketLineFragment = graphql(`
-  fragment BasketLine on Product {
-    id name price { ...Money } store { id name }
+  fragment BasketLine on QuoteLine {
+    product { id name store { id name } }
+    lineTotal { ...Money }
   }
 `);
 
-const Basket = graphql(`
-  query Basket($ids: [ID!]!) {
-    nodes(ids: $ids) { __typename id ...BasketLine }
+/** What the basket costs now. A product that is short is still in it. */
+const Quote = graphql(`
+  query Quote($input: PlaceOrderInput!) {
+    quoteOrder(input: $input) {
+      __typename
+      ... on Quote {
+        lines { product { id } ...BasketLine }
+        totals { currency ...Money }
+        shortages { requested available product { id name stock } }
+      }
+      ... on InvalidInput { issues { message } }
+      ... on NotFound { missingId }
+    }
   }
 `);
 
@@ -25,55 +36,69 @@ const PlaceOrder = graphql(`
   mutation PlaceOrder($input: PlaceOrderInput!) {
     placeOrder(input: $input) {
       __typename
-      ... on Order { id items { id product { id stock } } }
-      ... on InsufficientStock { shortages { requested available product { id name stock } } }
-      ... on InvalidInput { message issues { message } }
-      ... on NotFound { id message }
+      ... on PlaceOrderSuccess { order { id items { id product { id stock } } } }
+      ... on Error { message }
     }
   }
 `);
 
-type Refusal = Exclude<PlaceOrderMutation["placeOrder"], { __typename: "Order" }>;
+type QuoteResult = NonNullable<QuoteQuery["quoteOrder"]>;
+type Quote = Extract<QuoteResult, { __typename: "Quote" }>;
+
+const MOST = 10_000;
 
 export function BasketPage() {
   const { key, quantities } = useBasket();
   const ids = Object.keys(quantities);
-  const [{ data, error }] = useQuery({ query: Basket, variables: { ids }, pause: ids.length === 0 });
-  const [{ fetching, error: failure }, placeOrder] = useMutation(PlaceOrder);
-  const [refused, setRefused] = useState<{ quantities: typeof quantities; why: Refusal }>();
+  // An empty or exceeded quantity can't be ordered, and until it is corrected, the nearest one is quoted.
+  const items = ids.map((id) => ({ productId: id, quantity: Math.min(Math.max(quantities[id] ?? 1, 1), MOST) }));
+  const variables = { input: { items } };
+  const [{ data, error, fetching }, read] = useQuery({ query: Quote, variables, pause: ids.length === 0 });
+  const [{ fetching: ordering, error: failure }, placeOrder] = useMutation(PlaceOrder);
   const [, navigate] = useLocation();
   const isLoggedIn = login.use() !== null;
+  const quote = data?.quoteOrder;
 
   async function order(event: FormEvent) {
     event.preventDefault();
-    const items = ids.map((productId) => ({ productId, quantity: quantities[productId] ?? 0 }));
-    const answer = await placeOrder({ input: { items } }, { fetchOptions: { headers: { "Idempotency-Key": key } } });
+    const answer = await placeOrder(variables, { fetchOptions: { headers: { "Idempotency-Key": key } } });
     const result = answer.data?.placeOrder;
-    if (!result) return; // a retry uses the same key, so the order is placed only once
-    if (result.__typename === "Order") {
-      renewKey({});
-      navigate(`/orders/${result.id}`);
-    } else {
-      renewKey();
-      setRefused({ quantities, why: result });
+    switch (result?.__typename) {
+      case undefined:
+        return; // a retry uses the same key, so the order is placed only once
+      case "PlaceOrderSuccess":
+        renewKey({});
+        return navigate(result.order ? `/orders/${result.order.id}` : "/orders");
+      case "InsufficientStock":
+      case "InvalidInput":
+      case "NotFound":
+        renewKey();
+        return read({ requestPolicy: "network-only" }); // a new quote shows the reason
+      default:
+        return unexpected(result);
     }
   }
 
   return (
     <Page title="Basket">
       {(error ?? failure) && <Problem>{messageOf(error ?? failure)}</Problem>}
-      {refused?.quantities === quantities && <Problem><Reason of={refused.why} /></Problem>}
-      {ids.length === 0 ? (
-        <p>Your basket is empty. <Link href="/">Browse the catalog</Link></p>
-      ) : (
+      {ids.length === 0 && <p>Your basket is empty. <Link href="/">Browse the catalog</Link></p>}
+      {ids.length > 0 && quote && (
         <form onSubmit={order}>
-          <ul className="lines">
-            {data?.nodes.map((node) => node?.__typename === "Product" && node.id in quantities && (
-              <BasketLine key={node.id} product={node} quantity={quantities[node.id] ?? 0} />
-            ))}
-          </ul>
+          <Obstacles of={quote} />
+          {quote.__typename === "Quote" && (
+            <ul className="lines">
+              {quote.lines.map((line) => line.product.id in quantities && (
+                <BasketLine key={line.product.id} line={line} quantity={quantities[line.product.id] ?? 0} />
+              ))}
+              <li aria-label="Total">
+                <strong>Total</strong>
+                <div className="totals">{quote.totals.map((total) => <Price key={total.currency} of={total} />)}</div>
+              </li>
+            </ul>
+          )}
           {isLoggedIn
-            ? <button className="main" disabled={fetching}>Place the order</button>
+            ? <button className="main" disabled={ordering || fetching || !isPossible(quote)}>Place the order</button>
             : <Link className="button main" href="/checkout">Log in to order</Link>}
         </form>
       )}
@@ -81,50 +106,65 @@ export function BasketPage() {
   );
 }
 
-function BasketLine(props: { product: FragmentType<typeof BasketLineFragment>; quantity: number }) {
-  const { id, name, price, store } = unmask(BasketLineFragment, props.product);
+function isPossible(quote: QuoteResult) {
+  return quote.__typename === "Quote" && quote.shortages.length === 0;
+}
+
+function BasketLine(props: { line: FragmentType<typeof BasketLineFragment>; quantity: number }) {
+  const { product: { id, name, store }, lineTotal } = unmask(BasketLineFragment, props.line);
   return (
     <li>
       <div>
         <Link href={`/products/${id}`}>{name}</Link>
-        <p className="quiet">{store.name}</p>
+        <p className="quiet"><Link href={`/stores/${store.id}`}>{store.name}</Link></p>
       </div>
       <input
         type="number"
         min={1}
-        max={10_000}
+        max={MOST}
         required
         aria-label={`Quantity of ${name}`}
         value={props.quantity || ""}
         onChange={({ target }) => put(id, target.valueAsNumber || 0)}
       />
-      <Price of={price} />
+      <Price of={lineTotal} />
       <button type="button" className="plain" aria-label={`Remove ${name}`} onClick={() => remove(id)}>✕</button>
     </li>
   );
 }
 
-function takeTheRest({ product, available }: { product: { id: string }; available: number }) {
-  return available > 0 ? put(product.id, available) : remove(product.id);
+/** Explains why the basket can't be ordered, if it can't. */
+function Obstacles({ of: quote }: { of: QuoteResult }) {
+  switch (quote.__typename) {
+    case "Quote":
+      return quote.shortages.length > 0 && <Shortages of={quote.shortages} />;
+    case "NotFound":
+      return (
+        <Problem>
+          A product is no longer for sale.{" "}
+          <button type="button" onClick={() => remove(quote.missingId)}>Remove it</button>
+        </Problem>
+      );
+    case "InvalidInput":
+      return <Problem>{quote.issues.map(({ message }) => <p key={message}>{message}</p>)}</Problem>;
+    default:
+      return unexpected(quote);
+  }
 }
 
-/** Explains why nothing was ordered. */
-function Reason({ of: refusal }: { of: Refusal }) {
-  switch (refusal.__typename) {
-    case "InsufficientStock":
-      return (
-        <>
-          {refusal.shortages.map(({ product, requested, available }) => (
-            <p key={product.id}>You asked for {requested} of <strong>{product.name}</strong>, but only {available} are left.</p>
-          ))}
-          <button onClick={() => refusal.shortages.forEach(takeTheRest)}>Take the remaining ones</button>
-        </>
-      );
-    case "NotFound":
-      return <p>A product is no longer for sale. <button onClick={() => remove(refusal.id)}>Remove it</button></p>;
-    case "InvalidInput":
-      return refusal.issues.map(({ message }) => <p key={message}>{message}</p>);
-    default:
-      return unexpected(refusal);
-  }
+function Shortages({ of: shortages }: { of: Quote["shortages"] }) {
+  return (
+    <Problem>
+      {shortages.map(({ product, requested, available }) => (
+        <p key={product.id}>
+          You want {requested} of <strong>{product.name}</strong>, but the store has {available ? `only ${available}` : "none"}.
+        </p>
+      ))}
+      <button type="button" onClick={() => shortages.forEach(takeTheRest)}>Take the remaining ones</button>
+    </Problem>
+  );
+}
+
+function takeTheRest({ product, available }: Quote["shortages"][number]) {
+  return available > 0 ? put(product.id, available) : remove(product.id);
 }

@@ -2,16 +2,15 @@ import { useEffect, useState } from "react";
 import { useQuery } from "urql";
 import { useSearchParams } from "wouter";
 import { graphql } from "../gql";
-import { Page, Problem } from "../parts/basics";
-import { ProductCard } from "../parts/ProductCard";
+import { counted, Page, Problem } from "../parts/basics";
+import { ProductList } from "../parts/ProductCard";
 import { messageOf } from "../results";
 
 const Catalog = graphql(`
   query Catalog($search: String, $after: String) {
     products(first: 12, after: $after, filter: { search: $search }) {
       totalCount
-      nodes { id ...ProductCard }
-      pageInfo { hasNextPage endCursor }
+      ...ProductList
     }
   }
 `);
@@ -24,7 +23,6 @@ export function CatalogPage() {
   const after = page.of === search ? page.after : null;
   const [{ data, error, fetching }, read] = useQuery({ query: Catalog, variables: { search: search || null, after } });
   const products = data?.products;
-  const more = () => setPage({ of: search, after: products?.pageInfo.endCursor });
 
   return (
     <Page title="Catalog">
@@ -36,13 +34,15 @@ export function CatalogPage() {
           value={typed}
           onChange={({ target: { value } }) => setParameters(value ? { search: value } : {}, { replace: true })}
         />
-        <p role="status" className="quiet">{fetching ? "Searching…" : products && `${products.totalCount} products`}</p>
+        <p role="status" className="quiet">{fetching ? "Searching…" : products && counted(products.totalCount, "product")}</p>
       </form>
       {error && <Problem retry={read}>{messageOf(error)}</Problem>}
-      <ul className="cards">
-        {products?.nodes.map((product) => <ProductCard key={product.id} product={product} />)}
-      </ul>
-      {products?.pageInfo.hasNextPage && <button className="more" disabled={fetching} onClick={more}>More</button>}
+      {products?.totalCount === 0 && !fetching && (
+        <p>Nothing matches “{search}”. <button onClick={() => setParameters({})}>Show all products</button></p>
+      )}
+      {products && (
+        <ProductList products={products} fetching={fetching} onMore={(after) => setPage({ of: search, after })} />
+      )}
     </Page>
   );
 }

@@ -8,8 +8,8 @@ import { messageOf } from "../results";
 
 const OrderSummaryFragment = graphql(`
   fragment OrderSummary on Order {
-    id date status totals { currency ...Money }
-    items { id quantity product { id name } }
+    id number placedAt status totals { currency ...Money }
+    items { id quantity productName }
   }
 `);
 
@@ -44,12 +44,12 @@ export function OrdersPage() {
 }
 
 function OrderSummary(props: { order: FragmentType<typeof OrderSummaryFragment> }) {
-  const { id, date, status, totals, items } = unmask(OrderSummaryFragment, props.order);
+  const { id, number, placedAt, status, totals, items } = unmask(OrderSummaryFragment, props.order);
   return (
     <li>
       <div>
-        <Link href={`/orders/${id}`}><Moment at={date} /></Link>
-        <p className="quiet">{items.map(({ quantity, product }) => `${quantity} × ${product.name}`).join(", ")}</p>
+        <Link href={`/orders/${id}`}>{number}</Link>, <Moment at={placedAt} />
+        <p className="quiet">{items.map(({ quantity, productName }) => `${quantity} × ${productName}`).join(", ")}</p>
       </div>
       <Badge status={status} />
       <div className="totals">{totals.map((total) => <Price key={total.currency} of={total} />)}</div>

@@ -1,22 +1,26 @@
 import { useSubscription } from "urql";
+import { Link } from "wouter";
 import { graphql } from "../gql";
-import { Page, Price, Problem, Tile } from "../parts/basics";
+import { Missing, Page, Price, Problem, Tile } from "../parts/basics";
 import { AddToBasket } from "../parts/ProductCard";
-import { messageOf } from "../results";
+import { isMissing, messageOf } from "../results";
 
 /** The first event has the current state of the product, so the page needs no query. */
 const ProductUpdated = graphql(`
   subscription ProductUpdated($id: ID!) {
     productUpdated(productId: $id) {
-      id name description stock price { ...Money }
-      store { id name street zipcode city country }
+      product {
+        id name description stock price { ...Money }
+        store { id name street zipcode city country }
+      }
     }
   }
 `);
 
 export function ProductPage({ id }: { id: string }) {
   const [{ data, error }] = useSubscription({ query: ProductUpdated, variables: { id } });
-  const product = data?.productUpdated;
+  const product = data?.productUpdated.product;
+  if (isMissing(error)) return <Missing what="Product" />;
   return (
     <Page title={product?.name ?? "Product"}>
       {error && <Problem>{messageOf(error)}</Problem>}
@@ -29,7 +33,7 @@ export function ProductPage({ id }: { id: string }) {
             <p role="status" className="quiet">{inStock(product.stock)}</p>
             <AddToBasket id={id} name={product.name} stock={product.stock} />
             <address>
-              Sold by <strong>{product.store.name}</strong><br />
+              Sold by <Link href={`/stores/${product.store.id}`}>{product.store.name}</Link><br />
               {product.store.street}, {product.store.zipcode} {product.store.city}, {product.store.country}
             </address>
           </div>

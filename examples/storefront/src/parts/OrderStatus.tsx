@@ -1,14 +1,19 @@
-import type { OrderStatus } from "../gql/graphql";
+import type { OrderStatus, StoreOrderStatus } from "../gql/graphql";
 
-export const IN_WORDS: Record<OrderStatus, string> = {
+/** The statuses of an order, and of the part that one store sells. */
+type Status = OrderStatus | StoreOrderStatus;
+
+const IN_WORDS: Record<Status, string> = {
   PLACED: "Placed",
+  OPEN: "Open",
   PARTIALLY_FULFILLED: "Partly fulfilled",
   FULFILLED: "Fulfilled",
+  DECLINED: "Declined",
   CANCELLED: "Cancelled",
 };
 const STEPS: OrderStatus[] = ["PLACED", "PARTIALLY_FULFILLED", "FULFILLED"];
 
-export function Badge({ status }: { status: OrderStatus }) {
+export function Badge({ status }: { status: Status }) {
   return <span className={`badge ${status.toLowerCase()}`}>{IN_WORDS[status]}</span>;
 }
 

@@ -9,7 +9,32 @@ const ProductCardFragment = graphql(`
   }
 `);
 
-export function ProductCard(props: { product: FragmentType<typeof ProductCardFragment> }) {
+const ProductListFragment = graphql(`
+  fragment ProductList on ProductConnection {
+    nodes { id ...ProductCard }
+    pageInfo { hasNextPage endCursor }
+  }
+`);
+
+/** The pages of a list that have been read, and a button to read the next one. */
+export function ProductList(props: {
+  products: FragmentType<typeof ProductListFragment>;
+  fetching: boolean;
+  onMore: (after: string | null | undefined) => void;
+}) {
+  const { nodes, pageInfo } = unmask(ProductListFragment, props.products);
+  const { fetching, onMore } = props;
+  return (
+    <>
+      <ul className="cards">{nodes.map((product) => <ProductCard key={product.id} product={product} />)}</ul>
+      {pageInfo.hasNextPage && (
+        <button className="more" disabled={fetching} onClick={() => onMore(pageInfo.endCursor)}>More</button>
+      )}
+    </>
+  );
+}
+
+function ProductCard(props: { product: FragmentType<typeof ProductCardFragment> }) {
   const { id, name, description, stock, price, store } = unmask(ProductCardFragment, props.product);
   return (
     <li className="card">

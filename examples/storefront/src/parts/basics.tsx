@@ -1,4 +1,5 @@
 import { useEffect, useRef, type CSSProperties, type ReactNode } from "react";
+import { Link } from "wouter";
 import { graphql, unmask, type FragmentType } from "../gql";
 
 /** A page whose heading receives the focus on navigation, so that screen readers announce it. */
@@ -11,6 +12,15 @@ export function Page({ title, children }: { title: string; children: ReactNode }
       <h1 ref={heading} tabIndex={-1}>{title}</h1>
       {children}
     </main>
+  );
+}
+
+/** Shown instead of something that doesn't exist, or that this user can't see. */
+export function Missing({ what }: { what: string }) {
+  return (
+    <Page title={`${what} not found`}>
+      <p>The link may be wrong, or it is no longer here. <Link href="/">Browse the catalog</Link></p>
+    </Page>
   );
 }
 
@@ -36,6 +46,11 @@ const AT = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "shor
 
 export function Moment({ at }: { at: string }) {
   return <time dateTime={at}>{AT.format(new Date(at))}</time>;
+}
+
+/** A number of things: "1 product", "2 products". */
+export function counted(count: number, noun: string) {
+  return `${count.toLocaleString("en")} ${count === 1 ? noun : `${noun}s`}`;
 }
 
 /** A placeholder for the picture that the API doesn't have: the first letter, on a color derived from the name. */

@@ -6,7 +6,7 @@ const { createRequire } = require("node:module");
 const [, , packages, number, productId, ...urls] = process.argv;
 const packaged = createRequire(`${packages}/`);
 
-const query = "subscription ($id: ID!) { productUpdated(productId: $id) { stock } }";
+const query = "subscription ($id: ID!) { productUpdated(productId: $id) { product { stock } } }";
 const RETRIES = { retryAttempts: Infinity, retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)) };
 
 function print(client, what) {
@@ -17,7 +17,7 @@ function follow(name, client) {
   client.subscribe(
     { query, variables: { id: productId } },
     {
-      next: (result) => print(name, { stock: result.data?.productUpdated?.stock, errors: result.errors }),
+      next: (result) => print(name, { stock: result.data?.productUpdated?.product?.stock, errors: result.errors }),
       error: (error) => print(name, { error: String(error?.message ?? error) }),
       complete: () => print(name, { completed: true }),
     },
