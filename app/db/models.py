@@ -258,8 +258,8 @@ class OrderItem(Audited):
 
     __tablename__ = "order_items"
 
-    # The part refers to the order and the store. To check that again for each item, or to keep another index, took a
-    # sixth of the time in which Postgres places an order.
+    # The part refers to the order and the store. Without keys that check that again for each item, and without three
+    # indexes of items, an order by parts takes 1.2 times the CPU of Postgres that one without took, instead of 1.4.
     order_id: Mapped[UUID]
     store_id: Mapped[UUID]
     store_order_id: Mapped[UUID] = mapped_column(sa.ForeignKey("store_orders.id"))
