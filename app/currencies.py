@@ -7,6 +7,8 @@ from iso4217 import Currency
 
 MOST_DECIMALS = 4
 """The most that any currency has."""
+MOST_DIGITS = 40
+"""The most that a number may have to be read as an amount."""
 _DECIMALS_OF_OTHERS = 2  # for units without decimals in ISO 4217, such as gold
 
 

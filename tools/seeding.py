@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, StoreOrder, StoreOrderStatus, User
 from app.db.statements import table_of
+from app.orders.numbers import number_of
 
 DEMO_PASSWORD = "open-sesame"  # noqa: S105 - not secret: commands print it
 
@@ -185,7 +186,7 @@ def order_rows(
         "placed_at": date,
         "status": status,
     }
-    order = row(order_id, date, updated_at=changed, number=_number(random), **columns)
+    order = row(order_id, date, updated_at=changed, number=number_of(random.randbytes(8)), **columns)
     return OrderRows(order, parts, items)
 
 
@@ -207,12 +208,6 @@ def _part_row(
         total=sum(item["unit_price"] * item["quantity"] for item in items),
         currency=items[0]["currency"],
     )
-
-
-def _number(random: Random) -> str:
-    """Return the number of an order, as the database would make it, but for the same seed the same."""
-    characters = "".join(random.choice("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for _ in range(8))
-    return f"{characters[:4]}-{characters[4:]}"
 
 
 def _some_days_after(date: datetime, random: Random) -> datetime:

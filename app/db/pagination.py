@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.currencies import MOST_DECIMALS
+from app.currencies import MOST_DECIMALS, MOST_DIGITS
 from app.db.models import Base
 from app.db.statements import relevance, select_all, unforeseen, unindexed
 from app.errors import BadUserInput
@@ -20,7 +20,6 @@ from app.security.viewer import Viewer
 
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
-_MOST_DIGITS = 40
 CURSOR_VALUE = "cursor_value"
 PARENT = "parent_id"
 
@@ -47,7 +46,7 @@ def _parse(column_type: Any, text: str) -> Any:
 def _fits(value: Decimal) -> bool:
     """Return whether this may be an amount of money."""
     exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and -MOST_DECIMALS <= exponent <= 0 and value.adjusted() < _MOST_DIGITS
+    return isinstance(exponent, int) and -MOST_DECIMALS <= exponent <= 0 and value.adjusted() < MOST_DIGITS
 
 
 def _format(value: Any) -> str:

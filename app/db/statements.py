@@ -5,6 +5,7 @@ statement is compiled once whatever their number."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import starmap
 from typing import Any
 from uuid import UUID
 
@@ -83,6 +84,18 @@ def unforeseen(parameter: sa.BindParameter[Any]) -> sa.ColumnElement[Any]:
 def with_key_in_array(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     """Return the condition that the column is one of the array `:keys`."""
     return column == sa.any_(unforeseen(KEYS))
+
+
+def unnested(name: str, columns: Mapping[str, Any], arrays: Iterable[Any]) -> sa.TableValuedAlias:
+    """Return the rows of arrays, one for each column of this name and type."""
+    return sa.func.unnest(*arrays).table_valued(*starmap(sa.column, columns.items())).render_derived(name)
+
+
+def rows_of(name: str, columns: Mapping[str, Any], rows: Sequence[Sequence[Any]]) -> sa.TableValuedAlias:
+    """Return rows as a part of a statement: any number of them is one parameter for each column."""
+    values = zip(*rows, strict=True)
+    arrays = (sa.literal([*value], ARRAY(type_)) for value, type_ in zip(values, columns.values(), strict=True))
+    return unnested(name, columns, arrays)
 
 
 def in_array(column: Any, keys: Iterable[UUID]) -> sa.ColumnElement[bool]:

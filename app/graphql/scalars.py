@@ -9,10 +9,9 @@ import strawberry
 from strawberry.schema.types.scalar import DEFAULT_SCALAR_REGISTRY
 from strawberry.types.scalar import ScalarDefinition
 
+from app.currencies import MOST_DIGITS
 from app.global_ids import GlobalId
 from app.inputs import CountryCode, CurrencyCode
-
-_MAX_DIGITS = 40
 
 
 def format_datetime(value: datetime) -> str:
@@ -49,7 +48,7 @@ def parse_decimal(value: Any) -> Decimal:
         number = Decimal(value)
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite() or len(number.as_tuple().digits) > _MAX_DIGITS or abs(number.adjusted()) > _MAX_DIGITS:
+    if not number.is_finite() or len(number.as_tuple().digits) > MOST_DIGITS or abs(number.adjusted()) > MOST_DIGITS:
         raise ValueError('Decimal must be a number of reasonable size, such as "12.50"')
     return number
 

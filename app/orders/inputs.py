@@ -1,6 +1,5 @@
 """What clients send about orders."""
 
-import re
 from enum import Enum
 from typing import Annotated
 
@@ -28,19 +27,10 @@ from app.inputs import (
     optional,
     required,
 )
+from app.orders.numbers import normalized_number
 
 MAX_ITEMS = 100
 MAX_ADDRESS_LINES = 4
-_MISREAD = str.maketrans("OIL", "011")
-_NOT_IN_NUMBERS = re.compile("[^0-9A-Z]")
-
-
-def normalized_number(text: str) -> str:
-    """Return an order's number as it is stored, whatever way people write it: `7K3M-Q4XD` for `7k3m q4xd`."""
-    characters = _NOT_IN_NUMBERS.sub("", text.upper().translate(_MISREAD))
-    return f"{characters[:4]}-{characters[4:]}"
-
-
 OrderNumber = Annotated[SearchText, AfterValidator(lambda number: number and normalized_number(number))]
 
 

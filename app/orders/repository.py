@@ -1,7 +1,6 @@
 """The SQL of orders, of the parts that stores sell, and of their items."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import starmap
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,7 +13,18 @@ from app.audit import repository as audit
 from app.db import notifications as events
 from app.db.models import Order, OrderItem, Product, StoreOrder
 from app.db.pagination import Collection, Ordering
-from app.db.statements import Prepared, Record, columns_of, select_all, table_of, unforeseen, with_key_in_array, within
+from app.db.statements import (
+    Prepared,
+    Record,
+    columns_of,
+    rows_of,
+    select_all,
+    table_of,
+    unforeseen,
+    unnested,
+    with_key_in_array,
+    within,
+)
 from app.db.unit_of_work import UnitOfWork
 from app.errors import TransactionConflict
 from app.inputs import MAX_STOCK
@@ -146,6 +156,11 @@ def order_of_part(key: UUID) -> sa.ScalarSelect[UUID]:
     return sa.select(StoreOrder.order_id).where(StoreOrder.id == key).scalar_subquery()
 
 
+async def part_with(session: AsyncSession, key: UUID) -> StoreOrder | None:
+    """Return the part with this key of a locked order."""
+    return await session.get(StoreOrder, key, populate_existing=True)
+
+
 async def parts_of(session: AsyncSession, order_id: UUID) -> Sequence[StoreOrder]:
     """Return the parts of a locked order."""
     found = sa.select(StoreOrder).where(StoreOrder.order_id == order_id).order_by(StoreOrder.id)
@@ -221,6 +236,7 @@ _NEW_ITEM: Mapping[str, Any] = {
 }
 _OF_ORDER = (
     "id",
+    "number",
     "customer_id",
     "customer_name",
     "note",
@@ -233,15 +249,15 @@ _OF_ORDER = (
 )
 
 
-def _unnested(name: str, columns: Mapping[str, Any]) -> sa.TableValuedAlias:
-    """Return the rows of arrays, which are the parameters `name_column`."""
+def _given(name: str, columns: Mapping[str, Any]) -> sa.TableValuedAlias:
+    """Return the rows of the arrays that are the parameters `name_column`."""
     arrays = (unforeseen(sa.bindparam(f"{name}_{column}", type_=ARRAY(type_))) for column, type_ in columns.items())
-    return sa.func.unnest(*arrays).table_valued(*starmap(sa.column, columns.items())).render_derived(name)
+    return unnested(name, columns, arrays)
 
 
 def _placing() -> Prepared:
     """Return the statement that inserts an order with its parts and items, takes their stock, and notifies of it."""
-    new, new_part = _unnested("item", _NEW_ITEM), _unnested("part", _NEW_PART)
+    new, new_part = _given("item", _NEW_ITEM), _given("part", _NEW_PART)
     taken = (
         sa.update(Product)
         .where(_products.id == new.c.product_id, new.c.from_stock)
@@ -296,25 +312,13 @@ async def add_stock(session: AsyncSession, quantities: Mapping[UUID, int]) -> No
     """Return units to the stock of the tracked products among these, as far as it may hold them."""
     if not quantities:
         return
-    keys, amounts = zip(*sorted(quantities.items()), strict=True)
-    change = (
-        sa.func.unnest(sa.literal(list(keys), ARRAY(sa.Uuid)), sa.literal(list(amounts), ARRAY(sa.Integer)))
-        .table_valued(sa.column("id", sa.Uuid), sa.column("quantity", sa.Integer))
-        .render_derived()
-        .alias("change")
-    )
+    change = rows_of("change", {"id": sa.Uuid(), "quantity": sa.Integer()}, list(quantities.items()))
     tracked = sa.update(Product).where(Product.id == change.c.id, Product.stock.is_not(None))
     await session.execute(
         tracked.values(stock=sa.func.least(Product.stock + change.c.quantity, MAX_STOCK)),
         execution_options={"synchronize_session": False},
     )
-    events.note(session, events.updated("Product", keys))
-
-
-async def lock_products(session: AsyncSession, keys: Sequence[UUID]) -> None:
-    """Lock the products in the order of their keys, as every operation locks them."""
-    statement = sa.select(Product.id).where(Product.id.in_(keys)).order_by(Product.id)
-    await session.execute(statement.with_for_update(key_share=True))
+    events.note(session, events.updated("Product", quantities))
 
 
 async def save(session: AsyncSession, *rows: Order | StoreOrder | OrderItem) -> None:

@@ -22,8 +22,8 @@ from app.orders.inputs import (
     DeleteOrderInput,
     FulfillStoreOrderInput,
     PlaceOrderInput,
-    normalized_number,
 )
+from app.orders.numbers import normalized_number
 from app.orders.types import (
     CancelOrderResult,
     CancelOrderSuccess,

@@ -22,6 +22,7 @@ from app.inputs import repeated
 from app.orders import repository
 from app.orders.errors import InsufficientStock, InvalidStoreOrderTransition, InvalidTransition, Shortage
 from app.orders.inputs import DeclineStoreOrderInput, FulfillStoreOrderInput, PlaceOrderInput
+from app.orders.numbers import new_number
 from app.security.viewer import Viewer, is_self_or_superuser
 from app.stores import repository as stores
 from app.stores.service import require_manager
@@ -41,7 +42,8 @@ async def place_order(work: UnitOfWork, viewer: Viewer, new: PlaceOrderInput) ->
     parts = _split(items)
     repository.note_placed(work, order_id, items)
     entry = audit.written_within(work, audit.Change("Order", order_id, ("customerId", "items"), is_new=True))
-    order = {"id": order_id, "customer_id": viewer.id, "customer_name": customer.full_name, **_delivery(new)}
+    customer_columns = {"customer_id": viewer.id, "customer_name": customer.full_name}
+    order = {"id": order_id, "number": new_number(), **customer_columns, **_delivery(new)}
     return customer.viewer, await repository.place(work, order, parts, items, entry)
 
 
@@ -191,7 +193,7 @@ async def _managed_part(session: AsyncSession, viewer: Viewer, key: UUID) -> tup
     """Return the order, locked, and its part with this key; NotFound if the viewer can't see the part, Forbidden if
     they see it as the customer."""
     order = await repository.locked_order(session, repository.order_of_part(key))
-    part = None if order is None else await session.get(StoreOrder, key, populate_existing=True)
+    part = None if order is None else await repository.part_with(session, key)
     if order is None or part is None:
         raise NotFound("StoreOrder", key)
     owner_id = await stores.owner_of(session, part.store_id)
@@ -205,7 +207,7 @@ async def _return_stock(session: AsyncSession, items: Collection[OrderItem]) -> 
     """Return the units that items still hold from stock."""
     held = [item for item in items if item.from_stock]
     quantities = {item.product_id: item.quantity for item in held}
-    await repository.lock_products(session, list(quantities))
+    await stores.lock_products(session, quantities)
     await repository.add_stock(session, quantities)
     for item in held:
         item.from_stock = False

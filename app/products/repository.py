@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import Product
 from app.db.pagination import Collection, search_ordering
-from app.db.statements import conflicts, in_array, matches, select_all, table_of, with_key_in_array
+from app.db.statements import conflicts, in_array, matches, rows_of, select_all, table_of, with_key_in_array
 from app.errors import ConflictCode
 from app.inputs import DecimalRange
 from app.products.inputs import ProductFilter, ProductSort
@@ -93,15 +93,14 @@ async def free_names(session: AsyncSession, keys: Sequence[UUID]) -> None:
 
 
 async def update_all(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> Mapping[UUID, Product]:
-    """Update many locked products in one statement, and return them by their keys; Conflict if a name is taken."""
-    types: Mapping[str, Any] = {"id": sa.Uuid, "name": sa.Text, "description": sa.Text, "price": sa.Numeric}
-    arrays = (sa.literal([row[name] for row in rows], ARRAY(type_)) for name, type_ in types.items())
-    columns = (sa.column(name, type_) for name, type_ in types.items())
-    new = sa.func.unnest(*arrays).table_valued(*columns).render_derived().alias("new")
+    """Update many locked products in one statement, and return them by their keys; Conflict if a name is taken. All
+    rows have the same columns."""
+    columns = {name: products[name].type for name in rows[0]}
+    new = rows_of("new", columns, [tuple(row.values()) for row in rows])
     changed = (
         sa.update(Product)
         .where(Product.id == new.c.id)
-        .values({name: new.c[name] for name in types if name != "id"} | {"version": Product.version + 1})
+        .values({name: new.c[name] for name in columns if name != "id"} | {"version": Product.version + 1})
         .returning(Product)
     )
     with conflicts(_CONFLICTS):

@@ -61,14 +61,19 @@ class CreateProductSuccess(ProductPayload):
     pass
 
 
-@strawberry.type(description="The products were added.")
-class CreateProductsSuccess:
-    products: list[Product] | None = strawberry.field(description="The new products, in the order of the input.")
+@strawberry.type
+class ProductsPayload:
+    products: list[Product] | None = strawberry.field(description="The products, in the order of the input.")
 
-    @strawberry.field(description="The new products as items of `products` in the default order.")
+    @strawberry.field(description="The products as items of `products` in the default order.")
     def product_edges(self) -> list[Edge[Product]] | None:
         cursor_of = repository.catalog.default_ordering.cursor_of
         return [Edge(cursor=cursor_of(product.row), node=product) for product in self.products or ()]
+
+
+@strawberry.type(description="The products were added.")
+class CreateProductsSuccess(ProductsPayload):
+    pass
 
 
 @shows(models.Product, "The product was updated.")
@@ -77,8 +82,8 @@ class UpdateProductSuccess(ProductPayload):
 
 
 @strawberry.type(description="The products were updated.")
-class UpdateProductsSuccess:
-    products: list[Product] | None = strawberry.field(description="The products, in the order of the input.")
+class UpdateProductsSuccess(ProductsPayload):
+    pass
 
 
 @shows(models.Product, "The stock was adjusted.")

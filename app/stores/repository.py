@@ -1,6 +1,6 @@
 """The SQL of stores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -106,11 +106,17 @@ async def mark_products(
         in_array(Product.store_id, store_keys),
         Product.deleted_at.is_(None) if before is None else Product.deleted_at == before,
     )
-    await _lock_products(session, *own)
+    await _lock(session, *own)
     changed = update(Product).where(*own).values(deleted_at=after, version=Product.version + 1)
     notifications.note(session, notifications.updated("Product", await session.scalars(changed.returning(Product.id))))
 
 
-async def _lock_products(session: AsyncSession, *which: ColumnElement[bool]) -> None:
-    """Lock products in the order of their keys, as orders lock them: two that wait for each other are a deadlock."""
+async def lock_products(session: AsyncSession, keys: Iterable[UUID]) -> None:
+    """Lock the products with these keys, in their order."""
+    await _lock(session, in_array(Product.id, keys))
+
+
+async def _lock(session: AsyncSession, *which: ColumnElement[bool]) -> None:
+    """Lock products in the order of their keys, as every operation does: two that wait for each other are a
+    deadlock."""
     await session.execute(select(Product.id).where(*which).order_by(Product.id).with_for_update(key_share=True))

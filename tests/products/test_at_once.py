@@ -220,3 +220,20 @@ async def test_a_deleted_stores_products_are_locked_in_the_order_of_their_keys_a
         await order.rollback()
 
     assert await deletion == {"deleteStore": {"__typename": "DeleteStoreSuccess"}}
+
+
+async def test_a_name_that_is_created_while_a_batch_waits_is_a_conflict_of_its_product(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    owner = await committed_market.user()
+    store = await committed_market.store(owner)
+    lamp = await committed_market.product(store, name="Lamp")
+
+    async with held(committed_engine, store) as gate:
+        created = create_task(create(committed_api, owner, storeId=gid(store), name="Torch", price="1"))
+        await gate.until_waiting(1)
+        renamed = create_task(update_many(committed_api, owner, {"id": gid(lamp), "name": "Torch"}))
+        await gate.until_waiting(2)
+
+    assert (await created)["__typename"] == "CreateProductSuccess"
+    assert ((await renamed)["__typename"], (await renamed)["path"]) == ("Conflict", ["input", "products", "0", "name"])
