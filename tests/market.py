@@ -44,7 +44,7 @@ class Market:
         defaults = {
             "name": f"Store {next(self._numbers)}",
             "street": "Main Street 1",
-            "zipcode": "10115",
+            "postcode": "10115",
             "city": "Berlin",
             "country": "DE",
             "currency": "EUR",

@@ -127,14 +127,14 @@ def _sign_ups(random: Random, size: Size) -> Iterator[Row]:
 def _openings(random: Random, count: int, owners: Sequence[Row]) -> Iterator[Row]:
     """Yield stores, owned by each owner in turn; the first, which sells most, is the demo owner's."""
     for number, opened in enumerate(_moments(random, OPENINGS, count)):
-        city, zipcode, country, currency = random.choice(PLACES)
+        city, postcode, country, currency = random.choice(PLACES)
         yield seeding.row(
             seeding.key(random, opened),
             opened,
             owner_id=owners[number % len(owners)]["id"],
             name=f"{random.choice(ADJECTIVES)} {random.choice(NOUNS)} {random.choice(TRADES)} {number + 1}",
             street=f"{random.choice(LAST_NAMES)} Street {random.randrange(1, 200)}",
-            zipcode=zipcode,
+            postcode=postcode,
             city=city,
             country=country,
             currency=currency,

@@ -114,7 +114,8 @@ class Store(Audited):
     owner_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id"))
     name: Mapped[str]
     street: Mapped[str]
-    zipcode: Mapped[str]
+    # The column is named as in the first release, whose processes write it while they are replaced.
+    postcode: Mapped[str] = mapped_column("zipcode", key="postcode")
     city: Mapped[str]
     country: Mapped[str]
     currency: Mapped[str]

@@ -26,7 +26,7 @@ class CreateStoreInput(Input):
 
     name: Line = required("Name of the store, 1 to 200 characters. Must be unique among your stores.")
     street: Line = required("Street address, 1 to 200 characters.")
-    zipcode: Line = required("Postal code, 1 to 200 characters.")
+    postcode: Line = required("Postal code, 1 to 200 characters.")
     city: Line = required("City or town, 1 to 200 characters.")
     country: Country = required("ISO 3166-1 alpha-2 country code, such as `DE`.")
     currency: Currency = required("ISO 4217 currency code of all prices, such as `EUR`. It can't be changed later.")
@@ -40,7 +40,7 @@ class UpdateStoreInput(Update):
     id: StoreId = required("ID of the store to update.")
     name: Line = optional("New name, 1 to 200 characters. Must be unique among the owner's stores.")
     street: Line = optional("New street address, 1 to 200 characters.")
-    zipcode: Line = optional("New postal code, 1 to 200 characters.")
+    postcode: Line = optional("New postal code, 1 to 200 characters.")
     city: Line = optional("New city or town, 1 to 200 characters.")
     country: Country = optional("New ISO 3166-1 alpha-2 country code, such as `DE`.")
     domain: Domain | None = optional("New domain name, unique among all stores. Null removes it.")

@@ -77,7 +77,7 @@ async def delete_user(shop: Shop) -> Expected:
 
 async def create_store(shop: Shop) -> Expected:
     told, payload = await run(shop, stores.CREATE_STORE, {"input": stores.NEW_STORE}, shop.customer)
-    fields = "city country currency name ownerId street zipcode"
+    fields = "city country currency name ownerId postcode street"
     return Expected(told, gid(shop.customer), {payload["store"]["id"]: fields})
 
 

@@ -39,7 +39,7 @@ def row_of(table: Table) -> dict[str, Any]:
     """Return a row that meets every check. What it refers to does not exist, which Postgres looks at last."""
     required = (column for column in table.columns if not column.nullable and column.server_default is None)
     return {
-        column.name: EXAMPLES.get(column.name) or EXAMPLES_OF.get(column.type.python_type, NOW) for column in required
+        column.key: EXAMPLES.get(column.name) or EXAMPLES_OF.get(column.type.python_type, NOW) for column in required
     }
 
 
@@ -71,7 +71,7 @@ async def test_the_database_refuses_the_character(connection: AsyncConnection, n
     assert not isinstance(await refusal(connection, column.table, {}), CheckViolationError)
 
     for value in odd_values(column):
-        violation = await refusal(connection, column.table, {column.name: value})
+        violation = await refusal(connection, column.table, {column.key: value})
 
         assert isinstance(violation, CheckViolationError)
         assert str(violation.constraint_name).startswith(f"ck_{column.table.name}_{column.name}_")

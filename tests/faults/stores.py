@@ -114,7 +114,7 @@ def fill(url: str) -> Shop:
             customer = User(email="ada@example.com", full_name="Ada", password_hash="")
             session.add(customer)
             session.flush()
-            place = {"street": "Main Street 1", "zipcode": "10115", "city": "Berlin", "country": "DE"}
+            place = {"street": "Main Street 1", "postcode": "10115", "city": "Berlin", "country": "DE"}
             store = Store(owner_id=customer.id, name="Store", currency="EUR", **place)
             session.add(store)
             session.flush()

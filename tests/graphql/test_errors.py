@@ -14,7 +14,7 @@ PRODUCTS = "query ($first: Int, $filter: ProductFilter) { products(first: $first
 NODE = "query ($id: ID!) { node(id: $id) { id } }"
 CREATE_STORE = """
 mutation {
-  createStore(input: { name: "A", street: "B", zipcode: "1", city: "C", country: "DE", currency: "EUR" }) {
+  createStore(input: { name: "A", street: "B", postcode: "1", city: "C", country: "DE", currency: "EUR" }) {
     __typename
   }
 }

@@ -445,7 +445,7 @@ async def test_a_mutation_is_refused_whole_before_any_field_ran(
     mutation = """
     mutation {
       createStore(
-        input: { name: "A", street: "B", zipcode: "1", city: "C", country: "DE", currency: "EUR" }
+        input: { name: "A", street: "B", postcode: "1", city: "C", country: "DE", currency: "EUR" }
       ) { __typename }
       deleteStore(input: null) { __typename }
     }

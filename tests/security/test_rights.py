@@ -12,7 +12,7 @@ from tests.statements import Statements
 
 CREATE_STORE = """
 mutation { createStore(input: {
-  name: "Tea", street: "Main Street 1", zipcode: "10115", city: "Berlin", country: "DE", currency: "EUR"
+  name: "Tea", street: "Main Street 1", postcode: "10115", city: "Berlin", country: "DE", currency: "EUR"
 }) { __typename } }
 """
 DELETE_STORE = "mutation ($id: ID!) { deleteStore(input: { id: $id }) { __typename } }"

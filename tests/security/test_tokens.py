@@ -21,7 +21,7 @@ from tests.market import Market, gid
 READ = "{ viewer { id } stores { nodes { id } } }"
 CREATE_STORE = """
 mutation { createStore(input: {
-  name: "Tea", street: "Main Street 1", zipcode: "10115", city: "Berlin", country: "DE", currency: "EUR"
+  name: "Tea", street: "Main Street 1", postcode: "10115", city: "Berlin", country: "DE", currency: "EUR"
 }) { __typename } }
 """
 NOT_VALID = "The access token is not valid."

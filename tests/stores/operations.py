@@ -6,7 +6,7 @@ from app.db.models import Store, User
 from tests.api import Api
 from tests.market import gid
 
-STORE = "id name street zipcode city country currency domain phone version deletedAt owner { id }"
+STORE = "id name street postcode city country currency domain phone version deletedAt owner { id }"
 _NOT_FOUND = "... on NotFound { missingId message }"
 _CONFLICT = "... on Conflict { path code message }"
 _FAILURES = f"{_CONFLICT} ... on InvalidInput {{ message issues {{ path code message }} }}"
@@ -44,7 +44,7 @@ mutation ($id: ID!) {{
 NEW_STORE = {
     "name": "Tea House",
     "street": "Main Street 1",
-    "zipcode": "10115",
+    "postcode": "10115",
     "city": "Berlin",
     "country": "DE",
     "currency": "EUR",

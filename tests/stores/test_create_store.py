@@ -90,7 +90,7 @@ async def test_every_wrong_field_is_told_at_once_by_its_path(api: Api, market: M
     wrong = {
         "name": "",
         "street": " ",
-        "zipcode": "x" * 201,
+        "postcode": "x" * 201,
         "city": "Ber\nlin",
         "country": "Germany",
         "currency": "euros",
@@ -106,7 +106,7 @@ async def test_every_wrong_field_is_told_at_once_by_its_path(api: Api, market: M
         for field, code, message in (
             ("name", "EMPTY", "must not be empty"),
             ("street", "EMPTY", "must not be empty"),
-            ("zipcode", "TOO_LONG", "must have at most 200 characters"),
+            ("postcode", "TOO_LONG", "must have at most 200 characters"),
             ("city", "CONTROL_CHARACTERS", "must not contain control characters"),
             ("country", "MALFORMED", "must be a country of ISO 3166-1 alpha-2, such as DE"),
             ("currency", "MALFORMED", "must be a currency of ISO 4217, such as EUR"),
@@ -123,7 +123,7 @@ async def test_every_wrong_field_is_told_at_once_by_its_path(api: Api, market: M
     [
         ("name", "  Tea House\t", "Tea House"),
         ("street", " Main Street 1 ", "Main Street 1"),
-        ("zipcode", " 10115", "10115"),
+        ("postcode", " 10115", "10115"),
         ("city", "Berlin\n", "Berlin"),
         ("country", " de ", "DE"),
         ("country", "At", "AT"),
@@ -151,7 +151,7 @@ async def test_values_are_normalised(api: Api, market: Market, field: str, given
         ("name", "Tea\x85House"),
         ("name", "x" * 201),
         ("street", "Main\0"),
-        ("zipcode", "\x07"),
+        ("postcode", "\x07"),
         ("city", "x" * 201),
         ("country", "DEU"),
         ("country", "XX"),

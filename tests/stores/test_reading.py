@@ -10,7 +10,7 @@ from tests.statements import Statements
 STORE = """
 query ($id: ID!) {
   store(id: $id) {
-    id name street zipcode city country currency domain phone version createdAt updatedAt deletedAt
+    id name street postcode city country currency domain phone version createdAt updatedAt deletedAt
     owner { id fullName }
   }
 }
@@ -31,7 +31,7 @@ async def test_anyone_reads_a_store(api: Api, market: Market) -> None:
         "id": gid(store),
         "name": "Tea House",
         "street": "Main Street 1",
-        "zipcode": "10115",
+        "postcode": "10115",
         "city": "Berlin",
         "country": "DE",
         "currency": "EUR",

@@ -18,7 +18,7 @@ WHOLE = {**NEW_STORE, "domain": "tea.example.com", "phone": "+49 30 1234567"}
     [
         ("name", "Coffee House"),
         ("street", "Side Street 2"),
-        ("zipcode", "20095"),
+        ("postcode", "20095"),
         ("city", "Hamburg"),
         ("country", "AT"),
         ("domain", "coffee.example.com"),
@@ -47,7 +47,7 @@ async def test_null_clears_what_is_optional(api: Api, market: Market, field: str
     assert {name: answer[name] for name in WHOLE} == {**WHOLE, field: None}
 
 
-@pytest.mark.parametrize("field", ["name", "street", "zipcode", "city", "country"])
+@pytest.mark.parametrize("field", ["name", "street", "postcode", "city", "country"])
 async def test_null_is_invalid_for_what_a_store_must_have(api: Api, market: Market, field: str) -> None:
     user = await market.user()
     store = await market.store(user)

@@ -130,7 +130,7 @@ async def test_an_account_that_is_being_closed_opens_no_store(
     store = await committed_market.store(owner)
     close = f'mutation {{ deleteUser(input: {{ id: "{gid(owner)}" }}) {{ __typename }} }}'
     opening = """mutation { createStore(input: {
-      name: "Late", street: "A", zipcode: "1", city: "B", country: "DE", currency: "EUR"
+      name: "Late", street: "A", postcode: "1", city: "B", country: "DE", currency: "EUR"
     }) { __typename } }"""
 
     async with held(committed_engine, store) as gate:

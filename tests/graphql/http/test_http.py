@@ -27,7 +27,7 @@ MEDIA_TYPES = ["application/json", "application/graphql-response+json"]
 TYPENAME = "{ __typename }"
 CREATE_STORE = """
 mutation Open {
-  createStore(input: { name: "A", street: "B", zipcode: "1", city: "C", country: "DE", currency: "EUR" }) {
+  createStore(input: { name: "A", street: "B", postcode: "1", city: "C", country: "DE", currency: "EUR" }) {
     __typename
   }
 }

@@ -20,7 +20,7 @@ from tests.triggers import create_trigger
 
 CREATE_STORE = """
 mutation {
-  createStore(input: { name: "A", street: "B", zipcode: "1", city: "C", country: "DE", currency: "EUR" }) {
+  createStore(input: { name: "A", street: "B", postcode: "1", city: "C", country: "DE", currency: "EUR" }) {
     __typename
   }
 }

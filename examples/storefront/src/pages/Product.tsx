@@ -11,7 +11,7 @@ const ProductUpdated = graphql(`
     productUpdated(productId: $id) {
       product {
         id name description stock price { ...Money }
-        store { id name street zipcode city country }
+        store { id name street postcode city country }
       }
     }
   }
@@ -34,7 +34,7 @@ export function ProductPage({ id }: { id: string }) {
             <AddToBasket id={id} name={product.name} stock={product.stock} />
             <address>
               Sold by <Link href={`/stores/${product.store.id}`}>{product.store.name}</Link><br />
-              {product.store.street}, {product.store.zipcode} {product.store.city}, {product.store.country}
+              {product.store.street}, {product.store.postcode} {product.store.city}, {product.store.country}
             </address>
           </div>
         </article>

@@ -8,7 +8,7 @@ import { isMissing, messageOf } from "../results";
 const Store = graphql(`
   query Store($id: ID!, $after: String) {
     store(id: $id) {
-      id name street zipcode city country
+      id name street postcode city country
       products(first: 12, after: $after) { totalCount ...ProductList }
     }
   }
@@ -24,7 +24,7 @@ export function StorePage({ id }: { id: string }) {
       {error && <Problem retry={read}>{messageOf(error)}</Problem>}
       {store && (
         <>
-          <p className="quiet">{store.street}, {store.zipcode} {store.city}, {store.country}</p>
+          <p className="quiet">{store.street}, {store.postcode} {store.city}, {store.country}</p>
           <p>{counted(store.products.totalCount, "product")}</p>
           <ProductList products={store.products} fetching={fetching} onMore={setAfter} />
         </>
