@@ -86,10 +86,10 @@ def sections(file: Path) -> Iterator[list[Block]]:
     yield blocks
 
 
-async def check(file: Path, settings: Settings, known: Mapping[str, str] | None = None) -> list[Any]:
+async def check(file: Path, settings: Settings) -> list[Any]:
     """Do what the page says, and find what it says; return the answers to its operations."""
     async with AsyncExitStack() as opened:
-        reading = _Reading(file, settings, Names(known), opened)
+        reading = _Reading(file, settings, Names(), opened)
         for blocks in sections(file):
             await reading.section(blocks)
         return reading.answers

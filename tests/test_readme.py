@@ -2,10 +2,8 @@
 
 import re
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db.models import Product
 from app.settings import ROOT, Settings
 from tests.documented import check
 from tools.demo import seed_demo
@@ -27,9 +25,6 @@ def test_the_demo_accounts_are_named() -> None:
 
 async def test_every_request_is_answered_as_written(committed_engine: AsyncEngine, database_url: str) -> None:
     await seed_demo(committed_engine)
-    async with committed_engine.connect() as connection:
-        torch = await connection.scalar(select(Product.id).where(Product.name == "Crème brûlée torch"))
-    known = {"Product_0193e916-…": f"Product_{torch}"}
-    answers = await check(ROOT / "README.md", Settings(database_url=database_url), known)
+    answers = await check(ROOT / "README.md", Settings(database_url=database_url))
     (ordered,) = [answer["data"]["placeOrder"] for answer in answers if "placeOrder" in answer["data"]]
     assert ordered["__typename"] == "PlaceOrderSuccess"
