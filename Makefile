@@ -35,7 +35,7 @@ schema: install ## Export schema.graphql
 schema-diff: install ## Show how the schema has changed since the last release
 	@$(RUN) -m tools.releases diff
 
-release: install ## Release the unreleased changes: make release v=1.2.0
+release: install ## Release the unreleased changes: make release v=2.1.0
 	@$(RUN) -m tools.releases release "$(v)"
 
 migration: install ## Generate a migration from changes in app/db/models.py: make migration m="add colors"

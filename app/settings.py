@@ -28,6 +28,22 @@ _PARAMETERS = {
     *("ssl", "sslmode", "direct_tls", "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size"),
 }
 """Parameters of the driver that are strings; a URL cannot pass the numeric ones."""
+RENAMED = {"COMPILED_LANE": "COMPILED_PATH"}
+"""Names of settings in earlier versions, which have no effect any more."""
+_RULES = {
+    "int_parsing": "must be an integer",
+    "int_parsing_size": "is too large",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "enum": "must be {expected}",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt:.9g}",
+    "greater_than_equal": "must be at least {ge:.9g}",
+    "less_than_equal": "must be at most {le:.9g}",
+    "too_short": "must have at least {min_length} characters",
+    "path_not_file": "must be the path of a file",
+}
+"""Messages for the kinds of errors that pydantic reports about settings."""
 DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
 
 
@@ -59,7 +75,7 @@ def asyncpg_url(text: str) -> str:
         url = None
     drivers = ("postgres", "postgresql", "postgresql+asyncpg")
     if url is None or url.drivername not in drivers or (url.port or 0) > 65535:
-        raise ValueError("not a URL such as postgresql://user:password@host:5432/database")
+        raise ValueError("must be a URL such as postgresql://user:password@host:5432/database")
     if "@" in (url.host or ""):
         raise ValueError("write an @ in the password as %40")
     if unknown := url.query.keys() - _PARAMETERS:
@@ -80,7 +96,7 @@ def checked(check: Callable[[str], object], expected: str) -> AfterValidator:
         with suppress(ValueError):
             if not text or check(text):
                 return text
-        raise ValueError(f"not {expected}")
+        raise ValueError(f"must be {expected}")
 
     return AfterValidator(validate)
 
@@ -94,9 +110,11 @@ def _are_proxies(text: str) -> bool:
 
 
 _is_url = partial(re.fullmatch, r"https?://[^/?#\s]+[^?#\s]*")
+_is_redis = partial(re.fullmatch, r"(rediss?|redis\+unix)://.+")
 Origins = Annotated[str, checked(_are_origins, "an origin such as https://shop.example.com")]
 Proxies = Annotated[str, checked(_are_proxies, "an address such as 10.0.0.5, or a network such as 10.0.0.0/8")]
 Rate = Annotated[str, checked(parse_rate, "a rate such as 100/minute")]
+Redis = Annotated[str, checked(_is_redis, "a URL such as redis://host:6379/0")]
 Url = Annotated[str, checked(_is_url, "a URL such as http://collector:4318")]
 
 OR_NONE = BeforeValidator(lambda value: value or None)
@@ -151,7 +169,7 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: int = _setting(
         8, "How long open requests may take after the server is asked to stop", ge=1, le=300
     )
-    body_limit_kb: int = _setting(256, "Largest request body or websocket message, in kB", ge=1, le=65_536)
+    body_limit_kb: int = _setting(256, "Largest request body or WebSocket message, in kB", ge=1, le=65_536)
     trusted_proxies: Proxies = _setting(
         "", "Proxies whose X-Forwarded-For is trusted, separated by commas; * trusts all"
     )
@@ -159,10 +177,10 @@ class Settings(BaseSettings):
         "", "Other origins whose pages may call the API, separated by commas; * allows all"
     )
     websocket_origins: Origins = _setting(
-        "", "Other origins whose pages may open websockets, separated by commas; * allows all"
+        "", "Other origins whose pages may open WebSockets, separated by commas; * allows all"
     )
-    websocket_idle_seconds: float = _setting(60, "How long a websocket without operations stays open", gt=0, le=86_400)
-    operations_per_websocket: int = _setting(100, "Concurrent operations per websocket", ge=1, le=10_000)
+    websocket_idle_seconds: float = _setting(60, "How long a WebSocket without operations stays open", gt=0, le=86_400)
+    operations_per_websocket: int = _setting(100, "Concurrent operations per WebSocket", ge=1, le=10_000)
     subscriptions_per_user: int = _setting(200, "Concurrent subscriptions per user and process", ge=1, le=100_000)
     cost_limit: int = _setting(5_000, "Points that one operation may cost; each object costs one", ge=1)
     depth_limit: int = _setting(12, "Levels of nested fields in a document", ge=1, le=100)
@@ -180,10 +198,10 @@ class Settings(BaseSettings):
     )
     rate_limit: Rate = _setting("", "Points per user or anonymous address, such as 60000/minute; unlimited by default")
     attempt_limit: Rate = _setting("", "logIn and signUp attempts per address, such as 20/minute; unlimited by default")
-    rate_limit_storage: Annotated[str, Field(pattern="^((rediss?|redis\\+unix)://.+)?$")] = _setting(
+    rate_limit_storage: Redis = _setting(
         "", "redis://host:port/db that counts for all processes; without it, each counts separately"
     )
-    compiled_path: bool = _setting(True, "whether queries that can be are compiled to one statement")
+    compiled_path: bool = _setting(True, "Whether queries are compiled to one statement where possible")
     graphiql: bool = _setting(True, "Whether GET /graphql opens GraphiQL in a browser")
     introspection: bool = _setting(True, "Whether clients may query the schema")
     metrics_token: Annotated[Annotated[SecretStr, Field(min_length=16)] | None, OR_NONE] = _setting(
@@ -224,23 +242,34 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Read the settings; InvalidSettings has a line for each invalid variable."""
-    dotenv = ROOT / ".env"
     try:
-        environment = os.environ.get("APP_ENV") or dotenv_values(dotenv).get("APP_ENV") or Environment.DEVELOPMENT
-        files = (ROOT / "config" / f"{environment}.env", dotenv)
-        return Settings(_env_file=files)  # type: ignore[call-arg]  # BaseSettings takes it
+        return Settings(_env_file=_files())  # type: ignore[call-arg]  # BaseSettings takes it
     except (OSError, UnicodeDecodeError) as failure:
-        raise InvalidSettings(f"cannot read {dotenv} ({failure}): it must be readable UTF-8 text") from None
+        raise InvalidSettings(f"cannot read {ROOT / '.env'} ({failure}): it must be readable UTF-8 text") from None
     except ValidationError as error:
         raise InvalidSettings("\n".join(_describe(problem) for problem in error.errors())) from None
+
+
+def renamed_settings() -> dict[str, str]:
+    """Return the old names that are still set, and thus ignored, with their new names."""
+    found = {name.upper() for source in (os.environ, *map(dotenv_values, _files())) for name in source}
+    return {old: new for old, new in RENAMED.items() if old in found}
+
+
+def _files() -> tuple[Path, Path]:
+    """Return the files with settings; the second takes precedence."""
+    dotenv = ROOT / ".env"
+    environment = os.environ.get("APP_ENV") or dotenv_values(dotenv).get("APP_ENV") or Environment.DEVELOPMENT
+    return ROOT / "config" / f"{environment}.env", dotenv
 
 
 def _describe(problem: Any) -> str:
     if not problem["loc"]:
         return str(problem["ctx"]["error"])
     name = str(problem["loc"][0])
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{name.upper()}: {message} (expected: {Settings.model_fields[name].description})"
+    rule = _RULES.get(problem["type"])
+    message = rule.format(**problem.get("ctx", {})) if rule else problem["msg"].removeprefix("Value error, ")
+    return f"{name.upper()}: {message} ({Settings.model_fields[name].description})"
 
 
 @cache

@@ -1,11 +1,12 @@
 """Settings come from the environment and from files; each invalid one is reported in one line."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from app import settings as module
-from app.settings import DEVELOPMENT_SECRET, Environment, InvalidSettings, Settings, load_settings
+from app.settings import DEVELOPMENT_SECRET, Environment, InvalidSettings, Settings, load_settings, renamed_settings
 
 GOOD_SECRET = "a-secret-of-more-than-32-characters-for-tests"
 DATABASE = "postgresql://orders:secret@db.example.com/orders"
@@ -52,11 +53,15 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("PORT", "http", "Port to listen on"),
-        ("PORT", "70000", "Port to listen on"),
-        ("WORKERS", "0", "Number of server processes"),
-        ("LOG_LEVEL", "loud", "debug, info, warning or error"),
-        ("APP_ENV", "prod", "development, qa or production"),
+        ("PORT", "http", "must be an integer (Port to listen on)"),
+        ("PORT", "8" * 5000, "is too large (Port to listen on)"),
+        ("PORT", "70000", "must be at most 65535 (Port to listen on)"),
+        ("WORKERS", "0", "must be at least 1 (Number of server processes)"),
+        ("STATEMENT_TIMEOUT_SECONDS", "soon", "must be a number ("),
+        ("DATABASE_POOL_WAIT_SECONDS", "0", "must be more than 0 ("),
+        ("DATABASE_POOL_WAIT_SECONDS", "inf", "must be at most 300 ("),
+        ("LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error' ("),
+        ("APP_ENV", "prod", "must be 'development', 'qa' or 'production' ("),
         ("DATABASE_URL", "mysql://root@localhost/orders", "postgresql://"),
         ("DATABASE_URL", "nonsense", "postgresql://"),
         ("DATABASE_URL", "postgresql://db:port/orders", "postgresql://"),
@@ -68,10 +73,11 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
         ("DATABASE_URL", "postgresql://ann:hunter2@/orders?host=a&host=b:1", "invalid parameters"),
         ("DATABASE_URL", "postgresql://ann:hunter2@db/orders?prepared_statement_cache_size=x", "invalid parameters"),
         ("TRUSTED_DOCUMENTS_FILE", __file__, "cannot read"),
-        ("TRUSTED_DOCUMENTS_FILE", "/dev/null/none", "Manifest"),
-        ("SECRET_KEY", "short", "32 characters"),
-        ("GRAPHIQL", "maybe", "GraphiQL"),
-        ("CORS_ORIGINS", "shop.example.com", "Other origins"),
+        ("TRUSTED_DOCUMENTS_FILE", "/dev/null/none", "must be the path of a file (Manifest"),
+        ("SECRET_KEY", "short", "must have at least 32 characters ("),
+        ("GRAPHIQL", "maybe", "must be true or false (Whether GET /graphql opens GraphiQL"),
+        ("RATE_LIMIT_STORAGE", "http://cache", "must be a URL such as redis://"),
+        ("CORS_ORIGINS", "shop.example.com", "must be an origin such as https://shop.example.com (Other origins"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, proxy", "10.0.0.5"),
         ("BODY_LIMIT_KB", "0", "Largest request body"),
         ("METRICS_TOKEN", "short", "16 characters"),
@@ -89,6 +95,18 @@ def test_a_wrong_value_is_one_line_that_names_the_variable_and_what_it_expects(
     assert line.startswith(f"{name}: ")
     assert expected in line
     assert "er2" not in line
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("value", ["?", "-1", "1e99", "9" * 200, "nan"])
+def test_no_message_is_in_the_words_of_a_library(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name.upper(), value)
+    lines: list[str] = []
+    try:
+        load_settings()
+    except InvalidSettings as invalid:
+        lines = str(invalid).splitlines()
+    assert all(re.match(rf"{name.upper()}: (?:must|each secret must) .+ \(.+\)$", line) for line in lines)
 
 
 @pytest.mark.parametrize("content", ["[]", '{"hash": 1}'])
@@ -114,6 +132,19 @@ def test_a_dotenv_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_what_a_composition_leaves_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "")
     assert getattr(load_settings(), name.lower()) is None
+
+
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_an_old_name_is_found_wherever_it_is_set(
+    clean_environment: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    assert renamed_settings() == {}
+    if place == "environment":
+        monkeypatch.setenv("compiled_lane", "false")
+    else:
+        (clean_environment / ".env").write_text("COMPILED_LANE=false\n")
+    assert renamed_settings() == {"COMPILED_LANE": "COMPILED_PATH"}
+    assert load_settings().compiled_path
 
 
 def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from app.settings import ROOT
 # Each pattern, and what to write instead. Only phrases that ordinary English does not need: the rest is for reviewers.
 PHRASES = {
     r"tell|tells|told|telling": "return, report, serialize, log, notify, say",
-    r"lanes?": "compiled path, resolver path",
+    r"(?<![`.])lanes?": "compiled path, resolver path",
     r"house|spine": "the codebase, a package, the GraphQL packages",
     r"(?:stand|stands|stood)(?! for| out)": "is, remains, takes effect",  # "and the others stand"
     r"what is (?:not )?so|be so": "the current state",

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -191,18 +192,20 @@ def doctor() -> None:
     """Check everything the API needs, change nothing, and say how to fix each problem."""
     from app.cli.doctor import examine
 
-    async def problems() -> int:
-        number = 0
+    async def marks() -> Counter[Mark]:
+        found = Counter[Mark]()
         async for finding in examine():
             print_finding(finding)
-            number += finding.mark is Mark.PROBLEM
-        return number
+            found[finding.mark] += 1
+        return found
 
-    number = asyncio.run(problems())
-    if number:
-        print_line(f"\nProblems to fix: {number}.")
+    found = asyncio.run(marks())
+    if problems := found[Mark.PROBLEM]:
+        print_line(f"\nProblems to fix: {problems}.")
         raise typer.Exit(1)
-    print_line("\nNo problems found.")
+    warnings = found[Mark.WARNING]
+    and_warnings = f", {warnings} warning{'s' * (warnings > 1)}" if warnings else ""
+    print_line(f"\nNo problems found{and_warnings}.")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from app.cli.database_checks import database
 from app.cli.output import Finding, ok, problem, skipped, warning
 from app.process.protocol import why_not_listen
-from app.settings import ROOT, Environment, InvalidSettings, Settings, Trust, load_settings
+from app.settings import ROOT, Environment, InvalidSettings, Settings, Trust, load_settings, renamed_settings
 from app.web.graphiql import assets
 
 LOCK = ROOT / "requirements.lock"
@@ -37,6 +37,8 @@ async def examine() -> AsyncIterator[Finding]:
         yield skipped("checks that depend on the settings: run this again once they are valid")
         return
     yield ok(f"settings: {settings.app_env}")
+    for old, new in renamed_settings().items():
+        yield warning(f"{old} has no effect", f"{new} is its new name.")
     for check in (production, trusted_documents, graphiql, port):
         for finding in check(settings):
             yield finding

@@ -51,29 +51,34 @@ class Metrics:
         kind = ("name", "type", "path")
         self._operations = Counter("orders_api_operations", "Operations answered.", (*kind, "code"), registry=registry)
         self._seconds = Histogram(
-            "orders_api_operation_seconds", "How long operations took.", kind, buckets=_SECONDS, registry=registry
+            "orders_api_operation_seconds",
+            "Duration of queries and mutations.",
+            kind,
+            buckets=_SECONDS,
+            registry=registry,
         )
         self._statements = Counter("orders_api_statements", "Statements sent for operations.", kind, registry=registry)
         self._cost = Histogram(
-            "orders_api_operation_cost", "What operations cost.", kind, buckets=_COSTS, registry=registry
+            "orders_api_operation_cost", "Cost of operations, in points.", kind, buckets=_COSTS, registry=registry
         )
         self._lag = Histogram(
             "orders_api_event_loop_lag_seconds",
-            "How late the event loop came to what was due, looked at every second.",
+            "Event loop lag, measured every second.",
             buckets=_LAG_SECONDS,
             registry=registry,
         )
         self._names: set[str] = {"", OTHER}
         self._series: dict[tuple[str, str, str, str], Series] = {}
         """Those of each kind of operation, looked up once because the library is slow."""
+        heard = self._gauge("events_heard", "1 if every process receives events from Postgres.", "livemin")
         self._gauges: dict[Gauge, Callable[[], float]] = {
-            self._gauge("pool_waiting", "Operations that wait for a connection."): lambda: database.waiting,
-            self._gauge("subscribers", "Subscriptions that are followed."): lambda: len(events),
-            self._gauge("events_heard", "Whether events are heard.", "livemin"): lambda: events.is_heard,
+            self._gauge("pool_waiting", "Operations waiting for a connection."): lambda: database.waiting,
+            self._gauge("subscribers", "Active subscriptions."): lambda: len(events),
+            heard: lambda: events.is_heard,
         }
         if isinstance(pool := database.engine.pool, QueuePool):
-            self._gauges[self._gauge("pool_size", "Connections that the pool may have.")] = pool.size
-            self._gauges[self._gauge("pool_checked_out", "Connections that are in use.")] = pool.checkedout
+            self._gauges[self._gauge("pool_size", "Maximum number of connections in the pool.")] = pool.size
+            self._gauges[self._gauge("pool_checked_out", "Connections in use.")] = pool.checkedout
         # With several workers the library exposes no figures of each process, so they are sampled into gauges.
         self._process = registry if self._directory is None else CollectorRegistry()
         self._process_gauges: dict[str, Gauge] = {}

@@ -104,7 +104,7 @@ def _fields(log: OperationLog, seconds: float) -> dict[str, Any]:
         "cost": log.cost,
         "statements": log.statements,
         "milliseconds": _milliseconds(seconds),
-        "codes": log.codes,
+        "codes": list(log.codes),
         "status": log.status,
     }
     optional = {"results": log.results, "trace_id": log.trace_id}

@@ -16,7 +16,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, make_url, text
 
-from app.cli import database_checks, doctor
+from app.cli import commands, database_checks, doctor
 from app.cli.database_checks import Facts
 from app.cli.output import Finding, Mark
 from app.db import migrations
@@ -373,8 +373,33 @@ def test_the_command_ends_well_where_nothing_must_be_mended(database_url: str) -
     result = run("doctor", DATABASE_URL=database_url, PORT="0", PYTHONIOENCODING="utf-8")
     assert result.returncode == 0, result.stdout
     lines = result.stdout.splitlines()
-    assert lines[-1] == "No problems found."
+    assert lines[-1].startswith("No problems found")
     assert all(line.startswith(("✓  ", "!  ", "–  ", "   -> ")) for line in lines[:-2])
+
+
+@pytest.mark.parametrize(
+    ("warnings", "last"),
+    [(0, "No problems found."), (1, "No problems found, 1 warning."), (2, "No problems found, 2 warnings.")],
+)
+def test_the_last_line_counts_the_warnings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], warnings: int, last: str
+) -> None:
+    async def examine() -> AsyncIterator[Finding]:
+        yield Finding(Mark.OK, "Python")
+        for _ in range(warnings):
+            yield Finding(Mark.WARNING, "something could be better")
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    commands.doctor()
+    assert capsys.readouterr().out.splitlines()[-1] == last
+
+
+async def test_a_setting_under_its_old_name_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPILED_LANE", "false")
+    findings = await gathered(doctor.examine())
+    assert [finding.what for finding in findings if "COMPILED_PATH" in finding.remedy] == [
+        "COMPILED_LANE has no effect"
+    ]
 
 
 def test_the_command_fails_where_something_must_and_needs_no_unicode() -> None:
