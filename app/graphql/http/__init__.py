@@ -1,1 +1,1 @@
-"""How operations arrive and answers leave: HTTP, server-sent events and websockets."""
+"""How operations arrive and answers leave: HTTP, server-sent events and WebSockets."""

@@ -60,7 +60,7 @@ class Handshake:
 
 
 class Socket(ASGIWebSocketAdapter):
-    """The websocket itself: sends JSON as text, and nothing after it was closed."""
+    """The WebSocket itself: sends JSON as text, and nothing after it was closed."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send a message once the client has received the earlier ones."""
@@ -72,7 +72,7 @@ class Socket(ASGIWebSocketAdapter):
             raise WebSocketDisconnected from error
 
     async def close(self, code: int, reason: str) -> None:
-        """Close the websocket, if it is open."""
+        """Close the WebSocket, if it is open."""
         if self.ws.application_state is WebSocketState.CONNECTED:
             await self.ws.close(code=code, reason=reason)
 
@@ -126,7 +126,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         """Begin an operation, unless there are too many."""
         limit = self._services.settings.operations_per_websocket
         if self.connection_acknowledged and len(self.operations) >= limit and message["id"] not in self.operations:
-            await self._refuse(message["id"], TooManySubscriptions("A websocket", limit))
+            await self._refuse(message["id"], TooManySubscriptions("A WebSocket", limit))
         else:
             await super().handle_subscribe(message)
 
@@ -183,7 +183,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
 
 
 class WebSocketEndpoint(GraphQL[Any, None]):
-    """Accepts websockets of allowed origins."""
+    """Accepts WebSockets of allowed origins."""
 
     websocket_adapter_class = Socket
     graphql_transport_ws_handler_class = WebSocketHandler

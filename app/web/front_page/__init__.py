@@ -1,1 +1,1 @@
-"""The page at `/`: what this API is, the current state of the shop, and sample queries."""
+"""The page at `/`: what this API is, the current state of the shop, and example queries."""

@@ -16,8 +16,8 @@ from app.db.unit_of_work import UnitOfWork
 from app.settings import Environment as Deployment
 from app.settings import Settings, Trust
 from app.web.front_page import repository
+from app.web.front_page.example_queries import cards
 from app.web.front_page.repository import Shop
-from app.web.front_page.sample_queries import cards
 from app.web.static import METHODS, own_file, page_headers, served
 
 _FOLDER = Path(__file__).parent

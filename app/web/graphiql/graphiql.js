@@ -93,7 +93,7 @@ mutation LogIn {
     return storage.getItem("graphiql:shouldPersistHeaders") === "true" || undefined;
   }
 
-  /** Queries use HTTP, subscriptions a websocket; the headers tab becomes its connection_init payload. */
+  /** Queries use HTTP, subscriptions a WebSocket; the headers tab becomes its connection_init payload. */
   function createFetcher(endpoint) {
     const url = new URL(endpoint, location.href).href;
     const send = GraphiQL.createFetcher({ url, subscriptionUrl: url.replace(/^http/, "ws") });

@@ -19,7 +19,7 @@ from app.db.engine import open_database
 from app.main import create_app
 from app.settings import Environment, Settings
 from app.web.front_page import page
-from app.web.front_page.sample_queries import cards
+from app.web.front_page.example_queries import cards
 from app.web.static import integrity
 from tests.api import Api
 from tests.databases import SingleConnection
@@ -275,7 +275,7 @@ async def test_without_its_database_the_page_is_there_and_says_so(settings: Sett
             assert "its database does not answer" in response.text
             assert "127.0.0.1" not in response.text
         page = (await client.get("/", headers=BROWSER)).text
-    assert "Sample queries" in page
+    assert "Example queries" in page
     assert page.count("This needs a product in stock") == 2
 
 

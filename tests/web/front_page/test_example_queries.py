@@ -17,8 +17,8 @@ from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
 from app.main import create_app
 from app.settings import Environment, Settings, Trust
+from app.web.front_page.example_queries import Card, cards
 from app.web.front_page.repository import ListedProduct, Shop
-from app.web.front_page.sample_queries import Card, cards
 from tests.api import Api
 from tests.databases import committing
 from tests.market import Market, gid

@@ -1,4 +1,4 @@
-"""Sample queries, each of which opens in GraphiQL."""
+"""Example queries, each of which opens in GraphiQL."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ _SOME_ACCOUNT = {"email": "you@example.com", "password": "…"}
 
 
 class Card(NamedTuple):
-    """A sample query with its purpose, and variables to try it with."""
+    """An example query with its purpose, and variables to try it with."""
 
     name: str
     title: str
