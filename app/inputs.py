@@ -49,8 +49,8 @@ _RULES = {
     "decimal_max_places": (InputIssueCode.TOO_MANY_DECIMALS, "must have at most {decimal_places} decimals"),
     "greater_than_equal": (InputIssueCode.TOO_SMALL, "must be at least {ge}"),
     "less_than_equal": (InputIssueCode.TOO_LARGE, "must be at most {le}"),
-    "too_short": (InputIssueCode.TOO_FEW, "must have at least {min_length}"),
-    "too_long": (InputIssueCode.TOO_MANY, "must have at most {max_length}"),
+    "too_short": (InputIssueCode.TOO_FEW, "must have {min_length} or more items"),
+    "too_long": (InputIssueCode.TOO_MANY, "must have at most {max_length:,} items"),
 }
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from enum import StrEnum
 from functools import cache, partial
 from ipaddress import ip_network
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -252,7 +253,7 @@ def load_settings() -> Settings:
 
 def renamed_settings() -> dict[str, str]:
     """Return the old names that are still set, and thus ignored, with their new names."""
-    found = {name.upper() for source in (os.environ, *map(dotenv_values, _files())) for name in source}
+    found = {name.upper() for name in chain(os.environ, *map(dotenv_values, _files()))}
     return {old: new for old, new in RENAMED.items() if old in found}
 
 

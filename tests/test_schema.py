@@ -1,5 +1,6 @@
 """The schema that client teams generate code from."""
 
+import re
 from typing import Any
 
 import pytest
@@ -54,6 +55,19 @@ def test_everything_is_described(exported: GraphQLSchema) -> None:
             elements |= {f"{type_.name}.{name}": value for name, value in type_.values.items()}
         undescribed += [name for name, element in elements.items() if not element.description]
     assert not undescribed
+
+
+def test_a_sorted_list_names_its_default_order(exported: GraphQLSchema) -> None:
+    for type_ in own_types(exported):
+        fields = type_.fields if isinstance(type_, GraphQLObjectType) else {}
+        for name, field in fields.items():
+            if "orderBy" in field.args:
+                filter = field.args["filter"].type
+                assert isinstance(filter, GraphQLInputObjectType)
+                about = field.args["orderBy"].description or ""
+                order = re.search("(oldest|newest) first by default", field.description or "")
+                assert order is None or f"Default: {order[1]} first" in about, name
+                assert ("search" in about) == ("search" in filter.fields), name
 
 
 def test_every_scalar_names_its_specification(exported: GraphQLSchema) -> None:

@@ -94,7 +94,8 @@ async def fulfill_store_order(session: AsyncSession, viewer: Viewer, given: Fulf
     """Mark items of a store's part of an order as fulfilled: for the store's owner and superusers."""
     order, part = await _managed_part(session, viewer, given.id)
     if part.status is not StoreOrderStatus.OPEN:
-        raise InvalidStoreOrderTransition(part.status, f"The order is {part.status}; its items can't be fulfilled.")
+        message = f"This part of the order is {part.status}; its items can't be fulfilled."
+        raise InvalidStoreOrderTransition(part.status, message)
     items = await repository.items_of(session, order.id)
     own = {item.id: item for item in items if item.store_order_id == part.id}
     chosen, now = _chosen(own, given.item_ids), datetime.now(UTC)
@@ -115,9 +116,11 @@ async def decline_store_order(session: AsyncSession, viewer: Viewer, given: Decl
     items = await repository.items_of(session, order.id)
     own = [item for item in items if item.store_order_id == part.id]
     if part.status is not StoreOrderStatus.OPEN:
-        raise InvalidStoreOrderTransition(part.status, f"The order is {part.status} and can't be declined.")
+        message = f"This part of the order is {part.status} and can't be declined."
+        raise InvalidStoreOrderTransition(part.status, message)
     if any(item.fulfilled_at is not None for item in own):
-        raise InvalidStoreOrderTransition(part.status, "Some items are fulfilled; the order can't be declined.")
+        message = "Some items are fulfilled; this part of the order can't be declined."
+        raise InvalidStoreOrderTransition(part.status, message)
     await _return_stock(session, own)
     part.status, part.decline_reason = StoreOrderStatus.DECLINED, given.reason
     await _follow_parts(session, order, items)

@@ -92,7 +92,7 @@ class SetStockInput(Input):
     """The counted stock of a product."""
 
     product_id: ProductId = required("ID of the product.")
-    stock: Stock | None = required("Number of units in stock, 0 to 1,000,000,000. Null stops tracking stock.")
+    stock: Stock | None = required("Number of units in stock, 0 to 1,000,000,000. Required; null stops tracking stock.")
     expected_stock: Stock | None = optional(
         "The stock you last read; null if it wasn't tracked. If it isn't the current stock, nothing changes and the "
         "mutation returns `StaleStock`. Omitted: the current stock isn't checked."

@@ -77,7 +77,7 @@ async def test_a_part_that_is_over_is_not_declined(
     assert result == {
         "__typename": "InvalidStoreOrderTransition",
         "status": status,
-        "message": f"The order is {status} and can't be declined.",
+        "message": f"This part of the order is {status} and can't be declined.",
     }
     assert (await market.reload(part)).decline_reason is None
 

@@ -182,7 +182,7 @@ async def test_a_part_that_is_over_is_not_fulfilled(api: Api, market: Market, ba
     assert result == {
         "__typename": "InvalidStoreOrderTransition",
         "status": status,
-        "message": f"The order is {status}; its items can't be fulfilled.",
+        "message": f"This part of the order is {status}; its items can't be fulfilled.",
     }
     assert await fulfilled(market, bakery.bread) == [False]
 

@@ -269,15 +269,23 @@ async def test_an_order_is_looked_up_by_its_number_however_it_is_written(
     assert (mine, others) == ({"id": gid(shop.order)}, None)
 
 
-@pytest.mark.parametrize("arguments", ["id: $id, number: $number", "", "id: null"])
-async def test_an_order_is_looked_up_by_one_of_the_two(shop: Shop, arguments: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "argument", "message"),
+    [
+        ("id: $id, number: $number", "number", "`number` cannot be combined with `id`"),
+        ("", "id", "`id` or `number` is required"),
+        ("id: null", "id", "`id` or `number` is required"),
+    ],
+)
+async def test_an_order_is_looked_up_by_one_of_the_two(shop: Shop, arguments: str, argument: str, message: str) -> None:
     head = "($id: ID, $number: String)" if "$" in arguments else ""
     query = f"query {head} {{ order{f'({arguments})' if arguments else ''} {{ id }} }}"
     variables = {"id": gid(shop.order), "number": shop.order.number} if head else {}
 
     error = await shop.api.error(query, variables, user=shop.customer)
 
-    assert (error["code"], error["extensions"]["argumentPath"]) == ("BAD_USER_INPUT", ["id"])
+    assert (error["message"], error["code"]) == (message, "BAD_USER_INPUT")
+    assert error["extensions"]["argumentPath"] == [argument]
 
 
 def test_the_status_of_an_order_follows_from_its_parts() -> None:

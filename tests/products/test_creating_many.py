@@ -67,14 +67,17 @@ async def test_a_thousand_products_take_as_many_statements_as_one(
     assert len(statements) == for_one <= 6
 
 
-@pytest.mark.parametrize(("count", "code"), [(0, "TOO_FEW"), (1001, "TOO_MANY")])
+@pytest.mark.parametrize(
+    ("count", "code", "message"),
+    [(0, "TOO_FEW", "must have 1 or more items"), (1001, "TOO_MANY", "must have at most 1,000 items")],
+)
 async def test_none_and_more_than_a_thousand_are_refused(
-    api: Api, store: Store, owner: User, count: int, code: str
+    api: Api, store: Store, owner: User, count: int, code: str, message: str
 ) -> None:
     refused = await create_many(api, owner, gid(store), [new(number) for number in range(count)])
 
     assert refused["__typename"] == "InvalidInput"
-    assert [(issue["path"], issue["code"]) for issue in refused["issues"]] == [(["input", "products"], code)]
+    assert refused["issues"] == [{"path": ["input", "products"], "code": code, "message": message}]
     assert await names(api) == []
 
 

@@ -137,8 +137,11 @@ def pages(
 ) -> Any:
     """Declare a connection: pages of a collection, of the part of it that belongs to this row, or at the root."""
     declaration = declared.Pages(collection, None if within is None else _relation(within), visible, access)
-    inputs = {"filter": collection.filter, "order_by": collection.sort}
-    own = [_argument(name, kind) for name, kind in inputs.items() if kind is not None and name in arguments]
+    inputs = (
+        ("filter", collection.filter, "Return only items that match this filter."),
+        ("order_by", collection.sort, _sorting(collection)),
+    )
+    own = [_argument(name, kind, about) for name, kind, about in inputs if kind is not None and name in arguments]
     return _declared(declaration, description, [*_PAGE_ARGUMENTS, *own])
 
 
@@ -154,8 +157,10 @@ def lookup_by(type_: type[Node], description: str, column: Column[Any], parse: C
 
     def key(viewer: Viewer | None, **arguments: Any) -> UUID | declared.Unique | None:
         given = [each for each in arguments.items() if each[1] is not None and each[1] is not UNSET]
-        if len(given) != 1:
-            raise BadUserInput("id", f"or `{column.key}`: pass exactly one of them")
+        if not given:
+            raise BadUserInput("id", f"or `{column.key}` is required")
+        if len(given) > 1:
+            raise BadUserInput(str(column.key), "cannot be combined with `id`")
         ((name, value),) = given
         return by_id.key(viewer, id=value) if name == "id" else declared.Unique(column, parse(value))
 
@@ -215,13 +220,17 @@ def _referred(key: Expression) -> type[Base]:
     return next(mapper.class_ for mapper in Base.registry.mappers if mapper.local_table is target)
 
 
-def _argument(name: str, kind: type[Input]) -> StrawberryArgument:
-    description = _SORTED if name == "order_by" else "Return only items that match this filter."
+def _argument(name: str, kind: type[Input], description: str) -> StrawberryArgument:
     annotation: Any = input_object(kind) | None
     return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, default=UNSET)
 
 
-_SORTED = "How to sort the list. By default, the best match of a search comes first."
+def _sorting(collection: Collection[Any, Any]) -> str:
+    """Return what to say about sorting a collection whose default ordering is by time."""
+    default = "newest first" if collection.default_ordering.descending else "oldest first"
+    if "search" in collection.filter.model_fields:
+        default += "; with a search, the best match first"
+    return f"How to sort the list. Default: {default}."
 
 
 def _page_arguments(
