@@ -90,8 +90,23 @@ def is_next(version: str, last: str, found: list[Change]) -> bool:
         return False
     if is_exempt(last, found):
         return version == EXEMPT_NEXT
-    rising = 0 if _is_breaking(found) else 1 if found else 2
+    rising = _rising(found)
     return Version(version).release[: rising + 1] > Version(last).release[: rising + 1]
+
+
+def why_not(version: str, last: str, found: list[Change]) -> str:
+    """Say why a release may not have this version, and which one it may have."""
+    rising = _rising(found)
+    numbers = Version(last).release
+    following = ".".join(map(str, (*numbers[:rising], numbers[rising] + 1, *[0] * (2 - rising))))
+    why = ("The changes are breaking", "The schema has changed", "The schema hasn't changed")[rising]
+    first = f"{version or 'An empty version'} can't follow {last}."
+    return f"{first} {why}, so use {following}: make release v={following}"
+
+
+def _rising(found: list[Change]) -> int:
+    """Return which of the three numbers of the version rises."""
+    return 0 if _is_breaking(found) else 1 if found else 2
 
 
 def _is_breaking(found: list[Change]) -> bool:
@@ -119,8 +134,9 @@ def release(version: str, root: Root = ROOT) -> None:
     reasons = releases.objections(build_schema(sdl), _today())
     if not releases.unreleased.strip():
         reasons.append("CHANGELOG.md lists no unreleased changes.")
-    if not is_next(version, releases.last, changes(releases.schema, build_schema(sdl))):
-        reasons.append(f"{version or 'An empty version'} cannot follow {releases.last}: make release v=1.2.0")
+    found = changes(releases.schema, build_schema(sdl))
+    if not is_next(version, releases.last, found):
+        reasons.append(why_not(version, releases.last, found))
     _fail_for(reasons)
     releases.make(version, sdl, _today())
     typer.echo(f"Wrote CHANGELOG.md, pyproject.toml and releases/{version}.graphql. Commit them and tag v{version}.")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from app.graphql.schema import schema_sdl
 from app.settings import ROOT
-from tools.releases import Releases, cli, is_next
+from tools.releases import Releases, cli, is_next, why_not
 from tools.schema_changes import Change, Effect, changes
 
 SDL = schema_sdl()
@@ -108,9 +108,9 @@ def test_a_release_writes_its_version_and_its_schema(project: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "released", "changelog", "reason"),
     [
-        ("1.9.0", ("", ""), CHANGELOG, "cannot follow 1.9.0"),
-        ("", ("", ""), CHANGELOG, "An empty version cannot follow 1.9.0"),
-        ("1.9.1", ("isSuperuser: Boolean!", "isSuperuser: Boolean"), CHANGELOG, "1.9.1 cannot follow 1.9.0"),
+        ("1.9.0", ("", ""), CHANGELOG, "1.9.0 can't follow 1.9.0. The schema hasn't changed, so use 1.9.1: make "),
+        ("", ("", ""), CHANGELOG, "An empty version can't follow 1.9.0. "),
+        ("1.9.1", ("isSuperuser: Boolean!", "isSuperuser: Boolean"), CHANGELOG, "so use 1.10.0: make release v=1.10.0"),
         ("1.9.1", ("", ""), CHANGELOG.replace("- Something.\n", ""), "no unreleased changes"),
         ("2.0.0", ("  customer: User\n", "  customer: User!\n"), CHANGELOG, "must say what clients should do"),
     ],
@@ -147,6 +147,13 @@ ADDED = Change(Effect.NONE, "Query.new", "It was added.")
 )
 def test_the_version_tells_what_kind_of_release_it_is(version: str, found: list[Change], expected: bool) -> None:
     assert is_next(version, "1.9.0", found) is expected
+
+
+@pytest.mark.parametrize("found", [[], [ADDED], [BREAKING, ADDED]])
+@pytest.mark.parametrize("last", ["1.0.0", "1.9.3"])
+def test_the_version_to_use_instead_is_a_valid_one(last: str, found: list[Change]) -> None:
+    version = why_not("1.0.0", last, found).rpartition("v=")[2]
+    assert is_next(version, last, found)
 
 
 GUIDED = CHANGELOG.replace("- Something.", "### Migrating from 1.0.0\n\nReplace `gone`.")
@@ -192,7 +199,7 @@ def test_what_breaks_clients_of_1_0_0_is_no_other_version(project: Path, version
 
     code, output = run("release", version, "--root", str(project))
 
-    assert (code, f"{version} cannot follow 1.0.0" in output) == (1, True)
+    assert (code, f"{version} can't follow 1.0.0. The changes are breaking, so use 2.0.0: make" in output) == (1, True)
 
 
 @pytest.mark.parametrize(("last", "version"), [("1.1.0", "2.0.0"), ("2.0.0", "3.0.0"), ("1.0.1", "2.0.0")])
@@ -215,4 +222,4 @@ def test_what_does_not_break_clients_of_1_0_0_needs_an_item_as_ever(project: Pat
     code, output = run("release", "1.1.0", "--root", str(project))
 
     assert (code, "`LogInResult.IncorrectCredentials`" in output) == (1, True)
-    assert "cannot follow" not in output
+    assert "can't follow" not in output
