@@ -247,6 +247,7 @@ async def test_without_a_browser_it_is_plain_text(open_site: OpenSite, market: M
     async with open_site() as client:
         response = await client.get("/", headers={"Accept": "*/*"})
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "Replace HOST:PORT with the address of this page." in response.text
     assert response.headers["vary"] == "Accept"
     assert re.search(r"^  Products +1$", response.text, re.MULTILINE)
     assert "POST to /graphql" in response.text
