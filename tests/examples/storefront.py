@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from tempfile import TemporaryFile
 from typing import IO, NamedTuple
 
@@ -54,12 +54,13 @@ def compiled() -> subprocess.CompletedProcess[str]:
 def demo_shop(database_url: str) -> Iterator[Shop]:
     """Fill the empty database with the demo shop, and serve it and the storefront."""
     serving = served("--migrate", "--demo", DATABASE_URL=database_url, LOG_LEVEL="warning")
-    with serving as (_, api), _developed(api) as url:
+    with serving as (_, api), developed(api) as (_, url):
         yield Shop(url, api)
 
 
 @contextmanager
-def _developed(api: str) -> Iterator[str]:
+def developed(api: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Serve the storefront of this API: npm, and where its server listens."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with TemporaryFile("w+") as output, (PACKAGES / ".storefront.lock").open("w") as lock:
@@ -75,9 +76,10 @@ def _developed(api: str) -> Iterator[str]:
         try:
             _wait_until_answers(url, process, output)
             fcntl.flock(lock, fcntl.LOCK_UN)
-            yield url
+            yield process, url
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

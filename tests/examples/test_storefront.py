@@ -12,7 +12,7 @@ import pytest
 
 from tests.browser import barriers, chromium, watch
 from tests.databases import create_database, drop_database
-from tests.examples.storefront import Shop, compiled, demo_shop, require_packages
+from tests.examples.storefront import Shop, compiled, demo_shop, developed, require_packages
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Request
@@ -141,6 +141,14 @@ def refresh_token(page: "Page") -> str:
 def test_it_is_typed() -> None:
     checked = compiled()
     assert checked.returncode == 0, checked.stdout
+
+
+def test_nothing_is_left_when_it_is_terminated(shop: Shop) -> None:
+    with developed(shop.api) as (npm, url):
+        npm.terminate()
+        npm.wait(timeout=30)
+        with pytest.raises(httpx2.ConnectError):
+            httpx2.get(url)
 
 
 def test_an_order_is_placed_and_seen_to_be_fulfilled(shop: Shop, visit: Visit) -> None:
