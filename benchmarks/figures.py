@@ -86,7 +86,7 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 
 def ratio(series: Series, other: Series | None) -> float | None:
-    """Return how many times as many answers per second as the other: the median of what neighbours in time say."""
+    """Return how many times as many answers per second as the other: the median of what neighbors in time say."""
     if other is None:
         return None
     pairs = zip(series.rounds, other.rounds, strict=True)

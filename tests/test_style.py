@@ -25,6 +25,12 @@ PHRASES = {
     r"(?:give|gives|given|gave) back": "return, release",
     r"hangs? up|hung up": "disconnect",
     r"made to(?=[.;])": "killed, forced to …",
+    # American spelling
+    r"(?:catalogue|colour|behaviour|favour|honour|humour|labour|neighbour|rumour)\w*": "catalog, color …",
+    r"(?:cent|lit|(?:centi|kilo|milli)?met)res?|grey|cosy|cheques?|licence|defence|programmes?": "center, gray, cozy …",
+    r"(?:caramel|custom|final|general|initial|minim|normal|optim|organ|real|recogn|serial|summar|synchron)"
+    r"is(?:e[drs]?|ing|ations?)": "initialize, normalization …",
+    r"fulfil(?:s|ment|ments)?|(?:label|model|signal|travel)l(?:ed|ing)": "fulfill, labeled …",
 }
 PATTERNS = [(re.compile(rf"\b(?:{phrase})\b", re.IGNORECASE), instead) for phrase, instead in PHRASES.items()]
 # Not the document's own prose: pairs that show what not to write, and what the code writes: responses and settings.
@@ -37,7 +43,7 @@ PROSE = [
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "schema.graphql", "docs", "examples", "Makefile", "config"),
     *("scripts", "benchmarks", "app", "tools"),
 ]
-SUFFIXES = {".md", ".py", ".graphql", ".html", ".txt", ".ts", ".tsx", ".env"}
+SUFFIXES = {".md", ".py", ".graphql", ".html", ".txt", ".js", ".ts", ".tsx", ".env", ".toml"}
 NOT_OURS = {"node_modules", ".venv", "assets", "dist", "gql", "__generated__", "orders_api"}
 
 
@@ -74,6 +80,8 @@ def test_nothing_reads_as_if_translated(path: str) -> None:
         ("A name may be null.", False),
         ("def test_a_store_tells_when(): ...", False),
         ("warehouse", False),
+        ("A grey catalogue, cancelled", True),
+        ("A gray catalog, cancelled: labelledby and parameters of programs", False),
     ],
 )
 def test_only_those_phrases_are_found(tmp_path: Path, phrase: str, is_found: bool) -> None:

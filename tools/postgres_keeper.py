@@ -121,7 +121,7 @@ def keep(home: Path, binaries: Path, sockets: Path) -> None:
         fcntl.flock(keeper, fcntl.LOCK_EX)
         _end_orphans(home, server)
         if not (home / "data").exists():
-            _initialise(home, binaries, server)
+            _initialize(home, binaries, server)
         with _postgres(home, binaries, sockets, server) as postgres:
             _wait_until_ready(home, postgres)
             sys.stdout.write(READY)
@@ -149,7 +149,7 @@ def _end_orphans(home: Path, server: IO[bytes]) -> None:
     raise StartFailed(f"Another Postgres is using {home} and does not stop.")
 
 
-def _initialise(home: Path, binaries: Path, server: IO[bytes]) -> None:
+def _initialize(home: Path, binaries: Path, server: IO[bytes]) -> None:
     """Create the cluster and its database under another name, so that `data` exists only when complete."""
     locale = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"  # the one that every system of that kind has
     options = [f"--username={SUPERUSER}", "--auth=trust", "--encoding=UTF8", f"--locale={locale}"]

@@ -23,7 +23,7 @@ KEYS = sa.bindparam("keys", type_=ARRAY(sa.Uuid))
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects are untyped
 _SCALE = 1_000_000
-_BELOW_ONE = 32  # ts_rank's normalisation to rank / (rank + 1)
+_BELOW_ONE = 32  # ts_rank's normalization to rank / (rank + 1)
 
 
 class Record(DriverRecord):

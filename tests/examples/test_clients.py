@@ -13,7 +13,7 @@ from tests.examples.clients import SCHEMA, Example, copy
 from tests.servers import served
 from tools.demo import seed_demo
 
-FIRST = "Milk-last teapot (38.00 GBP), Tea cosy, cable knit (16.50 GBP)"
+FIRST = "Milk-last teapot (38.00 GBP), Tea cozy, cable knit (16.50 GBP)"
 SECOND = "Second-opinion tea strainer (7.25 GBP), Milk-first teapot (38.00 GBP)"
 PAGES = [f"Page: {FIRST}", f"Page: {SECOND}"]
 GROWING_LIST = [f"List: {FIRST}", f"List: {FIRST}, {SECOND}"]
@@ -69,7 +69,7 @@ async def lived(example: Example, engine: AsyncEngine, url: str, *story: str) ->
     async with engine.connect() as connection:
         assert (await connection.execute(BOUGHT, {"began": began})).all() == [
             ("FULFILLED", 1, "Milk-last teapot", 24, True),
-            ("FULFILLED", 1, "Tea cosy, cable knit", 32, True),
+            ("FULFILLED", 1, "Tea cozy, cable knit", 32, True),
         ]
 
 

@@ -384,7 +384,7 @@ def test_in_a_browser_queries_headers_and_explorer_work(
     editor = page.locator(".graphiql-query-editor .CodeMirror")
     answer = page.locator(".graphiql-response .CodeMirror")
     expect(page).to_have_title("Orders API · GraphiQL")
-    expect(editor).to_contain_text("query Catalogue")
+    expect(editor).to_contain_text("query Catalog")
 
     editor.click()
     page.keyboard.press("Control+Enter")

@@ -1,12 +1,12 @@
 "use strict";
 
 (() => {
-  const CATALOGUE = `# Ctrl-Enter runs a query, Ctrl-Space completes it.
+  const CATALOG = `# Ctrl-Enter runs a query, Ctrl-Space completes it.
 # On the left: documentation, history, and an
 # explorer that builds queries from checkboxes.
 # To log in, see the LogIn tab.
 
-query Catalogue {
+query Catalog {
   products(first: 5) {
     totalCount
     nodes {
@@ -140,7 +140,7 @@ mutation LogIn {
     shouldPersistHeaders: persistsHeaders(storage),
     plugins: [GraphiQLPluginExplorer.explorerPlugin()],
     defaultEditorToolsVisibility: true,
-    defaultTabs: [...(link ? [link] : []), { query: CATALOGUE }, { query: LOG_IN }],
+    defaultTabs: [...(link ? [link] : []), { query: CATALOG }, { query: LOG_IN }],
     defaultQuery: "",
     inputValueDeprecation: true,
     ...(link && { query: link.query, variables: link.variables, headers: link.headers }),
