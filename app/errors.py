@@ -214,6 +214,28 @@ class OutcomeUnknown(RequestError):
     )
 
 
+class TooManyValues(RequestError):
+    """An operation that isn't compiled could return more than the event loop can handle while others wait."""
+
+    code = "VALUE_LIMIT_EXCEEDED"
+
+    def __init__(self, values: int, limit: int, reason: str) -> None:
+        message = (
+            f"This operation can return up to {values:,} values. The limit is {limit:,} where an operation isn't "
+            f"compiled, and this one isn't: {reason}. Request fewer items per page, or fewer fields."
+        )
+        super().__init__(message, requested=values, limit=limit)
+
+
+class ResponseTooLarge(RequestError):
+    """The response is larger than the server sends."""
+
+    code = "RESPONSE_TOO_LARGE"
+
+    def __init__(self, megabytes: int) -> None:
+        super().__init__(f"The response exceeds {megabytes} MB. Request fewer items per page, or fewer fields.")
+
+
 class RateLimited(RequestError):
     """The client exceeded a rate limit."""
 

@@ -32,6 +32,7 @@ from pydantic_extra_types.domain import DomainStr
 from app.currencies import MOST_DECIMALS, in_currency
 from app.errors import BadUserInput, InputIssue, InputIssueCode, InvalidInput, StaleVersion
 from app.global_ids import GlobalId, key_in, split_global_id
+from app.lengths import LINE, NOTE, PARAGRAPHS
 
 CurrencyCode = NewType("CurrencyCode", str)
 CountryCode = NewType("CountryCode", str)
@@ -135,12 +136,12 @@ def _code(value: str | None) -> str | None:
     return found and found.upper()
 
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), _without_controls("")]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LINE), _without_controls("")]
 Paragraphs = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), _without_controls("\n\t")
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=PARAGRAPHS), _without_controls("\n\t")
 ]
 Note = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000), _without_controls("\n\t")
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NOTE), _without_controls("\n\t")
 ]
 Email = Annotated[str, AfterValidator(_email), StringConstraints(max_length=254)]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=200), _without_controls(""), Field(repr=False)]

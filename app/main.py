@@ -16,10 +16,12 @@ from app.db.notifications import Events
 from app.graphql.compiled.path import CompiledPath
 from app.graphql.http.endpoint import GraphQLEndpoint
 from app.graphql.http.websockets import WebSocketEndpoint
+from app.graphql.operations.cache import Cache
 from app.graphql.operations.cancellation import Watch
 from app.graphql.operations.documents import Documents
 from app.graphql.operations.rate_limits import RateLimits
 from app.graphql.operations.services import Services
+from app.graphql.operations.shares import Shares
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
 from app.graphql.subscriptions.manager import SubscriptionManager
@@ -46,6 +48,7 @@ RESPONSE_HEADERS = (
     "X-Request-ID",
 )
 _LAST_ANSWERS_SECONDS = 1.0
+_INTROSPECTIONS_KEPT, _BYTES_OF_INTROSPECTIONS = 50, 5_000_000
 
 
 @asynccontextmanager
@@ -94,6 +97,8 @@ def create_services(configuration: Settings, database: Database | None = None) -
         monitor=Monitor(configuration, database, events),
         subscriptions=SubscriptionManager(events, configuration),
         compiled=CompiledPath(schema, database) if configuration.compiled_path else None,
+        shares=Shares(configuration.database_pool_size),
+        introspections=Cache(_INTROSPECTIONS_KEPT, _BYTES_OF_INTROSPECTIONS),
     )
 
 

@@ -184,6 +184,13 @@ class Settings(BaseSettings):
     operations_per_websocket: int = _setting(100, "Concurrent operations per WebSocket", ge=1, le=10_000)
     subscriptions_per_user: int = _setting(200, "Concurrent subscriptions per user and process", ge=1, le=100_000)
     cost_limit: int = _setting(5_000, "Points that one operation may cost; each object costs one", ge=1)
+    payload_cost_limit: int = _setting(
+        2_000, "Points that the results of an operation's mutations may cost, which are read while others wait", ge=1
+    )
+    value_limit: int = _setting(
+        12_000, "Values that an operation may return where it isn't compiled; others wait 5 µs for each", ge=1
+    )
+    response_limit_mb: int = _setting(10, "Largest response, in MB", ge=1, le=1_000)
     depth_limit: int = _setting(12, "Levels of nested fields in a document", ge=1, le=100)
     root_field_limit: int = _setting(20, "Root fields per operation", ge=1)
     alias_limit: int = _setting(30, "Aliases per document", ge=0)

@@ -20,6 +20,8 @@ from tests.api import Api
 # What is refused for its size is refused by neither path.
 UNLIMITED = {
     "cost_limit": 1_000_000_000,
+    "payload_cost_limit": 1_000_000_000,
+    "value_limit": 1_000_000_000,
     "depth_limit": 100,
     "root_field_limit": 10_000,
     "alias_limit": 10_000,

@@ -50,7 +50,13 @@ def entity_global_id(entry: Any) -> ColumnElement[str]:
     return key
 
 
-trail: Collection[AuditFilter, Sort] = Collection(AuditEntry, AuditFilter, conditions, lambda _, __: _LATEST_FIRST)
+trail: Collection[AuditFilter, Sort] = Collection(
+    AuditEntry,
+    AuditFilter,
+    conditions,
+    lambda _, __: _LATEST_FIRST,
+    indexed=frozenset({"actor_id", "entity_id", "operation"}),
+)
 
 
 def visible_by_key(viewer: Viewer | None) -> Select[Any]:

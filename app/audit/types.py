@@ -9,7 +9,6 @@ from app.db import models
 from app.graphql import lazy
 from app.graphql.context import Info
 from app.graphql.node import Node, is_node, node
-from app.graphql.relations.declarations import costs
 from app.graphql.relations.fields import column, computed, reference
 
 
@@ -32,9 +31,7 @@ class AuditEntry(Node):
         "Global ID of the changed object. Null if the mutation found nothing to change.",
     )
 
-    @strawberry.field(
-        description="The changed object. Null if there is none, or it can't be looked up any more.", metadata=costs(1)
-    )
+    @strawberry.field(description="The changed object. Null if there is none, or it can't be looked up any more.")
     async def entity(self, info: Info) -> Node | None:
         row = self.row
         if row.entity_id is None or not is_node(row.entity_type):

@@ -51,7 +51,7 @@ class Database:
         UnitOfWork begins the transactions of mutations. At most `queue_length` callers wait for a connection."""
         self.engine = engine
         self._queue = PoolQueue(cast(QueuePool, engine.pool), wait_seconds, queue_length)
-        event.listen(engine.sync_engine, "checkin", self._queue.proceed_soon)
+        event.listen(engine.sync_engine, "checkin", self._queue.returned)
         event.listen(engine.sync_engine, "checkout", _require_open)
         event.listen(engine.sync_engine, "do_connect", _require_greenlet)
 
@@ -94,15 +94,22 @@ class Database:
     async def take(self) -> PoolProxiedConnection:
         """Return a pooled connection when it is this caller's turn; only opening a new one needs a greenlet.
         Overloaded if too many callers wait, DatabaseUnavailable if none can be opened."""
-        if self._queue.must_wait:
-            await self._queue.wait()
+        shares = await self._queue.turn()
+        try:
+            connection = await self._connected()
+        except BaseException:
+            self._queue.not_taken(shares)  # because no connection will be returned
+            raise
+        self._queue.taken(connection.info, shares)
+        return connection
+
+    async def _connected(self) -> PoolProxiedConnection:
         if cast(QueuePool, self.engine.pool).checkedin():
             with suppress(MissingGreenlet):  # the idle connection is broken; reconnect below
                 return self.engine.pool.connect()
         try:
             return await self.engine.raw_connection()
         except (OSError, DBAPIError, EmulatedDBAPIException, PoolTimeoutError) as failure:
-            self._queue.proceed()  # because no connection will be returned
             # Any reason counts: a Postgres that rejects the password is as good as none.
             log.warning("cannot connect to the database", reason=str(failure) or type(failure).__name__)
             raise (Overloaded if isinstance(_cause(failure), _TOO_MANY) else DatabaseUnavailable) from failure
@@ -160,7 +167,14 @@ def _server_settings(settings: Settings) -> dict[str, str]:
         "tcp_user_timeout": 2 * operation,
     }
     timeouts = {name: str(max(1, round(value * 1000))) for name, value in seconds.items()}
-    return {"application_name": "orders-api", "timezone": "UTC", "jit": "off", **timeouts}
+    # Short statements gain nothing from compilation, nor from more than one core, which others need.
+    return {
+        "application_name": "orders-api",
+        "timezone": "UTC",
+        "jit": "off",
+        "max_parallel_workers_per_gather": "0",
+        **timeouts,
+    }
 
 
 def _keep_alive(driver: Any, seconds: float) -> None:

@@ -13,7 +13,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from app.db.texts import forbid_quote
+from app.lengths import NOTE, PARAGRAPHS
 
+LONGEST = "longest"
+"""Where a column says how many characters it can hold; the others hold a line."""
 FOLDED_NAME = "folded(name)"
 PRODUCT_SEARCH = "setweight(search_vector(name), 'A') || setweight(search_vector(coalesce(description, '')), 'B')"
 USER_SEARCH = "search_vector((full_name || ' '::text) || email)"
@@ -152,7 +155,7 @@ class Product(Audited):
     store_id: Mapped[UUID]
     currency: Mapped[str]
     name: Mapped[str]
-    description: Mapped[str | None]
+    description: Mapped[str | None] = mapped_column(info={LONGEST: PARAGRAPHS})
     price: Mapped[Decimal]
     stock: Mapped[int | None]
     version: Mapped[int] = mapped_column(server_default=sa.text("1"))
@@ -214,7 +217,7 @@ class Order(Audited):
         sa.Enum(OrderStatus, native_enum=False, create_constraint=True, name="status", length=20),
         server_default=OrderStatus.PLACED,
     )
-    note: Mapped[str | None]
+    note: Mapped[str | None] = mapped_column(info={LONGEST: NOTE})
     recipient: Mapped[str | None]
     address_lines: Mapped[list[str] | None]
     city: Mapped[str | None]

@@ -3,7 +3,7 @@ neither repeat nor hide others. Independent of GraphQL."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -11,6 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.util import ClauseAdapter
 
 from app.currencies import MOST_DECIMALS, MOST_DIGITS
 from app.db.models import Base
@@ -20,6 +21,7 @@ from app.security.viewer import Viewer
 
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
+MOST_RANKED = 10_000
 CURSOR_VALUE = "cursor_value"
 PARENT = "parent_id"
 
@@ -70,6 +72,8 @@ class Ordering:
     descending: bool
     column: sa.ColumnElement[Any] = field(compare=False)
     key: sa.ColumnElement[UUID] = field(compare=False)
+    ranked: sa.ColumnElement[Any] | None = field(default=None, compare=False)
+    """What the column ranks rows by, if it does: a column of the same table, which is ranked for so many rows only."""
 
     @property
     def columns(self) -> tuple[sa.ColumnElement[Any], ...]:
@@ -114,7 +118,7 @@ def search_ordering(
 
     def ordering(filter: Any, sort: Any) -> Ordering:
         if sort is None and filter.search is not None:
-            return Ordering("RELEVANCE", True, relevance(search, filter.search), columns["ID"])
+            return Ordering("RELEVANCE", True, relevance(search, filter.search), columns["ID"], ranked=search)
         name, descending = ("ID", False) if sort is None else (sort.field.value, sort.descending)
         column = columns[name] if filter.search is None else unindexed(columns[name])
         return Ordering(name, descending, column, columns["ID"])
@@ -169,7 +173,7 @@ def page_request(
 
 def paginate(statement: sa.Select[Any], request: PageRequest, spare: int = 1) -> sa.Select[Any]:
     """Restrict a statement to the page, read from its near end, and a spare row that shows whether there are more."""
-    ordering = request.ordering
+    statement, ordering = bounded(statement, request.ordering)
     columns = (ordering.column, ordering.key)
     for position, onward in ((request.after, True), (request.before, False)):
         if position is not None:
@@ -182,6 +186,18 @@ def paginate(statement: sa.Select[Any], request: PageRequest, spare: int = 1) ->
         .order_by(*(term.desc() if descending else term.asc() for term in ordering.columns))
         .limit(constant(request.limit + spare))
     )
+
+
+def bounded(statement: sa.Select[Any], ordering: Ordering) -> tuple[sa.Select[Any], Ordering]:
+    """Return the statement and its order such that no more than MOST_RANKED rows are ranked, in no particular order the
+    first of those that match: to rank all 130,000 products that have a common word takes 120 ms, this 25."""
+    if ordering.ranked is None:
+        return statement, ordering
+    found = statement.add_columns(ordering.ranked).limit(constant(MOST_RANKED)).lateral("found")
+    of_found = ClauseAdapter(found)
+    column, key = of_found.traverse(ordering.column), of_found.traverse(ordering.key)
+    columns = (found.c[str(each.key)] for each in statement.selected_columns)
+    return sa.select(*columns), replace(ordering, column=column, key=key, ranked=None)
 
 
 def constant(number: int) -> sa.ColumnElement[int]:
@@ -252,7 +268,8 @@ class Listing:
 
     def page_each(self, relation: Relation, request: PageRequest) -> sa.Select[Any]:
         """Return one statement for the same page of each parent in the array `:parents`, in their order."""
-        return each_parent(lambda parent: paginate(self.statement.where(relation(parent)), request))
+        own = self.statement.correlate(_parents)
+        return each_parent(lambda parent: paginate(own.where(relation(parent)), request))
 
     def total_each(self, relation: Relation) -> sa.Select[Any]:
         """Return, for each parent in the array `:parents`, its key and the number of its rows."""
@@ -270,6 +287,11 @@ class Collection(Generic[FilterType, SortType]):
     conditions: Callable[[Viewer | None, FilterType], Sequence[sa.ColumnElement[bool]]]
     ordering: Callable[[FilterType, SortType | None], Ordering]
     sort: type[SortType] | None = None
+    points: int = 100
+    """The cost of looking through all rows, to find those that match, or to count them."""
+    indexed: frozenset[str] = frozenset()
+    """The fields of the filter for which an index has the rows in the order of the list, so that only those of the page
+    are read; to find what matches any other field, all rows are looked through."""
 
     def listing(self, viewer: Viewer | None, filter: FilterType) -> Listing:
         """Return the rows that meet the filter and are for this viewer."""

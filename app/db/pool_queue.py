@@ -1,12 +1,40 @@
-"""A fair queue in front of the connection pool: first come, first served."""
+"""A fair queue in front of the connection pool: first come, first served, but for those whose share is used up."""
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from sqlalchemy.pool import QueuePool
 
 from app.errors import Overloaded
+
+_SHARES = "shares"
+
+
+@dataclass(eq=False)
+class Share:
+    """The connections that some callers may hold together, so that the others find one."""
+
+    most: int
+    held: int = 0
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether these callers have reached the limit."""
+        return self.held >= self.most
+
+
+SHARES: ContextVar[Sequence[Share]] = ContextVar("shares of the current caller", default=())
+"""The shares that the connections of the current task count in."""
+
+
+class _Waiter(NamedTuple):
+    promise: "asyncio.Future[None]"
+    shares: Sequence[Share]
 
 
 class PoolQueue:
@@ -19,32 +47,40 @@ class PoolQueue:
         self._pool = pool
         self._seconds = seconds
         self._longest = longest
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[_Waiter] = deque()
         self._promised = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    @property
-    def must_wait(self) -> bool:
-        """Whether a new caller has to wait."""
-        return bool(self._waiting) or self._is_used_up()
-
     def _is_used_up(self) -> bool:
         """Return whether every connection is in use or promised to a waiting caller."""
         return self._pool.checkedout() + self._promised >= self._pool.size()
 
-    async def wait(self) -> None:
-        """Return when the caller may take a connection, which it must do at once. Overloaded if the queue is full or
-        the wait takes too long."""
+    def _must_wait(self, shares: Sequence[Share]) -> bool:
+        if self._is_used_up() or _are_used_up(shares):
+            return True
+        return bool(self._waiting) and any(not _are_used_up(waiter.shares) for waiter in self._waiting)
+
+    async def turn(self) -> Sequence[Share]:
+        """Return when the caller may take a connection, which it must do at once, and the shares that it counts in.
+        Overloaded if the queue is full or the wait takes too long."""
+        shares = SHARES.get()
+        if self._must_wait(shares):
+            await self._wait(shares)
+        else:
+            _hold(shares)
+        return shares
+
+    async def _wait(self, shares: Sequence[Share]) -> None:
         if len(self._waiting) >= self._longest:
             raise Overloaded
         loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
+        waiter = _Waiter(loop.create_future(), shares)
         self._waiting.append(waiter)
-        expiry = loop.call_later(self._seconds, _expire, waiter)
+        expiry = loop.call_later(self._seconds, _expire, waiter.promise)
         try:
-            await waiter
+            await waiter.promise
         except BaseException:
             self._leave(waiter)
             raise
@@ -52,28 +88,61 @@ class PoolQueue:
             expiry.cancel()
         self._promised -= 1
 
-    def proceed(self) -> None:
-        """Promise the free connections to waiting callers."""
+    def taken(self, info: dict[str, Any], shares: Sequence[Share]) -> None:
+        """Note in a connection's `info` which shares it counts in."""
+        info[_SHARES] = shares
+
+    def not_taken(self, shares: Sequence[Share]) -> None:
+        """Pass on the turn of a caller that got no connection."""
+        _release(shares)
+        self._proceed()
+
+    def returned(self, _: Any, record: Any) -> None:
+        """Let the next caller have what was returned, in a moment: the pool reports a connection just before it is
+        available."""
+        _release(record.info.pop(_SHARES, ()))
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._proceed)
+
+    def _proceed(self) -> None:
+        """Promise the free connections to waiting callers whose shares are not used up."""
+        kept: list[_Waiter] = []
         while self._waiting and not self._is_used_up():
             waiter = self._waiting.popleft()
-            if not waiter.done():
-                self._promised += 1
-                waiter.set_result(None)
+            if waiter.promise.done():
+                continue
+            if _are_used_up(waiter.shares):
+                kept.append(waiter)
+                continue
+            self._promised += 1
+            _hold(waiter.shares)
+            waiter.promise.set_result(None)
+        self._waiting.extendleft(reversed(kept))
 
-    def proceed_soon(self, *_: object) -> None:
-        """Do so in a moment: the pool reports a returned connection just before it is available."""
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self.proceed)
-
-    def _leave(self, waiter: "asyncio.Future[None]") -> None:
+    def _leave(self, waiter: _Waiter) -> None:
         """Leave the queue; pass on a connection that was already promised."""
         with suppress(ValueError):
             self._waiting.remove(waiter)
-        if not waiter.cancelled() and waiter.done() and waiter.exception() is None:
+        promise = waiter.promise
+        if not promise.cancelled() and promise.done() and promise.exception() is None:
             self._promised -= 1
-            self.proceed()
+            self.not_taken(waiter.shares)
 
 
-def _expire(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_exception(Overloaded())
+def _are_used_up(shares: Sequence[Share]) -> bool:
+    return any(share.is_used_up for share in shares)
+
+
+def _hold(shares: Sequence[Share]) -> None:
+    for share in shares:
+        share.held += 1
+
+
+def _release(shares: Sequence[Share]) -> None:
+    for share in shares:
+        share.held -= 1
+
+
+def _expire(promise: "asyncio.Future[None]") -> None:
+    if not promise.done():
+        promise.set_exception(Overloaded())

@@ -19,8 +19,8 @@ from app.users.resolvers import UserMutations, UserQueries
 
 @strawberry.type(
     description=(
-        "Read operations. An operation costs one point for each object it can return: a page costs its size, an "
-        "order's `items` cost 10, and `totalCount` costs 10. The response reports the cost in `extensions.cost`."
+        "Read operations. An operation costs what it may read: one point for each object, a page its size, and up to "
+        "1,000 for a search, a filter or a `totalCount`. The response reports the cost in `extensions.cost`."
     )
 )
 class Query(NodeQueries, UserQueries, StoreQueries, ProductQueries, OrderQueries, AuditQueries):
@@ -30,8 +30,8 @@ class Query(NodeQueries, UserQueries, StoreQueries, ProductQueries, OrderQueries
 @strawberry.type(
     description=(
         "Write operations. A request runs in one transaction, one field after another. A field that fails changes "
-        "nothing and doesn't affect the other fields. Each field costs 10 points plus the cost of the objects selected "
-        "from its result."
+        "nothing and doesn't affect the other fields. Each field costs 10 points, 2 for each item of its input, and "
+        "what it reads to show its result."
     )
 )
 class Mutation(UserMutations, StoreMutations, ProductMutations, OrderMutations):

@@ -72,9 +72,13 @@ def _by_time(columns: Any) -> Callable[[Any, OrderSort | None], Ordering]:
     return lambda _, sort: Ordering("PLACED_AT", sort is None or sort.descending, columns.placed_at, columns.id)
 
 
-everyones = Collection(Order, OrderFilter, _conditions, _by_time(orders), OrderSort)
-own = Collection(Order, OrderFilter, _own_conditions, _by_time(orders), OrderSort)
-of_store = Collection(StoreOrder, StoreOrderFilter, _part_conditions, _by_time(parts), OrderSort)
+_BY_TIME = frozenset({"placed_at"})
+
+everyones = Collection(Order, OrderFilter, _conditions, _by_time(orders), OrderSort, indexed=_BY_TIME)
+own = Collection(Order, OrderFilter, _own_conditions, _by_time(orders), OrderSort, indexed=_BY_TIME)
+of_store = Collection(
+    StoreOrder, StoreOrderFilter, _part_conditions, _by_time(parts), OrderSort, indexed=_BY_TIME | {"number"}
+)
 
 
 def visible_to(viewer: Viewer | None) -> sa.ColumnElement[bool]:

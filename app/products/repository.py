@@ -47,7 +47,15 @@ def conditions(viewer: Viewer | None, filter: ProductFilter) -> Sequence[sa.Colu
     return found
 
 
-catalog = Collection(Product, ProductFilter, conditions, search_ordering(_COLUMNS, products.search), ProductSort)
+catalog = Collection(
+    Product,
+    ProductFilter,
+    conditions,
+    search_ordering(_COLUMNS, products.search),
+    ProductSort,
+    points=1_000,
+    indexed=frozenset({"store_id"}),
+)
 
 
 def visible_by_key(viewer: Viewer | None) -> sa.Select[Any]:

@@ -1,11 +1,13 @@
 """No waiting caller is overtaken or forgotten, and no connection is promised to a caller that left."""
 
 import asyncio
+from contextvars import copy_context
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from app.db.pool_queue import PoolQueue
+from app.db.pool_queue import SHARES, PoolQueue, Share
 from app.errors import Overloaded
 
 
@@ -30,21 +32,30 @@ class Queue:
         pool: Any = self.pool
         self.queue = PoolQueue(pool, seconds, longest)
         self.served: list[int] = []
+        self.connections: dict[int, dict[str, Any]] = {}
+        """What is noted of each caller's connection."""
 
     async def come(self, number: int) -> None:
-        if self.queue.must_wait:
-            await self.queue.wait()
+        shares = await self.queue.turn()
         self.pool.out += 1
+        self.queue.taken(self.connections.setdefault(number, {}), shares)
         self.served.append(number)
 
-    async def comes(self, number: int) -> "asyncio.Task[None]":
-        task = asyncio.create_task(self.come(number))
+    async def comes(self, number: int, *shares: Share) -> "asyncio.Task[None]":
+        context = copy_context()
+        context.run(SHARES.set, shares)
+        task = asyncio.create_task(self.come(number), context=context)
         await asyncio.sleep(0)
         return task
 
-    def give_back(self) -> None:
-        self.queue.proceed_soon()
+    def give_back(self, number: int = -1) -> None:
+        self.queue.returned(None, SimpleNamespace(info=self.connections.get(number, {})))
         self.pool.out -= 1
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether a caller without shares has to wait."""
+        return self.queue._must_wait(())
 
 
 async def settled() -> None:
@@ -65,7 +76,7 @@ async def test_each_is_served_in_their_turn() -> None:
         queue.give_back()
         await settled()
 
-    assert (queue.served, len(queue.queue), queue.queue.must_wait) == ([0, 1, 2, 3], 0, True)
+    assert (queue.served, len(queue.queue), queue.must_wait) == ([0, 1, 2, 3], 0, True)
 
 
 async def test_what_was_promised_to_who_left_is_there_for_the_next() -> None:
@@ -80,7 +91,7 @@ async def test_what_was_promised_to_who_left_is_there_for_the_next() -> None:
     assert queue.served == [1]
     queue.give_back()
     await settled()
-    assert not queue.queue.must_wait
+    assert not queue.must_wait
 
 
 async def test_who_leaves_before_is_forgotten() -> None:
@@ -118,3 +129,66 @@ async def test_a_connection_that_nobody_waits_for_is_taken_at_once() -> None:
     await queue.come(0)
 
     assert queue.served == [0]
+
+
+async def test_those_who_hold_their_share_wait_while_others_pass() -> None:
+    queue, share = Queue(), Share(1)
+    queue.pool.out = 0
+
+    for number in (0, 1):
+        await queue.comes(number, share)
+    await queue.comes(2)
+
+    assert (queue.served, share.held, len(queue.queue)) == ([0, 2], 1, 1)
+
+
+async def test_a_connection_of_the_share_goes_to_the_next_of_them() -> None:
+    queue, share = Queue(), Share(1)
+    queue.pool.out = 0
+    for number in (0, 1, 2):
+        await queue.comes(number, share)
+
+    for number, served in ((0, [0, 1]), (1, [0, 1, 2]), (2, [0, 1, 2])):
+        queue.give_back(number)
+        await settled()
+        assert queue.served == served
+
+    assert (share.held, queue.pool.out) == (0, 0)
+
+
+async def test_who_waits_for_a_share_keeps_the_place() -> None:
+    queue, share = Queue(), Share(1)
+    queue.pool.out = 1
+    await queue.comes(0, share)
+    await queue.comes(1, share)
+    await queue.comes(2)
+
+    queue.give_back(0)
+    await settled()
+
+    assert queue.served == [0, 1]
+
+
+async def test_a_share_is_given_back_by_those_who_leave_with_a_promise() -> None:
+    queue, share = Queue(), Share(1)
+    first, _ = await queue.comes(0, share), await queue.comes(1, share)
+
+    queue.give_back()
+    await asyncio.sleep(0)  # promised
+    first.cancel()
+    await settled()
+
+    assert (queue.served, share.held) == ([1], 1)
+
+
+async def test_who_gets_no_connection_passes_the_share_on() -> None:
+    queue, share = Queue(), Share(1)
+    queue.pool.out = 0
+    SHARES.set((share,))
+    shares = await queue.queue.turn()
+    await queue.comes(1, share)
+
+    queue.queue.not_taken(shares)
+    await settled()
+
+    assert (queue.served, share.held) == ([1], 1)

@@ -114,3 +114,37 @@ async def test_where_postgres_gives_fewer_connections_than_the_pool_has_the_rest
         assert {fault(response) for response in responses if response not in placed} == {"OVERLOADED"}
         assert await shop.state() == (len(placed), 100 - len(placed))
         assert kind(await shop.order()) == "PlaceOrderSuccess"
+
+
+STORES = "{ stores { nodes { name } } }"
+TOTAL = "{ products { totalCount } }"
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_clients_without_a_login_leave_connections_to_others(open_shop: OpenShop, path: str) -> None:
+    async with open_shop(compiled_path=PATHS[path], database_pool_size=4) as shop:
+        async with shop.unreadable():
+            strangers = [asyncio.create_task(shop.read()) for _ in range(6)]
+            await until(lambda: shop.database.waiting == 3)
+
+            async with asyncio.timeout(3):
+                assert (await shop.api.send(STORES, user=shop.customer)).json()["data"]
+            assert shop.taken == 3
+        for response in await asyncio.gather(*strangers):
+            assert response.json()["data"]
+        assert shop.taken == 0
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_dear_operations_leave_connections_to_others(open_shop: OpenShop, path: str) -> None:
+    async with open_shop(compiled_path=PATHS[path], database_pool_size=4) as shop:
+        async with shop.unreadable():
+            dear = [asyncio.create_task(shop.api.send(TOTAL, user=shop.customer)) for _ in range(4)]
+            strangers = [asyncio.create_task(shop.api.send(TOTAL)) for _ in range(4)]
+            await until(lambda: shop.database.waiting == 6)
+
+            async with asyncio.timeout(3):
+                assert (await shop.api.send(STORES)).json()["data"]
+            assert shop.taken == 2
+        for response in await asyncio.gather(*dear, *strangers):
+            assert response.json()["data"]

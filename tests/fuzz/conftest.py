@@ -50,7 +50,10 @@ class Fuzzed:
 @pytest.fixture(scope="package")
 async def fuzzed(pooled: AsyncEngine, population: Population, settings: Settings) -> AsyncIterator[Fuzzed]:
     resolver, compiled = (
-        create_app(settings.model_copy(update={"compiled_path": path}), committing(pooled)) for path in (False, True)
+        create_app(
+            settings.model_copy(update={"compiled_path": path, "value_limit": 1_000_000_000}), committing(pooled)
+        )
+        for path in (False, True)
     )
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=resolver), base_url="http://test") as client:
         api = Api(client, settings)

@@ -1,6 +1,7 @@
 """What a mutation returns is read in one statement, and is what a query would answer then."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.api import Api
 from tests.databases import SingleConnection
 from tests.market import Market, gid
 from tests.orders.operations import number_of
+from tests.paths import UNLIMITED
 from tests.statements import Statements
 
 ORDER = """
@@ -94,7 +96,20 @@ async def shop(market: Market) -> Shop:
 @pytest.fixture
 async def compiled(connection: AsyncConnection, settings: Settings) -> AsyncIterator[Api]:
     """The application with the compiled path, in the transaction of the test."""
-    app = create_app(settings.model_copy(update={"compiled_path": True}), SingleConnection(connection))
+    async with opened(connection, settings) as api:
+        yield api
+
+
+@pytest.fixture
+async def unlimited(connection: AsyncConnection, settings: Settings) -> AsyncIterator[Api]:
+    """The same, whatever the operations cost."""
+    async with opened(connection, settings, **UNLIMITED) as api:
+        yield api
+
+
+@asynccontextmanager
+async def opened(connection: AsyncConnection, settings: Settings, **changed: Any) -> AsyncIterator[Api]:
+    app = create_app(settings.model_copy(update={**changed, "compiled_path": True}), SingleConnection(connection))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
         yield Api(client, settings)
 
@@ -250,11 +265,13 @@ async def test_each_field_reads_what_stands_then(compiled: Api, shop: Shop) -> N
 
 
 async def test_arguments_that_are_refused_below_a_field_leave_what_it_did(
-    compiled: Api, shop: Shop, connection: AsyncConnection
+    unlimited: Api, shop: Shop, connection: AsyncConnection
 ) -> None:
     selection = "order { items { product { store { products(first: 101) { totalCount } } } } }"
 
-    result = await compiled.execute(document(PLACE, selection), shop.variables("customer"), user=shop.users["customer"])
+    result = await unlimited.execute(
+        document(PLACE, selection), shop.variables("customer"), user=shop.users["customer"]
+    )
 
     assert result["data"] == {"done": {"__typename": "PlaceOrderSuccess", "order": None}}
     codes = {(error["extensions"]["code"], error["extensions"]["cause"]) for error in result["errors"]}
@@ -312,10 +329,10 @@ def batch(store: Store, number: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("number", [1, 2, 1_000])
 async def test_a_list_in_a_payload_is_one_statement_in_the_order_of_the_input(
-    compiled: Api, shop: Shop, statements: Statements, number: int
+    unlimited: Api, shop: Shop, statements: Statements, number: int
 ) -> None:
     statements.clear()
-    data = await compiled.data(BATCH, batch(shop.store, number), user=shop.users["owner"])
+    data = await unlimited.data(BATCH, batch(shop.store, number), user=shop.users["owner"])
 
     done = data["createProducts"]
     assert len([statement for statement in statements if "AS text" in statement]) == 2

@@ -60,7 +60,7 @@ async def test_the_orders_of_many_users_are_one_statement(
 ) -> None:
     superuser = await market.superuser()
     await orders_from(market, number)
-    query = "{ users(first: 30) { nodes { orders(first: 4) { nodes { items { product { store { name } } } } } } } }"
+    query = "{ users(first: 20) { nodes { orders(first: 4) { nodes { items { product { store { name } } } } } } } }"
     statements.clear()
 
     data = await api.data(query, user=superuser)

@@ -10,6 +10,8 @@ fragment product on Product {
   id name description price { amount currency } stock version createdAt updatedAt deletedAt store { id }
 }
 """
+# Descriptions of a thousand products would cost too much.
+IN_BATCH = PRODUCT.replace(" description", "")
 FAILURES = """
   ... on NotFound { missingId }
   ... on Conflict { path code }
@@ -29,7 +31,7 @@ mutation ($input: CreateProductsInput!) {{
     __typename ... on Error {{ message }} ... on CreateProductsSuccess {{ products {{ ...product }} }} {FAILURES}
   }}
 }}
-{PRODUCT}
+{IN_BATCH}
 """
 UPDATE = f"""
 mutation ($input: UpdateProductInput!) {{
@@ -47,7 +49,7 @@ mutation ($input: UpdateProductsInput!) {{
     ... on StaleVersion {{ currentVersion current {{ ...product }} }}
   }}
 }}
-{PRODUCT}
+{IN_BATCH}
 """
 ADJUST_STOCK = f"""
 mutation ($input: AdjustStockInput!) {{

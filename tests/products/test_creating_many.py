@@ -10,7 +10,7 @@ from app.db.models import Store, User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.products.catalogue import names
-from tests.products.changes import CREATE_MANY, create_many
+from tests.products.changes import CREATE_MANY, IN_BATCH, PRODUCT, create_many
 from tests.statements import Statements
 
 
@@ -26,7 +26,8 @@ def _differing(number: int) -> dict[str, Any]:
 async def test_new_products_are_answered_whole_and_in_their_order(api: Api, store: Store, owner: User) -> None:
     products = [{"name": "Lamp", "price": 5}, {"name": "Chair", "price": "9.9", "description": "Of oak.", "stock": 2}]
 
-    created = await create_many(api, owner, gid(store), products)
+    input = {"storeId": gid(store), "products": products}
+    created = (await api.data(CREATE_MANY.replace(IN_BATCH, PRODUCT), {"input": input}, user=owner))["createProducts"]
 
     assert created["__typename"] == "CreateProductsSuccess"
     assert [

@@ -140,7 +140,7 @@ async def test_nested_pages_with_other_filters_and_orders_are_not_mixed_up(
     for name, price, stock in (("a", 3, 0), ("b", 2, 1), ("c", 1, 1)):
         await market.product(store, name=name, price=price, stock=stock)
     statements.clear()
-    query = """{ stores { nodes {
+    query = """{ stores(first: 10) { nodes {
       cheapest: products(first: 1, orderBy: { field: PRICE }) { nodes { name } }
       dearest: products(first: 1, orderBy: { field: PRICE, direction: DESC }) { nodes { name } }
       there: products(first: 1, filter: { inStock: true }) { nodes { name } totalCount }

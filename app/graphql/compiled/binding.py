@@ -68,7 +68,7 @@ def binder(arguments: Callable[[VariableValues], dict[str, Any]], read: Read) ->
         try:
             return read(arguments(variables), viewer)
         except (RequestError, graphql.GraphQLError) as refusal:
-            raise Refused("refused arguments") from refusal
+            raise Refused(str(refusal)) from refusal
 
     return bound
 

@@ -19,8 +19,8 @@ from app.security.viewer import Viewer
 
 _UNDERSTOOD_DIRECTIVES = {"skip", "include"}
 # Compiling takes time on the event loop. A plain field takes 0.03 ms and costs 1; one that may be null takes 0.09 ms,
-# a list of texts 0.17 ms, and each SELECT within 0.3 to 0.9 ms. The largest statements take 30 to 90 ms.
-_MAX_COST = 1000
+# a list of texts 0.17 ms, and each SELECT within 0.3 to 0.9 ms. The largest statements take 15 to 50 ms.
+_MAX_COST = 600
 COST_OF_NULLABLE = 2
 COST_OF_TEXTS = 4
 _COST_OF_SOURCE = 15

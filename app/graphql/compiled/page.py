@@ -1,6 +1,7 @@
 """The page of a connection: its rows, and what the connection's fields make of them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +10,7 @@ from graphql.execution.collect_fields import FieldDetails
 from sqlalchemy import ColumnElement, Integer, Text, case, cast, func
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from app.db.pagination import CURSOR_VALUE, Listing, Ordering, PageRequest, constant, paginate
+from app.db.pagination import CURSOR_VALUE, Listing, Ordering, PageRequest, bounded, constant, paginate
 from app.errors import RequestError
 from app.graphql.compiled.binding import Asked, bound_filter, bound_request, shape_and_values
 from app.graphql.compiled.compilation import Compilation, object_type
@@ -95,7 +96,8 @@ class _Page:
         self._total_statement = listing.total().correlate(*correlated)
         name = compilation.source("rows_")
         if counts_others:  # by one row too many, which is numbered to be left out
-            ordering = request.ordering
+            statement, ordering = bounded(statement, request.ordering)
+            request = replace(request, ordering=ordering)
             number = func.row_number().over(
                 order_by=_directed(ordering.columns, ordering.descending != request.backward)
             )

@@ -104,7 +104,7 @@ class CompiledPath:
         def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
             return compile_plan(self._schema, BoundOperation(definition, fragments, variables), viewer)
 
-        plans = self._queries.get(query, lambda: Plans(compiled))
+        plans = self._queries.get(query, lambda: Plans(compiled), pin=query.is_trusted)
         given = dict(operation.request.variables or {})
         values = get_variable_values(self._core_schema, definition.variable_definitions or (), given)
         if not isinstance(values, VariableValues):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -72,6 +73,8 @@ class Plans(Cache[Any, Plan | NoPlan]):
         """Take what compiles the selection, and the variables that it uses where those are not all."""
         super().__init__(_PLANS_KEPT)
         self._compiled = compiled
+        self._declined: Cache[Any, NoPlan] = Cache(_PLANS_KEPT)
+        """What was declined, for page sizes of any number."""
         self._used = used
 
     def find(
@@ -86,7 +89,7 @@ class Plans(Cache[Any, Plan | NoPlan]):
         shape = _shape(values if used is None else {name: values[name] for name in values if name in used})
         key: Any = (None if viewer is None else viewer.is_superuser, shape)
         while True:
-            plan = self.get(key, lambda: self._compiled(variables, viewer))
+            plan = self.get(key, partial(self._made, key, variables, viewer))
             bound: dict[str, Any] = {}
             for number, binding in enumerate(plan.bindings):
                 shape, read = binding.read(variables, viewer)
@@ -100,6 +103,29 @@ class Plans(Cache[Any, Plan | NoPlan]):
                 self.weigh(key, len(plan.sql))
                 parameters = {**plan.constants, VIEWER: viewer.id if viewer else None, **bound, **given}
                 return plan, [parameters[name] for name in plan.names]
+
+    def _made(self, key: Any, variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
+        """Compile the selection, unless it was declined for variables that differ in numbers alone."""
+        numberless = _without_numbers(key)
+        if numberless in self._declined:
+            return self._declined.get(numberless, _never)
+        plan = self._compiled(variables, viewer)
+        if isinstance(plan, NoPlan):
+            self._declined.get(numberless, lambda: NoPlan(plan.reason, ()))
+        return plan
+
+
+def _never() -> NoPlan:
+    raise AssertionError("it is there")
+
+
+def _without_numbers(key: Any) -> Any:
+    match key:
+        case tuple():
+            return tuple(map(_without_numbers, key))
+        case int() if type(key) is int:
+            return int
+    return key
 
 
 def _shape(value: Any) -> Any:

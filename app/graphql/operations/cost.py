@@ -1,49 +1,96 @@
-"""The cost of an operation: a point for each object that it can return, counted before anything runs.
+"""The cost of an operation: what it may read and return, counted before anything runs.
 
-A page counts as many objects as it can hold, and whatever is selected from each counts as often. Attributes are free: a
-price comes with its product. A field that costs more declares it with `costs`."""
+An object costs a point, and another for each 2 kB of text that it can hold beyond the first; a page counts as full, and
+whatever is selected of an object counts once for each. To look through a list, for a search, a filter or a count, costs
+what the list says. A mutation costs what it does, and what its payload reads beyond that.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+With 5,000 points an operation reads for a quarter of a second (docs/performance.md), and returns 10 MB at most."""
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import graphql
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
-from strawberry.types.field import StrawberryField
 
 from app.db.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from app.graphql.operations.cache import Cache
 from app.graphql.relations.declarations import (
     AsEdge,
     Column,
-    Computed,
     Embedded,
     Itself,
     Nodes,
     Pages,
     Rows,
     Through,
-    cost_of,
     declaration_of,
 )
 from app.graphql.strawberry_internals import definition_of
+from app.lengths import LINE
 
+BYTES_OF_POINT = 2_000
+_BYTES_OF_CHARACTER = 4
+_BYTES_OF_VALUE = 64  # of an id, a date or a number
+_BYTES_OF_KEY = 4  # beside its name: the quotation marks, the colon and the comma
 _OF_MUTATION = 10  # it locks, checks, writes, and notifies
-_OF_INTROSPECTION = 100
-_OBJECTS_OF_LIST = 10  # of a list without pages: the items of an order
+_OF_INPUT_ITEM = 2  # that a mutation or a quote takes
+_TEXTS_OF_LIST = 4
+_OBJECTS_OF_LIST = 15  # of a list without pages: an order has up to 100 items, which take a few pages of Postgres each
+_OF_PART = 100  # looking through what belongs to one object
 _MAX_FIELDS = 10_000  # that are visited; nested fragments can select more than anyone could count
 _COSTS_KEPT = 100
-_COUNTING = {"Int", "Boolean"}
+_DEPTH = 3  # of the inputs that are looked at
 MOST = 1_000_000_000
 """The reported cost of an operation that is too large to count."""
 
 Variables = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of one operation, by the values of its variables."""
+    """What an operation, or a part of it, may cost."""
+
+    points: int = 0
+    values: int = 0
+    """Fields that are completed, those of each object counted: what the resolver path takes its time for."""
+    reads: int = 0
+    """The points of rows to read, without those of their width and of what mutations do. Those of a mutation are read
+    to show what it did, while it holds its locks."""
+    width: int = 0
+    """Bytes of the response that belong to the object which it is a part of."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.points + other.points, self.values + other.values, self.reads + other.reads, self.width + other.width
+        )
+
+    def times(self, number: int) -> "Cost":
+        """Return the cost of so many of these."""
+        return Cost(self.points * number, self.values * number, self.reads * number, self.width * number)
+
+    @property
+    def extra(self) -> "Cost":
+        """The cost of what is read for an object beyond itself, whose own point is counted elsewhere."""
+        return replace(self, points=self.points + max(0, -(-self.width // BYTES_OF_POINT) - 1), width=0)
+
+    @property
+    def of_object(self) -> "Cost":
+        """The cost of an object that this is selected from."""
+        extra = self.extra
+        return replace(extra, points=extra.points + 1, reads=extra.reads + 1)
+
+
+NOTHING = Cost()
+_OF_SCHEMA = {"__typename": Cost(width=_BYTES_OF_VALUE), "__schema": Cost(points=2_500), "__type": Cost(points=250)}
+"""What is not declared: the schema's own fields, which take no statement but long."""
+
+
+class Meter:
+    """Says what one operation costs, by the values of its variables."""
 
     def __init__(
         self,
@@ -52,20 +99,20 @@ class Cost:
         fragments: Mapping[str, graphql.FragmentDefinitionNode],
     ) -> None:
         details = {name: FragmentDetails(definition) for name, definition in fragments.items()}
-        self._meter = partial(_Meter, schema, operation, details)
-        self._counting = [node for node in operation.variable_definitions or () if _counts(node.type)]
+        self._walk = partial(_Walk, schema, operation, details)
+        self._counting = [node for node in operation.variable_definitions or () if _counts(schema, node.type)]
         self.is_fixed = not self._counting
         """Whether the cost is the same whatever the variables are."""
-        self._costs: Cache[Any, int] = Cache(_COSTS_KEPT)
+        self._costs: Cache[Any, Cost] = Cache(_COSTS_KEPT)
 
-    def of(self, variables: Variables | None) -> int:
+    def of(self, variables: Variables | None) -> Cost:
         """Return the cost of the operation with these variables, valid or not."""
         counting = {node.variable.name.value: _counted(node, variables or {}) for node in self._counting}
-        return self._costs.get(tuple(counting.values()), lambda: self._meter(counting).cost())
+        return self._costs.get(tuple(map(_hashable, counting.values())), lambda: self._walk(counting).cost())
 
 
 @dataclass
-class _Meter:
+class _Walk:
     """Walks one operation, whose fields are merged as they are when it is executed."""
 
     schema: graphql.GraphQLSchema
@@ -73,80 +120,128 @@ class _Meter:
     fragments: dict[str, FragmentDetails]
     variables: Variables
     visited: int = 0
+    of_input: int = 1
+    """The objects of a list that shows what a field's input has: as many as there are items in that."""
+    of_list: int = _OBJECTS_OF_LIST
+    """The objects of a list without pages. In a list within a list, one each: the items of all parts of an order are no
+    more than those of the order."""
 
     def __post_init__(self) -> None:
         # An invalid condition fails the operation before it costs anything.
         self._coerced = VariableValues({}, {name: value or False for name, value in self.variables.items()})
 
-    def cost(self) -> int:
+    def cost(self) -> Cost:
         """Return the cost of the operation."""
         root = self.schema.get_root_type(self.operation.operation)
         assert root is not None, "the operation is valid"
         fields = collect_fields(self.schema, self.fragments, self._coerced, root, self.operation)
-        return min(sum(self._field(root, details, None) for details in fields.grouped_field_set.values()), MOST)
+        total = _sum(self._field(root, details) for details in fields.grouped_field_set.values())
+        points = total.points + total.width // BYTES_OF_POINT
+        return Cost(min(points, MOST), min(total.values, MOST), min(total.reads, MOST))
 
-    def _selection(self, type_: graphql.GraphQLNamedType, details: list[FieldDetails], page: int | None = None) -> int:
-        """Return the cost of what is selected of an object: of a connection, if it is a page of this size."""
+    def _selection(self, type_: graphql.GraphQLNamedType, details: list[FieldDetails]) -> Cost:
+        """Return the cost of what is selected of an object."""
         if graphql.is_abstract_type(type_):
-            return max(self._selection(each, details) for each in self.schema.get_possible_types(type_))
+            possible = (self._selection(each, details) for each in self.schema.get_possible_types(type_))
+            return max(possible, key=lambda cost: (cost.of_object.points, cost.values))
         if not isinstance(type_, graphql.GraphQLObjectType):
-            return 0
-        fields = collect_subfields(self.schema, self.fragments, self._coerced, self.operation, type_, details)
-        return sum(self._field(type_, each, page) for each in fields.grouped_field_set.values())
+            return NOTHING
+        return _sum(self._field(type_, each) for each in self._selected(type_, details))
 
-    def _field(self, parent: graphql.GraphQLObjectType, details: list[FieldDetails], page: int | None) -> int:
+    def _selected(self, type_: graphql.GraphQLObjectType, details: list[FieldDetails]) -> Iterable[list[FieldDetails]]:
+        shared = (self.schema, self.fragments, self._coerced, self.operation)
+        return collect_subfields(*shared, type_, details).grouped_field_set.values()
+
+    def _field(self, parent: graphql.GraphQLObjectType, details: list[FieldDetails]) -> Cost:
+        """Return the cost of a field of an object, with the bytes that it takes of the object."""
         self.visited += 1
         if self.visited > _MAX_FIELDS:
-            return MOST
+            return Cost(points=MOST)
         node = details[0].node
+        key = Cost(values=1, width=len((node.alias or node.name).value) + _BYTES_OF_KEY)
         if node.name.value.startswith("__"):
-            return 0 if node.name.value == "__typename" else _OF_INTROSPECTION
+            return key + _OF_SCHEMA[node.name.value]
         field = parent.fields[node.name.value]
-        definition = definition_of(field)
-        type_, is_mutation = graphql.get_named_type(field.type), parent is self.schema.mutation_type
-        extra = _OF_MUTATION if is_mutation else cost_of(definition)
+        if parent is self.schema.mutation_type:
+            return key + self._mutation(field, details)
         if node.selection_set is None:
-            return extra
-        match declaration_of(definition):
-            case Pages():
-                size = self._page_size(node)
-                return extra + max(1, size) + self._selection(type_, details, size)
-            case AsEdge():
-                return extra + self._selection(type_, details, 1)
-        own, each = (0, 1) if is_mutation else self._objects(field, definition, node, page)
-        return extra + own + each * self._selection(type_, details)
+            return key + _of_leaf(field)
+        return key + self._objects(field, details)
 
-    def _objects(
-        self, field: graphql.GraphQLField, definition: StrawberryField, node: graphql.FieldNode, page: int | None
-    ) -> tuple[int, int]:
-        """Return the objects that a field reads, and how often what is selected from it counts."""
-        many = _OBJECTS_OF_LIST if graphql.is_list_type(graphql.get_nullable_type(field.type)) else 1
-        if page is not None:  # the nodes and edges of a connection, which has counted them
-            return 0, 1 if many == 1 else page
-        match declaration_of(definition):
-            case Column() | Computed() | Embedded() | Itself() | Through():
-                return 0, many
+    def _objects(self, field: graphql.GraphQLField, details: list[FieldDetails]) -> Cost:
+        """Return the cost of the objects that a field returns, by what it is declared to be."""
+        node, type_ = details[0].node, graphql.get_named_type(field.type)
+        match declaration_of(definition_of(field)):
+            case Pages() as declared:
+                with self._counting(of_list=_OBJECTS_OF_LIST):
+                    return self._page(declared, type_, details)
             case Rows():
-                return many, many
+                number = self.of_list
+                with self._counting(of_list=1):
+                    return _list(number, self._selection(type_, details).of_object)
+            case Column() | Embedded() | Itself() | AsEdge() | Through():
+                selected = self._selection(type_, details)
+                return _list(self.of_input, selected.extra) if _is_list(field) else selected
             case Nodes():
-                number = self._number_of_ids(node)
-                return number, number
-        return 1, many
+                return _list(self._number_of_ids(node), self._selection(type_, details).of_object)
+        items = self._items(node)
+        with self._counting(of_list=_OBJECTS_OF_LIST, of_input=max(1, items)):
+            selected = self._selection(type_, details)
+        if _is_list(field):
+            return _list(self.of_input, selected.extra)
+        return selected.of_object + Cost(points=_OF_INPUT_ITEM * items)
+
+    @contextmanager
+    def _counting(self, **numbers: int) -> Iterator[None]:
+        """Count so many objects of lists within a field."""
+        around = {name: getattr(self, name) for name in numbers}
+        vars(self).update(numbers)
+        yield
+        vars(self).update(around)
+
+    def _page(self, declared: Pages, type_: graphql.GraphQLNamedType, details: list[FieldDetails]) -> Cost:
+        """Return the cost of a connection: its page, which is read once, and what looking through its list takes."""
+        assert isinstance(type_, graphql.GraphQLObjectType), "a connection is an object"
+        node, total = details[0].node, NOTHING
+        size, filter = self._page_size(node), _summary(self._argument(node, "filter"))
+        given = {name for name, value in filter.items() if _is_given(value)} if isinstance(filter, dict) else set()
+        to_filter, to_count = _points_of(declared, given)
+        for selected in self._selected(type_, details):
+            match name := selected[0].node.name.value:
+                case "nodes" | "edges":
+                    each = self._selection(graphql.get_named_type(type_.fields[name].type), selected).extra
+                    total += _list(size, each)  # beside the point of each row
+                case "pageInfo":
+                    total += self._selection(graphql.get_named_type(type_.fields[name].type), selected)
+                case "totalCount":
+                    total += _reading(to_count) + Cost(values=1)
+        return total + _reading(max(1, size) + to_filter)
+
+    def _mutation(self, field: graphql.GraphQLField, details: list[FieldDetails]) -> Cost:
+        """Return the cost of a mutation and its payload."""
+        items = self._items(details[0].node)
+        with self._counting(of_input=max(1, items)):
+            payload = self._selection(graphql.get_named_type(field.type), details).extra
+        return payload + Cost(points=_OF_MUTATION + _OF_INPUT_ITEM * items)
+
+    def _items(self, node: graphql.FieldNode) -> int:
+        """Return how many items the lists of a field's input have together."""
+        given = _summary(self._argument(node, "input"))
+        lists = given.values() if isinstance(given, dict) else ()
+        return sum(each for each in lists if isinstance(each, _Length))
+
+    def _argument(self, node: graphql.FieldNode, name: str) -> Any:
+        """Return the value of an argument; of a variable, what counts."""
+        given = next((each.value for each in node.arguments or () if each.name.value == name), None)
+        return None if given is None else graphql.value_from_ast_untyped(given, {**self.variables})
 
     def _page_size(self, node: graphql.FieldNode) -> int:
-        given = {argument.name.value: argument.value for argument in node.arguments or ()}
-        values = (
-            graphql.value_from_ast_untyped(given[name], {**self.variables})
-            for name in ("first", "last")
-            if name in given
-        )
-        return next((min(max(size, 0), MAX_PAGE_SIZE) for size in values if isinstance(size, int)), DEFAULT_PAGE_SIZE)
+        sizes = (self._argument(node, name) for name in ("first", "last"))
+        return next((min(max(size, 0), MAX_PAGE_SIZE) for size in sizes if isinstance(size, int)), DEFAULT_PAGE_SIZE)
 
     def _number_of_ids(self, node: graphql.FieldNode) -> int:
-        given = next((each.value for each in node.arguments or () if each.name.value == "ids"), None)
-        if isinstance(given, graphql.VariableNode):  # of which the length is known
-            return self.variables.get(given.name.value) or 1
-        return len(given.values) if isinstance(given, graphql.ListValueNode) else 1
+        ids = _summary(self._argument(node, "ids"))
+        return ids if isinstance(ids, _Length) else 1
 
 
 def cost_exceeded(cost: int, limit: int) -> graphql.GraphQLError:
@@ -158,24 +253,104 @@ def cost_exceeded(cost: int, limit: int) -> graphql.GraphQLError:
     return graphql.GraphQLError(message, extensions={"code": "COST_LIMIT_EXCEEDED", "cost": requested})
 
 
-def _counts(type_: graphql.TypeNode) -> bool:
-    """Return whether variables of this type can change the cost: sizes, conditions and lists can."""
-    type_ = _nullable(type_)
-    return isinstance(type_, graphql.ListTypeNode) or (
-        isinstance(type_, graphql.NamedTypeNode) and type_.name.value in _COUNTING
+def payload_exceeded(cost: int, limit: int) -> graphql.GraphQLError:
+    """Return the error of mutations whose payloads cost too much, as they are read while other writes wait."""
+    message = (
+        f"The results of these mutations cost {cost:,} points; the limit is {limit:,}. Select less of them, and query "
+        "the rest."
     )
+    requested = {"requested": cost, "limit": limit}
+    return graphql.GraphQLError(message, extensions={"code": "COST_LIMIT_EXCEEDED", "cost": requested})
 
 
-def _counted(node: graphql.VariableDefinitionNode, variables: Variables) -> int | None:
-    """Return the part of a variable's value that counts: a number, a condition, or the length of a list."""
+class _Length(int):
+    """The length of a list, of which nothing else counts."""
+
+
+def _points_of(declared: Pages, given: Set[str]) -> tuple[int, int]:
+    """Return the points for finding what matches a filter with these fields, and for counting that."""
+    collection = declared.collection
+    points = collection.points
+    if declared.relation is not None and "search" not in given:  # an index of words has those of all rows
+        points = min(points, _OF_PART)
+    indexed = {collection.filter.model_fields[name].alias for name in collection.indexed}
+    return (points, points) if given - indexed else (0, points // 2)
+
+
+def _of_leaf(field: graphql.GraphQLField) -> Cost:
+    """Return the cost of a scalar: no point, but as many bytes as it can have."""
+    if graphql.get_named_type(field.type) is not graphql.GraphQLString:
+        return Cost(width=_BYTES_OF_VALUE)
+    declared = declaration_of(definition_of(field))
+    if isinstance(declared, Through):
+        declared = declared.declaration
+    longest = declared.longest if isinstance(declared, Column) else LINE
+    return Cost(width=_BYTES_OF_CHARACTER * longest * (_TEXTS_OF_LIST if _is_list(field) else 1))
+
+
+def _reading(points: int) -> Cost:
+    """Return the cost of rows to read."""
+    return Cost(points=points, reads=points)
+
+
+def _is_list(field: graphql.GraphQLField) -> bool:
+    return graphql.is_list_type(graphql.get_nullable_type(field.type))
+
+
+def _list(number: int, each: Cost) -> Cost:
+    """Return the cost of so many objects, each a value itself."""
+    return (each + Cost(values=1)).times(number)
+
+
+def _sum(costs: Iterable[Cost]) -> Cost:
+    return sum(costs, NOTHING)
+
+
+def _counts(schema: graphql.GraphQLSchema, type_: graphql.TypeNode) -> bool:
+    """Return whether variables of this type can change the cost: all but ids and enums can."""
+    type_ = _nullable(type_)
+    if isinstance(type_, graphql.ListTypeNode):
+        return True
+    assert isinstance(type_, graphql.NamedTypeNode), "there is nothing else"
+    named = schema.get_type(type_.name.value)
+    return named is not graphql.GraphQLID and not graphql.is_enum_type(named)
+
+
+def _counted(node: graphql.VariableDefinitionNode, variables: Variables) -> Any:
+    """Return what counts of a variable's value."""
     name = node.variable.name.value
     default = None if node.default_value is None else graphql.value_from_ast_untyped(node.default_value)
     value = variables.get(name, default)
-    if isinstance(_nullable(node.type), graphql.ListTypeNode):
-        return len(value) if isinstance(value, list) else 1  # a single value is coerced to a list
+    if isinstance(_nullable(node.type), graphql.ListTypeNode) and not isinstance(value, list):
+        return _Length(1)  # a single value is coerced to a list
     if isinstance(value, float) and value.is_integer():
         return int(value)  # 100.0 is an Int, too
-    return value if isinstance(value, int) else None
+    return value if type(value) is int else _summary(value)
+
+
+def _summary(value: Any, depth: int = 0) -> Any:
+    """Return what counts of a value: of an object which fields are given, of a list its length, of a text or a number
+    that it is given; None for a blank text, which restricts nothing."""
+    match value:
+        case dict():
+            return {name: _summary(each, depth + 1) for name, each in value.items()} if depth < _DEPTH else True
+        case list():
+            return _Length(len(value))
+        case str():
+            return True if value.strip() else None
+        case None | bool() | _Length():
+            return value
+    return True
+
+
+def _is_given(summary: Any) -> bool:
+    return any(map(_is_given, summary.values())) if isinstance(summary, dict) else summary is not None
+
+
+def _hashable(summary: Any) -> Any:
+    if isinstance(summary, dict):
+        return tuple((name, _hashable(each)) for name, each in summary.items())
+    return summary
 
 
 def _nullable(type_: graphql.TypeNode) -> graphql.TypeNode:

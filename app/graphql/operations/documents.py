@@ -25,15 +25,17 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.graphql.operations.cache import Cache
-from app.graphql.operations.cost import Cost, cost_exceeded
+from app.graphql.operations.cost import Cost, Meter, cost_exceeded, payload_exceeded
 from app.graphql.operations.limits import exceeded, limit_exceeded
 from app.graphql.operations.trusted import TrustedDocuments
 from app.settings import Settings, Trust
 
 _RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)
 _DOCUMENTS_KEPT = 500
+_INVALID_KEPT = 100
 _CHARACTERS_KEPT = 2_000_000
 _WEIGHT_OF_TOKEN = 10  # in characters: what is parsed of a token takes much more memory than its text
+_OF_SCHEMA = {"__schema", "__type", "__typename"}
 _TOO_MANY_DIGITS = "integer string conversion"
 
 COST_OF_NOTHING = 10
@@ -56,19 +58,31 @@ class ParsedOperation:
     document: DocumentNode
     definition: OperationDefinitionNode
     fragments: Mapping[str, FragmentDefinitionNode]
-    cost: Cost
-    """Its cost in points, by its variables."""
+    meter: Meter
+    """Says what it costs, by its variables."""
     weight: int
     """The weight of its document."""
+    is_trusted: bool = False
+    """Whether its document is one of the manifest, so that what is made of it is always kept."""
 
     def __post_init__(self) -> None:
         self.type = self.definition.operation
         self.name = self.definition.name.value if self.definition.name else None
 
     @cached_property
-    def fixed_cost(self) -> int:
-        """The cost, if it is the same whatever the variables are; otherwise 0."""
-        return self.cost.of({}) if self.cost.is_fixed else 0
+    def is_about_schema(self) -> bool:
+        """Whether it reads nothing but the schema."""
+        selected = self.definition.selection_set.selections
+        names = {node.name.value if isinstance(node, FieldNode) else "..." for node in selected}
+        return names <= _OF_SCHEMA and names != {"__typename"}
+
+    @cached_property
+    def _fixed_cost(self) -> Cost | None:
+        return self.meter.of({}) if self.meter.is_fixed else None
+
+    def cost(self, variables: dict[str, Any] | None) -> Cost:
+        """Return what it costs with these variables, which nearly always is the same whatever they are."""
+        return self._fixed_cost or self.meter.of(variables)
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,7 @@ class Document:
     operations: Mapping[str | None, ParsedOperation] = field(default_factory=dict)
     weight: int = 0
     """The memory it takes, in characters; of an invalid document only the errors are kept."""
+    is_trusted: bool = False
 
     def operation(self, name: str | None) -> ParsedOperation | None:
         """Return the operation with this name, or the only one; None if there is none."""
@@ -88,11 +103,11 @@ class Document:
 
 
 class RequestedOperation(NamedTuple):
-    """What a request asks for: an operation and its cost in points, or why it must not be executed."""
+    """What a request asks for: an operation and its cost, or why it must not be executed."""
 
     request: GraphQLRequest
     parsed: ParsedOperation | None = None
-    cost: int | None = None
+    cost: Cost | None = None
     errors: Sequence[GraphQLError] = ()
 
     @property
@@ -103,7 +118,7 @@ class RequestedOperation(NamedTuple):
     @property
     def points(self) -> int:
         """The points to take from the rate limit: the cost, or a few where it must not be executed."""
-        return COST_OF_NOTHING if self.cost is None or self.errors else self.cost
+        return COST_OF_NOTHING if self.cost is None or self.errors else self.cost.points
 
 
 class OperationRequest(NamedTuple):
@@ -141,13 +156,20 @@ class Documents:
         self._settings = settings
         self._rules = _RULES if settings.introspection else (*_RULES, NoIntrospection)
         self._documents: Cache[str, Document] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
+        # Apart, so that however many there are, they displace none that is valid.
+        self._refused: Cache[str, Document] = Cache(_INVALID_KEPT, _CHARACTERS_KEPT // 10)
 
     def read(self, text: str) -> Document:
         """Return the document that a client sent, with its errors if it has any."""
         if self._settings.trusted_documents is Trust.REQUIRE and not self.trusted.includes(text):
             return _NOT_TRUSTED
-        document = self._documents.get(text, lambda: self._read(text))
-        self._documents.weigh(text, document.weight)
+        for known in (self._documents, self._refused):
+            if text in known:
+                return known.get(text, Document)
+        document = self._read(text)
+        kept = self._refused if document.errors else self._documents
+        kept.get(text, lambda: document, pin=document.is_trusted)
+        kept.weigh(text, document.weight)
         return document
 
     def requested(self, request: GraphQLRequest) -> RequestedOperation:
@@ -156,9 +178,16 @@ class Documents:
         parsed = document.operation(request.operation_name)
         if parsed is None:
             return RequestedOperation(request, errors=document.errors or (_NO_OPERATION,))
-        cost, limit = parsed.fixed_cost or parsed.cost.of(request.variables), self._settings.cost_limit
-        errors = (cost_exceeded(cost, limit),) if cost > limit else ()
-        return RequestedOperation(request, parsed, cost, errors)
+        cost = parsed.cost(request.variables)
+        return RequestedOperation(request, parsed, cost, self._costs_too_much(cost, parsed.type))
+
+    def _costs_too_much(self, cost: Cost, type_: OperationType) -> Sequence[GraphQLError]:
+        settings = self._settings
+        if cost.points > settings.cost_limit:
+            return (cost_exceeded(cost.points, settings.cost_limit),)
+        if type_ is OperationType.MUTATION and cost.reads > settings.payload_cost_limit:
+            return (payload_exceeded(cost.reads, settings.payload_cost_limit),)
+        return ()
 
     def _read(self, text: str) -> Document:
         try:
@@ -174,13 +203,15 @@ class Documents:
         if errors:
             return Document(errors=[_kept(error) for error in errors], weight=len(text))
         fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
+        is_trusted = self.trusted.includes(text)
         weight = len(text) + _WEIGHT_OF_TOKEN * _number_of_tokens(ast)
         operations = [
-            ParsedOperation(ast, node, fragments, Cost(self._schema, node, fragments), weight)
+            ParsedOperation(ast, node, fragments, Meter(self._schema, node, fragments), weight, is_trusted)
             for node in ast.definitions
             if isinstance(node, OperationDefinitionNode)
         ]
-        return Document(operations={operation.name: operation for operation in operations}, weight=weight)
+        named = {operation.name: operation for operation in operations}
+        return Document(operations=named, weight=weight, is_trusted=is_trusted)
 
     def _invalid(self, ast: DocumentNode) -> list[GraphQLError]:
         most, hides = self._settings.validation_error_limit, not self._settings.introspection

@@ -11,11 +11,12 @@ import structlog
 from graphql import OperationType
 
 from app.db.engine import is_disconnection, raise_fault
-from app.errors import BadUserInput, OutcomeUnknown, Restarting
+from app.db.pool_queue import SHARES
+from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, Restarting, TooManyValues
 from app.graphql.compiled.path import Answer
 from app.graphql.context import Context
 from app.graphql.operations.cancellation import Disconnected, undisturbed
-from app.graphql.operations.documents import GraphQLRequest, OperationRequest, RequestedOperation
+from app.graphql.operations.documents import GraphQLRequest, OperationRequest, ParsedOperation, RequestedOperation
 from app.graphql.operations.rate_limits import Quota
 from app.graphql.operations.resolver_path import FAULTS, ResolverPath
 from app.graphql.operations.responses import Response, completed, encoded, failed, given_up
@@ -23,7 +24,7 @@ from app.graphql.operations.services import Services
 from app.graphql.subscriptions.manager import Unreachable
 from app.monitoring import operation_log
 from app.monitoring.monitor import explanation
-from app.monitoring.operation_log import COMPILED, RESOLVER
+from app.monitoring.operation_log import COMPILED, RESOLVER, OperationLog
 from app.security.tokens import NOBODY
 from app.security.viewer import Viewer
 from app.settings import Environment
@@ -104,12 +105,13 @@ class Operation:
         operation = services.documents.requested(request.document)
         if operation.parsed is not None:
             self.log.type, self.log.name = operation.parsed.type.value, operation.parsed.name or ""
-            self.log.cost = operation.cost
         if request.authorization is not None:
             self._login = services.access_tokens.login(request.authorization)
             self.log.viewer_id = self._login.viewer.id if self._login.viewer else None
         if operation.cost is not None:
-            self._extensions = {"cost": {"requested": operation.cost, "limit": services.settings.cost_limit}}
+            self.log.cost = operation.cost.points
+            self._extensions = {"cost": {"requested": self.log.cost, "limit": services.settings.cost_limit}}
+        SHARES.set(services.shares.of(self._login.viewer, operation.points))
         if services.settings.rate_limit:
             self._quota = await services.rate_limits.take(operation.points, self._login.viewer, request.address)
         request.check(operation)
@@ -120,6 +122,8 @@ class Operation:
         if operation.errors:
             return encoded(None, operation.errors, self._extensions, is_executed=False)
         assert operation.parsed is not None, "otherwise there are errors"
+        if operation.parsed.is_about_schema:
+            return await self._introspected(operation)
         explain = self.log if self._is_explained() else None
         if operation.type is OperationType.QUERY and self._login.refusal is None:
             self.log.path = COMPILED
@@ -132,10 +136,43 @@ class Operation:
                 extensions = self._extensions
                 if explain is not None:
                     extensions = {**extensions, "explain": explanation(explain)}
-                return completed(answer.data, answer.errors, extensions)
+                return self._of_fit_size(completed(answer.data, answer.errors, extensions))
             self.log.path = RESOLVER
+        self._require_few_values(operation)
+        response = await self._resolved(operation.parsed, explain)
+        return self._of_fit_size(response) if operation.type is OperationType.QUERY else response
+
+    async def _resolved(self, operation: ParsedOperation, explain: OperationLog | None = None) -> Response:
+        """Return the response of the resolver path."""
         self._context = Context(self._services, self._login, self._request)
-        return await ResolverPath(self._context, operation.parsed, self._extensions, explain).execute()
+        return await ResolverPath(self._context, operation, self._extensions, explain).execute()
+
+    async def _introspected(self, operation: RequestedOperation) -> Response:
+        """Return what an operation reads of the schema, which takes up to 0.4 s to make, and is the same each time."""
+        assert operation.parsed is not None, "it has fields"
+        known, key = self._services.introspections, (operation.parsed, _key(operation.request))
+        if key in known:
+            return known.get(key, lambda: Response(b""))
+        response = await self._resolved(operation.parsed)
+        if not response.errors:
+            known.get(key, lambda: response)
+            known.weigh(key, len(response.body))
+        return response
+
+    def _require_few_values(self, operation: RequestedOperation) -> None:
+        """Raise TooManyValues if the resolver path would keep others waiting for long."""
+        assert operation.cost is not None, "it is valid"
+        values, limit = operation.cost.values, self._services.settings.value_limit
+        if values > limit:
+            reason = self.log.declined or "only queries are"
+            raise TooManyValues(values, limit, reason)
+
+    def _of_fit_size(self, response: Response) -> Response:
+        """Return the response, or an error in place of one over the limit."""
+        megabytes = self._services.settings.response_limit_mb
+        if len(response.body) <= megabytes * 1_000_000:
+            return response
+        return given_up(ResponseTooLarge(megabytes), self._extensions, response.path)
 
     async def _traced(self, operation: RequestedOperation) -> Response:
         """Execute the operation within a span of its own."""
@@ -157,6 +194,7 @@ class Operation:
     def _followed(self, operation: RequestedOperation) -> AsyncGenerator[Response]:
         """Return the responses of a subscription."""
         assert operation.parsed is not None, "it is a subscription"
+        self._require_few_values(operation)
         context = Context(self._services, self._login, self._request)
         resolver_path = ResolverPath(context, operation.parsed)
 

@@ -1,14 +1,18 @@
 """What every operation of a process shares."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from graphql import GraphQLSchema
 
 from app.db.engine import Database
 from app.graphql.compiled.path import CompiledPath
+from app.graphql.operations.cache import Cache
 from app.graphql.operations.cancellation import Watch
 from app.graphql.operations.documents import Documents
 from app.graphql.operations.rate_limits import RateLimits
+from app.graphql.operations.responses import Response
+from app.graphql.operations.shares import Shares
 from app.graphql.subscriptions.manager import SubscriptionManager
 from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
@@ -34,3 +38,7 @@ class Services:
     subscriptions: SubscriptionManager
     compiled: CompiledPath | None
     """None if every operation takes the resolver path."""
+    shares: Shares
+    """How much of the connection pool some operations may take."""
+    introspections: Cache[Hashable, Response]
+    """What operations that read nothing but the schema return."""

@@ -10,7 +10,6 @@ from strawberry import UNSET
 from app.db.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request, paginate
 from app.db.unit_of_work import UnitOfWork
 from app.graphql.node import shown
-from app.graphql.relations.declarations import costs
 
 T = TypeVar("T")
 NodeType = TypeVar("NodeType")
@@ -61,8 +60,7 @@ class Connection(Generic[NodeType]):
         )
 
     @strawberry.field(
-        description="Total number of items on all pages. Computed only when selected; costs 10 points.",
-        metadata=costs(10),
+        description="Total number of items on all pages. Computed only when selected; costs more than a page."
     )
     async def total_count(self) -> int:
         return await self.total()

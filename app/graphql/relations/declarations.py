@@ -13,10 +13,10 @@ from strawberry.types.field import StrawberryField
 
 from app.db.models import Base
 from app.db.pagination import Collection, Ordering, Relation
+from app.lengths import LINE
 from app.security.viewer import Access, Viewer
 
 DECLARATION = "declaration"
-_COST = "cost"
 
 Row = Any
 """The attributes that expressions read: a row, an entity, or the columns of a table, an alias or a subquery."""
@@ -31,6 +31,8 @@ class Column:
 
     expression: Callable[[Row], Any]
     visible: Visible | None = None
+    longest: int = LINE
+    """Characters that it can have, if it is a text."""
 
 
 @dataclass(eq=False)
@@ -149,13 +151,3 @@ def declaration_of(field: StrawberryField) -> Declaration | None:
         name = field.python_name
         return Column(lambda row: row[name])  # of an embedded object
     return declared
-
-
-def costs(points: int) -> dict[str, int]:
-    """Return the metadata of a field that costs this many points beside its objects."""
-    return {_COST: points}
-
-
-def cost_of(field: StrawberryField) -> int:
-    """Return the points that a field costs beside its objects."""
-    return int(field.metadata.get(_COST, 0))

@@ -16,7 +16,7 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 
-from app.db.models import Base
+from app.db.models import LONGEST, Base
 from app.db.pagination import Collection, Relation
 from app.errors import BadUserInput
 from app.graphql.arguments import key_of
@@ -26,6 +26,7 @@ from app.graphql.relations import declarations as declared
 from app.graphql.relations.declarations import DECLARATION, Declaration, Row, Visible
 from app.graphql.relations.resolving import resolve
 from app.inputs import Input
+from app.lengths import LINE
 from app.security.viewer import Access, Viewer
 
 Expression = InstrumentedAttribute[Any] | Callable[[Row], Any]
@@ -68,7 +69,7 @@ def _declared(
 
 def column(value: Expression, description: str, *, visible: Visible | None = None) -> Any:
     """Declare a scalar: a column of the row or an expression over it, null to those to whom it isn't visible."""
-    return _declared(declared.Column(_expression(value), visible), description)
+    return _declared(declared.Column(_expression(value), visible, _longest(value)), description)
 
 
 def computed(model: type[Base], value: Callable[[Row], ColumnElement[Any]], description: str) -> Any:
@@ -204,6 +205,13 @@ def _expression(value: Expression) -> Callable[[Row], Any]:
         name = value.key
         return lambda row: getattr(row, name)
     return value
+
+
+def _longest(value: Expression) -> int:
+    """Return how many characters a text can have: those of its column, or a line."""
+    if isinstance(value, InstrumentedAttribute):
+        return int(value.property.columns[0].info.get(LONGEST, LINE))
+    return LINE
 
 
 def _relation(within: InstrumentedAttribute[Any] | Relation) -> Relation:

@@ -42,8 +42,7 @@ DOCUMENTED = {
     "viewer { email } }",
 }
 DECLINED = {
-    "introspection": "{ __schema { queryType { name } } }",
-    "a type's introspection": '{ __type(name: "Store") { name } }',
+    "introspection, too": "{ __schema { queryType { name } } viewer { id } }",
     "too many fields": f"{{ products {{ nodes {{ {' '.join(f'n{number:x}:id' for number in range(1000))} }} }} }}",
     "too many look-ups": f"{{ {' '.join(f'v{number}: viewer {{ id }}' for number in range(101))} }}",
     "too deep": "{ viewer " + "{ stores { nodes { owner " * 16 + "{ id }" + " } } }" * 16 + " }",

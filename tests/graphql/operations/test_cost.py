@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 
-from app.graphql.operations.cost import MOST, Cost
+from app.graphql.operations.cost import MOST, Meter
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
 from tests.api import Api
@@ -22,14 +22,79 @@ COSTS: dict[str, tuple[str, Any, int]] = {
     "a page from the end": ("{ products(last: 3) { edges { cursor node { store { id } } } } }", None, 3 + 3),
     "an empty page": ("{ products(first: 0) { pageInfo { hasNextPage } } }", None, 1),
     "where a page lies": ("{ products(first: 9) { pageInfo { endCursor } nodes { id } } }", None, 9),
-    "a total": ("{ products(first: 1) { totalCount } }", None, 1 + 10),
+    "a total": ("{ products(first: 1) { totalCount } }", None, 1 + 500),
+    "a total of what is found": (
+        '{ products(first: 1, filter: { search: "a" }) { totalCount } }',
+        None,
+        1 + 1_000 + 1_000,
+    ),
+    "a total of a shorter list": ("{ stores(first: 1) { totalCount } }", None, 1 + 50),
+    "a search": ('{ products(first: 1, filter: { search: "a" }) { nodes { id } } }', None, 1 + 1_000),
+    "a search by a variable": (
+        "query ($s: String) { products(first: 1, filter: { search: $s }) { nodes { id } } }",
+        {"s": "a"},
+        1 + 1_000,
+    ),
+    "a search by a variable within a filter": (
+        "query ($f: ProductFilter) { products(first: 1, filter: $f) { nodes { id } } }",
+        {"f": {"search": "a", "inStock": None}},
+        1 + 1_000,
+    ),
+    "a blank search, which restricts nothing": (
+        "query ($f: ProductFilter) { products(first: 1, filter: $f) { nodes { id } } }",
+        {"f": {"search": " ", "price": {"gte": None}}},
+        1,
+    ),
+    "a filter": ("{ products(first: 1, filter: { inStock: false }) { nodes { id } } }", None, 1 + 1_000),
+    "a range": ("{ products(first: 1, filter: { price: { lte: 5 } }) { nodes { id } } }", None, 1 + 1_000),
+    "a filter that an index answers": (
+        "query ($id: ID!) { products(first: 1, filter: { storeId: $id }) { nodes { id } } }",
+        {"id": "Store_x"},
+        1,
+    ),
+    "a search within each of a page": (
+        '{ stores(first: 3) { nodes { products(first: 1, filter: { search: "a" }) { nodes { id } } } } }',
+        None,
+        3 + 3 * (1 + 1_000),
+    ),
+    "a filter within each of a page": (
+        "{ stores(first: 3) { nodes { products(first: 1, filter: { inStock: true }) { nodes { id } } } } }",
+        None,
+        3 + 3 * (1 + 100),
+    ),
+    "a long text, by what it can hold": ("{ products(first: 2) { nodes { description } } }", None, 2 * 21),
+    "a long text, as often as it is selected": (
+        "{ products(first: 2) { nodes { a: description b: description } } }",
+        None,
+        2 * 41,
+    ),
+    "many short texts": (
+        "{ stores(first: 2) { nodes { name street city a: name b: street c: city } } }",
+        None,
+        2 * 3,  # 6 of 800 bytes
+    ),
+    "a long alias": (f"{{ stores(first: 2) {{ nodes {{ {'a' * 4_000}: id }} }} }}", None, 2 * 3),
     "pages within a page": (
         "{ stores(first: 10) { nodes { products(first: 20) { nodes { name } } } } }",
         None,
         10 + 10 * 20,
     ),
-    "totals within a page": ("{ stores(first: 10) { nodes { products(first: 2) { totalCount } } } }", None, 10 + 120),
-    "lists without pages, as ten": (f"{{ orders(first: 5) {{ nodes {{ {ITEMS} }} }} }}", None, 5 + 5 * (10 + 20)),
+    "totals within a page": (
+        "{ stores(first: 10) { nodes { products(first: 2) { totalCount } } } }",
+        None,
+        10 + 10 * (2 + 50),
+    ),
+    "lists without pages": (f"{{ orders(first: 5) {{ nodes {{ {ITEMS} }} }} }}", None, 5 + 5 * 15 * 3),
+    "lists within lists, as one": (
+        f"{{ orders(first: 5) {{ nodes {{ storeOrders {{ store {{ name }} {ITEMS} }} }} }} }}",
+        None,
+        5 + 5 * 15 * (1 + 1 + 3),
+    ),
+    "lists within pages within lists": (
+        "{ orders(first: 1) { nodes { storeOrders { store { orders(first: 2) { nodes { items { id } } } } } } } }",
+        None,
+        1 + 15 * (1 + 1 + 2 + 2 * 15),
+    ),
     "by a variable": ("query ($n: Int) { products(first: $n) { nodes { id } } }", {"n": 33}, 33),
     "by a variable that is written as a fraction": (
         "query ($n: Int) { products(first: $n) { nodes { id } } }",
@@ -89,7 +154,7 @@ async def test_an_operation_costs_its_objects(api: Api, name: str) -> None:
     assert result["extensions"]["cost"] == {"requested": cost, "limit": 5000}
 
 
-async def test_a_mutation_costs_ten_and_what_it_returns(api: Api, market: Market) -> None:
+async def test_a_mutation_costs_what_it_takes_and_what_it_returns(api: Api, market: Market) -> None:
     product = await market.product()
     query = """
     mutation ($input: PlaceOrderInput!) {
@@ -101,7 +166,7 @@ async def test_a_mutation_costs_ten_and_what_it_returns(api: Api, market: Market
     result = await api.execute(query, {"input": {"items": [item]}}, user=await market.user())
 
     assert result["data"]["placeOrder"]["order"]["items"]
-    assert result["extensions"]["cost"]["requested"] == 10 + 10
+    assert result["extensions"]["cost"]["requested"] == 10 + 2 + 15
 
 
 async def test_a_mutation_that_returns_no_object_costs_ten(api: Api) -> None:
@@ -156,7 +221,7 @@ def cost_of(query: str) -> int:
     operation, *fragments = parse(query).definitions
     assert isinstance(operation, OperationDefinitionNode)
     named = {node.name.value: node for node in fragments if isinstance(node, FragmentDefinitionNode)}
-    return Cost(graphql_schema(schema), operation, named).of({"id": "Store_x"})
+    return Meter(graphql_schema(schema), operation, named).of({"id": "Store_x"}).points
 
 
 def test_what_fragments_multiply_is_counted() -> None:

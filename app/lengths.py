@@ -1,0 +1,5 @@
+"""The longest texts, in characters: what inputs accept, and what a field that returns one can return."""
+
+LINE = 200
+NOTE = 1_000
+PARAGRAPHS = 10_000
