@@ -166,6 +166,19 @@ class TooManySubscriptions(RequestError):
         super().__init__(f"{whose} may have at most {limit} subscriptions at once.", limit=limit)
 
 
+class ResponseTooLarge(RequestError):
+    """The response is larger than allowed; nothing was changed."""
+
+    code = "RESPONSE_TOO_LARGE"
+
+    def __init__(self, limit: int) -> None:
+        message = (
+            f"The response to a request with an Idempotency-Key may have at most {limit:,} bytes. Nothing was changed. "
+            "Select less of the result, and query the rest."
+        )
+        super().__init__(message, limit=limit)
+
+
 class EventsMissed(RequestError):
     """Events may have been missed, and it is unknown which."""
 

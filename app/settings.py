@@ -152,6 +152,9 @@ class Settings(BaseSettings):
         8, "How long open requests may take after the server is asked to stop", ge=1, le=300
     )
     body_limit_kb: int = _setting(256, "Largest request body or websocket message, in kB", ge=1, le=65_536)
+    idempotent_response_limit_kb: int = _setting(
+        1_024, "Largest response to a mutation with an idempotency key, in kB", ge=1, le=65_536
+    )
     trusted_proxies: Proxies = _setting(
         "", "Proxies whose X-Forwarded-For is trusted, separated by commas; * trusts all"
     )
