@@ -81,6 +81,7 @@ def create_services(configuration: Settings, database: Database | None = None) -
         database = open_database(configuration.database_url, configuration)
     core_schema, secret_key = graphql_schema(schema), configuration.secret_key.get_secret_value()
     events = Events(database.engine.url)
+    subscriptions = SubscriptionManager(events, configuration)
     return Services(
         settings=configuration,
         schema=core_schema,
@@ -91,8 +92,8 @@ def create_services(configuration: Settings, database: Database | None = None) -
         documents=Documents(core_schema, configuration),
         rate_limits=RateLimits(configuration),
         watch=Watch(configuration.operation_timeout_seconds),
-        monitor=Monitor(configuration, database, events),
-        subscriptions=SubscriptionManager(events, configuration),
+        monitor=Monitor(configuration, database, events, subscriptions.turns),
+        subscriptions=subscriptions,
         compiled=CompiledPath(schema, database) if configuration.compiled_path else None,
     )
 

@@ -167,7 +167,16 @@ class Settings(BaseSettings):
     websocket_idle_seconds: float = _setting(60, "How long a websocket without operations stays open", gt=0, le=86_400)
     operations_per_websocket: int = _setting(100, "Concurrent operations per websocket", ge=1, le=10_000)
     subscriptions_per_user: int = _setting(200, "Concurrent subscriptions per user and process", ge=1, le=100_000)
+    subscriptions_per_address: int = _setting(
+        100, "Concurrent subscriptions without a login per address and process", ge=1, le=100_000
+    )
+    anonymous_subscriptions: int = _setting(
+        5_000, "Concurrent subscriptions without a login per process", ge=1, le=1_000_000
+    )
     cost_limit: int = _setting(5_000, "Points that one operation may cost; each object costs one", ge=1)
+    subscription_cost_limit: int = _setting(
+        500, "Points that a subscription may cost; each event costs them again", ge=1
+    )
     depth_limit: int = _setting(12, "Levels of nested fields in a document", ge=1, le=100)
     root_field_limit: int = _setting(20, "Root fields per operation", ge=1)
     alias_limit: int = _setting(30, "Aliases per document", ge=0)

@@ -23,6 +23,7 @@ FOUNDATIONS = {
     "process.supervisor": ("process.uvicorn_internals",),
     "process.protocol": ("process.uvicorn_internals",),
     "security": ("errors",),
+    "clients": ("security",),
     "db.pool_queue": ("errors",),
     "global_ids": (),
     "currencies": (),

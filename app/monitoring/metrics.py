@@ -5,7 +5,7 @@ worker answers for all."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sized
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -45,7 +45,7 @@ Series = tuple[Counter, Histogram, Counter, Histogram]
 class Metrics:
     """The figures of this process."""
 
-    def __init__(self, database: Database, events: Events) -> None:
+    def __init__(self, database: Database, events: Events, turns: Sized) -> None:
         self._directory = os.environ.get(DIRECTORY)
         self._registry = registry = CollectorRegistry()
         kind = ("name", "type", "path")
@@ -70,6 +70,7 @@ class Metrics:
             self._gauge("pool_waiting", "Operations that wait for a connection."): lambda: database.waiting,
             self._gauge("subscribers", "Subscriptions that are followed."): lambda: len(events),
             self._gauge("events_heard", "Whether events are heard.", "livemin"): lambda: events.is_heard,
+            self._gauge("reads_waiting", "Reads for subscriptions that wait for their turn."): lambda: len(turns),
         }
         if isinstance(pool := database.engine.pool, QueuePool):
             self._gauges[self._gauge("pool_size", "Connections that the pool may have.")] = pool.size

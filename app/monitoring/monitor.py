@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Sized
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from secrets import compare_digest
 from time import perf_counter
@@ -36,7 +36,7 @@ class Monitor:
     _metrics: "Metrics | None" = None
     _tracing: "Tracing | None" = None
 
-    def __init__(self, settings: Settings, database: Database, events: Events) -> None:
+    def __init__(self, settings: Settings, database: Database, events: Events, turns: Sized) -> None:
         """Set up what the settings ask for, and import nothing else."""
         self._slow_seconds = settings.slow_operation_milliseconds / 1000
         self._token = settings.metrics_token
@@ -44,7 +44,7 @@ class Monitor:
         if settings.metrics_token is not None or settings.app_env is Environment.DEVELOPMENT:
             from app.monitoring.metrics import Metrics
 
-            self._metrics = Metrics(database, events)
+            self._metrics = Metrics(database, events, turns)
         if settings.otel_exporter_otlp_endpoint is not None:
             from app.monitoring.tracing import Tracing
 

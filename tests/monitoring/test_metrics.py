@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from app.db.notifications import Events, Topic
 from app.graphql.relations.loaders import Loaders
+from app.graphql.subscriptions.turns import Turns
 from app.monitoring import metrics as module
 from app.monitoring import operation_log
 from app.monitoring.metrics import NAMES_KEPT, OTHER, Metrics
@@ -157,7 +158,7 @@ async def metrics(committed_engine: AsyncEngine) -> AsyncIterator[Metrics]:
         events.follow(Topic("Product", uuid7()), has_state=True)
     events.start()
     await events.heard()
-    yield Metrics(committing(committed_engine), events)
+    yield Metrics(committing(committed_engine), events, Turns(1))
     await events.stop()
 
 

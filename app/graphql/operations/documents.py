@@ -94,6 +94,8 @@ class RequestedOperation(NamedTuple):
     parsed: ParsedOperation | None = None
     cost: int | None = None
     errors: Sequence[GraphQLError] = ()
+    limit: int = 0
+    """The points that it may cost."""
 
     @property
     def type(self) -> OperationType | None:
@@ -157,8 +159,10 @@ class Documents:
         if parsed is None:
             return RequestedOperation(request, errors=document.errors or (_NO_OPERATION,))
         cost, limit = parsed.fixed_cost or parsed.cost.of(request.variables), self._settings.cost_limit
+        if parsed.type is OperationType.SUBSCRIPTION:
+            limit = min(limit, self._settings.subscription_cost_limit)
         errors = (cost_exceeded(cost, limit),) if cost > limit else ()
-        return RequestedOperation(request, parsed, cost, errors)
+        return RequestedOperation(request, parsed, cost, errors, limit)
 
     def _read(self, text: str) -> Document:
         try:

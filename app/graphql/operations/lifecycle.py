@@ -109,7 +109,7 @@ class Operation:
             self._login = services.access_tokens.login(request.authorization)
             self.log.viewer_id = self._login.viewer.id if self._login.viewer else None
         if operation.cost is not None:
-            self._extensions = {"cost": {"requested": operation.cost, "limit": services.settings.cost_limit}}
+            self._extensions = {"cost": {"requested": operation.cost, "limit": operation.limit}}
         if services.settings.rate_limit:
             self._quota = await services.rate_limits.take(operation.points, self._login.viewer, request.address)
         request.check(operation)
@@ -172,7 +172,10 @@ class Operation:
                 self.log.path = RESOLVER
                 return await resolver_path.execute()
 
-        return self._services.subscriptions.responses(context, _key(self._request.document), read)
+        def pay() -> Awaitable[Quota | None]:
+            return self._services.rate_limits.take(operation.points, self._login.viewer, self._request.address)
+
+        return self._services.subscriptions.responses(context, _key(self._request.document), read, pay)
 
     async def _reread(self, context: Context, operation: RequestedOperation) -> Answer | None:
         """Return the current state of what a subscription follows, for the viewer as they are now; None if the resolver
