@@ -166,6 +166,24 @@ class TooManySubscriptions(RequestError):
         super().__init__(f"{whose} may have at most {limit} subscriptions at once.", limit=limit)
 
 
+class TooManyConnections(RequestError):
+    """The client has reached the limit of open connections."""
+
+    code = "CONNECTION_LIMIT"
+    retry_after = 1
+
+    def __init__(self, limit: int) -> None:
+        message = f"You may have at most {limit:,} connections open at once. Close some of them, or retry later."
+        super().__init__(message, limit=limit)
+
+
+class RequestTooSlow(RequestError):
+    """The request didn't arrive in time."""
+
+    code = "REQUEST_TIMEOUT"
+    explanation = "The request took too long to arrive."
+
+
 class ResponseTooLarge(RequestError):
     """The response is larger than allowed; nothing was changed."""
 

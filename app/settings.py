@@ -152,6 +152,16 @@ class Settings(BaseSettings):
         8, "How long open requests may take after the server is asked to stop", ge=1, le=300
     )
     body_limit_kb: int = _setting(256, "Largest request body or websocket message, in kB", ge=1, le=65_536)
+    request_timeout_seconds: float = _setting(
+        30, "How long a request may take to arrive, and to start once its client has connected", gt=0, le=3600
+    )
+    response_timeout_seconds: float = _setting(
+        30, "How long a client may take to read a response, or the next megabyte of it", gt=0, le=3600
+    )
+    connection_limit: int = _setting(5_000, "Open connections per process", ge=2, le=1_000_000)
+    connections_per_client: int = _setting(
+        100, "Open connections per user, or per address without a login, and process", ge=1, le=1_000_000
+    )
     idempotent_response_limit_kb: int = _setting(
         1_024, "Largest response to a mutation with an idempotency key, in kB", ge=1, le=65_536
     )

@@ -21,7 +21,9 @@ FOUNDATIONS = {
     "db.texts": (),
     "db.models": ("db.texts",),
     "process.supervisor": ("process.uvicorn_internals",),
-    "process.protocol": ("process.uvicorn_internals",),
+    "process.protocol": ("errors", "process.connections", "process.uvicorn_internals"),
+    "process.connections": ("clients", "errors"),
+    "process.files": ("process.connections", "settings"),
     "security": ("errors",),
     "clients": ("security",),
     "db.pool_queue": ("errors",),
@@ -47,7 +49,7 @@ FOUNDATIONS = {
     "db.notifications": ("db.engine", "errors", "db.unit_of_work"),
     "process.readiness": ("db.engine", "db.migrations"),
     "idempotency": ("errors", "db.models"),
-    "monitoring": ("db.engine", "db.notifications", "errors", "settings", "db.texts"),
+    "monitoring": ("db.engine", "db.notifications", "errors", "process.connections", "settings", "db.texts"),
     "process.logging": ("monitoring", "settings"),
 }
 

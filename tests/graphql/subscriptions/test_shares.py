@@ -1,17 +1,21 @@
 """What one client may take of what all share: turns to read, points, subscriptions and connections."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import httpx2
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from app import clients
 from app.db.notifications import Subscription
-from tests.graphql.subscriptions.clients import connected, until
+from tests.graphql.subscriptions.clients import PROTOCOL, Client, connected, until
 from tests.graphql.subscriptions.conftest import Shop
 from tests.graphql.subscriptions.operations import PRODUCT
 from tests.market import gid
@@ -160,3 +164,69 @@ async def test_who_waits_for_points_is_told_of_the_end(shop: Shop) -> None:
         await shop.live.end()
         assert await client.close_code() == 1012
     await shop.followed(0)
+
+
+FEW = {"connections_per_client": 2, "trusted_proxies": ""}
+
+
+def forwarded(address: str) -> dict[str, str]:
+    return {"X-Forwarded-For": address}
+
+
+@pytest.mark.parametrize("changed_settings", [FEW])
+async def test_the_connections_of_users_are_not_those_of_their_address(shop: Shop) -> None:
+    async with AsyncExitStack() as stack:
+        for user in (shop.customer, shop.customer, shop.owner):
+            await stack.enter_async_context(connected(shop.address, shop.token(user)))
+        client = await stack.enter_async_context(connected(shop.address))
+        assert len(shop.services.connections) == 4
+
+        async with connect(f"ws://{shop.address}/graphql", subprotocols=[PROTOCOL]) as websocket:
+            third = Client(websocket)
+            authorization = f"Bearer {shop.token(shop.customer)}"
+            await third.send({"type": "connection_init", "payload": {"Authorization": authorization}})
+            assert await third.close_code() == 1013
+            assert websocket.close_reason == "CONNECTION_LIMIT"
+        await client.subscribe("{ __typename }")
+        await client.next()
+    await until(lambda: len(shop.services.connections) <= 1)  # the one that the fixture keeps
+
+
+@pytest.mark.parametrize("changed_settings", [FEW])
+async def test_a_stream_of_a_user_counts_for_the_user_and_its_connection_for_the_address_again(shop: Shop) -> None:
+    connections = shop.services.connections
+    query = {"query": PRODUCT, "variables": {"id": gid(shop.product)}}
+    accept = {"Accept": "text/event-stream", "Authorization": f"Bearer {shop.token(shop.customer)}"}
+    limits = httpx2.Limits(max_connections=1)
+    async with httpx2.AsyncClient(base_url=f"http://{shop.address}", limits=limits, headers=accept) as client:
+        async with client.stream("POST", "/graphql", json=query) as response:
+            await anext(response.aiter_lines())
+            assert connections._of_client[f"user {shop.customer.id}"] == 1
+            assert connections._of_client["address 127.0.0.1"] == 0
+        await until(lambda: len(connections) == 0)
+        finished = await client.post("/graphql", json={"query": "{ __typename }"})
+        assert finished.text.startswith("event: next")
+        assert connections._of_client["address 127.0.0.1"] == 1
+    await until(lambda: len(connections) == 0)
+
+
+@pytest.mark.parametrize("changed_settings", [FEW | {"trusted_proxies": "127.0.0.1"}])
+async def test_clients_behind_a_proxy_have_so_many_streams_each(shop: Shop, changed_settings: dict[str, Any]) -> None:
+    address = shop.address
+    async with AsyncExitStack() as stack:
+        for host in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+            await stack.enter_async_context(connected(address, additional_headers=forwarded(host)))
+        with pytest.raises(InvalidStatus) as refused:
+            await stack.enter_async_context(connected(address, additional_headers=forwarded("192.0.2.1")))
+        assert refused.value.response.status_code == 429
+        assert refused.value.response.headers["Retry-After"] == "1"
+        (error,) = json.loads(refused.value.response.body or b"")["errors"]
+        assert error["extensions"] == {"code": "CONNECTION_LIMIT", "limit": 2}
+
+        query, headers = {"query": "{ __typename }"}, forwarded("192.0.2.1")
+        streamed = {**headers, "Accept": "text/event-stream"}
+        response = await shop.api.client.post("/graphql", json=query, headers=streamed)
+        assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (429, "CONNECTION_LIMIT")
+        assert response.headers["Retry-After"] == "1"
+        response = await shop.api.client.post("/graphql", json=query, headers=headers)
+        assert response.json()["data"] == {"__typename": "Query"}
