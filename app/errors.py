@@ -166,6 +166,34 @@ class TooManySubscriptions(RequestError):
         super().__init__(f"{whose} may have at most {limit} subscriptions at once.", limit=limit)
 
 
+class TooManyConnections(RequestError):
+    """The client has reached the limit of open connections."""
+
+    code = "CONNECTION_LIMIT"
+    retry_after = 1
+
+    def __init__(self, limit: int) -> None:
+        message = f"You may have at most {limit:,} connections open at once. Close some of them, or retry later."
+        super().__init__(message, limit=limit)
+
+
+class RequestTooSlow(RequestError):
+    """The request didn't arrive in time."""
+
+    code = "REQUEST_TIMEOUT"
+    explanation = "The request took too long to arrive."
+
+
+class ResponseTooLarge(RequestError):
+    """The response is larger than the server sends, or than it keeps with an Idempotency-Key; nothing was changed."""
+
+    code = "RESPONSE_TOO_LARGE"
+
+    def __init__(self, limit: int, of: str = "A response") -> None:
+        message = f"{of} may have at most {limit:,} bytes. Nothing was changed. Select less, or smaller pages."
+        super().__init__(message, limit=limit)
+
+
 class EventsMissed(RequestError):
     """Events may have been missed, and it is unknown which."""
 
@@ -225,15 +253,6 @@ class TooManyValues(RequestError):
             f"compiled, and this one isn't: {reason}. Request fewer items per page, or fewer fields."
         )
         super().__init__(message, requested=values, limit=limit)
-
-
-class ResponseTooLarge(RequestError):
-    """The response is larger than the server sends."""
-
-    code = "RESPONSE_TOO_LARGE"
-
-    def __init__(self, megabytes: int) -> None:
-        super().__init__(f"The response exceeds {megabytes} MB. Request fewer items per page, or fewer fields.")
 
 
 class RateLimited(RequestError):

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from multiprocessing import parent_process
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -27,6 +28,8 @@ from app.graphql.strawberry_internals import graphql_schema
 from app.graphql.subscriptions.manager import SubscriptionManager
 from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
+from app.process.connections import CONNECTIONS, Connections
+from app.process.files import connection_limits
 from app.process.logging import configure_logging
 from app.process.probes import probes
 from app.process.supervisor import end_with_parent, on_termination, settle
@@ -52,8 +55,8 @@ _INTROSPECTIONS_KEPT, _BYTES_OF_INTROSPECTIONS = 50, 5_000_000
 
 
 @asynccontextmanager
-async def running(services: Services) -> AsyncIterator[None]:
-    """Get ready, serve, and end what is still running."""
+async def running(services: Services) -> AsyncIterator[dict[str, Any]]:
+    """Get ready, serve, and end what is still running. What is yielded is the state of the server's protocols."""
     if (supervisor := parent_process()) is not None and supervisor.pid is not None:
         end_with_parent(supervisor.pid)  # a worker would serve on, unseen
     await passwords.prepare()
@@ -61,7 +64,7 @@ async def running(services: Services) -> AsyncIterator[None]:
     services.subscriptions.events.start()
     async with services.monitor.running():
         with on_termination(services.subscriptions.end):
-            yield
+            yield {CONNECTIONS: services.connections}
     await services.subscriptions.end()
     with suppress(TimeoutError):  # what had to be given up is answered before its connections are closed
         async with asyncio.timeout(_LAST_ANSWERS_SECONDS):
@@ -84,6 +87,8 @@ def create_services(configuration: Settings, database: Database | None = None) -
         database = open_database(configuration.database_url, configuration)
     core_schema, secret_key = graphql_schema(schema), configuration.secret_key.get_secret_value()
     events = Events(database.engine.url)
+    connections = Connections(connection_limits(configuration), configuration.trusted_proxies)
+    subscriptions = SubscriptionManager(events, configuration)
     return Services(
         settings=configuration,
         schema=core_schema,
@@ -94,8 +99,9 @@ def create_services(configuration: Settings, database: Database | None = None) -
         documents=Documents(core_schema, configuration),
         rate_limits=RateLimits(configuration),
         watch=Watch(configuration.operation_timeout_seconds),
-        monitor=Monitor(configuration, database, events),
-        subscriptions=SubscriptionManager(events, configuration),
+        monitor=Monitor(configuration, database, events, connections, subscriptions.turns),
+        connections=connections,
+        subscriptions=subscriptions,
         compiled=CompiledPath(schema, database) if configuration.compiled_path else None,
         shares=Shares(configuration.database_pool_size),
         introspections=Cache(_INTROSPECTIONS_KEPT, _BYTES_OF_INTROSPECTIONS),

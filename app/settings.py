@@ -171,6 +171,19 @@ class Settings(BaseSettings):
         8, "How long open requests may take after the server is asked to stop", ge=1, le=300
     )
     body_limit_kb: int = _setting(256, "Largest request body or WebSocket message, in kB", ge=1, le=65_536)
+    request_timeout_seconds: float = _setting(
+        30, "How long a request may take to arrive, and to start once its client has connected", gt=0, le=3600
+    )
+    response_timeout_seconds: float = _setting(
+        30, "How long a client may take to read a response, or the next megabyte of it", gt=0, le=3600
+    )
+    connection_limit: int = _setting(5_000, "Open connections per process", ge=2, le=1_000_000)
+    connections_per_client: int = _setting(
+        100, "Open connections per user, or per address without a login, and process", ge=1, le=1_000_000
+    )
+    idempotent_response_limit_kb: int = _setting(
+        1_024, "Largest response to a mutation with an idempotency key, in kB", ge=1, le=65_536
+    )
     trusted_proxies: Proxies = _setting(
         "", "Proxies whose X-Forwarded-For is trusted, separated by commas; * trusts all"
     )
@@ -183,6 +196,12 @@ class Settings(BaseSettings):
     websocket_idle_seconds: float = _setting(60, "How long a WebSocket without operations stays open", gt=0, le=86_400)
     operations_per_websocket: int = _setting(100, "Concurrent operations per WebSocket", ge=1, le=10_000)
     subscriptions_per_user: int = _setting(200, "Concurrent subscriptions per user and process", ge=1, le=100_000)
+    subscriptions_per_address: int = _setting(
+        100, "Concurrent subscriptions without a login per address and process", ge=1, le=100_000
+    )
+    anonymous_subscriptions: int = _setting(
+        5_000, "Concurrent subscriptions without a login per process", ge=1, le=1_000_000
+    )
     cost_limit: int = _setting(5_000, "Points that one operation may cost; each object costs one", ge=1)
     payload_cost_limit: int = _setting(
         2_000, "Points that the results of an operation's mutations may cost, which are read while others wait", ge=1
@@ -191,6 +210,9 @@ class Settings(BaseSettings):
         12_000, "Values that an operation may return where it isn't compiled; others wait 5 µs for each", ge=1
     )
     response_limit_mb: int = _setting(10, "Largest response, in MB", ge=1, le=1_000)
+    subscription_cost_limit: int = _setting(
+        500, "Points that a subscription may cost; each event costs them again", ge=1
+    )
     depth_limit: int = _setting(12, "Levels of nested fields in a document", ge=1, le=100)
     root_field_limit: int = _setting(20, "Root fields per operation", ge=1)
     alias_limit: int = _setting(30, "Aliases per document", ge=0)

@@ -53,7 +53,9 @@ async def measure(
 ) -> Sequence[Sequence[str]]:
     """Return the figures with all subscribers following one product, and with each following its own."""
     size = Size(stores=10, products=max(400, subscribers), orders=50)
-    limits = {"SUBSCRIPTIONS_PER_USER": str(subscribers + 1)}
+    most = str(subscribers + 1)  # one that warms up
+    limits = dict.fromkeys(("SUBSCRIPTIONS_PER_USER", "SUBSCRIPTIONS_PER_ADDRESS", "CONNECTIONS_PER_CLIENT"), most)
+    limits |= dict.fromkeys(("ANONYMOUS_SUBSCRIPTIONS", "CONNECTION_LIMIT"), str(subscribers + 10))
     app = replace(APP, environment={**APP.environment, **limits})
     rows: list[Sequence[str]] = [HEADINGS]
     async with opened(server_url, name, size) as database:

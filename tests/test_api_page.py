@@ -15,6 +15,8 @@ from app.errors import (
     OutcomeUnknown,
     RateLimited,
     RequestError,
+    RequestTooSlow,
+    TooManyConnections,
     TooManySubscriptions,
 )
 from app.graphql.http.protocol import Refusal
@@ -107,7 +109,8 @@ async def test_the_status_of_a_refusal_is_in_the_table(
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.code))
 def test_what_the_table_says_of_a_failure_is_so(kind: type[RequestError]) -> None:
     status, done, again = ROWS[kind.code]
-    expected = 503 if kind.retry_after else 429 if kind is RateLimited else "–" if kind in OF_STREAMS else 200
+    others = {RateLimited: 429, TooManyConnections: 429, RequestTooSlow: 408, **dict.fromkeys(OF_STREAMS, "–")}
+    expected = others.get(kind) or (503 if kind.retry_after else 200)
     assert status.split()[0] == str(expected)
     assert (done == "no") == (kind is not OutcomeUnknown)
     assert (again == "after `Retry-After`") == (expected in (503, 429))

@@ -22,8 +22,11 @@ FOUNDATIONS = {
     "db.models": ("db.texts", "lengths"),
     "lengths": (),
     "process.supervisor": ("process.uvicorn_internals",),
-    "process.protocol": ("process.uvicorn_internals",),
+    "process.protocol": ("errors", "process.connections", "process.uvicorn_internals"),
+    "process.connections": ("clients", "errors"),
+    "process.files": ("process.connections", "settings"),
     "security": ("errors",),
+    "clients": ("security",),
     "db.pool_queue": ("errors",),
     "global_ids": (),
     "currencies": (),
@@ -47,7 +50,7 @@ FOUNDATIONS = {
     "db.notifications": ("db.engine", "errors", "db.unit_of_work"),
     "process.readiness": ("db.engine", "db.migrations"),
     "idempotency": ("errors", "db.models"),
-    "monitoring": ("db.engine", "db.notifications", "errors", "settings", "db.texts"),
+    "monitoring": ("db.engine", "db.notifications", "errors", "process.connections", "settings", "db.texts"),
     "process.logging": ("monitoring", "settings"),
 }
 

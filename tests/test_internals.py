@@ -15,7 +15,7 @@ from uvicorn.supervisors.multiprocess import Process
 from app.db.asyncpg_internals import socket_of
 from app.db.engine import driver_of
 from app.db.sqlalchemy_internals import connection_over, in_greenlet
-from app.process.uvicorn_internals import HttpToolsProtocol, Multiprocess
+from app.process.uvicorn_internals import HttpToolsProtocol, Multiprocess, WebSocketsSansIOProtocol
 from app.settings import ROOT
 from tests.process.test_protocol import answer
 
@@ -30,7 +30,10 @@ EXTENDED: dict[type, tuple[str, ...]] = {
         "on_headers_complete",
         "on_message_complete",
         "send_400_response",
+        "pause_writing",
+        "resume_writing",
     ),
+    WebSocketsSansIOProtocol: ("connection_made", "connection_lost", "pause_writing", "resume_writing", "handle_ping"),
     Multiprocess: ("run", "terminate_all", "join_all"),
 }
 CASES = [(base, name) for base, names in EXTENDED.items() for name in names]
@@ -43,8 +46,11 @@ def test_uvicorn_has_the_methods_we_extend(base: type, name: str) -> None:
 
 def test_a_connection_of_uvicorn_has_the_attributes_we_use() -> None:
     protocol = HttpToolsProtocol(CONFIG, uvicorn.Server(CONFIG).server_state, {}, object())  # type: ignore[arg-type]
-    for name in ("loop", "transport"):
+    for name in ("loop", "transport", "client", "cycle", "scope", "app_state", "timeout_keep_alive_task"):
         assert hasattr(protocol, name), f"uvicorn moved HttpToolsProtocol.{name}"
+    websocket = WebSocketsSansIOProtocol(CONFIG, uvicorn.Server(CONFIG).server_state, {}, object())  # type: ignore[arg-type]
+    for name in ("app_state", "conn", "writable"):
+        assert hasattr(websocket, name), f"uvicorn moved WebSocketsSansIOProtocol.{name}"
 
 
 def test_the_supervisor_of_uvicorn_has_the_attributes_we_use() -> None:

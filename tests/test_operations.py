@@ -19,10 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.db.migrations import migrate
 from app.db.notifications import Events
+from app.graphql.subscriptions.turns import Turns
 from app.main import create_app
 from app.monitoring.metrics import Metrics
+from app.process.connections import Connections
 from app.settings import ROOT, Settings
 from tests.api import Api
+from tests.connections import LIMITS
 from tests.databases import committing, create_database, drop_database, run_on
 from tools.demo import seed_demo
 
@@ -42,7 +45,9 @@ def blocks(language: str, containing: str) -> list[str]:
 async def test_every_metric_that_it_names_is_there_and_every_one_that_is_there_is_named(
     committed_engine: AsyncEngine,
 ) -> None:
-    shown = (await Metrics(committing(committed_engine), Events(committed_engine.url)).exposition()).decode()
+    events = Events(committed_engine.url)
+    metrics = Metrics(committing(committed_engine), events, Connections(LIMITS), Turns(1))
+    shown = (await metrics.exposition()).decode()
     there = {
         name for name in re.findall(r"^# TYPE (orders_api_\w+)", shown, re.MULTILINE) if not name.endswith("_created")
     }

@@ -68,6 +68,7 @@ def serve(
     host, port, workers = host or settings.host, settings.port if port is None else port, workers or settings.workers
     serving.require_free_port(host, port)
     announce = log.info if logs_json(settings) else say
+    serving.allow_connections(settings, log.warning if logs_json(settings) else say)
     with database(settings, announce) as url:
         if migrate:
             databases.migrate(url, announce)

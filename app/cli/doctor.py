@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from app.cli.database_checks import database
 from app.cli.output import Finding, ok, problem, skipped, warning
+from app.process.files import files_wanted, raise_file_limit, why_too_few
 from app.process.protocol import why_not_listen
 from app.settings import ROOT, Environment, InvalidSettings, Settings, Trust, load_settings, renamed_settings
 from app.web.graphiql import assets
@@ -39,7 +40,7 @@ async def examine() -> AsyncIterator[Finding]:
     yield ok(f"settings: {settings.app_env}")
     for old, new in renamed_settings().items():
         yield warning(f"{old} has no effect", f"{new} is its new name.")
-    for check in (production, trusted_documents, graphiql, port):
+    for check in (production, trusted_documents, graphiql, port, connections):
         for finding in check(settings):
             yield finding
     async for finding in database(settings):
@@ -130,6 +131,16 @@ def port(settings: Settings) -> Iterator[Finding]:
     place = f"{settings.host}:{settings.port}"
     failure = why_not_listen(settings.host, settings.port)
     yield _taken(settings, place, failure) if failure else ok(f"port: {place} is free")
+
+
+def connections(settings: Settings) -> Iterator[Finding]:
+    """Check that the system allows as many connections as the settings, once `serve` has raised its limit."""
+    raise_file_limit(files_wanted(settings))
+    reason = why_too_few(settings)
+    if reason is not None:
+        yield warning(f"connections: {reason}", f"Raise the limit on open files: ulimit -n {files_wanted(settings)}.")
+    else:
+        yield ok(f"connections: up to {settings.connection_limit:,} per process")
 
 
 def _taken(settings: Settings, place: str, failure: OSError) -> Finding:

@@ -9,7 +9,8 @@ from sqlalchemy import make_url
 
 from app.cli.databases import Announce, requires_tools, run
 from app.cli.output import fail, say
-from app.process.protocol import Protocol, why_not_listen
+from app.process.files import files_wanted, raise_file_limit, why_too_few
+from app.process.protocol import Protocol, WebSocketProtocol, why_not_listen
 from app.process.readiness import why_not_ready
 from app.settings import Settings
 
@@ -39,6 +40,7 @@ def configured(settings: Settings, host: str, port: int, workers: int) -> uvicor
         port=port,
         workers=workers,
         http=Protocol,
+        ws=WebSocketProtocol,
         access_log=False,
         log_config=None,  # its loggers are configured like all others
         log_level="warning",
@@ -51,6 +53,14 @@ def configured(settings: Settings, host: str, port: int, workers: int) -> uvicor
         ws_max_size=settings.body_limit_kb * 1024,
         ws_per_message_deflate=False,  # compression would take more memory per client than everything else
     )
+
+
+def allow_connections(settings: Settings, announce: Announce) -> None:
+    """Raise the limit on open files as far as needed, and say where that isn't possible."""
+    raise_file_limit(files_wanted(settings))
+    reason = why_too_few(settings)
+    if reason is not None:
+        announce(f"Few connections: {reason}. Raise the limit on open files (`ulimit -n`).")
 
 
 def require_free_port(host: str, port: int) -> None:

@@ -90,6 +90,7 @@ class Subscription:
         self._has_state = has_state
         self._waiting: dict[UUID, None] = {}
         self._wake = asyncio.Event()
+        self._ended = asyncio.Event()
         self._end: RequestError | None = None
 
     def notify(self, subject: UUID) -> None:
@@ -110,18 +111,31 @@ class Subscription:
     def end(self, reason: RequestError) -> None:
         """End the subscription with this error."""
         self._end = reason
+        self._ended.set()
         self._wake.set()
 
-    async def next(self) -> UUID:
-        """Wait for the next event and return its subject; raise the reason if the subscription has ended."""
+    async def wait(self) -> None:
+        """Wait until an event is pending; raise the reason if the subscription has ended."""
         await self._wake.wait()
-        if self._end is not None:
-            raise self._end
+        self._require_going_on()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for so long; raise the reason if the subscription ends meanwhile."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        self._require_going_on()
+
+    def next(self) -> UUID:
+        """Return the subject of the event that has been pending longest."""
         subject = next(iter(self._waiting))
         del self._waiting[subject]
         if not self._waiting:
             self._wake.clear()
         return subject
+
+    def _require_going_on(self) -> None:
+        if self._end is not None:
+            raise self._end
 
 
 class Events:

@@ -44,6 +44,7 @@ class Context:
                 None if login.viewer is None else login.viewer.id,
                 tuple(request.document),
                 services.idempotency_secrets,
+                services.settings.idempotent_response_limit_kb * 1024,
             )
         self.begin()
 

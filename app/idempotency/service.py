@@ -1,7 +1,9 @@
 """The rules of idempotency keys: a retried request returns the same response and has no second effect."""
 
+import asyncio
 import hmac
 import re
+import zlib
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,11 +14,12 @@ import orjson
 from cryptography.fernet import Fernet
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.errors import BadUserInput
+from app.errors import BadUserInput, ResponseTooLarge
 from app.idempotency import repository
 
 HEADER = "Idempotency-Key"
 KEPT = timedelta(hours=24)
+_COMPRESSED_FROM = 16 * 1024
 _KEY = re.compile(r"[\x21-\x7e]{8,255}")
 
 
@@ -54,6 +57,8 @@ class IdempotentRequest:
     viewer_id: UUID | None
     made_of: tuple[object, ...]
     secrets: Secrets
+    response_limit: int
+    """The most bytes that its response may have."""
 
     async def claim(self, session: AsyncSession) -> bytes | None:
         """Claim the key within the transaction; return the response if the request was already executed.
@@ -69,10 +74,16 @@ class IdempotentRequest:
         assert earlier.response is not None, "it was committed with its response"
         if earlier.fingerprint != fingerprint:
             raise BadUserInput(HEADER, "was used for another request")
-        return self.secrets.cipher.decrypt(earlier.response)
+        response = self.secrets.cipher.decrypt(earlier.response)
+        return response if response.startswith(b"{") else zlib.decompress(response)
 
     async def keep(self, session: AsyncSession, response: bytes) -> None:
-        """Store the response within the transaction, encrypted because it may contain tokens."""
+        """Store the response within the transaction, encrypted because it may contain tokens. ResponseTooLarge if it
+        is too large to be stored for a day."""
+        if len(response) > self.response_limit:
+            raise ResponseTooLarge(self.response_limit, "A response with an Idempotency-Key")
+        if len(response) > _COMPRESSED_FROM:
+            response = await asyncio.to_thread(zlib.compress, response, level=1)  # takes up to 40 ms
         await repository.keep(session, self.scope, self.key, self.secrets.cipher.encrypt(response))
 
     @property

@@ -5,7 +5,7 @@ worker answers for all."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sized
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,7 @@ from app.db.notifications import Events
 from app.errors import INTERNAL
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.monitoring.workers import DIRECTORY
+from app.process.connections import Connections
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
@@ -45,7 +46,7 @@ Series = tuple[Counter, Histogram, Counter, Histogram]
 class Metrics:
     """The figures of this process."""
 
-    def __init__(self, database: Database, events: Events) -> None:
+    def __init__(self, database: Database, events: Events, connections: Connections, turns: Sized) -> None:
         self._directory = os.environ.get(DIRECTORY)
         self._registry = registry = CollectorRegistry()
         kind = ("name", "type", "path")
@@ -75,7 +76,18 @@ class Metrics:
             self._gauge("pool_waiting", "Operations waiting for a connection."): lambda: database.waiting,
             self._gauge("subscribers", "Active subscriptions."): lambda: len(events),
             heard: lambda: events.is_heard,
+            self._gauge("reads_waiting", "Reads for subscriptions that wait for their turn."): lambda: len(turns),
+            self._gauge("connections", "Open connections."): lambda: len(connections),
+            self._gauge("connection_limit", "Maximum number of open connections."): lambda: connections.limits.in_all,
         }
+        self._totals = (
+            (self._counter("connections_refused", "Connections refused, by the limit.", "limit"), connections.refused),
+            (
+                self._counter("connections_timed_out", "Connections closed, by what took too long.", "what"),
+                connections.timed_out,
+            ),
+        )
+        self._counted: dict[tuple[Counter, str], int] = {}
         if isinstance(pool := database.engine.pool, QueuePool):
             self._gauges[self._gauge("pool_size", "Maximum number of connections in the pool.")] = pool.size
             self._gauges[self._gauge("pool_checked_out", "Connections in use.")] = pool.checkedout
@@ -125,9 +137,16 @@ class Metrics:
         """Return a gauge that is the sum over all processes, or the minimum."""
         return Gauge(f"orders_api_{name}", description, registry=self._registry, multiprocess_mode=mode)
 
+    def _counter(self, name: str, description: str, label: str) -> Counter:
+        return Counter(f"orders_api_{name}", description, (label,), registry=self._registry)
+
     def _sample(self) -> None:
         for gauge, value in self._gauges.items():
             gauge.set(value())
+        for counter, figures in self._totals:
+            for kind, total in figures.items():
+                counter.labels(kind).inc(total - self._counted.get((counter, kind), 0))
+                self._counted[counter, kind] = total
         if self._process is self._registry:
             return
         for metric in self._process.collect():

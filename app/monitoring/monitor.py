@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Sized
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from secrets import compare_digest
 from time import perf_counter
@@ -18,6 +18,7 @@ from app.db.engine import Database
 from app.db.notifications import Events
 from app.db.texts import readable
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
+from app.process.connections import Connections
 from app.settings import Environment, Settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ class Monitor:
     _metrics: "Metrics | None" = None
     _tracing: "Tracing | None" = None
 
-    def __init__(self, settings: Settings, database: Database, events: Events) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, events: Events, connections: Connections, turns: Sized
+    ) -> None:
         """Set up what the settings ask for, and import nothing else."""
         self._slow_seconds = settings.slow_operation_milliseconds / 1000
         self._token = settings.metrics_token
@@ -44,7 +47,7 @@ class Monitor:
         if settings.metrics_token is not None or settings.app_env is Environment.DEVELOPMENT:
             from app.monitoring.metrics import Metrics
 
-            self._metrics = Metrics(database, events)
+            self._metrics = Metrics(database, events, connections, turns)
         if settings.otel_exporter_otlp_endpoint is not None:
             from app.monitoring.tracing import Tracing
 

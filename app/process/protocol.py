@@ -1,15 +1,17 @@
-"""How uvicorn receives HTTP, within limits that it doesn't have itself."""
+"""How uvicorn receives HTTP and WebSockets, within limits that it doesn't have itself."""
 
 import asyncio
+import json
 import socket
+from http import HTTPStatus
 from typing import Any
 
-from app.process.uvicorn_internals import HttpToolsProtocol
+from app.errors import RequestError, RequestTooSlow, TooManyConnections
+from app.process.connections import CONNECTION, CONNECTIONS, Connection, Connections
+from app.process.uvicorn_internals import HttpToolsProtocol, WebSocketsSansIOProtocol
 
 MAX_HEAD = 64 * 1024
 """The most bytes before the body of a request, besides those of the first read."""
-ARRIVAL_SECONDS = 30.0
-"""How long a client may take to send a request, and to start after it has connected."""
 
 
 def why_not_listen(host: str, port: int) -> OSError | None:
@@ -24,29 +26,58 @@ def why_not_listen(host: str, port: int) -> OSError | None:
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection, which rejects a head that is too long and closes if a request takes too long to arrive."""
+    """One connection, which is refused where there are too many, rejects a head that is too long, and closes if a
+    request takes too long to arrive, or the client to read a response."""
 
+    _connection: Connection | None = None
+    """None if it was refused."""
     _head: int | None = None
     """Bytes received of an incomplete head."""
     _is_arriving = True
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Start waiting for the first request."""
+        """Start waiting for the first request, unless there are too many connections."""
         super().connection_made(transport)
+        self._connections: Connections = self.app_state[CONNECTIONS]
+        try:
+            self._connection = self._connections.open(transport, self.client[0] if self.client else "")
+        except RequestError as refusal:
+            is_own = isinstance(refusal, TooManyConnections)
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS if is_own else HTTPStatus.SERVICE_UNAVAILABLE, refusal)
+            return
+        self.app_state = {**self.app_state, CONNECTION: self._connection}
+        _give_up_unread(transport, 2 * self._connections.limits.response_seconds)
         self._watch_arrival()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._is_arriving = False
         self._watch_arrival()
+        if self._connection is not None:
+            self._connection.close()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        super().resume_writing()
+        if self._connection is not None:
+            self._connection.resume()
 
     def data_received(self, data: bytes) -> None:
         """Receive data."""
         if self._head is not None:
             self._head += len(data)
+        idle, request = self.timeout_keep_alive_task, self.scope
         super().data_received(data)
+        if idle is not None and self.scope is request:  # an empty line ends the idle time, but begins no request
+            self._is_arriving = True
         if self._head is not None and self._head > MAX_HEAD:
             self._head = None
             self.send_400_response("The URL or the headers are too long.")
@@ -71,7 +102,68 @@ class Protocol(HttpToolsProtocol):
     def _watch_arrival(self) -> None:
         """Set a deadline while a request arrives."""
         if self._is_arriving and self._deadline is None:
-            self._deadline = self.loop.call_later(ARRIVAL_SECONDS, self.transport.close)
+            self._deadline = self.loop.call_later(self._connections.limits.request_seconds, self._give_up)
         elif not self._is_arriving and self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _give_up(self) -> None:
+        """Disconnect a client whose request takes too long to arrive, and say so if it is waiting for a response."""
+        self._connections.timed_out["request"] += 1
+        is_free = self.cycle is None or self.cycle.response_complete
+        if (is_free and self._head is not None) or not (is_free or self.cycle.response_started):
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, RequestTooSlow())
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: HTTPStatus, refusal: RequestError) -> None:
+        """Send a response without a request, and disconnect."""
+        body = json.dumps({"errors": [{"message": str(refusal), "extensions": refusal.extensions}]}).encode()
+        retry = "" if refusal.retry_after is None else f"Retry-After: {refusal.retry_after}\r\n"
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json; charset=utf-8\r\n"
+            f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """A connection that has become a WebSocket, and closes if the client takes too long to read."""
+
+    _connection: Connection
+
+    def connection_made(self, transport: Any) -> None:
+        """Take the connection over."""
+        super().connection_made(transport)
+        self._connection = self.app_state[CONNECTION]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._connection.close()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._connection.pause()
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        super().resume_writing()
+        self._connection.resume()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless the client reads no answers; they would pile up."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+
+def _give_up_unread(transport: Any, seconds: float) -> None:
+    """Have the kernel drop a connection whose client reads nothing, where it can: also one that is being closed, and
+    of which so little is unread that nobody waits for it."""
+    connected = transport.get_extra_info("socket")
+    if connected is not None and hasattr(socket, "TCP_USER_TIMEOUT") and connected.family != socket.AF_UNIX:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))

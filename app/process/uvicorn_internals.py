@@ -1,9 +1,11 @@
 """The undocumented parts of uvicorn that this API extends; a test fails if a new version moves them.
 
-uvicorn offers no setting for how long a request may take to arrive, how large its head may be, or what happens to
-workers that don't stop; subclasses of these two classes add them."""
+uvicorn offers no setting for how long a request may take to arrive or a response to be read, how large a request's head
+may be, how many connections a client may have, or what happens to workers that don't stop; subclasses of these classes
+add them."""
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import Multiprocess
 
-__all__ = ["HttpToolsProtocol", "Multiprocess"]
+__all__ = ["HttpToolsProtocol", "Multiprocess", "WebSocketsSansIOProtocol"]

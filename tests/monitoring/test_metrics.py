@@ -14,11 +14,14 @@ from uuid_utils.compat import uuid7
 
 from app.db.notifications import Events, Topic
 from app.graphql.relations.loaders import Loaders
+from app.graphql.subscriptions.turns import Turns
 from app.monitoring import metrics as module
 from app.monitoring import operation_log
 from app.monitoring.metrics import NAMES_KEPT, OTHER, Metrics
+from app.process.connections import Connections
 from app.settings import Environment
 from tests.api import Api
+from tests.connections import LIMITS
 from tests.databases import committing
 from tests.graphql.subscriptions.clients import PATIENCE
 from tests.market import Market, gid
@@ -157,7 +160,7 @@ async def metrics(committed_engine: AsyncEngine) -> AsyncIterator[Metrics]:
         events.follow(Topic("Product", uuid7()), has_state=True)
     events.start()
     await events.heard()
-    yield Metrics(committing(committed_engine), events)
+    yield Metrics(committing(committed_engine), events, Connections(LIMITS), Turns(1))
     await events.stop()
 
 
@@ -170,6 +173,20 @@ async def test_the_event_loop_is_looked_at_again_and_again(metrics: Metrics, mon
 
     assert figure(found, "orders_api_subscribers") == 3
     assert figure(found, "orders_api_events_heard") == 1
+
+
+async def test_connections_that_are_refused_or_closed_are_counted(committed_engine: AsyncEngine) -> None:
+    connections = Connections(LIMITS._replace(in_all=7))
+    metrics = Metrics(committing(committed_engine), Events(committed_engine.url), connections, Turns(1))
+    for total in (1, 3):
+        connections.refused["client"] = connections.timed_out["request"] = total
+        found = await shown(metrics)
+
+        assert figure(found, "orders_api_connections_refused_total", limit="client") == total
+        assert figure(found, "orders_api_connections_timed_out_total", what="request") == total
+        assert figure(found, "orders_api_connection_limit") == 7
+        assert figure(found, "orders_api_connections") == 0
+        assert figure(found, "orders_api_reads_waiting") == 0
 
 
 async def test_what_was_not_foreseen_counts_before_other_errors(metrics: Metrics) -> None:

@@ -9,8 +9,9 @@ import httpx2
 import pytest
 from websockets.asyncio.client import connect
 
-from app.process import protocol as server
+from app.process.connections import Connections
 from app.process.protocol import MAX_HEAD, Protocol
+from tests.connections import LIMITS, PROTOCOLS, counting
 from tests.graphql.subscriptions.clients import PATIENCE, serving, until
 from tests.servers import served
 
@@ -89,10 +90,10 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-async def impatient(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+async def impatient() -> AsyncIterator[str]:
     """The address of a server that waits half a second for a request."""
-    monkeypatch.setattr(server, "ARRIVAL_SECONDS", 0.5)
-    async with serving(answer, http=Protocol, lifespan="off") as address:
+    limits = LIMITS._replace(request_seconds=0.5)
+    async with serving(counting(answer, Connections(limits)), **PROTOCOLS) as address:
         yield address
 
 
@@ -116,19 +117,21 @@ async def test_nobody_is_waited_for_who_has_gone() -> None:
             super().connection_lost(exc)
             gone.append(self)
 
-    async with serving(answer, http=Noting, lifespan="off") as address:
+    connections = Connections(LIMITS)
+    async with serving(counting(answer, connections), http=Noting) as address:
         host, port = address.split(":")
         _, writer = await asyncio.open_connection(host, int(port))
         writer.close()
         await until(lambda: len(gone) == 1)
     assert gone[0]._deadline is None
+    assert len(connections) == 0
 
 
 async def test_what_has_arrived_may_take_its_time(impatient: str) -> None:
     """A websocket, and a request on a connection that has been used."""
     async with connect(f"ws://{impatient}") as websocket, httpx2.AsyncClient(base_url=f"http://{impatient}") as client:
         await client.post("/", content=b"12345")
-        await asyncio.sleep(2 * server.ARRIVAL_SECONDS)
+        await asyncio.sleep(1)
         await websocket.send("still here")
         assert await websocket.recv() == "still here"
         assert (await client.post("/", content=b"12345")).status_code == 200

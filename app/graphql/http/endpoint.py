@@ -11,7 +11,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import INTERNAL, RateLimited, RequestError
+from app.clients import Client
+from app.errors import INTERNAL, RateLimited, RequestError, TooManyConnections
 from app.graphql.http.event_stream import event_stream
 from app.graphql.http.protocol import (
     EXPLAIN,
@@ -32,6 +33,7 @@ from app.graphql.operations.rate_limits import Quota
 from app.graphql.operations.responses import Response, refused
 from app.graphql.operations.services import Services
 from app.idempotency.service import HEADER as IDEMPOTENCY_KEY
+from app.process.connections import held_by
 from app.web import graphiql
 
 _PRIVATE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
@@ -82,7 +84,8 @@ class GraphQLEndpoint:
             )
             if accepts.events and self._is_streamed(method, accepts, document):
                 stream = event_stream(Operation(self._services, request).stream())
-                await stream(scope, receive, _with_headers(send, request_id))
+                with held_by(self._client(request), scope):
+                    await stream(scope, receive, _with_headers(send, request_id))
                 return
             request = request._replace(explain=_EXPLAIN in headers, receive=receive)
             await Operation(self._services, request).answer(partial(_send, send, media_type, request_id))
@@ -90,6 +93,11 @@ class GraphQLEndpoint:
             await _send(send, media_type, request_id, refused(failure))
         except ClientDisconnect:
             pass
+
+    def _client(self, request: OperationRequest) -> Client:
+        """Return the client that a stream's connection counts for."""
+        login = self._services.access_tokens.login(request.authorization or "")
+        return Client.of(login.viewer, request.address)
 
     def _is_streamed(self, method: str, accepts: Accepted, document: GraphQLRequest) -> bool:
         """Return whether the response is a stream."""
@@ -126,7 +134,7 @@ def _status(response: Response, media_type: str) -> int:
     """Return the status of a response. The media type made for it says so whenever there is no data."""
     if isinstance(response.refusal, Refusal):
         return response.refusal.status
-    if isinstance(response.refusal, RateLimited):
+    if isinstance(response.refusal, RateLimited | TooManyConnections):
         return 429
     if response.retry_after is not None:
         return 503

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, cast
 from uuid import uuid4
 
@@ -12,6 +13,8 @@ import orjson
 import structlog
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from strawberry import Schema
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
@@ -25,16 +28,19 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 
-from app.errors import RequestError, Restarting, TooManySubscriptions
-from app.graphql.http.protocol import Refusal, address_of, graphql_request
+from app.clients import Client
+from app.errors import RequestError, Restarting, TooManyConnections, TooManySubscriptions
+from app.graphql.http.protocol import JSON, Refusal, address_of, graphql_request
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest
 from app.graphql.operations.lifecycle import Operation
 from app.graphql.operations.responses import refused
 from app.graphql.operations.services import Services
+from app.process.connections import held_by
 
 RESTART = 1012
 IDLE = 1000
 UNAUTHORIZED = 4401
+TRY_AGAIN_LATER = 1013
 _MALFORMED = "Not a message of graphql-transport-ws"
 _INIT_WAIT = timedelta(seconds=10)
 
@@ -46,17 +52,21 @@ class Handshake:
     """What a client sent when it connected: headers, and the payload of `connection_init`."""
 
     headers: Headers
-    address: str
+    scope: Scope
     connection_params: Mapping[str, Any] | None = None
 
     def request(self, document: GraphQLRequest) -> OperationRequest:
-        """Return the request for one operation. Browsers cannot send headers, so the token may come in the payload."""
-        authorization = self.headers.get("authorization")
+        """Return the request for one operation."""
+        return OperationRequest(document, uuid4().hex, address_of(self.scope), authorization=self.authorization)
+
+    @property
+    def authorization(self) -> str | None:
+        """The token. Browsers cannot send headers, so it may come in the payload."""
         given = {name.lower(): value for name, value in (self.connection_params or {}).items()}
         if isinstance(token := given.get("authorization"), str):
             # A header holds Latin-1 only; a token that does not is refused where a login is needed.
-            authorization = token.encode("latin-1", "replace").decode("latin-1")
-        return OperationRequest(document, uuid4().hex, self.address, authorization=authorization)
+            return token.encode("latin-1", "replace").decode("latin-1")
+        return self.headers.get("authorization")
 
 
 class Socket(ASGIWebSocketAdapter):
@@ -87,10 +97,11 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._services = self.view.services
+        self._held = ExitStack()
 
     async def handle(self) -> None:
         """Exchange messages with the client until one side leaves."""
-        with self._services.subscriptions.on_end(self._close_for_restart):
+        with self._services.subscriptions.on_end(self._close_for_restart), self._held:
             self._restart_idle_timer()
             try:
                 await super().handle()
@@ -120,7 +131,22 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         """Acknowledge the connection. By the protocol, a payload of null is the same as none."""
         if message.get("payload") is None:
             message = {"type": "connection_init"}
-        await super().handle_connection_init(message)
+        payload = message.get("payload", {})
+        if self.connection_init_received or not isinstance(payload, dict) or await self._is_held(payload):
+            await super().handle_connection_init(message)
+
+    async def _is_held(self, payload: Mapping[str, Any]) -> bool:
+        """Count the connection for the user, if one has logged in, instead of the address; close it if the user has too
+        many."""
+        self.context.connection_params = payload
+        login = self._services.access_tokens.login(self.context.authorization or "")
+        if login.viewer is not None:
+            try:
+                self._held.enter_context(held_by(Client.of(login.viewer, ""), self.context.scope))
+            except TooManyConnections as refusal:
+                await self.websocket.close(TRY_AGAIN_LATER, refusal.code)
+                return False
+        return True
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation, unless there are too many."""
@@ -199,9 +225,21 @@ class WebSocketEndpoint(GraphQL[Any, None]):
         )
         self.services = services
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Accept a WebSocket, unless its client has too many connections."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(held_by(Client.of(None, address_of(scope)), scope))
+            except TooManyConnections as refusal:
+                retry = {"Retry-After": str(refusal.retry_after)}
+                response = Response(refused(refusal).body, HTTPStatus.TOO_MANY_REQUESTS, retry, media_type=JSON)
+                await WebSocket(scope, receive, send).send_denial_response(response)
+                return
+            await super().__call__(scope, receive, send)
+
     async def get_context(self, request: Request | WebSocket, response: Any) -> Handshake:
         """Return what the operations of a websocket have in common."""
-        return Handshake(request.headers, address_of(request.scope))
+        return Handshake(request.headers, request.scope)
 
     def decode_json(self, data: str | bytes) -> object:
         """Return the object that a message is; NonJsonMessageReceived where it is something else."""

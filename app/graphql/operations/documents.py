@@ -109,6 +109,8 @@ class RequestedOperation(NamedTuple):
     parsed: ParsedOperation | None = None
     cost: Cost | None = None
     errors: Sequence[GraphQLError] = ()
+    limit: int = 0
+    """The points that it may cost."""
 
     @property
     def type(self) -> OperationType | None:
@@ -178,15 +180,21 @@ class Documents:
         parsed = document.operation(request.operation_name)
         if parsed is None:
             return RequestedOperation(request, errors=document.errors or (_NO_OPERATION,))
-        cost = parsed.cost(request.variables)
-        return RequestedOperation(request, parsed, cost, self._costs_too_much(cost, parsed.type))
+        cost, limit = parsed.cost(request.variables), self._limit_of(parsed.type)
+        return RequestedOperation(request, parsed, cost, self._costs_too_much(cost, parsed.type), limit)
+
+    def _limit_of(self, type_: OperationType) -> int:
+        settings = self._settings
+        if type_ is OperationType.SUBSCRIPTION:
+            return min(settings.cost_limit, settings.subscription_cost_limit)
+        return settings.cost_limit
 
     def _costs_too_much(self, cost: Cost, type_: OperationType) -> Sequence[GraphQLError]:
-        settings = self._settings
-        if cost.points > settings.cost_limit:
-            return (cost_exceeded(cost.points, settings.cost_limit),)
-        if type_ is OperationType.MUTATION and cost.reads > settings.payload_cost_limit:
-            return (payload_exceeded(cost.reads, settings.payload_cost_limit),)
+        limit, payload_limit = self._limit_of(type_), self._settings.payload_cost_limit
+        if cost.points > limit:
+            return (cost_exceeded(cost.points, limit),)
+        if type_ is OperationType.MUTATION and cost.reads > payload_limit:
+            return (payload_exceeded(cost.reads, payload_limit),)
         return ()
 
     def _read(self, text: str) -> Document:

@@ -110,7 +110,7 @@ class Operation:
             self.log.viewer_id = self._login.viewer.id if self._login.viewer else None
         if operation.cost is not None:
             self.log.cost = operation.cost.points
-            self._extensions = {"cost": {"requested": self.log.cost, "limit": services.settings.cost_limit}}
+            self._extensions = {"cost": {"requested": self.log.cost, "limit": operation.limit}}
         SHARES.set(services.shares.of(self._login.viewer, operation.points))
         if services.settings.rate_limit:
             self._quota = await services.rate_limits.take(operation.points, self._login.viewer, request.address)
@@ -169,10 +169,10 @@ class Operation:
 
     def _of_fit_size(self, response: Response) -> Response:
         """Return the response, or an error in place of one over the limit."""
-        megabytes = self._services.settings.response_limit_mb
-        if len(response.body) <= megabytes * 1_000_000:
+        limit = self._services.settings.response_limit_mb * 1_000_000
+        if len(response.body) <= limit:
             return response
-        return given_up(ResponseTooLarge(megabytes), self._extensions, response.path)
+        return given_up(ResponseTooLarge(limit), self._extensions, response.path)
 
     async def _traced(self, operation: RequestedOperation) -> Response:
         """Execute the operation within a span of its own."""
@@ -210,7 +210,10 @@ class Operation:
                 self.log.path = RESOLVER
                 return await resolver_path.execute()
 
-        return self._services.subscriptions.responses(context, _key(self._request.document), read)
+        def pay() -> Awaitable[Quota | None]:
+            return self._services.rate_limits.take(operation.points, self._login.viewer, self._request.address)
+
+        return self._services.subscriptions.responses(context, _key(self._request.document), read, pay)
 
     async def _reread(self, context: Context, operation: RequestedOperation) -> Answer | None:
         """Return the current state of what a subscription follows, for the viewer as they are now; None if the resolver

@@ -1,8 +1,6 @@
 """Rate limits of users and addresses: points of cost, and attempts to log in or sign up."""
 
 from collections import OrderedDict
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Network, ip_address
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +10,7 @@ from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
 
+from app.clients import Client, network
 from app.errors import RateLimited
 from app.security.viewer import Viewer
 from app.settings import Settings
@@ -88,8 +87,7 @@ class RateLimits:
 
     async def take(self, points: int, viewer: Viewer | None, address: str) -> Quota | None:
         """Take the cost of an operation from the user, or from the address without a login; None without a limit."""
-        who = f"address {network(address)}" if viewer is None else f"user {viewer.id}"
-        return await self._points.take(who, points)
+        return await self._points.take(Client.of(viewer, address).name, points)
 
     async def attempt(self, address: str) -> None:
         """Count an attempt to log in, or to sign up, from an address."""
@@ -152,15 +150,3 @@ class Memory(Storage):
             if expires_at > now and len(self._counts) <= _COUNTS_KEPT:
                 return
             self._counts.popitem(last=False)
-
-
-@lru_cache(10_000)
-def network(address: str) -> str:
-    """Return the network of the customer who has this address: with IPv6 each has 2⁶⁴ addresses to choose from."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv4Address):
-        return address
-    return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False).network_address)

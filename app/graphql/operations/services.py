@@ -16,6 +16,7 @@ from app.graphql.operations.shares import Shares
 from app.graphql.subscriptions.manager import SubscriptionManager
 from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
+from app.process.connections import Connections
 from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.settings import Settings
@@ -35,6 +36,7 @@ class Services:
     rate_limits: RateLimits
     watch: Watch
     monitor: Monitor
+    connections: Connections
     subscriptions: SubscriptionManager
     compiled: CompiledPath | None
     """None if every operation takes the resolver path."""

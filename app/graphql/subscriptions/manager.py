@@ -6,20 +6,21 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from random import uniform
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 from uuid import UUID
 
 import orjson
 from graphql import GraphQLError
 
+from app.clients import Client
 from app.db.engine import is_disconnection
 from app.db.notifications import Events, Subscription, Topic
-from app.errors import EXPIRED, RequestError, Restarting, TooManySubscriptions, Unauthenticated
+from app.errors import EXPIRED, RateLimited, RequestError, Restarting, TooManySubscriptions, Unauthenticated
 from app.graphql.errors import presentable
 from app.graphql.operations.documents import OperationRequest
 from app.graphql.operations.responses import Response, encoded, given_up, refused
+from app.graphql.subscriptions.turns import Turn, Turns
 from app.security.tokens import Login
-from app.security.viewer import Viewer
 from app.settings import Settings
 
 _CLOSE_SECONDS = 1.0
@@ -27,6 +28,8 @@ _ATTEMPTS = 20
 
 Read = Callable[[], Awaitable[Response]]
 """Reads the current state of what a subscription follows."""
+Pay = Callable[[], Awaitable[object]]
+"""Takes the cost of an event from the rate limit; RateLimited if too little is left."""
 
 
 class NothingToSend(Exception):
@@ -35,6 +38,13 @@ class NothingToSend(Exception):
 
 class Unreachable(Exception):
     """The database does not answer; it will be asked again."""
+
+
+class SharedRead(NamedTuple):
+    """A read that several subscribers wait for."""
+
+    turn: Turn
+    task: asyncio.Task[Response | None]
 
 
 class Subscriber(Protocol):
@@ -52,28 +62,37 @@ class SubscriptionManager:
     def __init__(self, events: Events, settings: Settings) -> None:
         self.events = events
         self.is_ending = False
-        self._per_user = settings.subscriptions_per_user
-        self._of_user: Counter[UUID] = Counter()
         # The other half of the pool is for requests, however many subscribers an event wakes.
-        self._turns = asyncio.Semaphore(max(1, settings.database_pool_size // 2))
-        self._reads: dict[Hashable, asyncio.Task[Response | None]] = {}
+        self.turns = Turns(max(1, settings.database_pool_size // 2))
+        self._settings = settings
+        self._of_client: Counter[Client] = Counter()
+        self._anonymous = 0
+        self._reads: dict[Hashable, SharedRead] = {}
         self._at_end: set[Callable[[], Awaitable[None]]] = set()
 
     @contextmanager
-    def counted(self, viewer: Viewer | None) -> Iterator[None]:
-        """Count a subscription of the viewer; TooManySubscriptions where that is one too many."""
-        if viewer is None:
-            yield
-            return
-        if self._of_user[viewer.id] >= self._per_user:
-            raise TooManySubscriptions("A user", self._per_user)
-        self._of_user[viewer.id] += 1
+    def counted(self, client: Client) -> Iterator[None]:
+        """Count a subscription of the client; TooManySubscriptions where that is one too many."""
+        self._require_few(client)
+        self._of_client[client] += 1
+        self._anonymous += client.is_anonymous
         try:
             yield
         finally:
-            self._of_user[viewer.id] -= 1
-            if not self._of_user[viewer.id]:
-                del self._of_user[viewer.id]
+            self._anonymous -= client.is_anonymous
+            self._of_client[client] -= 1
+            if not self._of_client[client]:
+                del self._of_client[client]
+
+    def _require_few(self, client: Client) -> None:
+        settings, number = self._settings, self._of_client[client]
+        if not client.is_anonymous:
+            if number >= settings.subscriptions_per_user:
+                raise TooManySubscriptions("A user", settings.subscriptions_per_user)
+        elif number >= settings.subscriptions_per_address:
+            raise TooManySubscriptions("An address without a login", settings.subscriptions_per_address)
+        elif self._anonymous >= settings.anonymous_subscriptions:
+            raise TooManySubscriptions("All clients without a login together", settings.anonymous_subscriptions)
 
     @contextmanager
     def on_end(self, close: Callable[[], Awaitable[None]]) -> Iterator[None]:
@@ -93,12 +112,36 @@ class SubscriptionManager:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await asyncio.gather(*closing, return_exceptions=True)
 
-    async def read(self, read: Read) -> Response | None:
+    async def read(self, client: Client, read: Read) -> Response | None:
         """Read in turn; while the database cannot be reached, again and again. None if there is nothing to send."""
+        return await self._read(self.turns.request(client), client, read)
+
+    async def read_together(self, key: Hashable, client: Client, read: Read) -> Response | None:
+        """Return what `read` returns, or what it is about to return for another subscriber with the same key.
+
+        A read is joined only before it begins, so that it is no older than the event of the subscriber who joins. It
+        begins as soon as it is the turn of any of them."""
+
+        async def begin() -> Response:
+            self._reads.pop(key, None)
+            return await read()
+
+        shared = self._reads.get(key)
+        if shared is None:
+            turn = self.turns.request(client)
+            shared = SharedRead(turn, asyncio.create_task(self._read(turn, client, begin)))
+            self._reads[key] = shared
+            # Retrieve its exception even if nobody waits for it any more.
+            shared.task.add_done_callback(lambda read: read.cancelled() or read.exception())
+        else:
+            self.turns.join(shared.turn, client)
+        return await asyncio.shield(shared.task)
+
+    async def _read(self, turn: Turn, client: Client, read: Read) -> Response | None:
         failures = 0
         while not self.is_ending:
             try:
-                async with self._turns:
+                async with self.turns.taken(turn):
                     return await read()
             except NothingToSend:
                 return None
@@ -108,33 +151,23 @@ class SubscriptionManager:
                     raise
                 await asyncio.sleep(uniform(0.1, 0.5))  # noqa: S311  # subscribers must not all come at once
                 await self.events.heard()
+                turn = self.turns.request(client)
         raise Restarting
 
-    async def read_together(self, key: Hashable, read: Read) -> Response | None:
-        """Return what `read` returns, or what it is about to return for another subscriber with the same key.
-
-        A read is joined only before it begins, so that it is no older than the event of the subscriber who joins."""
-
-        async def begin() -> Response:
-            self._reads.pop(key, None)
-            return await read()
-
-        if key not in self._reads:
-            self._reads[key] = asyncio.create_task(self.read(begin))
-            # Retrieve its exception even if nobody waits for it any more.
-            self._reads[key].add_done_callback(lambda read: read.cancelled() or read.exception())
-        return await asyncio.shield(self._reads[key])
-
-    async def responses(self, context: Subscriber, operation: Hashable, read: Read) -> AsyncGenerator[Response]:
-        """Yield the response of a subscription now, and after each event that it follows, until it fails.
+    async def responses(
+        self, context: Subscriber, operation: Hashable, read: Read, pay: Pay
+    ) -> AsyncGenerator[Response]:
+        """Yield the response of a subscription now, and after each event that it follows and can pay for, until it
+        fails.
 
         No connection to the database is held while the client takes its time, or nothing happens."""
         following = context.following = Following(self.events)
+        client = Client.of(context.login.viewer, context.request.address)
         begun = False
         try:
-            with self.counted(context.login.viewer):
-                # The first read is its own: it makes the operation follow its topic.
-                response = await self.read(read)
+            with self.counted(client):
+                # The first read is its own: it makes the operation follow its topic. It has been paid for.
+                response = await self.read(client, read)
                 while True:
                     _require_fresh_token(context)
                     if response is not None:
@@ -146,9 +179,9 @@ class SubscriptionManager:
                             return
                         yield response
                         begun = True
-                    await following.proceed(context.login.expires_at)
+                    await following.proceed(context.login.expires_at, pay)
                     key = (operation, context.login.viewer, str(context.refusal), following.subject)
-                    response = await self.read_together(key, read)
+                    response = await self.read_together(key, client, read)
         except Restarting:
             raise
         except Unreachable as failure:
@@ -176,15 +209,28 @@ class Following:
             self.subscription = self._events.follow(topic, has_state=has_state)
         return self.subject
 
-    async def proceed(self, expires_at: float | None) -> None:
-        """Wait for the next event; Unauthenticated if the token expires before."""
+    async def proceed(self, expires_at: float | None, pay: Pay) -> None:
+        """Wait for the next event, and until it is paid for; Unauthenticated if the token expires before."""
         assert self.subscription is not None, "the field follows a topic"
         left = None if expires_at is None else expires_at - time.time()
         try:
             async with asyncio.timeout(left):
-                self.subject = await self.subscription.next()
+                await self.subscription.wait()
+                await self._pay(self.subscription, pay)
         except TimeoutError:
             raise Unauthenticated(EXPIRED) from None
+        self.subject = self.subscription.next()
+
+    @staticmethod
+    async def _pay(subscription: Subscription, pay: Pay) -> None:
+        """Pay for an event. A client that can't pay now receives it later, together with those that follow until
+        then."""
+        while True:
+            try:
+                await pay()
+                return
+            except RateLimited as limited:
+                await subscription.pause(limited.reset)
 
     @staticmethod
     def raise_not_now(failure: BaseException | None) -> None:

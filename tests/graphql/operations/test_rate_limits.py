@@ -10,10 +10,11 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.clients import network
 from app.errors import RateLimited
 from app.graphql.http.endpoint import _quota_headers
 from app.graphql.operations import rate_limits as rates
-from app.graphql.operations.rate_limits import Memory, RateLimit, RateLimits, network
+from app.graphql.operations.rate_limits import Memory, RateLimit, RateLimits
 from app.main import create_app
 from app.security.viewer import Viewer
 from app.settings import Settings

@@ -15,6 +15,7 @@ from app.graphql.subscriptions.manager import SubscriptionManager
 from app.main import application, create_services
 from app.settings import Settings
 from tests.api import Api
+from tests.connections import PROTOCOLS
 from tests.databases import committed, committing
 from tests.graphql.subscriptions.clients import serving, until
 from tests.market import Market
@@ -71,7 +72,7 @@ async def shop(
     product = await committed_market.product(store, stock=100)
     services = create_services(settings, committing(committed_engine))
     live = services.subscriptions
-    async with serving(application(services)) as address:
+    async with serving(application(services), **PROTOCOLS) as address:
         await live.events.heard()
         async with httpx2.AsyncClient(base_url=f"http://{address}") as client:
             api = Api(client, settings)

@@ -115,7 +115,7 @@ async def test_nothing_is_left_of_clients_that_are_gone(shop: Shop) -> None:
             await update(shop.api, shop.owner, id=gid(shop.product), price="4")
         await shop.followed(0)
     await until(lambda: len(asyncio.all_tasks()) <= tasks)
-    assert not shop.live._of_user
+    assert not shop.live._of_client
 
 
 async def test_at_the_end_a_stream_breaks_off_so_that_clients_connect_again(shop: Shop) -> None:

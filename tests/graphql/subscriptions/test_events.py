@@ -11,6 +11,12 @@ from app.errors import EventsMissed, Restarting
 STORE, ORDER = Topic("Placed", uuid4()), Topic("Order", uuid4())
 
 
+async def next_of(subscription: Subscription) -> UUID:
+    """Return the subject of the next event."""
+    await subscription.wait()
+    return subscription.next()
+
+
 def test_an_event_is_a_topic_and_a_key() -> None:
     event = Event(STORE, uuid4())
     assert Event.parse(str(event)) == event
@@ -26,7 +32,7 @@ async def test_the_events_of_a_mutation_are_as_few_texts_as_postgres_takes() -> 
 
     assert len(texts) == 2
     assert all(len(text) < 8000 for text in texts)
-    assert [await subscription.next() for _ in told] == [event.subject for event in told]
+    assert [await next_of(subscription) for _ in told] == [event.subject for event in told]
     assert packed([]) == []
 
 
@@ -34,7 +40,7 @@ async def test_subjects_wait_once_and_in_their_order() -> None:
     subscription, keys = Subscription(STORE, has_state=False), [uuid4() for _ in range(MAX_WAITING)]
     for key in (*keys, *keys):
         subscription.notify(key)
-    assert [await subscription.next() for _ in keys] == keys
+    assert [await next_of(subscription) for _ in keys] == keys
 
 
 async def test_what_has_a_state_waits_once_however_often_it_changes() -> None:
@@ -42,7 +48,7 @@ async def test_what_has_a_state_waits_once_however_often_it_changes() -> None:
     for _ in range(10 * MAX_WAITING):
         subscription.notify(ORDER.key)
         subscription.miss()
-    assert await subscription.next() == ORDER.key
+    assert await next_of(subscription) == ORDER.key
     assert not subscription._wake.is_set()
 
 
@@ -51,7 +57,7 @@ async def test_too_many_that_wait_end_the_subscription_with_a_reason() -> None:
     for _ in range(MAX_WAITING + 1):
         subscription.notify(uuid4())
     with pytest.raises(EventsMissed):
-        await subscription.next()
+        await next_of(subscription)
 
 
 async def test_the_end_is_told_to_everyone() -> None:
@@ -61,7 +67,7 @@ async def test_the_end_is_told_to_everyone() -> None:
     events.end(Restarting())
     for subscription in subscriptions:
         with pytest.raises(Restarting):
-            await subscription.next()
+            await next_of(subscription)
         events.leave(subscription)
         events.leave(subscription)
     assert len(events) == 0

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
+from app.clients import Client
 from app.db.models import User
 from app.db.notifications import Event, Topic
 from app.graphql.operations.responses import Response
@@ -236,8 +237,8 @@ async def test_a_token_that_expires_while_events_are_read_ends_the_stream(
 ) -> None:
     read = SubscriptionManager.read
 
-    async def slow(manager: SubscriptionManager, reading: Read) -> Response | None:
-        result = await read(manager, reading)
+    async def slow(manager: SubscriptionManager, client: Client, reading: Read) -> Response | None:
+        result = await read(manager, client, reading)
         shop.live.events._hear(None, 0, "", str(Event(Topic("Product", shop.product.id), shop.product.id)))
         await asyncio.sleep(0.5)
         return result

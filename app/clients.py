@@ -1,0 +1,31 @@
+"""Clients, as limits count them: a user, wherever they are, or else the network of an address."""
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Network, ip_address
+from typing import NamedTuple, Self
+
+from app.security.viewer import Viewer
+
+
+class Client(NamedTuple):
+    """A user who is logged in, or everyone without a login at an address."""
+
+    name: str
+    is_anonymous: bool
+
+    @classmethod
+    def of(cls, viewer: Viewer | None, address: str) -> Self:
+        """Return the client that this viewer is, or else this address."""
+        return cls(f"user {viewer.id}", False) if viewer is not None else cls(f"address {network(address)}", True)
+
+
+@lru_cache(10_000)
+def network(address: str) -> str:
+    """Return the network of the customer who has this address: with IPv6 each has 2⁶⁴ addresses to choose from."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv4Address):
+        return address
+    return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False).network_address)
