@@ -211,7 +211,7 @@ class Settings(BaseSettings):
     )
     response_limit_mb: int = _setting(10, "Largest response, in MB", ge=1, le=1_000)
     subscription_cost_limit: int = _setting(
-        500, "Points that a subscription may cost; each event costs them again", ge=1
+        1_000, "Points that a subscription may cost; each event costs them again", ge=1
     )
     depth_limit: int = _setting(12, "Levels of nested fields in a document", ge=1, le=100)
     root_field_limit: int = _setting(20, "Root fields per operation", ge=1)

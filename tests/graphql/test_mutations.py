@@ -237,10 +237,10 @@ mutation ($store: ID!) {
   first: updateStore(input: { id: $store, city: "Paris" }) {
     ... on UpdateStoreSuccess {
       store {
-        orders { nodes { items { product { store { owner { fullName } } } } } totalCount }
-        owner { stores { nodes { id owner { orders { totalCount } } } totalCount } }
+        orders(first: 2) { nodes { items { product { store { owner { fullName } } } } } totalCount }
+        owner { stores(first: 2) { nodes { id owner { orders { totalCount } } } totalCount } }
         FAILS
-        products { nodes { store { owner { fullName } } } totalCount }
+        products(first: 2) { nodes { store { owner { fullName } } } totalCount }
       }
     }
   }
@@ -255,7 +255,7 @@ mutation ($store: ID!) {
     "fails",
     [
         "failing: products(first: 101) { nodes { id } }",
-        "failing: products { nodes { store { products(first: 101) { nodes { id } } } } }",
+        "failing: products(first: 1) { nodes { store { products(first: 101) { nodes { id } } } } }",
     ],
     ids=["at once", "while others load"],
 )

@@ -66,7 +66,7 @@ def changed_settings() -> dict[str, Any]:
 async def shop(
     committed_engine: AsyncEngine, committed_market: Market, settings: Settings, changed_settings: dict[str, Any]
 ) -> AsyncIterator[Shop]:
-    settings = settings.model_copy(update=changed_settings)
+    settings = settings.model_copy(update={"subscription_cost_limit": 5_000, **changed_settings})
     owner, customer = await committed_market.user(), await committed_market.user()
     store = await committed_market.store(owner)
     product = await committed_market.product(store, stock=100)
