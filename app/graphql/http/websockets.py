@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 import structlog
@@ -25,7 +25,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 
-from app.errors import RequestError, Restarting, TooManySubscriptions
+from app.errors import SESSION_ENDED, RequestError, Restarting, TooManySubscriptions, Unauthenticated
 from app.graphql.http.protocol import Refusal, address_of, graphql_request
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest
 from app.graphql.operations.lifecycle import Operation
@@ -35,6 +35,7 @@ from app.graphql.operations.services import Services
 RESTART = 1012
 IDLE = 1000
 UNAUTHORIZED = 4401
+SESSION_OVER = 4403
 _MALFORMED = "Not a message of graphql-transport-ws"
 _INIT_WAIT = timedelta(seconds=10)
 
@@ -49,14 +50,18 @@ class Handshake:
     address: str
     connection_params: Mapping[str, Any] | None = None
 
-    def request(self, document: GraphQLRequest) -> OperationRequest:
-        """Return the request for one operation. Browsers cannot send headers, so the token may come in the payload."""
-        authorization = self.headers.get("authorization")
+    @property
+    def authorization(self) -> str | None:
+        """The token. Browsers cannot send headers, so it may come in the payload."""
         given = {name.lower(): value for name, value in (self.connection_params or {}).items()}
         if isinstance(token := given.get("authorization"), str):
-            # A header holds Latin-1 only; a token that does not is refused where a login is needed.
-            authorization = token.encode("latin-1", "replace").decode("latin-1")
-        return OperationRequest(document, uuid4().hex, self.address, authorization=authorization)
+            # A header holds Latin-1 only; a token that does not is refused.
+            return token.encode("latin-1", "replace").decode("latin-1")
+        return self.headers.get("authorization")
+
+    def request(self, document: GraphQLRequest) -> OperationRequest:
+        """Return the request for one operation."""
+        return OperationRequest(document, uuid4().hex, self.address, authorization=self.authorization)
 
 
 class Socket(ASGIWebSocketAdapter):
@@ -90,7 +95,10 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
 
     async def handle(self) -> None:
         """Exchange messages with the client until one side leaves."""
-        with self._services.subscriptions.on_end(self._close_for_restart):
+        with (
+            self._services.subscriptions.on_end(self._close_for_restart),
+            self._services.live_sessions.watched(self._session_id, self._close_with_session),
+        ):
             self._restart_idle_timer()
             try:
                 await super().handle()
@@ -167,6 +175,17 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
 
     async def _close_for_restart(self) -> None:
         await self.websocket.close(RESTART, str(Restarting()))
+
+    def _session_id(self) -> UUID | None:
+        """Return the session that the token belongs to, None without a valid token."""
+        authorization = self.context.authorization if self.connection_acknowledged else None
+        try:
+            return None if authorization is None else self._services.access_tokens.login(authorization).session_id
+        except Unauthenticated:
+            return None
+
+    async def _close_with_session(self) -> None:
+        await self.websocket.close(SESSION_OVER, SESSION_ENDED)
 
     def _restart_idle_timer(self) -> None:
         self._stop_idle_timer()

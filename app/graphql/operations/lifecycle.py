@@ -11,14 +11,15 @@ import structlog
 from graphql import OperationType
 
 from app.db.engine import is_disconnection, raise_fault
-from app.errors import BadUserInput, OutcomeUnknown, Restarting
+from app.errors import BadUserInput, OutcomeUnknown, Restarting, Unauthenticated
 from app.graphql.compiled.path import Answer
 from app.graphql.context import Context
 from app.graphql.operations.cancellation import Disconnected, undisturbed
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest, RequestedOperation
 from app.graphql.operations.rate_limits import Quota
 from app.graphql.operations.resolver_path import FAULTS, ResolverPath
-from app.graphql.operations.responses import Response, completed, encoded, failed, given_up
+from app.graphql.operations.responses import Response, completed, encoded, error_of, failed, given_up
+from app.graphql.operations.root_fields import ignores_token, is_replayable
 from app.graphql.operations.services import Services
 from app.graphql.subscriptions.manager import Unreachable
 from app.monitoring import operation_log
@@ -106,13 +107,23 @@ class Operation:
             self.log.type, self.log.name = operation.parsed.type.value, operation.parsed.name or ""
             self.log.cost = operation.cost
         if request.authorization is not None:
-            self._login = services.access_tokens.login(request.authorization)
-            self.log.viewer_id = self._login.viewer.id if self._login.viewer else None
+            operation = self._identified(operation, request.authorization)
         if operation.cost is not None:
             self._extensions = {"cost": {"requested": operation.cost, "limit": services.settings.cost_limit}}
         if services.settings.rate_limit:
             self._quota = await services.rate_limits.take(operation.points, self._login.viewer, request.address)
         request.check(operation)
+        return operation
+
+    def _identified(self, operation: RequestedOperation, authorization: str) -> RequestedOperation:
+        """Find out who asks. With an invalid token, an operation must not be executed unless it ignores tokens."""
+        try:
+            self._login = self._services.access_tokens.login(authorization)
+        except Unauthenticated as failure:
+            if operation.errors or operation.parsed is None or ignores_token(self._services.schema, operation.parsed):
+                return operation
+            return operation._replace(errors=(error_of(failure),))
+        self.log.viewer_id = self._login.viewer.id if self._login.viewer else None
         return operation
 
     async def _executed(self, operation: RequestedOperation) -> Response:
@@ -121,7 +132,7 @@ class Operation:
             return encoded(None, operation.errors, self._extensions, is_executed=False)
         assert operation.parsed is not None, "otherwise there are errors"
         explain = self.log if self._is_explained() else None
-        if operation.type is OperationType.QUERY and self._login.refusal is None:
+        if operation.type is OperationType.QUERY:
             self.log.path = COMPILED
             try:
                 with self._services.watch.over(self._request.receive):
@@ -134,7 +145,10 @@ class Operation:
                     extensions = {**extensions, "explain": explanation(explain)}
                 return completed(answer.data, answer.errors, extensions)
             self.log.path = RESOLVER
-        self._context = Context(self._services, self._login, self._request)
+        request = self._request
+        if request.idempotency_key is not None and not is_replayable(self._services.schema, operation.parsed):
+            request = request._replace(idempotency_key=None)
+        self._context = Context(self._services, self._login, request)
         return await ResolverPath(self._context, operation.parsed, self._extensions, explain).execute()
 
     async def _traced(self, operation: RequestedOperation) -> Response:
@@ -184,9 +198,9 @@ class Operation:
                 await context.begin_field()
             finally:
                 await context.work.close()
-            if context.viewer is None and context.refusal is not None:
-                return None
             answer = await self._compiled(context.viewer, operation)
+        except Unauthenticated:
+            return None
         except Exception as failure:
             if is_disconnection(failure):
                 raise Unreachable from failure
@@ -197,7 +211,7 @@ class Operation:
         """Return whether the response explains itself: to superusers, and to anyone in development, on request."""
         viewer, environment = self._login.viewer, self._services.settings.app_env
         may_see = environment is Environment.DEVELOPMENT or (viewer is not None and viewer.is_superuser)
-        return self._request.explain and self._login.refusal is None and may_see
+        return self._request.explain and may_see
 
 
 def _key(document: GraphQLRequest) -> Hashable:

@@ -10,10 +10,11 @@ from app.graphql.operations.cancellation import Watch
 from app.graphql.operations.documents import Documents
 from app.graphql.operations.rate_limits import RateLimits
 from app.graphql.subscriptions.manager import SubscriptionManager
+from app.graphql.subscriptions.sessions import LiveSessions
 from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
 from app.security.passwords import Turns
-from app.security.tokens import AccessTokens
+from app.security.tokens import AccessTokens, RefreshTokens
 from app.settings import Settings
 
 
@@ -25,6 +26,7 @@ class Services:
     schema: GraphQLSchema
     database: Database
     access_tokens: AccessTokens
+    refresh_tokens: RefreshTokens
     password_turns: Turns
     idempotency_secrets: Secrets
     documents: Documents
@@ -32,5 +34,6 @@ class Services:
     watch: Watch
     monitor: Monitor
     subscriptions: SubscriptionManager
+    live_sessions: LiveSessions
     compiled: CompiledPath | None
     """None if every operation takes the resolver path."""
