@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.global_ids import global_id
 
-NO_ACCOUNT = "The account no longer exists."
+SESSION_ENDED = "The session has ended. Log in again."
 INTERNAL = "INTERNAL_SERVER_ERROR"  # the code of whatever was unforeseen
 PAYLOAD_UNREADABLE = "PAYLOAD_UNREADABLE"  # the code of what failed in the result of a mutation that took effect
 EXPIRED = "The access token has expired. Use refreshSession to get a new one."

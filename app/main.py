@@ -26,6 +26,7 @@ from app.graphql.operations.shares import Shares
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
 from app.graphql.subscriptions.manager import SubscriptionManager
+from app.graphql.subscriptions.sessions import LiveSessions
 from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
 from app.process.connections import CONNECTIONS, Connections
@@ -34,8 +35,9 @@ from app.process.logging import configure_logging
 from app.process.probes import probes
 from app.process.supervisor import end_with_parent, on_termination, settle
 from app.security import passwords
-from app.security.tokens import AccessTokens
+from app.security.tokens import AccessTokens, RefreshTokens
 from app.settings import Settings, settings
+from app.users.repository import open_sessions
 from app.web import graphiql
 from app.web.front_page.page import front_page
 
@@ -62,7 +64,7 @@ async def running(services: Services) -> AsyncIterator[dict[str, Any]]:
     await passwords.prepare()
     settle()
     services.subscriptions.events.start()
-    async with services.monitor.running():
+    async with services.monitor.running(), services.live_sessions.running():
         with on_termination(services.subscriptions.end):
             yield {CONNECTIONS: services.connections}
     await services.subscriptions.end()
@@ -85,7 +87,7 @@ def create_services(configuration: Settings, database: Database | None = None) -
     if database is None:
         assert configuration.database_url is not None, "the command line provides a database"
         database = open_database(configuration.database_url, configuration)
-    core_schema, secret_key = graphql_schema(schema), configuration.secret_key.get_secret_value()
+    core_schema, secret_keys = graphql_schema(schema), configuration.secret_keys
     events = Events(database.engine.url)
     connections = Connections(connection_limits(configuration), configuration.trusted_proxies)
     subscriptions = SubscriptionManager(events, configuration)
@@ -93,15 +95,17 @@ def create_services(configuration: Settings, database: Database | None = None) -
         settings=configuration,
         schema=core_schema,
         database=database,
-        access_tokens=AccessTokens(secret_key, timedelta(minutes=configuration.access_token_minutes)),
+        access_tokens=AccessTokens(secret_keys, timedelta(minutes=configuration.access_token_minutes)),
+        refresh_tokens=RefreshTokens(secret_keys, timedelta(days=configuration.refresh_token_days)),
         password_turns=passwords.Turns(configuration.database_pool_size),
-        idempotency_secrets=Secrets.of(secret_key),
+        idempotency_secrets=Secrets.of(secret_keys),
         documents=Documents(core_schema, configuration),
         rate_limits=RateLimits(configuration),
         watch=Watch(configuration.operation_timeout_seconds),
         monitor=Monitor(configuration, database, events, connections, subscriptions.turns),
         connections=connections,
         subscriptions=subscriptions,
+        live_sessions=LiveSessions(database, open_sessions),
         compiled=CompiledPath(schema, database) if configuration.compiled_path else None,
         shares=Shares(configuration.database_pool_size),
         introspections=Cache(_INTROSPECTIONS_KEPT, _BYTES_OF_INTROSPECTIONS),

@@ -45,6 +45,7 @@ _RULES = {
     "path_not_file": "must be the path of a file",
 }
 """Messages for the kinds of errors that pydantic reports about settings."""
+_SECRET_CHARACTERS = 32
 DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
 
 
@@ -110,6 +111,16 @@ def _are_proxies(text: str) -> bool:
     return text == "*" or all(ip_network(part.strip()) for part in text.split(","))
 
 
+def _parts_of(secrets: SecretStr) -> tuple[str, ...]:
+    return tuple(re.split(r"\s*,\s*", secrets.get_secret_value()))
+
+
+def _are_long(secrets: SecretStr) -> SecretStr:
+    if any(len(secret) < _SECRET_CHARACTERS for secret in _parts_of(secrets)):
+        raise ValueError(f"each secret must have {_SECRET_CHARACTERS} characters or more")
+    return secrets
+
+
 _is_url = partial(re.fullmatch, r"https?://[^/?#\s]+[^?#\s]*")
 _is_redis = partial(re.fullmatch, r"(rediss?|redis\+unix)://.+")
 Origins = Annotated[str, checked(_are_origins, "an origin such as https://shop.example.com")]
@@ -159,8 +170,9 @@ class Settings(BaseSettings):
     database_start_wait_seconds: float = _setting(
         60, "How long to wait at start-up for the database to answer", ge=0, le=3600
     )
-    secret_key: SecretStr = _setting(
-        SecretStr(DEVELOPMENT_SECRET), "Secret that signs access tokens; 32 characters or more", min_length=32
+    secret_key: Annotated[SecretStr, AfterValidator(_are_long)] = _setting(
+        SecretStr(DEVELOPMENT_SECRET),
+        "Secrets of 32 characters or more, separated by commas: the first signs access tokens, all verify them",
     )
     access_token_minutes: int = _setting(15, "Lifetime of an access token", ge=1, le=1440)
     refresh_token_days: int = _setting(30, "Lifetime of a refresh token", ge=1, le=365)
@@ -248,6 +260,11 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "debug, info, warning or error")
 
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The secrets of `secret_key`; what the first one signs or encrypts, each of them can read."""
+        return _parts_of(self.secret_key)
+
     @model_validator(mode="before")
     @classmethod
     def _hide_details_in_production(cls, given: Any) -> Any:
@@ -259,7 +276,7 @@ class Settings(BaseSettings):
     def _require_what_others_need(self) -> Self:
         missing = []
         is_development = self.app_env is Environment.DEVELOPMENT
-        if not is_development and self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
+        if not is_development and DEVELOPMENT_SECRET in self.secret_keys:
             missing.append(f"SECRET_KEY: {self.app_env} requires a random secret of 32 characters or more")
         if not is_development and self.database_url is None:
             missing.append(f"DATABASE_URL: {self.app_env} requires the URL of a Postgres database")

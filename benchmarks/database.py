@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 from alembic.script import ScriptDirectory
@@ -81,8 +81,9 @@ class Database:
 
     async def _token(self, email: str, *, is_superuser: bool = False) -> str:
         key = await self._connection.fetchval("SELECT id FROM users WHERE email = $1", email)
-        tokens = AccessTokens(SECRET_KEY, lifetime=timedelta(days=1))
-        return tokens.issue(Viewer(id=UUID(str(key)), is_superuser=is_superuser), session_id=uuid4())[0]
+        await self._connection.execute("INSERT INTO sessions (id, user_id) VALUES ($1, $1) ON CONFLICT DO NOTHING", key)
+        tokens = AccessTokens((SECRET_KEY,), lifetime=timedelta(days=1))
+        return tokens.issue(Viewer(id=UUID(str(key)), is_superuser=is_superuser), session_id=UUID(str(key)))[0]
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2
-from uuid_utils.compat import uuid7
 
 from app.db.models import User
 from app.security.tokens import AccessTokens
@@ -18,11 +17,11 @@ class Api:
 
     def __init__(self, client: httpx2.AsyncClient, settings: Settings) -> None:
         self.client = client
-        self._tokens = AccessTokens(settings.secret_key.get_secret_value(), timedelta(minutes=5))
+        self._tokens = AccessTokens(settings.secret_keys, timedelta(minutes=5))
 
     def token(self, user: User) -> str:
-        """Return an access token of the user, of a session that nothing else belongs to."""
-        return self._tokens.issue(Viewer(id=user.id, is_superuser=user.is_superuser), uuid7())[0]
+        """Return an access token of the user, of the session that `Market` has opened for them."""
+        return self._tokens.issue(Viewer(id=user.id, is_superuser=user.is_superuser), user.id)[0]
 
     async def send(
         self,

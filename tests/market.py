@@ -1,15 +1,28 @@
 """Rows for tests, put straight into the database; what a test does not name is made up."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
 
 from app.currencies import in_currency
-from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, StoreOrder, StoreOrderStatus, User
+from app.db.models import (
+    Base,
+    Order,
+    OrderItem,
+    OrderStatus,
+    Product,
+    RefreshToken,
+    Session,
+    Store,
+    StoreOrder,
+    StoreOrderStatus,
+    User,
+)
 from app.global_ids import global_id
 
 # Of "correct horse", with the cheapest parameters: tests that log in must not wait for the hash.
@@ -24,6 +37,17 @@ _STATUS_OF_PARTS = {
 T = TypeVar("T", bound=Base)
 
 
+def rows_with_session(user: User) -> list[Base]:
+    """Return a user, and the session that the tokens of tests belong to, whose refresh token keeps a later login from
+    deleting it; each row after those it refers to."""
+    user.id, soon = user.id or uuid7(), datetime.now(UTC) + timedelta(days=1)
+    return [
+        user,
+        Session(id=user.id, user_id=user.id),
+        RefreshToken(session_id=user.id, token_hash=user.id.bytes, expires_at=soon),
+    ]
+
+
 class Market:
     """Adds users, stores, products and orders, and commits each as the session does."""
 
@@ -34,7 +58,12 @@ class Market:
     async def user(self, **values: Any) -> User:
         number = next(self._numbers)
         defaults = {"email": f"user{number}@example.com", "full_name": f"User {number}", "password_hash": PASSWORD_HASH}
-        return await self.add(User(**{**defaults, **values}))
+        user = User(**{**defaults, **values})
+        for row in rows_with_session(user):
+            self.session.add(row)
+            await self.session.flush()
+        await self.session.commit()
+        return user
 
     async def superuser(self, **values: Any) -> User:
         return await self.user(is_superuser=True, **values)

@@ -79,7 +79,7 @@ def production(settings: Settings) -> Iterator[Finding]:
     """Look for settings that suit development only."""
     if settings.app_env is not Environment.PRODUCTION:
         return
-    if len(set(settings.secret_key.get_secret_value())) < _FEW_CHARACTERS:
+    if any(len(set(secret)) < _FEW_CHARACTERS for secret in settings.secret_keys):
         yield problem("SECRET_KEY is easy to guess; it signs every access token", "openssl rand -base64 48")
     counts_alone = settings.workers > 1 and not settings.rate_limit_storage
     origins, proxies = "List the pages' origins.", "List the proxies' addresses."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import strawberry
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.notifications import Topic
 from app.db.unit_of_work import UnitOfWork
-from app.errors import NO_ACCOUNT, Unauthenticated
+from app.errors import SESSION_ENDED, Unauthenticated
 from app.graphql.operations.documents import OperationRequest
 from app.graphql.relations.loaders import Loaders
 from app.idempotency.service import IdempotentRequest, Replay
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from app.graphql.operations.services import Services
     from app.graphql.subscriptions.manager import Following
 
-T = TypeVar("T")
-
 
 class Context:
     """One operation on the resolver path: who asks, and what it works with."""
@@ -33,8 +31,6 @@ class Context:
         self.services = services
         self.login = login
         self.request = request
-        self.refusal = login.refusal
-        """Why the request's token is refused, if it is."""
         self.following: Following | None = None
         """What this operation follows, once it is a subscription."""
         self.idempotent_request: IdempotentRequest | None = None
@@ -72,7 +68,7 @@ class Context:
 
     def acting(self) -> tuple[AsyncSession, Viewer]:
         """Return the session and the viewer of a mutation; Unauthenticated if nobody is logged in."""
-        return self.session, self.require_viewer()
+        return self.session, logged_in(self.viewer)
 
     async def begin_mutation(self) -> None:
         """Begin the transaction of a mutation unless it has begun. Raise why none of its fields runs: Replay if the
@@ -95,14 +91,14 @@ class Context:
     async def begin_field(self, *, confirm: bool = True) -> None:
         """Begin a root field of a mutation, which must not see what an earlier field has read.
 
-        The database says who the viewer is now: a token outlives the account and its rights by minutes, and an earlier
-        field may have closed the account. Without `confirm` the field itself asks."""
+        The database says who the viewer is now: a token outlives its session, the account and its rights by minutes,
+        and an earlier field may have closed the account. Unauthenticated if the session has ended. Without `confirm`
+        the field itself asks."""
         viewer = self.login.viewer
         if confirm and viewer is not None:
-            self.act_as(None)
-            viewer = await users.confirmed(self.work, viewer)
+            viewer = await users.confirmed(self.work, viewer.id, self.login.session_id)
             if viewer is None:
-                self.refusal = Unauthenticated(NO_ACCOUNT)
+                raise Unauthenticated(SESSION_ENDED)
         self.act_as(viewer)
 
     def act_as(self, viewer: Viewer | None) -> None:
@@ -114,22 +110,6 @@ class Context:
         """Follow the topic from now on, and return the subject of the current event."""
         assert self.following is not None, "the operation is a subscription"
         return self.following.follow(topic, has_state=has_state)
-
-    def require_viewer(self) -> Viewer:
-        """Return the viewer; if there is none, raise Unauthenticated, with the fault of the token if it had one."""
-        self.refuse_token()
-        return logged_in(self.viewer)
-
-    def seen(self, found: T | None) -> T | None:
-        """Return what was found; Unauthenticated instead of None if the token was refused."""
-        if found is None:
-            self.refuse_token()
-        return found
-
-    def refuse_token(self) -> None:
-        """Raise Unauthenticated if the token was refused: with a valid one there may be more to see."""
-        if self.viewer is None and self.refusal is not None:
-            raise self.refusal
 
 
 Info = strawberry.Info[Context, None]

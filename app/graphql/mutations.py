@@ -21,8 +21,9 @@ class RootField(FieldExtension):
     """Runs the resolver as a part of the operation's transaction that leaves nothing behind where it fails. What it
     did is final once the field's result has been read, which the execution of the operation sees to."""
 
-    def __init__(self, access: Access, *, is_attempt: bool, confirms: bool) -> None:
+    def __init__(self, access: Access, *, is_attempt: bool, confirms: bool, is_replayable: bool) -> None:
         self.access = access
+        self.is_replayable = is_replayable
         self.is_attempt = is_attempt
         self.confirms = confirms
 
@@ -53,9 +54,11 @@ class RootField(FieldExtension):
     async def _recorded(self, next_: AsyncExtensionResolver, source: Any, info: Info, kwargs: Any) -> Any:
         """Run the resolver for the viewer as they are now, and write what it changed to the audit trail."""
         context = info.context
-        await context.begin_field(confirm=not self.confirms)
-        if self.access is not Access.ANYONE:
-            require(self.access, context.require_viewer())
+        if self.access is Access.UNIDENTIFIED:
+            context.act_as(None)
+        else:
+            await context.begin_field(confirm=not self.confirms)
+            require(self.access, context.viewer)
         audit.begin(context.work, info.field_name, context.request.id, context.actor_id)
         result = await next_(source, info, **inputs_of(kwargs))
         audit.act_as(context.work, context.actor_id)  # who has just logged in
@@ -74,9 +77,12 @@ def _is_alone(info: Info) -> bool:
     return len(fields) == 1 and isinstance(fields[0], FieldNode)
 
 
-def mutation(access: Access, description: str, *, is_attempt: bool = False, confirms: bool = False) -> Any:
+def mutation(
+    access: Access, description: str, *, is_attempt: bool = False, confirms: bool = False, is_replayable: bool = True
+) -> Any:
     """Make a root field of Mutation out of an async resolver. Attempts to log in are counted, and so is
     every current password that is given. A resolver that confirms
-    the viewer's account itself saves the round trip that would do so before."""
-    extension = RootField(access, is_attempt=is_attempt, confirms=confirms)
+    the viewer's account itself saves the round trip that would do so before. Responses that are not replayable are not
+    kept under an idempotency key."""
+    extension = RootField(access, is_attempt=is_attempt, confirms=confirms, is_replayable=is_replayable)
     return strawberry.mutation(description=description, extensions=[extension])

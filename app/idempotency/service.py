@@ -5,13 +5,14 @@ import hmac
 import re
 import zlib
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
 import orjson
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, MultiFernet
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import BadUserInput, ResponseTooLarge
@@ -32,20 +33,21 @@ class Replay(Exception):
 
 @dataclass(frozen=True)
 class Secrets:
-    """Keys derived from the secret key that protect stored requests and responses, which may contain passwords and
-    tokens. A plain hash of a request would allow guessing them."""
+    """Keys derived from the secret keys that protect stored requests and responses, which may contain passwords and
+    tokens. A plain hash of a request would allow guessing them. The first one protects, and each of them reads."""
 
-    cipher: Fernet
-    fingerprint_key: bytes
+    cipher: MultiFernet
+    fingerprint_keys: Sequence[bytes]
 
     @classmethod
-    def of(cls, secret_key: str) -> Self:
+    def of(cls, secret_keys: tuple[str, ...]) -> Self:
         """Derive the keys."""
-        cipher_key, fingerprint_key = (
-            hmac.digest(secret_key.encode(), purpose, "sha256")
-            for purpose in (b"idempotency response", b"idempotency fingerprint")
-        )
-        return cls(Fernet(urlsafe_b64encode(cipher_key)), fingerprint_key)
+
+        def derived(purpose: bytes) -> list[bytes]:
+            return [hmac.digest(key.encode(), purpose, "sha256") for key in secret_keys]
+
+        ciphers = [Fernet(urlsafe_b64encode(key)) for key in derived(b"idempotency response")]
+        return cls(MultiFernet(ciphers), derived(b"idempotency fingerprint"))
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,12 @@ class IdempotentRequest:
         """
         if not _KEY.fullmatch(self.key):
             raise BadUserInput(HEADER, "must be 8 to 255 printable ASCII characters without spaces")
-        fingerprint = self._fingerprint()
+        fingerprints = self._fingerprints()
         await repository.forget(session, self.scope, self.key, datetime.now(UTC) - KEPT)
-        if (earlier := await repository.claim(session, self.scope, self.key, fingerprint)) is None:
+        if (earlier := await repository.claim(session, self.scope, self.key, fingerprints[0])) is None:
             return None
         assert earlier.response is not None, "it was committed with its response"
-        if earlier.fingerprint != fingerprint:
+        if earlier.fingerprint not in fingerprints:
             raise BadUserInput(HEADER, "was used for another request")
         response = self.secrets.cipher.decrypt(earlier.response)
         return response if response.startswith(b"{") else zlib.decompress(response)
@@ -91,9 +93,10 @@ class IdempotentRequest:
         """The owner of the key; anonymous requests share one scope."""
         return "" if self.viewer_id is None else str(self.viewer_id)
 
-    def _fingerprint(self) -> bytes:
+    def _fingerprints(self) -> Sequence[bytes]:
+        """Return the fingerprint of the request by each key."""
         try:
             text = orjson.dumps(self.made_of, option=orjson.OPT_SORT_KEYS)
         except orjson.JSONEncodeError:
             raise BadUserInput("variables", "are nested too deeply") from None
-        return hmac.digest(self.secrets.fingerprint_key, text, "sha256")
+        return [hmac.digest(key, text, "sha256") for key in self.secrets.fingerprint_keys]

@@ -216,10 +216,11 @@ async def products_to_quote(work: UnitOfWork, keys: Sequence[UUID]) -> Mapping[U
 
 
 async def customer_and_products(
-    work: UnitOfWork, customer_id: UUID, keys: Sequence[UUID]
+    work: UnitOfWork, customer_id: UUID, session_id: UUID | None, keys: Sequence[UUID]
 ) -> tuple[Customer | None, Mapping[UUID, Record]]:
-    """Return the customer, None if the account is deleted, and the products that can be ordered; all of them locked."""
-    rows = await work.fetch(_TO_ORDER, viewer_id=customer_id, keys=keys)
+    """Return the customer, None if their session has ended, and the products that can be ordered; all of them
+    locked."""
+    rows = await work.fetch(_TO_ORDER, viewer_id=customer_id, session_id=session_id, keys=keys)
     if not rows:
         return None, {}
     viewer = Viewer(id=customer_id, is_superuser=rows[0].is_superuser)

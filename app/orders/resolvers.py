@@ -43,7 +43,7 @@ from app.orders.types import (
     StoreOrderPlacedEvent,
     StoreOrderUpdatedEvent,
 )
-from app.security.viewer import Access
+from app.security.viewer import Access, logged_in
 from app.stores.service import require_manager
 
 OrderId = Annotated[strawberry.ID, strawberry.argument(description="ID of the order.")]
@@ -85,7 +85,8 @@ class OrderMutations:
     )
     async def place_order(self, info: Info, input: PlaceOrderInput) -> PlaceOrderResult | None:
         context = info.context
-        customer, order = await service.place_order(context.work, context.require_viewer(), input)
+        viewer, session_id = logged_in(context.viewer), context.login.session_id
+        customer, order = await service.place_order(context.work, viewer, session_id, input)
         context.act_as(customer)
         return PlaceOrderSuccess(row=order)
 

@@ -17,7 +17,7 @@ from app.db import notifications as events
 from app.db.models import Order, OrderItem, OrderStatus, StoreOrder, StoreOrderStatus
 from app.db.statements import Record
 from app.db.unit_of_work import UnitOfWork
-from app.errors import NO_ACCOUNT, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
+from app.errors import SESSION_ENDED, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
 from app.inputs import repeated
 from app.orders import repository
 from app.orders.errors import InsufficientStock, InvalidStoreOrderTransition, InvalidTransition, Shortage
@@ -28,13 +28,15 @@ from app.stores import repository as stores
 from app.stores.service import require_manager
 
 
-async def place_order(work: UnitOfWork, viewer: Viewer, new: PlaceOrderInput) -> tuple[Viewer, Record]:
+async def place_order(
+    work: UnitOfWork, viewer: Viewer, session_id: UUID | None, new: PlaceOrderInput
+) -> tuple[Viewer, Record]:
     """Order products at their current prices, and take them from stock. Return the customer with their current rights,
-    and the order; Unauthenticated if the account is deleted."""
+    and the order; Unauthenticated if their session has ended."""
     quantities = _quantities(new)
-    customer, products = await repository.customer_and_products(work, viewer.id, list(quantities))
+    customer, products = await repository.customer_and_products(work, viewer.id, session_id, list(quantities))
     if customer is None:
-        raise Unauthenticated(NO_ACCOUNT)
+        raise Unauthenticated(SESSION_ENDED)
     _require_all(quantities, products)
     if shortages := _shortages(quantities, products):
         raise InsufficientStock(shortages)

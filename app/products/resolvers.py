@@ -130,5 +130,5 @@ class ProductSubscriptions:
     async def product_updated(self, info: Info, product_id: ProductId) -> ProductUpdatedEvent:
         context, key = info.context, key_of("Product", "productId", product_id)
         context.follow(Topic("Product", key), has_state=True)
-        product: Product | None = context.seen(await context.loaders.node("Product").load(key))
+        product: Product | None = await context.loaders.node("Product").load(key)
         return ProductUpdatedEvent(row=found("product", product).row)

@@ -1,13 +1,16 @@
-"""Tokens: short-lived JWTs for access, and random refresh tokens stored as hashes."""
+"""Tokens: short-lived JWTs for access, and unguessable refresh tokens stored as hashes."""
 
 import hashlib
+import hmac
 import secrets
 import time
-from collections.abc import Callable
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import jwt
@@ -18,17 +21,20 @@ from app.security.viewer import Viewer
 _ALGORITHM = "HS256"
 _ISSUER = "orders-api"
 _TOKENS_KEPT = 1_000
+_NOT_VALID = "The access token is not valid."
+LEEWAY = timedelta(seconds=30)
+"""How far the clocks of two servers may differ: a token is accepted this long before it was issued and after it
+expired."""
 
 
 class Login(NamedTuple):
-    """Who sent a request, according to its access token; nobody without a token, or with one that was refused."""
+    """Who sent a request, according to its access token; nobody without a token."""
 
     viewer: Viewer | None = None
-    refusal: Unauthenticated | None = None
     expires_at: float | None = None
-    """In seconds since 1970."""
+    """Until when the token is accepted, in seconds since 1970; the leeway is included."""
     session_id: UUID | None = None
-    """The session that the token belongs to; None if 1.0.0 issued the token."""
+    """The session that the token belongs to."""
 
 
 NOBODY = Login()
@@ -36,9 +42,9 @@ NOBODY = Login()
 
 @dataclass(frozen=True)
 class AccessTokens:
-    """Signs and reads access tokens."""
+    """Signs access tokens with the first key, and reads those that were signed with any of the keys."""
 
-    secret_key: str
+    secret_keys: tuple[str, ...]
     lifetime: timedelta
 
     def issue(self, viewer: Viewer, session_id: UUID) -> tuple[str, datetime]:
@@ -53,47 +59,81 @@ class AccessTokens:
             "iat": now,
             "exp": expires_at,
         }
-        return jwt.encode(claims, self.secret_key, algorithm=_ALGORITHM), expires_at
+        key_id, key = next(iter(self._keys.items()))
+        return jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id}), expires_at
 
     def login(self, authorization: str) -> Login:
-        """Read an Authorization header."""
+        """Read an Authorization header; Unauthenticated if its token is not valid, or no longer."""
         scheme, _, token = authorization.partition(" ")
-        try:
-            if scheme.lower() != "bearer":
-                raise Unauthenticated("The Authorization header must be `Bearer` and an access token.")
-            viewer, expires_at, session_id = self._verified(token.strip())
-            if expires_at <= time.time():
-                raise Unauthenticated(EXPIRED)
-        except Unauthenticated as refusal:
-            return Login(refusal=refusal)
-        return Login(viewer, expires_at=expires_at, session_id=session_id)
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("The Authorization header must be `Bearer` and an access token.")
+        login = self._verified(token.strip())
+        if login.expires_at is not None and login.expires_at <= time.time():
+            raise Unauthenticated(EXPIRED)
+        return login
 
     @cached_property
-    def _verified(self) -> Callable[[str], tuple[Viewer, int, UUID | None]]:
+    def _keys(self) -> Mapping[str, str]:
+        """The keys by their ids, which reveal nothing about them."""
+        return {hmac.digest(key.encode(), b"access token", "sha256")[:8].hex(): key for key in self.secret_keys}
+
+    @cached_property
+    def _verified(self) -> Callable[[str], Login]:
         """Verify each token's signature once: it takes 0.1 ms, and clients send the same token many times."""
         return lru_cache(_TOKENS_KEPT)(self._verify)
 
-    def _verify(self, token: str) -> tuple[Viewer, int, UUID | None]:
+    def _verify(self, token: str) -> Login:
         try:
-            claims = jwt.decode(
-                token,
-                self.secret_key,
-                algorithms=[_ALGORITHM],
-                issuer=_ISSUER,
-                options={"require": ["sub", "exp", "iss"]},
-            )
+            claims = self._claims(token)
             viewer = Viewer(id=UUID(claims["sub"]), is_superuser=claims.get("superuser") is True)
-            session_id = UUID(claims["sid"]) if "sid" in claims else None
+            return Login(viewer, int(claims["exp"]) + LEEWAY.total_seconds(), UUID(claims["sid"]))
         except jwt.ExpiredSignatureError:
             raise Unauthenticated(EXPIRED) from None
         except (jwt.InvalidTokenError, ValueError, AttributeError):
-            raise Unauthenticated("The access token is not valid.") from None
-        return viewer, int(claims["exp"]), session_id
+            raise Unauthenticated(_NOT_VALID) from None
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        """Return the claims of a token, which names its key; if 2.0.0 issued it, it may be any of them."""
+        key_id = jwt.get_unverified_header(token).get("kid")
+        for key in [key for name, key in self._keys.items() if key_id in (name, None)]:
+            with suppress(jwt.InvalidSignatureError):
+                return jwt.decode(
+                    token,
+                    key,
+                    algorithms=[_ALGORITHM],
+                    issuer=_ISSUER,
+                    leeway=LEEWAY,
+                    options={"require": ["sub", "sid", "exp", "iss"]},
+                )
+        raise jwt.InvalidSignatureError
 
 
-def new_refresh_token() -> str:
-    """Return 256 random bits, URL-safe."""
-    return secrets.token_urlsafe(32)
+@dataclass(frozen=True)
+class RefreshTokens:
+    """Makes refresh tokens of 256 bits, URL-safe. The first of a session is random. Each later one is derived from the
+    one it is exchanged for, so that it can be returned again although only its hash is stored. Nobody else can derive
+    it: that takes the earlier token, which isn't stored either, a secret key, and the random key of the new one."""
+
+    secret_keys: tuple[str, ...]
+    lifetime: timedelta
+
+    def first(self) -> str:
+        """Return the first token of a session."""
+        return secrets.token_urlsafe(32)
+
+    def successor(self, token: str, key: UUID) -> str:
+        """Return the token with this key that follows another."""
+        return _derived(self.secret_keys[0], token, key)
+
+    def repeated_successor(self, token: str, key: UUID, token_hash: bytes) -> str | None:
+        """Return the token with this key and hash, if it follows this other one."""
+        derived = (_derived(secret_key, token, key) for secret_key in self.secret_keys)
+        return next((each for each in derived if refresh_token_hash(each) == token_hash), None)
+
+
+def _derived(secret_key: str, token: str, key: UUID) -> str:
+    content = b"refresh token" + key.bytes + token.encode()
+    return urlsafe_b64encode(hmac.digest(secret_key.encode(), content, "sha256")).decode().rstrip("=")
 
 
 def refresh_token_hash(token: str) -> bytes:

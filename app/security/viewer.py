@@ -18,6 +18,8 @@ class Viewer:
 class Access(Enum):
     """Who may call a root field at all; rules about rows apply in addition."""
 
+    UNIDENTIFIED = "unidentified"
+    """Anyone, as nobody: the token is ignored, because the input says who it is."""
     ANYONE = "anyone"
     LOGGED_IN = "logged in"
     SUPERUSER = "superuser"
@@ -25,7 +27,7 @@ class Access(Enum):
 
 def require(access: Access, viewer: Viewer | None) -> None:
     """Raise Unauthenticated or Forbidden unless the viewer may call the field."""
-    if access is Access.ANYONE:
+    if access in (Access.UNIDENTIFIED, Access.ANYONE):
         return
     if not logged_in(viewer).is_superuser and access is Access.SUPERUSER:
         raise Forbidden("Only a superuser may do this.")

@@ -1,11 +1,11 @@
 """The SQL of users and their sessions."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence, Set
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, delete, exists, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam, delete, exists, func, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
@@ -18,18 +18,23 @@ from app.inputs import Sort
 from app.security.viewer import Viewer
 from app.users.inputs import UserFilter
 
-users = table_of(User).c
+users, sessions = table_of(User).c, table_of(Session).c
 
 BY_KEY = select_all(User).where(with_key_in_array(users.id))
 PRESENT_BY_KEY = BY_KEY.where(users.deleted_at.is_(None))
+_IN_SESSION = exists().where(
+    sessions.id == bindparam("session_id", type_=Uuid()), sessions.user_id == users.id, sessions.ended_at.is_(None)
+)
 IN_ACTION = (
     select(users.is_superuser, users.full_name)
-    .where(users.id == bindparam("viewer_id", type_=Uuid()), users.deleted_at.is_(None))
+    .where(users.id == bindparam("viewer_id", type_=Uuid()), users.deleted_at.is_(None), _IN_SESSION)
     .with_for_update(read=True, key_share=True)
 )
-"""The account of `:viewer_id`, if it is there; it cannot be deleted until the transaction ends."""
+"""The account of `:viewer_id`, if it is there and its `:session_id` has not ended; it cannot be deleted until the
+transaction ends."""
 
 _ACTING = Prepared(IN_ACTION)
+_OPEN = Prepared(select(sessions.id).where(with_key_in_array(sessions.id), sessions.ended_at.is_(None)))
 
 _CONFLICTS = {"uq_users_email": ("email", ConflictCode.EMAIL_TAKEN, "An account with this email already exists.")}
 _OLDEST_FIRST = Ordering(name="ID", descending=False, column=users.id, key=users.id)
@@ -57,11 +62,16 @@ def not_closed(user: Any) -> Any:
     return user.deleted_at.is_(None)
 
 
-async def confirmed(work: UnitOfWork, viewer: Viewer) -> Viewer | None:
-    """Return the viewer with their current rights, None if the account is deleted; it can't be deleted until the
-    transaction ends."""
-    found = await work.fetch(_ACTING, viewer_id=viewer.id)
-    return Viewer(id=viewer.id, is_superuser=found[0].is_superuser) if found else None
+async def confirmed(work: UnitOfWork, key: UUID, session_id: UUID | None) -> Viewer | None:
+    """Return the viewer with their current rights, None if their session has ended or the account is deleted; it can't
+    be deleted until the transaction ends."""
+    found = await work.fetch(_ACTING, viewer_id=key, session_id=session_id)
+    return Viewer(id=key, is_superuser=found[0].is_superuser) if found else None
+
+
+async def open_sessions(work: UnitOfWork, keys: Sequence[UUID]) -> Set[UUID]:
+    """Return those of the sessions that have not ended."""
+    return {row.id for row in await work.fetch(_OPEN, keys=keys)}
 
 
 def visible_by_key(viewer: Viewer | None) -> Select[Any]:
@@ -87,11 +97,16 @@ async def locked_user(session: AsyncSession, key: UUID) -> User | None:
     return await session.scalar(found.execution_options(populate_existing=True))
 
 
-async def locked_for_deletion(session: AsyncSession, *keys: UUID) -> Mapping[UUID, User]:
-    """Return those of the users who are not deleted, by their keys, in whose order they are locked: also against
-    whatever they do meanwhile."""
-    found = select(User).where(User.id.in_(keys), User.deleted_at.is_(None)).order_by(User.id).with_for_update()
-    return {user.id: user for user in await session.scalars(found.execution_options(populate_existing=True))}
+async def locked_for_deletion(
+    session: AsyncSession, viewer_id: UUID, session_id: UUID | None, key: UUID
+) -> Mapping[UUID, User]:
+    """Return the viewer, unless their session has ended, and the user with this key, by their keys, in whose order they
+    are locked: also against whatever they do meanwhile. Those who are deleted are left out."""
+    found = select(User).where(User.id.in_((viewer_id, key)), User.deleted_at.is_(None)).order_by(User.id)
+    found = found.where(or_(User.id != viewer_id, _IN_SESSION)).with_for_update()
+    options = {"populate_existing": True}
+    rows = await session.scalars(found.execution_options(**options), {"session_id": session_id})
+    return {user.id: user for user in rows}
 
 
 async def user_to_log_in(session: AsyncSession, email: str) -> User | None:
@@ -116,6 +131,13 @@ async def locked_refresh_token(session: AsyncSession, token_hash: bytes) -> tupl
     )
     row = (await session.execute(statement)).one_or_none()
     return None if row is None else (row[0], row[1])
+
+
+async def unused_refresh_token(session: AsyncSession, session_id: UUID, age: timedelta) -> RefreshToken | None:
+    """Return the token of a locked session that is unused, as all but its newest are not, if it is no older than
+    this."""
+    unused = select(RefreshToken).where(RefreshToken.session_id == session_id, RefreshToken.used_at.is_(None))
+    return await session.scalar(unused.where(RefreshToken.created_at > func.now() - age))
 
 
 async def password_hash_of(session: AsyncSession, key: UUID) -> str | None:

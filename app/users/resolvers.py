@@ -1,13 +1,12 @@
 """The queries and mutations of users."""
 
-from datetime import timedelta
-
 import strawberry
 
 from app.graphql.context import Info
 from app.graphql.mutations import mutation
 from app.graphql.relations.connections import Connection
 from app.graphql.relations.fields import lookup, pages, viewers_own
+from app.security.tokens import RefreshTokens
 from app.security.viewer import Access, Viewer
 from app.users import errors, repository, service
 from app.users.inputs import DeleteUserInput, LogInInput, LogOutInput, RefreshSessionInput, SignUpInput, UpdateUserInput
@@ -45,26 +44,34 @@ class UserQueries:
 
 @strawberry.type
 class UserMutations:
-    @mutation(Access.ANYONE, "Creates an account and logs in.", is_attempt=True)
+    @mutation(Access.UNIDENTIFIED, "Creates an account and logs in.", is_attempt=True)
     async def sign_up(self, info: Info, input: SignUpInput) -> SignUpResult | None:
-        login = await service.sign_up(info.context.session, input, _lifetime(info))
+        login = await service.sign_up(info.context.session, input, _tokens(info))
         return SignUpSuccess(session=_session(info, login))
 
-    @mutation(Access.ANYONE, "Logs in with an email address and password.", is_attempt=True)
+    @mutation(Access.UNIDENTIFIED, "Logs in with an email address and password.", is_attempt=True)
     async def log_in(self, info: Info, input: LogInInput) -> LogInResult | None:
-        login = await service.log_in(info.context.session, input, _lifetime(info))
+        login = await service.log_in(info.context.session, input, _tokens(info))
         return LogInSuccess(session=_session(info, login))
 
-    @mutation(Access.ANYONE, "Exchanges a refresh token for new tokens. Each refresh token works once.")
+    @mutation(
+        Access.UNIDENTIFIED,
+        "Exchanges a refresh token for new tokens. Each refresh token works once. Using it again within 10 seconds "
+        "returns the same new one, and later ends the session. Ignores an `Idempotency-Key`.",
+        is_replayable=False,
+    )
     async def refresh_session(self, info: Info, input: RefreshSessionInput) -> RefreshSessionResult | None:
-        login = await service.refresh_session(info.context.session, input.refresh_token, _lifetime(info))
+        login = await service.refresh_session(info.context.session, input.refresh_token, _tokens(info))
         if login is None:  # not raised: that the session of a stolen token has ended must be committed
             return IncorrectCredentials.of(errors.IncorrectCredentials())
         return RefreshSessionSuccess(session=_session(info, login))
 
-    @mutation(Access.ANYONE, "Ends the session that a refresh token belongs to.")
+    @mutation(Access.UNIDENTIFIED, "Ends the session that a refresh token belongs to.")
     async def log_out(self, info: Info, input: LogOutInput) -> LogOutResult | None:
-        return LogOutSuccess(was_open=await service.log_out(info.context.session, input.refresh_token))
+        user_id = await service.log_out(info.context.session, input.refresh_token)
+        if user_id is not None:
+            info.context.act_as(Viewer(id=user_id))
+        return LogOutSuccess(was_open=user_id is not None)
 
     @mutation(Access.LOGGED_IN, "Updates your account. Superusers can update any account.")
     async def update_user(self, info: Info, input: UpdateUserInput) -> UpdateUserResult | None:
@@ -73,11 +80,12 @@ class UserMutations:
 
     @mutation(Access.LOGGED_IN, "Closes your account and its stores. Superusers can close any account.", confirms=True)
     async def delete_user(self, info: Info, input: DeleteUserInput) -> DeleteUserResult | None:
-        return DeleteUserSuccess(row=await service.delete_user(*info.context.acting(), input.id))
+        context = info.context
+        return DeleteUserSuccess(row=await service.delete_user(*context.acting(), input.id, context.login.session_id))
 
 
-def _lifetime(info: Info) -> timedelta:
-    return timedelta(days=info.context.services.settings.refresh_token_days)
+def _tokens(info: Info) -> RefreshTokens:
+    return info.context.services.refresh_tokens
 
 
 def _session(info: Info, issued: service.IssuedToken) -> Session:

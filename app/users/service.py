@@ -6,18 +6,22 @@ from uuid import UUID
 
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
 
 from app.audit import recording as audit
 from app.db.models import RefreshToken, Session, User
-from app.errors import NO_ACCOUNT, Forbidden, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
+from app.errors import SESSION_ENDED, Forbidden, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
 from app.inputs import normalized_email
 from app.security import passwords
-from app.security.tokens import new_refresh_token, refresh_token_hash
+from app.security.tokens import RefreshTokens, refresh_token_hash
 from app.security.viewer import Viewer, is_self_or_superuser
 from app.stores.service import delete_stores_of
 from app.users import repository
 from app.users.errors import IncorrectCredentials
 from app.users.inputs import LogInInput, SignUpInput, UpdateUserInput
+
+REPEATABLE = timedelta(seconds=10)
+"""How long a refresh can be repeated: two tabs may refresh at once, and a response may get lost."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,12 @@ async def create_user(session: AsyncSession, account: SignUpInput, *, is_superus
     return user
 
 
-async def sign_up(session: AsyncSession, account: SignUpInput, lifetime: timedelta) -> IssuedToken:
+async def sign_up(session: AsyncSession, account: SignUpInput, tokens: RefreshTokens) -> IssuedToken:
     """Create an account and begin its first session."""
-    return await _begin_session(session, await create_user(session, account), lifetime)
+    return await _begin_session(session, await create_user(session, account), tokens)
 
 
-async def log_in(session: AsyncSession, given: LogInInput, lifetime: timedelta) -> IssuedToken:
+async def log_in(session: AsyncSession, given: LogInInput, tokens: RefreshTokens) -> IssuedToken:
     """Begin a session; IncorrectCredentials after the same time whether or not the account exists."""
     address = normalized_email(given.email)
     user = None if address is None else await repository.user_to_log_in(session, address)
@@ -58,35 +62,46 @@ async def log_in(session: AsyncSession, given: LogInInput, lifetime: timedelta) 
     if passwords.needs_rehash(user.password_hash):
         user.password_hash = await passwords.hash_password(given.password)
     await repository.forget_expired_sessions(session, user.id, datetime.now(UTC))
-    return await _begin_session(session, user, lifetime)
+    return await _begin_session(session, user, tokens)
 
 
-async def refresh_session(session: AsyncSession, token: str, lifetime: timedelta) -> IssuedToken | None:
-    """Exchange a refresh token for the next one. None, not a failure, if it isn't valid: a token used twice has been
-    stolen, and the end of its session must be committed."""
-    found = await repository.locked_refresh_token(session, refresh_token_hash(token))
-    if found is None:
-        return None
-    refresh_token, login = found
-    now = datetime.now(UTC)
-    if refresh_token.used_at is not None and login.ended_at is None:
-        login.ended_at = now
-        _note(session, login.user_id, "sessions")
-    if login.ended_at is not None or refresh_token.expires_at <= now:
-        return None
-    refresh_token.used_at = now
-    user = await repository.present_user(session, login.user_id)
-    return None if user is None else await _next_token(session, user, login, lifetime)
-
-
-async def log_out(session: AsyncSession, token: str) -> bool:
-    """End the session of a refresh token; return whether it was still open."""
+async def refresh_session(session: AsyncSession, token: str, tokens: RefreshTokens) -> IssuedToken | None:
+    """Exchange a refresh token for the next one. None, not a failure, if it isn't valid: where that ends the session,
+    it must be committed."""
     found = await repository.locked_refresh_token(session, refresh_token_hash(token))
     if found is None or found[1].ended_at is not None:
-        return False
-    found[1].ended_at = datetime.now(UTC)
-    _note(session, found[1].user_id, "sessions")
-    return True
+        return None
+    given, login = found
+    user = await repository.present_user(session, login.user_id)
+    if user is None:
+        return None
+    successor = None
+    if given.used_at is not None:
+        successor = await _successor_again(session, login, token, tokens)
+    elif given.expires_at > datetime.now(UTC):
+        given.used_at = datetime.now(UTC)
+        key = uuid7()
+        successor = await _stored(session, login, tokens.successor(token, key), tokens, key)
+    return None if successor is None else IssuedToken(user, login.id, successor)
+
+
+async def _successor_again(session: AsyncSession, login: Session, token: str, tokens: RefreshTokens) -> str | None:
+    """Return once more what a used token was exchanged for, while that is new and unused. Later, the session ends:
+    either the token was stolen or the thief used it first."""
+    newest = await repository.unused_refresh_token(session, login.id, REPEATABLE)
+    successor = None if newest is None else tokens.repeated_successor(token, newest.id, newest.token_hash)
+    if successor is None:
+        _end(session, login)
+    return successor
+
+
+async def log_out(session: AsyncSession, token: str) -> UUID | None:
+    """End the session of a refresh token; return whose it was, None if it was no longer open."""
+    found = await repository.locked_refresh_token(session, refresh_token_hash(token))
+    if found is None or found[1].ended_at is not None:
+        return None
+    _end(session, found[1])
+    return found[1].user_id
 
 
 async def update_user(
@@ -119,14 +134,14 @@ async def _require_current_password(session: AsyncSession, viewer: Viewer, updat
         raise InvalidInput([InputIssue(path, InputIssueCode.WRONG, "is not your current password")])
 
 
-async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID) -> User:
-    """Close an account, its sessions and its stores; Unauthenticated if the viewer's own account is closed.
+async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID, current_session: UUID | None) -> User:
+    """Close an account, its sessions and its stores; Unauthenticated if the viewer's own session has ended.
 
     Both accounts are locked at once, in one order: two viewers who first confirmed their own account and then closed
     the other's would wait for each other."""
-    present = await repository.locked_for_deletion(session, viewer.id, key)
+    present = await repository.locked_for_deletion(session, viewer.id, current_session, key)
     if viewer.id not in present:
-        raise Unauthenticated(NO_ACCOUNT)
+        raise Unauthenticated(SESSION_ENDED)
     confirmed = Viewer(id=viewer.id, is_superuser=present[viewer.id].is_superuser)
     user = _managed(present.get(key), confirmed, key)
     user.deleted_at = func.now()
@@ -159,20 +174,25 @@ async def _end_sessions(session: AsyncSession, user_id: UUID, except_for: UUID |
     _note(session, user_id, "sessions")
 
 
-async def _begin_session(session: AsyncSession, user: User, lifetime: timedelta) -> IssuedToken:
+def _end(session: AsyncSession, login: Session) -> None:
+    login.ended_at = datetime.now(UTC)
+    _note(session, login.user_id, "sessions")
+
+
+async def _begin_session(session: AsyncSession, user: User, tokens: RefreshTokens) -> IssuedToken:
     login = Session(user_id=user.id)
     session.add(login)
     await session.flush()
-    return await _next_token(session, user, login, lifetime)
+    return IssuedToken(user, login.id, await _stored(session, login, tokens.first(), tokens, uuid7()))
 
 
-async def _next_token(session: AsyncSession, user: User, login: Session, lifetime: timedelta) -> IssuedToken:
-    token = new_refresh_token()
-    expires_at = datetime.now(UTC) + lifetime
-    session.add(RefreshToken(session_id=login.id, token_hash=refresh_token_hash(token), expires_at=expires_at))
+async def _stored(session: AsyncSession, login: Session, token: str, tokens: RefreshTokens, key: UUID) -> str:
+    """Store a new token of the session under this key, and return it."""
+    expires_at = datetime.now(UTC) + tokens.lifetime
+    session.add(RefreshToken(id=key, session_id=login.id, token_hash=refresh_token_hash(token), expires_at=expires_at))
     await session.flush()
-    _note(session, user.id, "sessions")
-    return IssuedToken(user=user, session_id=login.id, refresh_token=token)
+    _note(session, login.user_id, "sessions")
+    return token
 
 
 def _note(session: AsyncSession, user_id: UUID, field: str) -> None:

@@ -52,9 +52,7 @@ class Session:
     access_token: str = strawberry.field(
         description=("Token that authenticates requests until it expires. Send it as `Authorization: Bearer …`.")
     )
-    refresh_token: str = strawberry.field(
-        description=("Single-use token for `refreshSession`, which returns a new one. Using it twice ends the session.")
-    )
+    refresh_token: str = strawberry.field(description="Single-use token for `refreshSession`, which returns a new one.")
     expires_at: datetime = strawberry.field(description="When the access token expires.")
     user: User = strawberry.field(description="The user who logged in.")
 

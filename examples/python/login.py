@@ -1,7 +1,6 @@
 """A login to the Orders API: sends the token, refreshes it, follows an order."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Protocol, TypeVar, assert_never
 
@@ -90,13 +89,11 @@ class Login(httpx.Auth):
         return self._access_token
 
     async def _renew(self, failed: str) -> None:
-        """Refresh the tokens once, however many requests wait: using a refresh token twice ends the session."""
+        """Refresh the tokens once, however many requests wait: using an old refresh token ends the session."""
         async with self._renewing:
             if self._access_token != failed:
                 return
-            # With the same key, a retry after a lost response is the same refresh.
-            headers = {"Idempotency-Key": hashlib.sha256(self._refresh_token.encode()).hexdigest()}
-            match await self.api.refresh_session(self._refresh_token, auth=None, headers=headers):
+            match await self.api.refresh_session(self._refresh_token, auth=None):
                 case RefreshSessionRefreshSessionRefreshSessionSuccess(session=session):
                     self.use(present(session))
                 case RefreshSessionRefreshSessionIncorrectCredentials(message=message):

@@ -57,7 +57,7 @@ async def refresh_session(shop: Shop) -> Expected:
 async def log_out(shop: Shop) -> Expected:
     told, payload = await run(shop, users.LOG_OUT, {"token": REFRESH_TOKEN}, None)
     assert payload["wasOpen"]
-    return Expected(told, None, {gid(shop.customer): "sessions"})
+    return Expected(told, gid(shop.customer), {gid(shop.customer): "sessions"})
 
 
 async def update_user(shop: Shop) -> Expected:

@@ -498,6 +498,27 @@ def test_a_copy_of_a_tab_shares_its_tokens(visit: Visit) -> None:
     assert refresh_token(first) == refresh_token(copy) not in kept
 
 
+def test_a_copy_of_a_tab_takes_over_its_new_tokens(visit: Visit) -> None:
+    """If it used the old one minutes later, the session would end."""
+    from playwright.sync_api import expect
+
+    first = visit("/orders")
+    log_in(first, "Cosmo, a customer")
+    kept = first.evaluate("sessionStorage.getItem('login')")
+    copy = first.context.new_page()
+    copy.goto(f"{origin(first)}/log-in")
+    copy.evaluate("login => sessionStorage.setItem('login', login)", kept)
+    copy.goto(f"{origin(first)}/orders")
+    expect(copy.get_by_role("button", name="Log out")).to_be_visible()
+
+    change_login(first, expiresAt="2020-01-01T00:00:00Z")
+    first.reload()
+    expect(first.get_by_role("main").get_by_role("listitem").first).to_be_visible()
+
+    copy.wait_for_function("kept => sessionStorage.getItem('login') !== kept", arg=kept)
+    assert refresh_token(first) == refresh_token(copy) not in kept
+
+
 def test_what_could_not_be_read_can_be_tried_again(visit: Visit) -> None:
     from playwright.sync_api import expect
 

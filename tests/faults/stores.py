@@ -15,7 +15,6 @@ import httpx2
 from alembic import command
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
-from uuid_utils.compat import uuid7
 
 from app.db.migrations import alembic_config
 from app.db.models import Order, Product, Store, User
@@ -23,7 +22,7 @@ from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from tests.databases import create_database, drop_database, run_on
 from tests.locks import WAITING
-from tests.market import gid
+from tests.market import gid, rows_with_session
 from tests.orders.operations import PLACE, item
 
 SECRET = "a-secret-of-more-than-32-characters-for-tests"
@@ -112,8 +111,9 @@ def fill(url: str) -> Shop:
     def add(connection: Connection) -> Shop:
         with Session(connection, expire_on_commit=False) as session:
             customer = User(email="ada@example.com", full_name="Ada", password_hash="")
-            session.add(customer)
-            session.flush()
+            for row in rows_with_session(customer):
+                session.add(row)
+                session.flush()
             place = {"street": "Main Street 1", "postcode": "10115", "city": "Berlin", "country": "DE"}
             store = Store(owner_id=customer.id, name="Store", currency="EUR", **place)
             session.add(store)
@@ -121,7 +121,7 @@ def fill(url: str) -> Shop:
             product = Product(store_id=store.id, currency="EUR", name="Bread", price=Decimal(2), stock=STOCK)
             session.add(product)
             session.commit()
-        token, _ = AccessTokens(SECRET, timedelta(minutes=5)).issue(Viewer(id=customer.id), uuid7())
+        token, _ = AccessTokens((SECRET,), timedelta(minutes=5)).issue(Viewer(id=customer.id), customer.id)
         return Shop(url, gid(product), token)
 
     return run_on(url, add)

@@ -75,4 +75,4 @@ async def test_a_response_that_the_previous_version_kept_is_still_read(
     response = (await connection.scalars(select(IdempotencyKey.response))).one()
     assert response is not None
 
-    assert Secrets.of(settings.secret_key.get_secret_value()).cipher.decrypt(response) == first.content
+    assert Secrets.of(settings.secret_keys).cipher.decrypt(response) == first.content

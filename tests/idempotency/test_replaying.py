@@ -15,7 +15,7 @@ from tests.market import Market, gid
 from tests.orders.operations import NOBODY_ID, number_of, place, stock_of
 from tests.products.changes import UPDATE, update
 from tests.statements import Statements
-from tests.users.operations import ADA, REFRESH, SIGN_UP, refresh
+from tests.users.operations import ADA, REFRESH, SIGN_UP, logged_in, refresh
 
 CREATE = """
 mutation ($input: CreateProductInput!) { createProduct(input: $input) { __typename } }
@@ -232,17 +232,43 @@ async def test_a_sign_up_sent_again_is_the_same_login(api: Api, connection: Asyn
     ] == "RefreshSessionSuccess"
 
 
-async def test_a_refresh_sent_again_is_not_taken_for_theft(api: Api) -> None:
-    signed_up = await api.data(SIGN_UP, {"input": ADA})
-    variables = {"token": signed_up["signUp"]["session"]["refreshToken"]}
+REFRESH_IN_A_FRAGMENT = """
+mutation ($token: String!) { ...Refresh }
+fragment Refresh on Mutation { ... { refreshSession(input: { refreshToken: $token }) { __typename } } }
+"""
 
-    first, again = [await send(api, REFRESH, variables) for _ in range(2)]
 
-    assert first.json()["data"]["refreshSession"]["__typename"] == "RefreshSessionSuccess"
-    assert (again.content, is_replay(again)) == (first.content, True)
-    assert (await refresh(api, again.json()["data"]["refreshSession"]["session"]["refreshToken"]))[
-        "__typename"
-    ] == "RefreshSessionSuccess"
+@pytest.mark.parametrize("document", [REFRESH, REFRESH_IN_A_FRAGMENT])
+async def test_a_refresh_ignores_the_key_and_nothing_of_it_is_kept(
+    api: Api, market: Market, connection: AsyncConnection, document: str
+) -> None:
+    token = await logged_in(api, await market.user())
+
+    responses = [await send(api, document, {"token": token}) for _ in range(2)]
+
+    for response in responses:
+        assert response.json()["data"]["refreshSession"]["__typename"] == "RefreshSessionSuccess"
+        assert not is_replay(response)
+    assert await kept(connection) == []
+
+
+@pytest.mark.parametrize(
+    "other", ['logOut(input: { refreshToken: "unknown" })', "placeOrder(input: { items: [] })"], ids=["logOut", "order"]
+)
+async def test_a_refresh_beside_other_mutations_is_refused_under_a_key(
+    api: Api, market: Market, connection: AsyncConnection, other: str
+) -> None:
+    """The key would have to be ignored and obeyed at once."""
+    token = await logged_in(api, await market.user())
+    document = REFRESH_IN_A_FRAGMENT.replace("...Refresh }", f"{other} {{ __typename }} ...Refresh }}", 1)
+
+    response = await send(api, document, {"token": token})
+
+    (error,) = response.json()["errors"]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argumentPath": ["Idempotency-Key"]}
+    assert "data" not in response.json()
+    assert (await refresh(api, token))["__typename"] == "RefreshSessionSuccess"
+    assert await kept(connection) == []
 
 
 async def test_a_query_ignores_the_key(api: Api, market: Market, connection: AsyncConnection) -> None:

@@ -84,7 +84,7 @@ async def test_a_token_that_has_expired_gets_no_answer_and_uses_no_key_up(
     api: Api, market: Market, connection: AsyncConnection, settings: Settings
 ) -> None:
     customer, product = await market.user(), await market.product()
-    expired = AccessTokens(settings.secret_key.get_secret_value(), timedelta(minutes=-1))
+    expired = AccessTokens(settings.secret_keys, timedelta(minutes=-1))
     token, _ = expired.issue(Viewer(id=customer.id), uuid7())
 
     async def order_with_expired_token() -> str:

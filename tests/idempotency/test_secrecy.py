@@ -12,10 +12,10 @@ from app.main import create_app
 from app.settings import Settings
 from tests.api import Api
 from tests.databases import SingleConnection
-from tests.idempotency.requests import is_replay, order, send
+from tests.idempotency.requests import assert_refused, is_replay, order, send
 from tests.market import Market
 from tests.orders.operations import number_of
-from tests.users.operations import ADA, REFRESH, SIGN_UP
+from tests.users.operations import ADA, LOG_IN, SIGN_UP
 
 
 @asynccontextmanager
@@ -29,9 +29,9 @@ async def api_with(connection: AsyncConnection, settings: Settings, secret_key: 
 
 async def test_no_token_and_nothing_of_the_account_is_found_in_the_table(api: Api, connection: AsyncConnection) -> None:
     signed_up = (await send(api, SIGN_UP, {"input": ADA}, key="of-sign-up")).json()["data"]["signUp"]["session"]
-    refreshed = await send(api, REFRESH, {"token": signed_up["refreshToken"]}, key="of-refresh")
+    logged_in = await send(api, LOG_IN, {"email": ADA["email"], "password": ADA["password"]}, key="of-log-in")
 
-    session = refreshed.json()["data"]["refreshSession"]["session"]
+    session = logged_in.json()["data"]["logIn"]["session"]
     values = [*ADA.values(), *(each[name] for each in (signed_up, session) for name in ("accessToken", "refreshToken"))]
     rows = (await connection.execute(select(IdempotencyKey.__table__))).all()
     assert len(rows) == 2
@@ -61,6 +61,22 @@ async def test_a_fingerprint_cannot_be_guessed_at_without_the_secret(
         await connection.execute(delete(IdempotencyKey))
 
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+
+
+async def test_a_response_stays_readable_while_the_secret_key_is_replaced(
+    connection: AsyncConnection, settings: Settings
+) -> None:
+    old, new = "a" * 32, "b" * 32
+    responses = []
+    for secret_key in (old, f"{old},{new}", f"{new}, {old}"):
+        async with api_with(connection, settings, secret_key) as api:
+            responses.append(await send(api, SIGN_UP, {"input": ADA}))
+            other = await send(api, SIGN_UP, {"input": {**ADA, "email": "bob@example.com"}})
+            assert_refused(other)
+
+    first, *others = responses
+    assert [(other.content, is_replay(other)) for other in others] == [(first.content, True)] * 2
+    assert await number_of(connection, User) == 1
 
 
 async def test_a_response_is_read_with_the_secret_by_which_it_was_kept(

@@ -45,7 +45,7 @@ async def test_the_token_of_a_deleted_user_changes_nothing(api: Api, market: Mar
     error = await api.error(CREATE_STORE, user=user)
 
     assert error["code"] == "UNAUTHENTICATED"
-    assert error["message"] == "The account no longer exists."
+    assert error["message"] == "The session has ended. Log in again."
     assert (await api.data("{ stores { totalCount } }"))["stores"]["totalCount"] == 0
 
 
@@ -64,7 +64,7 @@ async def test_the_token_of_a_deleted_user_orders_nothing(api: Api, market: Mark
 
     error = await api.error(PLACE, {"id": gid(product)}, user=user)
 
-    assert (error["code"], error["message"]) == ("UNAUTHENTICATED", "The account no longer exists.")
+    assert (error["code"], error["message"]) == ("UNAUTHENTICATED", "The session has ended. Log in again.")
     assert (await market.reload(product)).stock == 5
 
 

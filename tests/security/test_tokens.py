@@ -1,10 +1,12 @@
-"""Access tokens: with an invalid one, reads run anonymously, and what needs a login explains why it failed."""
+"""Access tokens: with an invalid one, a request is refused as a whole, unless it is about logging in."""
 
 import base64
+import hashlib
+import hmac
 import json
 import time
 from datetime import UTC, datetime, timedelta
-from string import Template
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -12,11 +14,13 @@ import jwt
 import pytest
 
 from app.db.models import User
-from app.security.tokens import AccessTokens, Login
+from app.errors import Unauthenticated
+from app.security.tokens import LEEWAY, AccessTokens, Login
 from app.security.viewer import Viewer
 from app.settings import Settings
 from tests.api import Api
 from tests.market import Market, gid
+from tests.statements import Statements
 
 READ = "{ viewer { id } stores { nodes { id } } }"
 CREATE_STORE = """
@@ -36,7 +40,7 @@ def key(settings: Settings) -> str:
 
 def claims(user: User, **others: Any) -> dict[str, Any]:
     soon = datetime.now(UTC) + timedelta(minutes=5)
-    return {"iss": "orders-api", "sub": str(user.id), "superuser": False, "exp": soon, **others}
+    return {"iss": "orders-api", "sub": str(user.id), "sid": str(user.id), "superuser": False, "exp": soon, **others}
 
 
 def signed(settings: Settings, user: User, *, without: str | None = None, **others: Any) -> str:
@@ -57,7 +61,9 @@ def tampered(settings: Settings, user: User) -> str:
 def bad_authorization(fault: str, settings: Settings, user: User) -> str:
     match fault:
         case "expired":
-            return f"Bearer {signed(settings, user, exp=datetime.now(UTC) - timedelta(seconds=1))}"
+            return f"Bearer {signed(settings, user, exp=datetime.now(UTC) - timedelta(seconds=31))}"
+        case "issued tomorrow":
+            return f"Bearer {signed(settings, user, iat=datetime.now(UTC) + timedelta(days=1))}"
         case "tampered":
             return f"Bearer {tampered(settings, user)}"
         case "algorithm none":
@@ -78,6 +84,8 @@ def bad_authorization(fault: str, settings: Settings, user: User) -> str:
             return f"Bearer {signed(settings, user, without='sub')}"
         case "of no user":
             return f"Bearer {signed(settings, user, sub='ada')}"
+        case "of 1.0.0":
+            return f"Bearer {signed(settings, user, without='sid')}"
         case "of no session":
             return f"Bearer {signed(settings, user, sid='ada')}"
         case "another scheme":
@@ -93,6 +101,7 @@ def bad_authorization(fault: str, settings: Settings, user: User) -> str:
 
 FAULTS = [
     ("expired", EXPIRED),
+    ("issued tomorrow", NOT_VALID),
     ("tampered", NOT_VALID),
     ("algorithm none", NOT_VALID),
     ("another algorithm", NOT_VALID),
@@ -103,6 +112,7 @@ FAULTS = [
     ("never expires", NOT_VALID),
     ("of nobody", NOT_VALID),
     ("of no user", NOT_VALID),
+    ("of 1.0.0", NOT_VALID),
     ("of no session", NOT_VALID),
     ("another scheme", WRONG_SCHEME),
     ("no scheme", WRONG_SCHEME),
@@ -112,133 +122,84 @@ FAULTS = [
 every_fault = pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=[fault for fault, _ in FAULTS])
 
 
-async def read_with_an_expired_token(api: Api, market: Market, settings: Settings, query: str) -> Any:
-    """Return the result of a query; `$order` and so on are ids of what the user of the token may see."""
-    user, now = await market.user(full_name="Ada"), datetime.now(UTC)
-    store = await market.store(user)
-    things = {
-        "user": user,
-        "store": store,
-        "order": await market.order(user, await market.product(store)),
-        "deletedStore": await market.store(user, deleted_at=now),
-        "deletedProduct": await market.product(store, deleted_at=now),
-    }
-    ids = {name: f'"{gid(thing)}"' for name, thing in things.items()} | {"stranger": f'"User_{uuid4()}"'}
-    headers = {"Authorization": bad_authorization("expired", settings, user)}
-    return (await api.send(f"{{ {Template(query).substitute(ids)} }}", headers=headers)).json()
-
-
 @every_fault
+@pytest.mark.parametrize("document", [READ, CREATE_STORE], ids=["query", "mutation"])
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
-async def test_with_a_bad_token_reading_goes_on_as_nobody(
-    api: Api, market: Market, settings: Settings, fault: str, reason: str
+async def test_with_a_bad_token_a_request_is_refused_before_anything_runs(
+    api: Api, market: Market, settings: Settings, statements: Statements, fault: str, reason: str, document: str
 ) -> None:
-    user = await market.user()
-    store = await market.store(user)
+    authorization = bad_authorization(fault, settings, await market.superuser())
+    statements.clear()
 
-    response = await api.send(READ, headers={"Authorization": bad_authorization(fault, settings, user)})
+    response = await api.send(document, headers={"Authorization": authorization})
 
-    result = response.json()
-    assert result["data"] == {"viewer": None, "stores": {"nodes": [{"id": gid(store)}]}}
-    (error,) = result["errors"]
-    assert error["path"] == ["viewer"]
-    assert error["extensions"]["code"] == "UNAUTHENTICATED"
-    assert error["message"] == reason
+    assert response.status_code == 200
+    error = {"message": reason, "extensions": {"code": "UNAUTHENTICATED"}}
+    assert response.json() == {"errors": [error], "extensions": response.json()["extensions"]}
+    assert len(statements) == 0
 
 
-@every_fault
-@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
-async def test_with_a_bad_token_nothing_is_changed(
-    api: Api, market: Market, settings: Settings, fault: str, reason: str
-) -> None:
-    user = await market.superuser()
-
-    response = await api.send(CREATE_STORE, headers={"Authorization": bad_authorization(fault, settings, user)})
-
-    result = response.json()
-    assert result["data"] == {"createStore": None}
-    (error,) = result["errors"]
-    assert error["extensions"]["code"] == "UNAUTHENTICATED"
-    assert error["message"] == reason
-    assert (await api.data("{ stores { totalCount } }"))["stores"]["totalCount"] == 0
-
-
-@pytest.mark.parametrize("query", ["{ users { totalCount } }", "{ orders { totalCount } }"])
-async def test_with_a_bad_token_a_list_that_needs_a_login_says_why_not(
-    api: Api, market: Market, settings: Settings, query: str
-) -> None:
-    authorization = bad_authorization("expired", settings, await market.superuser())
-
-    (error,) = (await api.send(query, headers={"Authorization": authorization})).json()["errors"]
-
-    assert error["extensions"]["code"] == "UNAUTHENTICATED"
-    assert error["message"] == EXPIRED
-
-
-@pytest.mark.parametrize(
-    ("query", "data"),
-    [
-        ("order(id: $order) { id }", None),
-        ("store(id: $deletedStore) { id }", None),
-        ("product(id: $deletedProduct) { id }", None),
-        ("user(id: $stranger) { id }", None),
-        ("node(id: $order) { id }", None),
-        ("user(id: $user) { fullName email }", {"fullName": "Ada", "email": None}),
-    ],
-)
-async def test_with_a_bad_token_what_it_might_have_shown_is_refused_not_denied(
-    api: Api, market: Market, settings: Settings, query: str, data: Any
-) -> None:
-    result = await read_with_an_expired_token(api, market, settings, query)
-
-    assert [*result["data"].values()] == [data]
-    (error,) = result["errors"]
-    assert error["extensions"]["code"] == "UNAUTHENTICATED"
-    assert error["message"] == EXPIRED
-
-
-@pytest.mark.parametrize(
-    "query", ["user(id: $user) { orders { totalCount } }", "store(id: $store) { orders { totalCount } }"]
-)
-async def test_with_a_bad_token_a_list_that_is_null_says_why(
-    api: Api, market: Market, settings: Settings, query: str
-) -> None:
-    result = await read_with_an_expired_token(api, market, settings, query)
-
-    assert [*result["data"].values()] == [{"orders": None}]
-    (error,) = result["errors"]
-    assert error["path"] == [*result["data"], "orders"]
-    assert (error["extensions"]["code"], error["message"]) == ("UNAUTHENTICATED", EXPIRED)
-
-
-async def test_with_a_bad_token_each_of_many_is_shown_or_refused_in_its_place(
+async def test_the_status_of_a_bad_token_is_401_where_the_media_type_allows_that(
     api: Api, market: Market, settings: Settings
 ) -> None:
-    query = "nodes(ids: [$store, $order, $store, $deletedStore]) { __typename }"
+    headers = {"Authorization": bad_authorization("expired", settings, await market.user())}
 
-    result = await read_with_an_expired_token(api, market, settings, query)
+    response = await api.send(READ, headers={**headers, "Accept": "application/graphql-response+json"})
 
-    assert result["data"] == {"nodes": [{"__typename": "Store"}, None, {"__typename": "Store"}, None]}
-    errors = [(error["path"], error["extensions"]["code"]) for error in result["errors"]]
-    assert errors == [(["nodes", 1], "UNAUTHENTICATED"), (["nodes", 3], "UNAUTHENTICATED")]
-
-
-async def test_with_a_bad_token_what_everyone_sees_is_shown(api: Api, market: Market, settings: Settings) -> None:
-    query = "user(id: $user) { fullName stores { totalCount } } node(id: $store) { __typename }"
-
-    result = await read_with_an_expired_token(api, market, settings, query)
-
-    assert "errors" not in result
-    assert result["data"] == {"user": {"fullName": "Ada", "stores": {"totalCount": 1}}, "node": {"__typename": "Store"}}
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_with_a_bad_token_a_failed_login_is_still_only_that(api: Api, market: Market, settings: Settings) -> None:
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ('logIn(input: { email: "a@b.example", password: "wrong" }) { __typename }', ["IncorrectCredentials"]),
+        ('signUp(input: { email: "", password: "", fullName: "" }) { __typename }', ["InvalidInput"]),
+        ('refreshSession(input: { refreshToken: "unknown" }) { __typename }', ["IncorrectCredentials"]),
+        ('logOut(input: { refreshToken: "unknown" }) { __typename }', ["LogOutSuccess"]),
+        ("...Several __typename", ["IncorrectCredentials", "LogOutSuccess", "Mutation"]),
+    ],
+)
+async def test_a_bad_token_is_ignored_by_what_is_about_logging_in(
+    api: Api, market: Market, settings: Settings, fields: str, names: list[str]
+) -> None:
+    """A client may send its stale token with everything."""
     authorization = bad_authorization("expired", settings, await market.user())
-    refresh = 'mutation { refreshSession(input: { refreshToken: "unknown" }) { __typename } }'
+    document = f"mutation {{ {fields} }}"
+    if "...Several" in fields:
+        document += """
+        fragment Several on Mutation {
+          ... { refreshSession(input: { refreshToken: "unknown" }) { __typename } }
+          out: logOut(input: { refreshToken: "unknown" }) { __typename }
+        }"""
 
-    result = (await api.send(refresh, headers={"Authorization": authorization})).json()
+    result = (await api.send(document, headers={"Authorization": authorization})).json()
 
-    assert result["data"] == {"refreshSession": {"__typename": "IncorrectCredentials"}}
+    found = [value if isinstance(value, str) else value["__typename"] for value in result["data"].values()]
+    assert sorted(found) == names
+    assert "errors" not in result
+
+
+async def test_a_bad_token_is_not_ignored_where_anything_else_is_asked_for_too(
+    api: Api, market: Market, settings: Settings
+) -> None:
+    authorization = bad_authorization("expired", settings, await market.user())
+    create = CREATE_STORE.strip().removeprefix("mutation {").removesuffix("}")
+    document = f'mutation {{ logOut(input: {{ refreshToken: "unknown" }}) {{ __typename }} ... {{ {create} }} }}'
+
+    result = (await api.send(document, headers={"Authorization": authorization})).json()
+
+    assert [error["extensions"]["code"] for error in result["errors"]] == ["UNAUTHENTICATED"]
+    assert "data" not in result
+
+
+async def test_what_is_wrong_with_a_document_is_said_whatever_the_token_is(api: Api) -> None:
+    """A mistake in what refreshes a token must not look as if the token were to be refreshed."""
+    document = 'mutation { refreshSession(input: { refreshToken: "unknown" }) { tokens } }'
+
+    (error,) = (await api.send(document, headers={"Authorization": "Bearer bad"})).json()["errors"]
+
+    assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
 
 
 async def test_a_good_token_is_read_whatever_the_case_of_its_scheme(api: Api, market: Market) -> None:
@@ -263,58 +224,104 @@ async def test_without_a_token_a_mutation_says_that_a_login_is_needed(api: Api) 
 @pytest.mark.parametrize("claim", ["true", 1, "false", None, [True]])
 async def test_only_true_makes_a_superuser(market: Market, settings: Settings, claim: object) -> None:
     user = await market.user()
-    tokens = AccessTokens(key(settings), timedelta(minutes=5))
+    tokens = AccessTokens(settings.secret_keys, timedelta(minutes=5))
 
     for given, is_superuser in ((claim, False), (True, True)):
         login = tokens.login(f"Bearer {signed(settings, user, superuser=given)}")
         assert login.viewer == Viewer(id=user.id, is_superuser=is_superuser)
 
 
-async def test_a_token_of_the_first_release_is_good_and_belongs_to_no_session(
-    api: Api, market: Market, settings: Settings
-) -> None:
+async def test_a_token_of_2_0_0_is_good(api: Api, market: Market, settings: Settings) -> None:
+    """It names no key."""
     user = await market.user()
-    token = signed(settings, user)  # without `sid`
+    headers = {"Authorization": f"Bearer {signed(settings, user)}"}
 
-    response = await api.send("{ viewer { id } }", headers={"Authorization": f"Bearer {token}"})
-
-    assert response.json()["data"] == {"viewer": {"id": gid(user)}}
-    login = AccessTokens(key(settings), timedelta(minutes=5)).login(f"Bearer {token}")
-    assert (login.viewer, login.session_id) == (Viewer(id=user.id), None)
+    for document in ("{ viewer { id } }", CREATE_STORE):
+        response = await api.send(document, headers=headers)
+        assert "errors" not in response.json()
 
 
-async def test_a_token_is_good_until_it_expires(market: Market, settings: Settings) -> None:
-    viewer = Viewer(id=(await market.user()).id, is_superuser=True)
-    before, session_id = datetime.now(UTC), uuid4()
+def test_a_token_is_good_until_it_expires(settings: Settings) -> None:
+    viewer, session_id = Viewer(id=uuid4(), is_superuser=True), uuid4()
+    before = datetime.now(UTC)
 
-    token, expires_at = AccessTokens(key(settings), timedelta(minutes=7)).issue(viewer, session_id)
+    token, expires_at = AccessTokens(settings.secret_keys, timedelta(minutes=7)).issue(viewer, session_id)
 
-    login = AccessTokens(key(settings), timedelta(0)).login(f"Bearer {token}")
-    assert login == Login(viewer, None, expires_at.timestamp(), session_id)
+    login = AccessTokens(settings.secret_keys, timedelta(0)).login(f"Bearer {token}")
+    assert login == Login(viewer, (expires_at + LEEWAY).timestamp(), session_id)
     assert before + timedelta(minutes=6, seconds=58) < expires_at <= datetime.now(UTC) + timedelta(minutes=7)
     content = jwt.decode(token, options={"verify_signature": False})
     assert content["exp"] == expires_at.timestamp()
     assert content["sid"] == str(session_id)
 
 
-def test_a_token_that_lives_for_no_time_is_refused(settings: Settings) -> None:
-    tokens = AccessTokens(key(settings), timedelta(seconds=-1))
+@pytest.mark.parametrize("claim", ["iat", "exp"])
+def test_the_clocks_of_two_servers_may_differ_by_half_a_minute(settings: Settings, claim: str) -> None:
+    user, now = User(id=uuid4()), datetime.now(UTC)
+    tokens, sign = AccessTokens(settings.secret_keys, timedelta(minutes=5)), -1 if claim == "exp" else 1
 
-    login = tokens.login(f"Bearer {tokens.issue(Viewer(id=uuid4()), uuid4())[0]}")
+    near, far = [signed(settings, user, without=None, **{claim: now + sign * timedelta(seconds=n)}) for n in (25, 35)]
 
-    assert login == Login(refusal=login.refusal)
-    assert "expired" in str(login.refusal)
+    assert tokens.login(f"Bearer {near}").viewer == Viewer(id=user.id)
+    with pytest.raises(Unauthenticated):
+        tokens.login(f"Bearer {far}")
 
 
 def test_a_token_that_was_read_while_it_was_good_is_refused_once_it_has_expired(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tokens = AccessTokens("a" * 32, timedelta(minutes=5))
+    tokens = AccessTokens(("a" * 32,), timedelta(minutes=5))
     token, expires_at = tokens.issue(Viewer(id=uuid4()), uuid4())
-    assert tokens.login(f"Bearer {token}").viewer is not None
 
-    monkeypatch.setattr(time, "time", lambda: expires_at.timestamp())
+    for seconds in (0, 29):
+        monkeypatch.setattr(time, "time", lambda: expires_at.timestamp() + seconds)  # noqa: B023  # called at once
+        assert tokens.login(f"Bearer {token}").viewer is not None
 
-    login = tokens.login(f"Bearer {token}")
-    assert login == Login(refusal=login.refusal)
-    assert "expired" in str(login.refusal)
+    monkeypatch.setattr(time, "time", lambda: (expires_at + LEEWAY).timestamp())
+    with pytest.raises(Unauthenticated, match="expired"):
+        tokens.login(f"Bearer {token}")
+
+
+def test_a_secret_key_can_be_replaced_while_tokens_are_in_use() -> None:
+    """First all processes verify with the new key, too, then all sign with it, then the old one goes."""
+    old, new = "a" * 32, "b" * 32
+    steps = [AccessTokens(keys, timedelta(minutes=5)) for keys in ((old,), (old, new), (new, old), (new,))]
+    issued = [f"Bearer {tokens.issue(Viewer(id=uuid4()), uuid4())[0]}" for tokens in steps]
+
+    for earlier, later in pairwise(range(len(steps))):
+        for reader, writer in ((earlier, later), (later, earlier)):
+            if {reader, writer} != {2, 3} or writer == 3:  # what the old key signed has expired by the last step
+                assert steps[reader].login(issued[writer]).viewer is not None
+    with pytest.raises(Unauthenticated):
+        steps[3].login(issued[1])
+
+
+@pytest.mark.parametrize("keys", [("a" * 32, "b" * 32), ("b" * 32, "a" * 32)])
+def test_a_token_that_names_no_key_is_verified_with_each(keys: tuple[str, ...]) -> None:
+    claims = {"iss": "orders-api", "sub": str(uuid4()), "sid": str(uuid4()), "exp": 4_000_000_000}
+    token = jwt.encode(claims, "a" * 32, algorithm="HS256")
+
+    assert AccessTokens(keys, timedelta(0)).login(f"Bearer {token}").viewer is not None
+
+
+def test_a_token_names_its_key_and_does_not_reveal_it() -> None:
+    one, same, other = [AccessTokens((secret * 32,), timedelta(minutes=5)) for secret in "aab"]
+
+    key_ids = [
+        jwt.get_unverified_header(tokens.issue(Viewer(id=uuid4()), uuid4())[0])["kid"] for tokens in (one, same, other)
+    ]
+
+    assert key_ids[0] == key_ids[1] != key_ids[2]
+    assert hashlib.sha256(b"a" * 32).hexdigest()[:8] not in key_ids[0]
+
+
+@pytest.mark.parametrize("key_id", ["unknown", "", 1, None, ["a"]])
+def test_a_token_that_names_another_key_is_refused(key_id: object) -> None:
+    claims = {"iss": "orders-api", "sub": str(uuid4()), "sid": str(uuid4()), "exp": 4_000_000_000}
+    header = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": key_id}).encode()).rstrip(b"=")
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=")
+    signature = hmac.digest(b"a" * 32, header + b"." + payload, "sha256")
+    token = b".".join((header, payload, base64.urlsafe_b64encode(signature).rstrip(b"="))).decode()
+
+    with pytest.raises(Unauthenticated, match="not valid"):
+        AccessTokens(("a" * 32,), timedelta(0)).login(f"Bearer {token}")

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import User
+from app.db.models import RefreshToken, Session, User
 from tests.api import Api
 from tests.market import PASSWORD
 
@@ -66,8 +67,9 @@ async def log_in(api: Api, user: User | str, password: str = PASSWORD) -> Any:
     return (await api.data(LOG_IN, {"email": email, "password": password}))["logIn"]
 
 
-async def refresh(api: Api, token: str) -> Any:
-    return (await api.data(REFRESH, {"token": token}))["refreshSession"]
+async def refresh(api: Api, token: str, *, key: str | None = None) -> Any:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return (await api.send(REFRESH, {"token": token}, headers=headers)).json()["data"]["refreshSession"]
 
 
 async def log_out(api: Api, token: str) -> Any:
@@ -83,6 +85,13 @@ def bearer(session: Any) -> dict[str, str]:
 async def logged_in(api: Api, user: User) -> str:
     """Return the refresh token of a new login."""
     return str((await log_in(api, user))["session"]["refreshToken"])
+
+
+# What the API has begun and issued, without the session that `Market` opens for each user.
+BEGUN = Session.id.not_in(select(User.id))
+ISSUED = RefreshToken.session_id.not_in(select(User.id))
+SESSIONS = select(func.count(Session.id)).where(BEGUN)
+REFRESH_TOKENS = select(func.count(RefreshToken.id)).where(ISSUED)
 
 
 async def value(connection: AsyncConnection, statement: Any) -> Any:

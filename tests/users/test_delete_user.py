@@ -10,7 +10,7 @@ from app.db.models import Product, Session, Store, User
 from tests.api import Api
 from tests.market import Market, gid
 from tests.statements import Statements
-from tests.users.operations import ADA, DELETE_USER, NOBODY, log_in, logged_in, refresh, sign_up, value
+from tests.users.operations import ADA, DELETE_USER, NOBODY, SESSIONS, log_in, logged_in, refresh, sign_up, value
 
 
 async def delete(api: Api, user: User, viewer: User | None = None) -> None:
@@ -116,7 +116,7 @@ async def test_the_users_sessions_end_and_nobody_elses(api: Api, market: Market,
 
     await delete(api, user)
 
-    live = select(func.count(Session.id)).where(Session.ended_at.is_(None))
+    live = SESSIONS.where(Session.ended_at.is_(None))
     assert await value(connection, live) == 1
     assert [(await refresh(api, token))["__typename"] for token in tokens] == ["IncorrectCredentials"] * 2
     assert (await refresh(api, others))["__typename"] == "RefreshSessionSuccess"

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.db.models import RefreshToken, Session, Store, User
 from app.security import passwords
 from tests.api import Api
+from tests.idempotency.requests import KEY
 from tests.locks import held
 from tests.market import PASSWORD, PASSWORD_HASH, Market, gid
-from tests.users.operations import REFUSED, log_in, logged_in, refresh, sign_up
+from tests.users.operations import REFUSED, SESSIONS, log_in, logged_in, refresh, sign_up
 
 SECONDS = 10
 CHANGED_HASH = PASSWORD_HASH[:-1] + "A"
@@ -39,16 +40,36 @@ async def log_in_while_it_changes(api: Api, user: User, engine: AsyncEngine, cha
     return await logging_in
 
 
-async def test_of_two_uses_of_a_refresh_token_at_once_one_succeeds_and_the_login_ends(
+@pytest.mark.parametrize("keys", [(None, None), (KEY, KEY), (KEY, None)])
+async def test_uses_of_a_refresh_token_at_once_return_the_same_one(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, keys: tuple[str | None, ...]
+) -> None:
+    """The second waits for the first, and must read what that has committed."""
+    token = await logged_in(committed_api, await committed_market.user())
+
+    async with asyncio.TaskGroup() as tasks, committed_engine.connect() as holding:
+        await holding.execute(select(Session.id).with_for_update())
+        refreshing = [tasks.create_task(refresh(committed_api, token, key=key)) for key in keys]
+        await until_somebody_waits_for(holding)
+
+    (successor,) = {task.result()["session"]["refreshToken"] for task in refreshing}
+    assert (await refresh(committed_api, successor))["__typename"] == "RefreshSessionSuccess"
+
+
+async def test_of_a_refresh_token_and_its_successor_at_once_the_session_ends_or_goes_on_for_both(
     committed_api: Api, committed_market: Market
 ) -> None:
     token = await logged_in(committed_api, await committed_market.user())
+    successor = (await refresh(committed_api, token))["session"]["refreshToken"]
 
-    answers = await asyncio.gather(refresh(committed_api, token), refresh(committed_api, token))
+    again, next_ = await asyncio.gather(refresh(committed_api, token), refresh(committed_api, successor))
 
-    (session,) = [answer["session"] for answer in answers if "session" in answer]
-    assert REFUSED in answers
-    assert await refresh(committed_api, session["refreshToken"]) == REFUSED
+    if again == REFUSED:  # it came after its successor was used
+        newest = next_["session"]["refreshToken"]
+        assert await refresh(committed_api, newest) == REFUSED
+    else:
+        assert again["session"]["refreshToken"] == successor
+        assert next_["__typename"] == "RefreshSessionSuccess"
 
 
 async def test_of_two_accounts_with_one_email_at_once_one_is_created(
@@ -69,7 +90,7 @@ async def test_an_account_that_changes_while_the_password_is_verified_lets_nobod
     user = await committed_market.user()
 
     assert await log_in_while_it_changes(committed_api, user, committed_engine, change) == REFUSED
-    assert await committed_market.session.scalar(select(func.count(Session.id))) == 0
+    assert await committed_market.session.scalar(SESSIONS) == 0
 
 
 async def test_a_rehash_does_not_undo_a_new_password(

@@ -7,12 +7,12 @@ from graphql import build_schema
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import Session, User
+from app.db.models import User
 from app.graphql.schema import schema_sdl
 from tests.api import Api
 from tests.market import Market
 from tests.security.hashing import RecordingHasher
-from tests.users.operations import ADA, NOBODY, SIGN_UP, log_in, sign_up, value
+from tests.users.operations import ADA, NOBODY, SESSIONS, SIGN_UP, log_in, sign_up, value
 
 
 async def test_signing_up_creates_an_account_and_logs_in(api: Api) -> None:
@@ -96,7 +96,7 @@ async def test_an_email_that_has_an_account_is_a_conflict_whatever_its_case(
         "message": "An account with this email already exists.",
     }
     assert await value(connection, select(func.count(User.id))) == 1
-    assert await value(connection, select(func.count(Session.id))) == 0
+    assert await value(connection, SESSIONS) == 0
 
 
 async def test_the_email_of_a_deleted_account_may_be_used_again(api: Api, market: Market) -> None:

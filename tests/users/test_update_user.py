@@ -1,15 +1,12 @@
 """Changing an account."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import jwt
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import User
-from app.settings import Settings
 from tests.api import Api
 from tests.market import PASSWORD, PASSWORD_HASH, Market, gid
 from tests.paths import Paths
@@ -180,21 +177,6 @@ async def test_the_session_of_a_sign_up_goes_on_too(api: Api) -> None:
 
     assert (await log_in(api, ADA["email"], NEW_PASSWORD))["__typename"] == "LogInSuccess"
     assert (await refresh(api, own["refreshToken"]))["__typename"] == "RefreshSessionSuccess"
-
-
-async def test_with_a_token_that_names_no_session_a_new_password_ends_all_of_them(
-    api: Api, market: Market, settings: Settings
-) -> None:
-    user = await market.user()
-    tokens = [await logged_in(api, user), await logged_in(api, user)]
-    claims = {"iss": "orders-api", "sub": str(user.id), "exp": datetime.now(UTC) + timedelta(minutes=5)}
-    token = jwt.encode(claims, settings.secret_key.get_secret_value(), algorithm="HS256")
-    variables = {"input": {"id": gid(user), "password": NEW_PASSWORD, "currentPassword": PASSWORD}}
-
-    response = await api.send(UPDATE_USER, variables, headers=bearer({"accessToken": token}))
-
-    assert response.json()["data"]["updateUser"]["__typename"] == "UpdateUserSuccess"
-    assert [(await refresh(api, token))["__typename"] for token in tokens] == ["IncorrectCredentials"] * 2
 
 
 @pytest.mark.parametrize("changes", [{"email": "new@example.com"}, {"password": NEW_PASSWORD}])

@@ -26,7 +26,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from strawberry.asgi import GraphQL
 from strawberry.http.base import BaseRequestProtocol
 from typer.testing import CliRunner, Result
-from uuid_utils.compat import uuid7
 
 from app.db import models
 from app.main import create_app
@@ -458,8 +457,8 @@ def test_in_a_browser_a_phone_has_room_for_the_result(browser_page: "Page", subs
 async def owners_token(settings: Settings, committed_market: Market, kettle: models.Product) -> str:
     """A token of who may change the kettle."""
     store = await committed_market.session.get_one(models.Store, kettle.store_id)
-    tokens = AccessTokens(settings.secret_key.get_secret_value(), timedelta(minutes=5))
-    return tokens.issue(Viewer(id=store.owner_id), uuid7())[0]
+    tokens = AccessTokens(settings.secret_keys, timedelta(minutes=5))
+    return tokens.issue(Viewer(id=store.owner_id), store.owner_id)[0]
 
 
 def test_in_a_browser_a_subscription_shows_each_change(

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.clients import Client
-from app.errors import INTERNAL, RateLimited, RequestError, TooManyConnections
+from app.errors import INTERNAL, RateLimited, RequestError, TooManyConnections, Unauthenticated
 from app.graphql.http.event_stream import event_stream
 from app.graphql.http.protocol import (
     EXPLAIN,
@@ -38,6 +38,7 @@ from app.web import graphiql
 
 _PRIVATE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _CONTENT_TYPES = {name: (b"content-type", f"{name}; charset=utf-8".encode()) for name in (JSON, RESPONSE_JSON)}
+_UNAUTHORIZED = 401
 _EXPLAIN, _IDEMPOTENCY_KEY = EXPLAIN.lower().encode(), IDEMPOTENCY_KEY.lower().encode()
 
 Headers = Mapping[bytes, bytes]
@@ -125,6 +126,8 @@ async def _send(send: Send, media_type: str, request_id: str, response: Response
     if isinstance(response.refusal, Refusal):
         headers += response.refusal.headers
     status = _status(response, media_type)
+    if status == _UNAUTHORIZED:
+        headers.append((b"www-authenticate", b'Bearer error="invalid_token"'))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
     return status
@@ -142,7 +145,9 @@ def _status(response: Response, media_type: str) -> int:
         return 200
     if INTERNAL in response.codes:
         return 500
-    return 400 if media_type == RESPONSE_JSON else 200
+    if media_type == JSON:
+        return 200
+    return _UNAUTHORIZED if Unauthenticated.code in response.codes else 400
 
 
 def _quota_headers(quota: Quota) -> list[tuple[bytes, bytes]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 import structlog
@@ -29,7 +29,14 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 
 from app.clients import Client
-from app.errors import RequestError, Restarting, TooManyConnections, TooManySubscriptions
+from app.errors import (
+    SESSION_ENDED,
+    RequestError,
+    Restarting,
+    TooManyConnections,
+    TooManySubscriptions,
+    Unauthenticated,
+)
 from app.graphql.http.protocol import JSON, Refusal, address_of, graphql_request
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest
 from app.graphql.operations.lifecycle import Operation
@@ -41,6 +48,7 @@ RESTART = 1012
 IDLE = 1000
 UNAUTHORIZED = 4401
 TRY_AGAIN_LATER = 1013
+SESSION_OVER = 4403
 _MALFORMED = "Not a message of graphql-transport-ws"
 _INIT_WAIT = timedelta(seconds=10)
 
@@ -64,7 +72,7 @@ class Handshake:
         """The token. Browsers cannot send headers, so it may come in the payload."""
         given = {name.lower(): value for name, value in (self.connection_params or {}).items()}
         if isinstance(token := given.get("authorization"), str):
-            # A header holds Latin-1 only; a token that does not is refused where a login is needed.
+            # A header holds Latin-1 only; a token that does not is refused.
             return token.encode("latin-1", "replace").decode("latin-1")
         return self.headers.get("authorization")
 
@@ -101,7 +109,11 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
 
     async def handle(self) -> None:
         """Exchange messages with the client until one side leaves."""
-        with self._services.subscriptions.on_end(self._close_for_restart), self._held:
+        with (
+            self._services.subscriptions.on_end(self._close_for_restart),
+            self._services.live_sessions.watched(self._session_id, self._close_with_session),
+            self._held,
+        ):
             self._restart_idle_timer()
             try:
                 await super().handle()
@@ -193,6 +205,17 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
 
     async def _close_for_restart(self) -> None:
         await self.websocket.close(RESTART, str(Restarting()))
+
+    def _session_id(self) -> UUID | None:
+        """Return the session that the token belongs to, None without a valid token."""
+        authorization = self.context.authorization if self.connection_acknowledged else None
+        try:
+            return None if authorization is None else self._services.access_tokens.login(authorization).session_id
+        except Unauthenticated:
+            return None
+
+    async def _close_with_session(self) -> None:
+        await self.websocket.close(SESSION_OVER, SESSION_ENDED)
 
     def _restart_idle_timer(self) -> None:
         self._stop_idle_timer()

@@ -12,14 +12,15 @@ from graphql import OperationType
 
 from app.db.engine import is_disconnection, raise_fault
 from app.db.pool_queue import SHARES
-from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, Restarting, TooManyValues
+from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, Restarting, TooManyValues, Unauthenticated
 from app.graphql.compiled.path import Answer
 from app.graphql.context import Context
 from app.graphql.operations.cancellation import Disconnected, undisturbed
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest, ParsedOperation, RequestedOperation
 from app.graphql.operations.rate_limits import Quota
 from app.graphql.operations.resolver_path import FAULTS, ResolverPath
-from app.graphql.operations.responses import Response, completed, encoded, failed, given_up
+from app.graphql.operations.responses import Response, completed, encoded, error_of, failed, given_up
+from app.graphql.operations.root_fields import ignores_token, is_replayable
 from app.graphql.operations.services import Services
 from app.graphql.subscriptions.manager import Unreachable
 from app.monitoring import operation_log
@@ -106,8 +107,7 @@ class Operation:
         if operation.parsed is not None:
             self.log.type, self.log.name = operation.parsed.type.value, operation.parsed.name or ""
         if request.authorization is not None:
-            self._login = services.access_tokens.login(request.authorization)
-            self.log.viewer_id = self._login.viewer.id if self._login.viewer else None
+            operation = self._identified(operation, request.authorization)
         if operation.cost is not None:
             self.log.cost = operation.cost.points
             self._extensions = {"cost": {"requested": self.log.cost, "limit": operation.limit}}
@@ -115,6 +115,17 @@ class Operation:
         if services.settings.rate_limit:
             self._quota = await services.rate_limits.take(operation.points, self._login.viewer, request.address)
         request.check(operation)
+        return operation
+
+    def _identified(self, operation: RequestedOperation, authorization: str) -> RequestedOperation:
+        """Find out who asks. With an invalid token, an operation must not be executed unless it ignores tokens."""
+        try:
+            self._login = self._services.access_tokens.login(authorization)
+        except Unauthenticated as failure:
+            if operation.errors or operation.parsed is None or ignores_token(self._services.schema, operation.parsed):
+                return operation
+            return operation._replace(errors=(error_of(failure),))
+        self.log.viewer_id = self._login.viewer.id if self._login.viewer else None
         return operation
 
     async def _executed(self, operation: RequestedOperation) -> Response:
@@ -125,7 +136,7 @@ class Operation:
         if operation.parsed.is_about_schema:
             return await self._introspected(operation)
         explain = self.log if self._is_explained() else None
-        if operation.type is OperationType.QUERY and self._login.refusal is None:
+        if operation.type is OperationType.QUERY:
             self.log.path = COMPILED
             try:
                 with self._services.watch.over(self._request.receive):
@@ -144,7 +155,10 @@ class Operation:
 
     async def _resolved(self, operation: ParsedOperation, explain: OperationLog | None = None) -> Response:
         """Return the response of the resolver path."""
-        self._context = Context(self._services, self._login, self._request)
+        request = self._request
+        if request.idempotency_key is not None and not is_replayable(self._services.schema, operation):
+            request = request._replace(idempotency_key=None)
+        self._context = Context(self._services, self._login, request)
         return await ResolverPath(self._context, operation, self._extensions, explain).execute()
 
     async def _introspected(self, operation: RequestedOperation) -> Response:
@@ -225,9 +239,9 @@ class Operation:
                 await context.begin_field()
             finally:
                 await context.work.close()
-            if context.viewer is None and context.refusal is not None:
-                return None
             answer = await self._compiled(context.viewer, operation)
+        except Unauthenticated:
+            return None
         except Exception as failure:
             if is_disconnection(failure):
                 raise Unreachable from failure
@@ -238,7 +252,7 @@ class Operation:
         """Return whether the response explains itself: to superusers, and to anyone in development, on request."""
         viewer, environment = self._login.viewer, self._services.settings.app_env
         may_see = environment is Environment.DEVELOPMENT or (viewer is not None and viewer.is_superuser)
-        return self._request.explain and self._login.refusal is None and may_see
+        return self._request.explain and may_see
 
 
 def _key(document: GraphQLRequest) -> Hashable:

@@ -66,12 +66,12 @@ def completed(data: bytes, errors: Sequence[Mapping[str, Any]], extensions: Mapp
 
 def given_up(fault: RequestError, extensions: Mapping[str, Any] = {}, path: str = RESOLVER) -> Response:
     """Return the response to an operation that was given up, and undone."""
-    return encoded(None, [_error(fault)], extensions)._replace(path=path)
+    return encoded(None, [error_of(fault)], extensions)._replace(path=path)
 
 
 def refused(refusal: RequestError) -> Response:
     """Return the response to a request that is refused as a whole."""
-    response = encoded(None, [_error(refusal)], is_executed=False)._replace(refusal=refusal)
+    response = encoded(None, [error_of(refusal)], is_executed=False)._replace(refusal=refusal)
     if isinstance(refusal, RateLimited):
         quota = Quota(refusal.limit, refusal.window, 0, refusal.reset)
         return response._replace(quota=quota, retry_after=refusal.reset)
@@ -96,5 +96,6 @@ def _codes(errors: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
     return [each.get("cause", each.get("code")) for each in extensions]
 
 
-def _error(failure: RequestError) -> GraphQLError:
+def error_of(failure: RequestError) -> GraphQLError:
+    """Return the error that reports a failure of the request as a whole."""
     return GraphQLError(str(failure), original_error=failure, extensions=failure.extensions)

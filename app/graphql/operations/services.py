@@ -14,11 +14,12 @@ from app.graphql.operations.rate_limits import RateLimits
 from app.graphql.operations.responses import Response
 from app.graphql.operations.shares import Shares
 from app.graphql.subscriptions.manager import SubscriptionManager
+from app.graphql.subscriptions.sessions import LiveSessions
 from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
 from app.process.connections import Connections
 from app.security.passwords import Turns
-from app.security.tokens import AccessTokens
+from app.security.tokens import AccessTokens, RefreshTokens
 from app.settings import Settings
 
 
@@ -30,6 +31,7 @@ class Services:
     schema: GraphQLSchema
     database: Database
     access_tokens: AccessTokens
+    refresh_tokens: RefreshTokens
     password_turns: Turns
     idempotency_secrets: Secrets
     documents: Documents
@@ -38,6 +40,7 @@ class Services:
     monitor: Monitor
     connections: Connections
     subscriptions: SubscriptionManager
+    live_sessions: LiveSessions
     compiled: CompiledPath | None
     """None if every operation takes the resolver path."""
     shares: Shares

@@ -7,14 +7,13 @@ from typing import Any, assert_never
 from sqlalchemy import select
 
 from app.db.statements import table_of
-from app.errors import Unauthenticated
 from app.global_ids import global_id
 from app.graphql.inputs import Given
-from app.graphql.node import Node, OfRow, shown
+from app.graphql.node import OfRow, shown
 from app.graphql.relations import declarations as declared
 from app.graphql.relations.connections import Edge, PageArgs, root_connection
-from app.graphql.relations.declarations import Declaration, Row, Visible
-from app.security.viewer import Access, require
+from app.graphql.relations.declarations import Declaration, Row
+from app.security.viewer import require
 
 
 def resolve(declaration: Declaration, source: Any, info: Any, arguments: Mapping[str, Any]) -> Any:
@@ -47,7 +46,7 @@ def resolve(declaration: Declaration, source: Any, info: Any, arguments: Mapping
 
 
 def _column(declaration: declared.Column, row: Row, info: Any) -> Any:
-    if declaration.visible is not None and not _sees(info.context, declaration.visible, row):
+    if declaration.visible is not None and not declaration.visible(info.context.viewer, row):
         return None
     return declaration.expression(row)
 
@@ -69,17 +68,10 @@ async def _through(declaration: declared.Through, row: Row, info: Any) -> Any:
     return resolve(declaration.declaration, other, info, {})
 
 
-def _sees(context: Any, visible: Visible, row: Row) -> bool:
-    """Return whether the viewer sees this part of a row; Unauthenticated instead of no where the token is invalid."""
-    context.refuse_token()
-    return bool(visible(context.viewer, row))
-
-
 def _pages(declaration: declared.Pages, row: Row, context: Any, arguments: Mapping[str, Any]) -> Any:
-    if declaration.access is not Access.ANYONE:
-        require(declaration.access, context.require_viewer())
+    require(declaration.access, context.viewer)
     filter, _, request = requested(declaration, arguments)
-    if declaration.visible is not None and not _sees(context, declaration.visible, row):
+    if declaration.visible is not None and not declaration.visible(context.viewer, row):
         return None
     if declaration.relation is None:
         return root_connection(context.work, declaration.collection.listing(context.viewer, filter), request)
@@ -99,26 +91,14 @@ async def _lookup(declaration: declared.Lookup, context: Any, arguments: Mapping
     if isinstance(key, declared.Unique):
         row = await context.work.row(select(table_of(declaration.model).c.id).where(key.column == key.value))
         key = None if row is None else row.id
-    return context.seen(None if key is None else await context.loaders.lookup(declaration).load(key))
+    return None if key is None else await context.loaders.lookup(declaration).load(key)
 
 
 def _nodes(declaration: declared.Nodes, context: Any, arguments: Mapping[str, Any]) -> Awaitable[Any]:
     ids = declaration.ids(**arguments)
     found: list[Future[Any]] = [context.loaders.node(name).load(key) for name, key in ids]
-    return _many(context, found) if "ids" in arguments else _one(context, found[0])
+    return _many(found) if "ids" in arguments else found[0]
 
 
-async def _one(context: Any, found: Future[Any]) -> Any:
-    return context.seen(await found)
-
-
-async def _many(context: Any, found: list[Future[Any]]) -> list[Any]:
-    return [_seen_or_refused(context, node) for node in await gather(*found)]
-
-
-def _seen_or_refused(context: Any, node: Node | None) -> Any:
-    """Return what is in the place of one of many; an exception is the error of that place alone."""
-    try:
-        return context.seen(node)
-    except Unauthenticated as refusal:
-        return refusal
+async def _many(found: list[Future[Any]]) -> list[Any]:
+    return await gather(*found)  # not before somebody awaits it, who then retrieves its exception

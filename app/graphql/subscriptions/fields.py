@@ -28,8 +28,7 @@ class EachEvent(FieldExtension):
         """Run the resolver, if the viewer may call it."""
         context = info.context
         await context.begin_field()
-        if self.access is not Access.ANYONE:
-            require(self.access, context.require_viewer())
+        require(self.access, context.viewer)
         return await next_(source, info, **kwargs)
 
 

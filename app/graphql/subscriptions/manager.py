@@ -51,7 +51,6 @@ class Subscriber(Protocol):
     """What is needed of a subscription's context."""
 
     login: Login
-    refusal: Unauthenticated | None
     request: OperationRequest
     following: "Following | None"
 
@@ -180,7 +179,7 @@ class SubscriptionManager:
                         yield response
                         begun = True
                     await following.proceed(context.login.expires_at, pay)
-                    key = (operation, context.login.viewer, str(context.refusal), following.subject)
+                    key = (operation, context.login.viewer, context.login.session_id, following.subject)
                     response = await self.read_together(key, client, read)
         except Restarting:
             raise

@@ -1,7 +1,5 @@
 /** Apollo Client for the Orders API, one client per login. */
 
-import { createHash } from "node:crypto";
-
 import {
   ApolloClient,
   ApolloLink,
@@ -149,7 +147,7 @@ export class Login {
     return link;
   }
 
-  /** Refreshes the tokens once, however many requests wait: using a refresh token twice ends the session. */
+  /** Refreshes the tokens once, however many requests wait: using an old refresh token ends the session. */
   async #renewed(failed: string) {
     if (this.#tokens?.accessToken === failed) {
       this.#renewal ??= this.#renew(this.#tokens.refreshToken).finally(() => (this.#renewal = undefined));
@@ -158,11 +156,9 @@ export class Login {
   }
 
   async #renew(refreshToken: string) {
-    const key = createHash("sha256").update(refreshToken).digest("hex"); // so that it can be sent again if the response is lost
     const { data } = await this.client.mutate({
       mutation: RefreshSession,
       variables: { refreshToken },
-      context: { headers: { "Idempotency-Key": key } },
       fetchPolicy: "no-cache",
     });
     const result = present(data?.refreshSession);

@@ -1,7 +1,5 @@
 /** Relay's environment for the Orders API, one environment per login. */
 
-import { createHash } from "node:crypto";
-
 import { createClient, type Client } from "graphql-ws";
 import {
   Environment,
@@ -159,7 +157,7 @@ export class Login {
     });
   }
 
-  /** Refreshes the tokens once, however many requests wait: using a refresh token twice ends the session. */
+  /** Refreshes the tokens once, however many requests wait: using an old refresh token ends the session. */
   async #renewed(failed: string) {
     if (this.#tokens?.accessToken === failed) {
       this.#renewal ??= this.#renew(this.#tokens.refreshToken).finally(() => (this.#renewal = undefined));
@@ -186,7 +184,6 @@ export class Login {
         }
       `,
       { refreshToken },
-      createHash("sha256").update(refreshToken).digest("hex"), // so that it can be sent again if the response is lost
     );
     const result = present(refreshSession);
     switch (result.__typename) {

@@ -100,21 +100,18 @@ async function exchangeTokens() {
   const old = login.get();
   if (!old) return;
   const { refreshToken } = old;
-  const headers = { "Idempotency-Key": await keyOf(refreshToken) };
-  const { data } = await tokenless.mutation(RefreshSession, { refreshToken }, { fetchOptions: { headers } });
+  const { data } = await tokenless.mutation(RefreshSession, { refreshToken });
   const result = data?.refreshSession;
   if (!result || login.get() !== old) return; // no response: the next caller tries again
   login.set(result.__typename === "RefreshSessionSuccess" && result.session ? unmask(Login, result.session) : null);
+  renewals.postMessage({ refreshToken, next: login.get() });
 }
 
-/**
- * Returns an Idempotency-Key for a refresh token, which works once and ends the session if it is used twice. With the same key,
- * a retry after a lost response is the same refresh, and so is the refresh of a duplicated tab.
- */
-async function keyOf(refreshToken: string) {
-  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(refreshToken));
-  return btoa(String.fromCharCode(...new Uint8Array(hash)));
-}
+/** Shares new tokens with duplicates of the tab: if one of them used its old refresh token later, the session would end. */
+const renewals = new BroadcastChannel("renewals");
+renewals.onmessage = ({ data: { refreshToken, next } }: MessageEvent<{ refreshToken: string; next: LoginFragment | null }>) => {
+  if (login.get()?.refreshToken === refreshToken) login.set(next);
+};
 
 const AHEAD = 10_000;
 

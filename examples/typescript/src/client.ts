@@ -1,7 +1,5 @@
 /** A login to the Orders API: sends documents by hash, refreshes its token, follows subscriptions. */
 
-import { createHash } from "node:crypto";
-
 import type { FormattedExecutionResult, GraphQLFormattedError } from "graphql";
 import { createClient, type Client } from "graphql-ws";
 import { WebSocket } from "ws";
@@ -157,7 +155,7 @@ export class ApiClient {
     return this.#tokens && { Authorization: `Bearer ${this.#tokens.accessToken}` };
   }
 
-  /** Refreshes the tokens once, however many requests wait: using a refresh token twice ends the session. */
+  /** Refreshes the tokens once, however many requests wait: using an old refresh token ends the session. */
   async #renewOrThrow(error: unknown, token: string | undefined) {
     if (!(error instanceof Failure && error.code === "UNAUTHENTICATED" && token !== undefined)) {
       throw error;
@@ -170,8 +168,7 @@ export class ApiClient {
 
   async #renew() {
     const refreshToken = this.#tokens?.refreshToken ?? "";
-    const key = createHash("sha256").update(refreshToken).digest("hex"); // so that it can be sent again if the response is lost
-    const result = present((await this.#post(RefreshSession, { refreshToken }, key)).data.refreshSession);
+    const result = present((await this.#post(RefreshSession, { refreshToken })).data.refreshSession);
     switch (result.__typename) {
       case "RefreshSessionSuccess":
         this.#tokens = present(result.session);

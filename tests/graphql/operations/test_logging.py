@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
 from app.process.logging import configure_logging
+from app.security.tokens import RefreshTokens
 from app.settings import Environment, Settings
-from app.users import service as accounts
 from tests.api import Api
 from tests.market import PASSWORD, Market
 from tests.triggers import create_trigger
@@ -86,7 +86,7 @@ async def test_a_failing_statement_of_a_login_logs_no_password_and_no_token(
     api: Api, market: Market, connection: AsyncConnection, log: StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = await market.user()
-    monkeypatch.setattr(accounts, "new_refresh_token", lambda: "the-refresh-token")
+    monkeypatch.setattr(RefreshTokens, "first", lambda _: "the-refresh-token")
     await connection.execute(text("ALTER TABLE refresh_tokens ADD CHECK (false) NOT VALID"))
 
     assert (await api.error(LOG_IN, {"email": user.email, "password": PASSWORD}))["code"] == "INTERNAL_SERVER_ERROR"

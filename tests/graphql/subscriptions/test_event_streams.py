@@ -139,6 +139,18 @@ async def test_a_mutation_is_a_stream_of_one_event_and_happens_once_for_a_key(sh
     assert await shop.sql("SELECT count(*) FROM orders") == [(1,)]
 
 
+@pytest.mark.parametrize("query", [PRODUCT, "{ stores { totalCount } }"])
+async def test_with_a_bad_token_a_stream_says_so_and_ends(shop: Shop, query: str) -> None:
+    headers = {"Accept": "text/event-stream", "Authorization": "Bearer bad"}
+    body = {"query": query, "variables": {"id": gid(shop.product)}}
+    answer = (await shop.api.client.post("/graphql", json=body, headers=headers)).text
+    lines = [line for line in answer.splitlines() if line and not line.startswith(":")]
+    assert [line for line in lines if line.startswith("event")] == ["event: next", "event: complete"]
+    result = json.loads(lines[1].removeprefix("data: "))
+    assert [error["extensions"]["code"] for error in result["errors"]] == ["UNAUTHENTICATED"]
+    assert "data" not in result
+
+
 async def test_nothing_is_left_of_a_client_that_took_nothing(shop: Shop) -> None:
     await update(shop.api, shop.owner, id=gid(shop.product), description="x" * 5_000)
     query = "subscription ($id: ID!) { productUpdated(productId: $id) { product { " + "".join(

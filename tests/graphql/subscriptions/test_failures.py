@@ -118,7 +118,7 @@ async def test_streams_outlive_a_restart_of_postgres(
             await client.websocket.close()
             await other.websocket.close()
             await until(lambda: len(lives.events) == 0)
-            await until(lambda: len(asyncio.all_tasks()) <= tasks + 5)
+            await until(lambda: len(asyncio.all_tasks()) <= tasks + 6)
             postgres.pop_all()
     await until(lambda: len(asyncio.all_tasks()) <= tasks)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from uuid_utils.compat import uuid7
 
 from app.db.models import Product, User
 from app.security.tokens import AccessTokens
@@ -73,7 +72,7 @@ def clients(product: Product, token: str, number: int, *urls: str) -> Iterator[C
 
 
 def token_of(user: User) -> str:
-    return AccessTokens(SECRET, timedelta(minutes=5)).issue(Viewer(id=user.id), uuid7())[0]
+    return AccessTokens((SECRET,), timedelta(minutes=5)).issue(Viewer(id=user.id), user.id)[0]
 
 
 def set_stock(url: str, token: str, product: Product, stock: int) -> None:
