@@ -86,7 +86,6 @@ def create_services(configuration: Settings, database: Database | None = None) -
         schema=core_schema,
         database=database,
         access_tokens=AccessTokens(secret_key, timedelta(minutes=configuration.access_token_minutes)),
-        password_turns=passwords.Turns(configuration.database_pool_size),
         idempotency_secrets=Secrets.of(secret_key),
         documents=Documents(core_schema, configuration),
         rate_limits=RateLimits(configuration),

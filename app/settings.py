@@ -179,7 +179,12 @@ class Settings(BaseSettings):
         None, "Manifest of trusted documents: a JSON object that maps hashes to documents"
     )
     rate_limit: Rate = _setting("", "Points per user or anonymous address, such as 60000/minute; unlimited by default")
-    attempt_limit: Rate = _setting("", "logIn and signUp attempts per address, such as 20/minute; unlimited by default")
+    attempt_limit: Rate = _setting(
+        "60/minute", "Attempts per address to log in, sign up, use a refresh token, or change an email or password"
+    )
+    account_attempt_limit: Rate = _setting(
+        "100/hour", "Attempts to log in to one account from addresses that its user hasn't lately logged in from"
+    )
     rate_limit_storage: Annotated[str, Field(pattern="^((rediss?|redis\\+unix)://.+)?$")] = _setting(
         "", "redis://host:port/db that counts for all processes; without it, each counts separately"
     )

@@ -46,7 +46,7 @@ FOUNDATIONS = {
     "db.notifications": ("db.engine", "errors", "db.unit_of_work"),
     "process.readiness": ("db.engine", "db.migrations"),
     "idempotency": ("errors", "db.models"),
-    "monitoring": ("db.engine", "db.notifications", "errors", "settings", "db.texts"),
+    "monitoring": ("db.engine", "db.notifications", "errors", "security", "settings", "db.texts"),
     "process.logging": ("monitoring", "settings"),
 }
 

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, StoreOrder, StoreOrderStatus, User
 from app.db.statements import table_of
 from app.orders.numbers import number_of
+from app.security.passwords import PARAMETERS
 
 DEMO_PASSWORD = "open-sesame"  # noqa: S105 - not secret: commands print it
 
@@ -138,7 +139,7 @@ def key(random: Random, at: datetime, rank: int = 0) -> UUID:
 @cache
 def demo_password_hash() -> str:
     """Return the hash of DEMO_PASSWORD. The salt is constant, so that seeded data is reproducible."""
-    return PasswordHasher().hash(DEMO_PASSWORD, salt=b"orders-api-demo!")
+    return PasswordHasher.from_parameters(PARAMETERS).hash(DEMO_PASSWORD, salt=b"orders-api-demo!")
 
 
 def row(key: UUID, created_at: datetime, **columns: Any) -> Row:

@@ -157,6 +157,7 @@ def create_superuser(
     password: Annotated[str, _PASSWORD],
 ) -> None:
     """Create an account with every permission."""
+    from app.security.passwords import hash_password
     from app.users.inputs import SignUpInput
     from app.users.service import create_user
 
@@ -164,7 +165,8 @@ def create_superuser(
 
     async def create(engine: AsyncEngine) -> None:
         async with AsyncSession(engine) as session, session.begin():
-            await create_user(session, SignUpInput.check(account), is_superuser=True)
+            new = SignUpInput.check(account)
+            await create_user(session, new, await hash_password(new.password), is_superuser=True)
 
     with database(context.obj) as url:
         databases.migrate(url)

@@ -88,7 +88,12 @@ def production(settings: Settings) -> Iterator[Finding]:
         (settings.trusted_proxies == "*", "TRUSTED_PROXIES trusts every client's X-Forwarded-For", proxies),
         (not settings.attempt_limit, "attempts to log in are not limited", "ATTEMPT_LIMIT=60/minute"),
         (
-            counts_alone and bool(settings.rate_limit or settings.attempt_limit),
+            not settings.account_attempt_limit,
+            "attempts to log in to one account are not limited",
+            "ACCOUNT_ATTEMPT_LIMIT=100/hour",
+        ),
+        (
+            counts_alone and bool(settings.rate_limit or settings.attempt_limit or settings.account_attempt_limit),
             "each worker applies the rate limits separately",
             "RATE_LIMIT_STORAGE=redis://…, or lower the limits.",
         ),

@@ -28,6 +28,7 @@ from app.db.notifications import Events
 from app.errors import INTERNAL
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.monitoring.workers import DIRECTORY
+from app.security import passwords
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
@@ -68,6 +69,7 @@ class Metrics:
         """Those of each kind of operation, looked up once because the library is slow."""
         self._gauges: dict[Gauge, Callable[[], float]] = {
             self._gauge("pool_waiting", "Operations that wait for a connection."): lambda: database.waiting,
+            self._gauge("hashing_waiting", "Passwords that are hashed or wait for it."): passwords.waiting,
             self._gauge("subscribers", "Subscriptions that are followed."): lambda: len(events),
             self._gauge("events_heard", "Whether events are heard.", "livemin"): lambda: events.is_heard,
         }

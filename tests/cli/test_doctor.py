@@ -34,7 +34,6 @@ PRODUCTION: dict[str, Any] = {
     "app_env": Environment.PRODUCTION,
     "database_url": "postgresql://orders@db/orders",
     "secret_key": SECRET,
-    "attempt_limit": "60/minute",
     "metrics_token": "x" * 16,
 }
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -119,8 +118,8 @@ async def test_settings_that_are_wrong_are_all_told(monkeypatch: pytest.MonkeyPa
         ({"websocket_origins": "*"}, "WEBSOCKET_ORIGINS"),
         ({"trusted_proxies": "*"}, "TRUSTED_PROXIES"),
         ({"attempt_limit": ""}, "ATTEMPT_LIMIT"),
+        ({"account_attempt_limit": ""}, "ACCOUNT_ATTEMPT_LIMIT"),
         ({"workers": 2}, "RATE_LIMIT_STORAGE"),
-        ({"workers": 2, "attempt_limit": ""}, "ATTEMPT_LIMIT"),
         ({"workers": 2, "rate_limit_storage": "redis://cache/0"}, None),
         ({"metrics_token": None}, "METRICS_TOKEN"),
         ({"log_level": "debug"}, "LOG_LEVEL"),

@@ -12,7 +12,6 @@ from app.graphql.operations.rate_limits import RateLimits
 from app.graphql.subscriptions.manager import SubscriptionManager
 from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
-from app.security.passwords import Turns
 from app.security.tokens import AccessTokens
 from app.settings import Settings
 
@@ -25,7 +24,6 @@ class Services:
     schema: GraphQLSchema
     database: Database
     access_tokens: AccessTokens
-    password_turns: Turns
     idempotency_secrets: Secrets
     documents: Documents
     rate_limits: RateLimits
