@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from functools import cache, partial
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -71,6 +71,13 @@ def asyncpg_url(text: str) -> str:
     except (ArgumentError, ValueError) as failure:
         raise ValueError(f"invalid parameters: {failure}") from None
     return url.render_as_string(hide_password=False)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, as only this machine reaches it."""
+    with suppress(ValueError):
+        return host == "localhost" or ip_address(host).is_loopback
+    return False
 
 
 def checked(check: Callable[[str], object], expected: str) -> AfterValidator:

@@ -78,6 +78,9 @@ def serve(
         os.environ["DATABASE_URL"] = url
         if logs_json(settings):
             log.info("serving", host=host, port=port, workers=workers)
+            if serving.shares_one_address(settings, host):
+                advice = "TRUSTED_PROXIES=127.0.0.1"
+                log.warning("TRUSTED_PROXIES is empty", effect=serving.SHARED_ADDRESS, advice=advice)
         else:
             serving.greet(settings, host, port, demo=demo)
         processes.collect_seldom()

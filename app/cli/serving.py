@@ -11,7 +11,7 @@ from app.cli.databases import Announce, requires_tools, run
 from app.cli.output import fail, say
 from app.process.protocol import Protocol, why_not_listen
 from app.process.readiness import why_not_ready
-from app.settings import Settings
+from app.settings import Environment, Settings, is_loopback
 
 
 def warn_if_not_ready(url: str) -> None:
@@ -61,6 +61,15 @@ def require_free_port(host: str, port: int) -> None:
     if failure.errno in (errno.EADDRINUSE, errno.EACCES):
         fail(f"PORT: cannot listen on {host}:{port} ({failure.strerror}). Choose another, such as PORT={port + 1}.")
     fail(f"HOST: cannot listen on {host} ({failure.strerror}). Choose an address of this machine.")
+
+
+SHARED_ADDRESS = "all clients of the proxy share one address, and its attempts to log in"
+
+
+def shares_one_address(settings: Settings, host: str) -> bool:
+    """Return whether requests can only come from a proxy on this machine, whose address is taken for every client's."""
+    is_production = settings.app_env is Environment.PRODUCTION
+    return is_production and is_loopback(host) and not settings.trusted_proxies
 
 
 def greet(settings: Settings, host: str, port: int, *, demo: bool) -> None:

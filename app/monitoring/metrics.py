@@ -31,6 +31,7 @@ from app.monitoring.workers import DIRECTORY
 from app.security import passwords
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
+UNTRUSTED_FORWARDS = "orders_api_untrusted_forwards"
 OTHER = "other"
 NAMES_KEPT = 100
 _LONGEST_NAME = 100
@@ -63,6 +64,9 @@ class Metrics:
             "How late the event loop came to what was due, looked at every second.",
             buckets=_LAG_SECONDS,
             registry=registry,
+        )
+        self.untrusted_forwards = Counter(
+            UNTRUSTED_FORWARDS, "Requests with forwarded headers of a proxy that is not trusted.", registry=registry
         )
         self._names: set[str] = {"", OTHER}
         self._series: dict[tuple[str, str, str, str], Series] = {}

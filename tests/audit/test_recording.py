@@ -112,7 +112,8 @@ async def test_nobody_who_must_log_in_first_leaves_a_line(shop: Shop, connection
 async def test_a_line_tells_which_request_and_when(shop: Shop, connection: AsyncConnection) -> None:
     variables = {"input": {"id": gid(shop.product), "price": "2"}}
 
-    response = await shop.api.send(UPDATE, variables, user=shop.owner, headers=keyed())
+    chosen = {"X-Request-ID": "chosen-by-the-client"}
+    response = await shop.api.send(UPDATE, variables, user=shop.owner, headers={**keyed(), **chosen})
 
     (entry,) = (await connection.execute(select(AuditEntry.__table__))).all()
     assert entry.request_id == response.headers["X-Request-ID"]
