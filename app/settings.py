@@ -30,6 +30,8 @@ _PARAMETERS = {
 """Parameters of the driver that are strings; a URL cannot pass the numeric ones."""
 DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
 
+REQUIRES_A_SECRET = "requires a random secret of 32 characters or more: the default is public"  # noqa: S105
+
 
 class Environment(StrEnum):
     """The environment of the process; selects `config/<name>.env`."""
@@ -78,6 +80,19 @@ def is_loopback(host: str) -> bool:
     with suppress(ValueError):
         return host == "localhost" or ip_address(host).is_loopback
     return False
+
+
+def _is_local(database_url: str | None) -> bool:
+    """Return whether a database is embedded, or its URL leads to sockets or loopback addresses only. If the URL has no
+    host, the driver takes it from PGHOST."""
+    if database_url is None:
+        return True
+    url = make_url(database_url)
+    given = url.query.get("host", ())
+    hosts = [url.host, *([given] if isinstance(given, str) else given)]
+    named = [name for host in hosts if host for name in host.split(",")] or os.environ.get("PGHOST", "/").split(",")
+    are_here = (name.startswith("/") or is_loopback(name) or is_loopback(name.rpartition(":")[0]) for name in named)
+    return "service" not in url.query and all(are_here)
 
 
 def checked(check: Callable[[str], object], expected: str) -> AfterValidator:
@@ -212,6 +227,21 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "debug, info, warning or error")
 
+    @property
+    def has_development_secret(self) -> bool:
+        """Whether tokens are signed with the secret that everybody knows."""
+        return self.secret_key.get_secret_value() == DEVELOPMENT_SECRET
+
+    def why_public(self, host: str | None = None) -> str | None:
+        """Return why others than this machine reach the API or its database, whatever APP_ENV says; None if they can't.
+        `host` replaces HOST."""
+        host = self.host if host is None else host
+        if not is_loopback(host):
+            return f"other machines reach {host or 'every address'}"
+        if not _is_local(self.database_url):
+            return "the database is on another machine"
+        return "TRUSTED_PROXIES names a proxy" if self.trusted_proxies else None
+
     @model_validator(mode="before")
     @classmethod
     def _hide_details_in_production(cls, given: Any) -> Any:
@@ -223,8 +253,10 @@ class Settings(BaseSettings):
     def _require_what_others_need(self) -> Self:
         missing = []
         is_development = self.app_env is Environment.DEVELOPMENT
-        if not is_development and self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
+        if self.has_development_secret and not is_development:
             missing.append(f"SECRET_KEY: {self.app_env} requires a random secret of 32 characters or more")
+        elif self.has_development_secret and (reason := self.why_public()) is not None:
+            missing.append(f"SECRET_KEY: {reason}, which {REQUIRES_A_SECRET}")
         if not is_development and self.database_url is None:
             missing.append(f"DATABASE_URL: {self.app_env} requires the URL of a Postgres database")
         if self.trusted_documents is Trust.REQUIRE and self.trusted_documents_file is None:

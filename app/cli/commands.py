@@ -65,6 +65,7 @@ def serve(
     if with_parent:
         processes.end_with_parent(os.getppid())
     host, port, workers = host or settings.host, settings.port if port is None else port, workers or settings.workers
+    serving.require_secrets(settings, host, demo=demo)
     serving.require_free_port(host, port)
     announce = log.info if logs_json(settings) else say
     with database(settings, announce) as url:
@@ -74,6 +75,7 @@ def serve(
             serving.warn_if_not_ready(url)
         if demo:
             serving.open_demo_shop(url, announce)
+        serving.require_no_demo_accounts(settings, host, url)
         # The server reads this, in its own process or in each of its workers.
         os.environ["DATABASE_URL"] = url
         if logs_json(settings):
@@ -121,6 +123,8 @@ def seed(
     """Fill an empty database with a small demo shop, or with bulk data for benchmarks."""
     if orders and not products:
         fail("--orders needs --products: orders consist of products. Without both, the demo shop is created.", code=2)
+    if (reason := context.obj.why_public()) is not None:
+        fail(f"{reason}, and {serving.PUBLIC_PASSWORD}. Seed a database on this machine, for this machine.", code=2)
     with requires_tools("Seed data"):
         from tools.bulk import Size, seed_bulk
         from tools.demo import seed_demo

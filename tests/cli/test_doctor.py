@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 from alembic import command
+from pydantic import SecretStr
 from sqlalchemy import Connection, make_url, text
 
 from app.cli import database_checks, doctor
@@ -227,7 +228,7 @@ def test_a_running_server_without_metrics(serve: Callable[[bytes], int]) -> None
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no.such.host.invalid"])
 def test_a_host_that_is_not_this_machine(host: str) -> None:
-    (found,) = doctor.port(Settings(host=host))
+    (found,) = doctor.port(Settings(host=host, secret_key=SecretStr(SECRET)))
     assert (found.mark, found.what.startswith("HOST: ")) == (Mark.PROBLEM, True)
 
 
