@@ -266,6 +266,16 @@ class RateLimited(RequestError):
         self.limit, self.window, self.reset = limit, window, reset
 
 
+class MultipleAttempts(RequestError):
+    """A request tries several passwords or tokens, or several email addresses."""
+
+    code = "MULTIPLE_ATTEMPTS"
+    explanation = (
+        "A request may contain only one of logIn, signUp, refreshSession, logOut, and updateUser with an email address "
+        "or a password. Nothing was changed. Send one request for each."
+    )
+
+
 class DocumentNotFound(RequestError):
     """No document with this hash is known. Clients recognize the message and send the document."""
 

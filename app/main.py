@@ -97,7 +97,6 @@ def create_services(configuration: Settings, database: Database | None = None) -
         database=database,
         access_tokens=AccessTokens(secret_keys, timedelta(minutes=configuration.access_token_minutes)),
         refresh_tokens=RefreshTokens(secret_keys, timedelta(days=configuration.refresh_token_days)),
-        password_turns=passwords.Turns(configuration.database_pool_size),
         idempotency_secrets=Secrets.of(secret_keys),
         documents=Documents(core_schema, configuration),
         rate_limits=RateLimits(configuration),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from functools import cache, partial
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -47,6 +47,8 @@ _RULES = {
 """Messages for the kinds of errors that pydantic reports about settings."""
 _SECRET_CHARACTERS = 32
 DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
+
+REQUIRES_A_SECRET = "requires a random secret of 32 characters or more: the default is public"  # noqa: S105
 
 
 class Environment(StrEnum):
@@ -89,6 +91,26 @@ def asyncpg_url(text: str) -> str:
     except (ArgumentError, ValueError) as failure:
         raise ValueError(f"invalid parameters: {failure}") from None
     return url.render_as_string(hide_password=False)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, as only this machine reaches it."""
+    with suppress(ValueError):
+        return host == "localhost" or ip_address(host).is_loopback
+    return False
+
+
+def _is_local(database_url: str | None) -> bool:
+    """Return whether a database is embedded, or its URL leads to sockets or loopback addresses only. If the URL has no
+    host, the driver takes it from PGHOST."""
+    if database_url is None:
+        return True
+    url = make_url(database_url)
+    given = url.query.get("host", ())
+    hosts = [url.host, *([given] if isinstance(given, str) else given)]
+    named = [name for host in hosts if host for name in host.split(",")] or os.environ.get("PGHOST", "/").split(",")
+    are_here = (name.startswith("/") or is_loopback(name) or is_loopback(name.rpartition(":")[0]) for name in named)
+    return "service" not in url.query and all(are_here)
 
 
 def checked(check: Callable[[str], object], expected: str) -> AfterValidator:
@@ -239,7 +261,12 @@ class Settings(BaseSettings):
         None, "Manifest of trusted documents: a JSON object that maps hashes to documents"
     )
     rate_limit: Rate = _setting("", "Points per user or anonymous address, such as 60000/minute; unlimited by default")
-    attempt_limit: Rate = _setting("", "logIn and signUp attempts per address, such as 20/minute; unlimited by default")
+    attempt_limit: Rate = _setting(
+        "60/minute", "Attempts per address to log in, sign up, use a refresh token, or change an email or password"
+    )
+    account_attempt_limit: Rate = _setting(
+        "100/hour", "Attempts to log in to one account from addresses that its user hasn't lately logged in from"
+    )
     rate_limit_storage: Redis = _setting(
         "", "redis://host:port/db that counts for all processes; without it, each counts separately"
     )
@@ -265,6 +292,21 @@ class Settings(BaseSettings):
         """The secrets of `secret_key`; what the first one signs or encrypts, each of them can read."""
         return _parts_of(self.secret_key)
 
+    @property
+    def has_development_secret(self) -> bool:
+        """Whether tokens are signed with the secret that everybody knows."""
+        return DEVELOPMENT_SECRET in self.secret_keys
+
+    def why_public(self, host: str | None = None) -> str | None:
+        """Return why others than this machine reach the API or its database, whatever APP_ENV says; None if they can't.
+        `host` replaces HOST."""
+        host = self.host if host is None else host
+        if not is_loopback(host):
+            return f"other machines reach {host or 'every address'}"
+        if not _is_local(self.database_url):
+            return "the database is on another machine"
+        return "TRUSTED_PROXIES names a proxy" if self.trusted_proxies else None
+
     @model_validator(mode="before")
     @classmethod
     def _hide_details_in_production(cls, given: Any) -> Any:
@@ -276,8 +318,10 @@ class Settings(BaseSettings):
     def _require_what_others_need(self) -> Self:
         missing = []
         is_development = self.app_env is Environment.DEVELOPMENT
-        if not is_development and DEVELOPMENT_SECRET in self.secret_keys:
+        if self.has_development_secret and not is_development:
             missing.append(f"SECRET_KEY: {self.app_env} requires a random secret of 32 characters or more")
+        elif self.has_development_secret and (reason := self.why_public()) is not None:
+            missing.append(f"SECRET_KEY: {reason}, which {REQUIRES_A_SECRET}")
         if not is_development and self.database_url is None:
             missing.append(f"DATABASE_URL: {self.app_env} requires the URL of a Postgres database")
         if self.trusted_documents is Trust.REQUIRE and self.trusted_documents_file is None:

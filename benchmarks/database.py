@@ -17,13 +17,13 @@ from app.db.migrations import alembic_config
 from app.security.tokens import AccessTokens
 from app.security.viewer import Viewer
 from app.settings import ROOT
+from app.users.demo import CUSTOMER as CUSTOMER_ACCOUNT
+from app.users.demo import SUPERUSER as SUPERUSER_ACCOUNT
 from benchmarks import processes
 from benchmarks.scenarios import CASES, CUSTOMER, SUPERUSER, World
 from benchmarks.servers import SECRET_KEY
 from benchmarks.sql import READS, dsn_of
 from tools.bulk import TODAY, Size
-from tools.seeding import CUSTOMER as CUSTOMER_ACCOUNT
-from tools.seeding import SUPERUSER as SUPERUSER_ACCOUNT
 
 _OURS = "orders-api benchmark:"
 _ORDERS_MADE = f"""

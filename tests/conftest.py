@@ -87,7 +87,7 @@ def database_url(server_url: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def settings(database_url: str) -> Settings:
     """The settings of the tests, on the resolver path: it is the reference, which `graphql/compiled` compares with."""
-    return Settings(database_url=database_url, compiled_path=False)
+    return Settings(database_url=database_url, compiled_path=False, attempt_limit="", account_attempt_limit="")
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def started(
     process = subprocess.Popen(
         command,
         cwd=cwd,
-        env={"PATH": os.environ["PATH"], "PORT": str(port), **environment},
+        env={"PATH": os.environ["PATH"], **_secret(), "PORT": str(port), **environment},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -43,6 +43,11 @@ def started(
     finally:
         process.kill()
         process.communicate()
+
+
+def _secret() -> dict[str, str]:
+    """Return the secret that a database on another machine requires, if it is set."""
+    return {name: os.environ[name] for name in ("SECRET_KEY",) if name in os.environ}
 
 
 def free_port() -> int:

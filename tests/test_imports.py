@@ -50,7 +50,15 @@ FOUNDATIONS = {
     "db.notifications": ("db.engine", "errors", "db.unit_of_work"),
     "process.readiness": ("db.engine", "db.migrations"),
     "idempotency": ("errors", "db.models"),
-    "monitoring": ("db.engine", "db.notifications", "errors", "process.connections", "settings", "db.texts"),
+    "monitoring": (
+        "db.engine",
+        "db.notifications",
+        "errors",
+        "process.connections",
+        "security",
+        "settings",
+        "db.texts",
+    ),
     "process.logging": ("monitoring", "settings"),
 }
 

@@ -5,9 +5,9 @@ import re
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.settings import ROOT, Settings
+from app.users.demo import DEMO_ACCOUNTS, DEMO_PASSWORD
 from tests.documented import check
 from tools.demo import seed_demo
-from tools.seeding import DEMO_ACCOUNTS, DEMO_PASSWORD
 
 README = (ROOT / "README.md").read_text()
 

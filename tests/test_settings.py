@@ -234,6 +234,7 @@ def test_the_urls_that_providers_hand_out_are_understood(
     monkeypatch: pytest.MonkeyPatch, given: str, used: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", given)
+    monkeypatch.setenv("SECRET_KEY", GOOD_SECRET)
     assert load_settings().database_url == used
 
 
@@ -246,3 +247,67 @@ def test_the_files_that_ship_hold_nothing_but_settings(environment: Environment)
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("HOST", "0.0.0.0", "other machines reach 0.0.0.0"),
+        ("HOST", "::", "other machines reach ::"),
+        ("HOST", "192.0.2.1", "other machines reach 192.0.2.1"),
+        ("HOST", "shop.example.com", "other machines reach shop.example.com"),
+        ("HOST", "", "other machines reach every address"),
+        ("DATABASE_URL", DATABASE, "the database is on another machine"),
+        ("DATABASE_URL", "postgresql://u@192.0.2.1/d", "the database is on another machine"),
+        ("DATABASE_URL", "postgresql://u@/d?host=localhost:1&host=db:2", "the database is on another machine"),
+        ("DATABASE_URL", "postgresql:///d?service=shop", "the database is on another machine"),
+        ("TRUSTED_PROXIES", "127.0.0.1", "TRUSTED_PROXIES names a proxy"),
+    ],
+)
+def test_the_development_secret_is_refused_where_others_reach_the_api(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings()
+
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"SECRET_KEY: {reason}, which requires a random secret of 32 characters or more")
+    monkeypatch.setenv("SECRET_KEY", GOOD_SECRET)
+    assert load_settings().why_public() == reason
+
+
+@pytest.mark.parametrize("pghost", ["", "/var/run/postgresql", "localhost"])
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", None),
+        ("::1", "postgresql://u@localhost/d"),
+        ("localhost", "postgresql://u@127.0.0.2:5433/d"),
+        ("127.0.0.1", "postgresql://u@[::1]:5433/d"),
+        ("127.0.0.1", "postgresql:///d"),
+        ("127.0.0.1", "postgresql:///d?host=/var/run/postgresql"),
+        ("127.0.0.1", "postgresql://u@/d?host=localhost:1&host=127.0.0.1:2"),
+    ],
+)
+def test_on_this_machine_alone_nothing_needs_a_secret(
+    monkeypatch: pytest.MonkeyPatch, host: str, url: str | None, pghost: str
+) -> None:
+    monkeypatch.setenv("HOST", host)
+    if url is not None:
+        monkeypatch.setenv("DATABASE_URL", url)
+    if pghost:
+        monkeypatch.setenv("PGHOST", pghost)
+
+    assert load_settings().why_public() is None
+
+
+def test_a_database_whose_host_comes_from_the_drivers_variable_may_be_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///d")
+    monkeypatch.setenv("PGHOST", "db.example.com")
+
+    with pytest.raises(InvalidSettings, match="the database is on another machine"):
+        load_settings()

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.currencies import decimals_of
 from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, StoreOrder, User
 from app.db.statements import table_of
+from app.users.demo import CUSTOMER, DEMO_ACCOUNTS, OWNER, SUPERUSER
 from tools import seeding
 from tools.seeding import OrderRows, Row
 
@@ -117,8 +118,8 @@ def _sign_ups(random: Random, size: Size) -> Iterator[Row]:
     """Yield the superuser, the owners and the customers."""
     owners = (f"owner{number}@example.com" for number in range(1, size.owners))
     customers = (f"customer{number}@example.com" for number in range(1, size.customers))
-    emails = [seeding.SUPERUSER.email, seeding.OWNER.email, *owners, seeding.CUSTOMER.email, *customers]
-    known = {account.email: account.full_name for account in seeding.DEMO_ACCOUNTS}
+    emails = [SUPERUSER.email, OWNER.email, *owners, CUSTOMER.email, *customers]
+    known = {account.email: account.full_name for account in DEMO_ACCOUNTS}
     for email, joined in zip(emails, _moments(random, SIGN_UPS, len(emails)), strict=True):
         full_name = known.get(email) or f"{random.choice(FIRST_NAMES)} {random.choice(LAST_NAMES)}"
         yield seeding.user_row(random, joined, email, full_name)

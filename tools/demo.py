@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.currencies import in_currency
 from app.db.models import OrderStatus, Product, Store, User
+from app.users.demo import CUSTOMER, DEMO_ACCOUNTS
 from tools import seeding
-from tools.seeding import DEMO_ACCOUNTS, OrderRows, Row
+from tools.seeding import OrderRows, Row
 
 ORDERS = 60
 DAY = timedelta(days=1)
@@ -102,7 +103,7 @@ def _orders(
     for number in range(ORDERS):
         age = FIRST_ORDER * (1 - number / ORDERS) ** 2 * random.uniform(0.9, 1)
         date = now - timedelta(minutes=age // timedelta(minutes=1))
-        customer = seeding.CUSTOMER.email if number % 4 == 0 else random.choice(list(CUSTOMERS))
+        customer = CUSTOMER.email if number % 4 == 0 else random.choice(list(CUSTOMERS))
         status = _status(number, age)
         sizes = (2, 3, 4) if status is OrderStatus.PARTIALLY_FULFILLED else (1, 2, 2, 3, 4)
         basket = _basket(random, shelves, random.choice(sizes))

@@ -1,4 +1,4 @@
-"""What the demo and the bulk data share: demo accounts, rows, and how to insert them."""
+"""What the demo and the bulk data share: rows, and how to insert them."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,27 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.db.models import Base, Order, OrderItem, OrderStatus, Product, Store, StoreOrder, StoreOrderStatus, User
 from app.db.statements import table_of
 from app.orders.numbers import number_of
-
-DEMO_PASSWORD = "open-sesame"  # noqa: S105 - not secret: commands print it
+from app.security.passwords import PARAMETERS
+from app.users.demo import DEMO_PASSWORD, SUPERUSER
 
 SETTLING_DAYS = 4
 """The age in days at which an order has its final status; a younger one must be PLACED."""
 
 Driver: TypeAlias = "Connection[Record]"  # SQLAlchemy has no COPY
-
-
-class DemoAccount(NamedTuple):
-    """An account to log in with, using DEMO_PASSWORD."""
-
-    email: str
-    full_name: str
-    role: str
-
-
-SUPERUSER = DemoAccount("superuser@example.com", "Sunniva Overgaard", "superuser")
-OWNER = DemoAccount("owner@example.com", "Odile Marchand", "store owner")
-CUSTOMER = DemoAccount("customer@example.com", "Cosmo Bellandi", "customer")
-DEMO_ACCOUNTS = (SUPERUSER, OWNER, CUSTOMER)
 
 
 @dataclass(frozen=True)
@@ -138,7 +124,7 @@ def key(random: Random, at: datetime, rank: int = 0) -> UUID:
 @cache
 def demo_password_hash() -> str:
     """Return the hash of DEMO_PASSWORD. The salt is constant, so that seeded data is reproducible."""
-    return PasswordHasher().hash(DEMO_PASSWORD, salt=b"orders-api-demo!")
+    return PasswordHasher.from_parameters(PARAMETERS).hash(DEMO_PASSWORD, salt=b"orders-api-demo!")
 
 
 def row(key: UUID, created_at: datetime, **columns: Any) -> Row:

@@ -40,7 +40,6 @@ class Recording:
     request_id: str
     actor_id: UUID | None
     changes: dict[tuple[str, UUID], Change] = field(default_factory=dict)
-    is_written: bool = False
 
     def add(self, change: Change) -> None:
         """Record a change, together with earlier ones of the same entity."""
@@ -49,15 +48,15 @@ class Recording:
         fields = tuple(dict.fromkeys((*earlier.fields, *change.fields)))
         self.changes[entity] = Change(*entity, fields, earlier.is_new or change.is_new)
 
-    def entry(self, change: Change | None) -> Mapping[str, Any]:
-        """Return the entry of a change, or of an operation that changed nothing."""
+    def entry(self, change: Change) -> Mapping[str, Any]:
+        """Return the entry of a change."""
         return {
             "id": uuid7(),
             "actor_id": self.actor_id,
             "operation": self.operation,
-            "entity_type": change and change.entity_type,
-            "entity_id": change and change.entity_id,
-            "fields": list(change.fields) if change else [],
+            "entity_type": change.entity_type,
+            "entity_id": change.entity_id,
+            "fields": list(change.fields),
             "request_id": self.request_id,
         }
 
@@ -83,19 +82,18 @@ def note(session: AsyncSession, change: Change) -> None:
 def written_within(work: UnitOfWork, change: Change) -> Mapping[str, Any]:
     """Return the parameters of the entry that a statement writes together with its one change and the noted events."""
     recording: Recording = work.info[_RECORDING]
-    recording.is_written = True
     return repository.parameters_of(recording.entry(change), events.noted(work))
 
 
-async def write(work: UnitOfWork, *, failed: bool = False) -> None:
-    """Write what was recorded: an entry for each entity, or one where nothing was changed, unless the operation failed.
-    Notify the followers of changed entities."""
+async def write(work: UnitOfWork) -> None:
+    """Write what was recorded: an entry for each changed entity, and none if nothing changed. Notify the followers of
+    changed entities."""
     await work.flush()
     recording: Recording = work.info.pop(_RECORDING)
     changes = list(recording.changes.values())
-    if not changes and (failed or recording.is_written):
+    if not changes:
         return
-    rows = [recording.entry(change) for change in changes] or [recording.entry(None)]
+    rows = [recording.entry(change) for change in changes]
     # Nobody follows a new entity yet.
     followed = [change for change in changes if change.entity_type in _FOLLOWED and not change.is_new]
     updates = [event for change in followed for event in events.updated(change.entity_type, [change.entity_id])]

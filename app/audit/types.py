@@ -28,7 +28,8 @@ class AuditEntry(Node):
     entity_id: strawberry.ID | None = computed(
         models.AuditEntry,
         repository.entity_global_id,
-        "Global ID of the changed object. Null if the mutation found nothing to change.",
+        "Global ID of the changed object. Null only in entries that version 2.0.0 made of mutations that changed "
+        "nothing.",
     )
 
     @strawberry.field(description="The changed object. Null if there is none, or it can't be looked up any more.")

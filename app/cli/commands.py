@@ -66,6 +66,7 @@ def serve(
     if with_parent:
         processes.end_with_parent(os.getppid())
     host, port, workers = host or settings.host, settings.port if port is None else port, workers or settings.workers
+    serving.require_secrets(settings, host, demo=demo)
     serving.require_free_port(host, port)
     announce = log.info if logs_json(settings) else say
     serving.allow_connections(settings, log.warning if logs_json(settings) else say)
@@ -76,10 +77,14 @@ def serve(
             serving.warn_if_not_ready(url)
         if demo:
             serving.open_demo_shop(url, announce)
+        serving.require_no_demo_accounts(settings, host, url)
         # The server reads this, in its own process or in each of its workers.
         os.environ["DATABASE_URL"] = url
         if logs_json(settings):
             log.info("serving", host=host, port=port, workers=workers)
+            if serving.shares_one_address(settings, host):
+                advice = "TRUSTED_PROXIES=127.0.0.1"
+                log.warning("TRUSTED_PROXIES is empty", effect=serving.SHARED_ADDRESS, advice=advice)
         else:
             serving.greet(settings, host, port, demo=demo)
         processes.collect_seldom()
@@ -120,6 +125,8 @@ def seed(
     """Fill an empty database with a small demo shop, or with bulk data for benchmarks."""
     if orders and not products:
         fail("--orders needs --products: orders consist of products. Without both, the demo shop is created.", code=2)
+    if (reason := context.obj.why_public()) is not None:
+        fail(f"{reason}, and {serving.PUBLIC_PASSWORD}. Seed a database on this machine, for this machine.", code=2)
     with requires_tools("Seed data"):
         from tools.bulk import Size, seed_bulk
         from tools.demo import seed_demo
@@ -159,6 +166,7 @@ def create_superuser(
     password: Annotated[str, _PASSWORD],
 ) -> None:
     """Create an account with every permission."""
+    from app.security.passwords import hash_password
     from app.users.inputs import SignUpInput
     from app.users.service import create_user
 
@@ -166,7 +174,8 @@ def create_superuser(
 
     async def create(engine: AsyncEngine) -> None:
         async with AsyncSession(engine) as session, session.begin():
-            await create_user(session, SignUpInput.check(account), is_superuser=True)
+            new = SignUpInput.check(account)
+            await create_user(session, new, await hash_password(new.password), is_superuser=True)
 
     with database(context.obj) as url:
         databases.migrate(url)

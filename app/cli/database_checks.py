@@ -1,7 +1,7 @@
 """What the doctor checks in the database."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from app.db.engine import driver_arguments
 from app.db.models import Base
 from app.db.startup import OLDEST_POSTGRES, PostgresInfo
 from app.settings import EMBEDDED_POSTGRES, Settings
+from app.users.demo import demo_accounts_in
 
 _PATIENCE_SECONDS = 5.0
 _VERSION_TABLE = "alembic_version"
@@ -86,6 +87,16 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
     yield ok(f"database: Postgres {facts.version} answers at {place_of(make_url(url))}")
     for check in (postgres_version, privileges, migrated, connections, clocks):
         yield check(facts, settings)
+    if (reason := settings.why_public()) is not None and "users" not in facts.forbidden:
+        yield demo_accounts(reason, await demo_accounts_in(url))
+
+
+def demo_accounts(reason: str, found: Sequence[str]) -> Finding:
+    """Check that the database has no accounts with a public password, as others than this machine reach it."""
+    if found:
+        what = f"{reason}, and the password of the demo accounts is public: {', '.join(found)} can log in"
+        return problem(what, "Change their passwords, or delete them.")
+    return ok("the database has no demo accounts")
 
 
 def _embedded(major: int, home: Path) -> Finding:

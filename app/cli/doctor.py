@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from limits import parse as parse_rate
 from packaging.requirements import Requirement
@@ -15,6 +15,8 @@ from redis.exceptions import RedisError
 
 from app.cli.database_checks import database
 from app.cli.output import Finding, ok, problem, skipped, warning
+from app.cli.serving import SHARED_ADDRESS, shares_one_address
+from app.monitoring.metrics import UNTRUSTED_FORWARDS
 from app.process.files import files_wanted, raise_file_limit, why_too_few
 from app.process.protocol import why_not_listen
 from app.settings import ROOT, Environment, InvalidSettings, Settings, Trust, load_settings, renamed_settings
@@ -40,7 +42,7 @@ async def examine() -> AsyncIterator[Finding]:
     yield ok(f"settings: {settings.app_env}")
     for old, new in renamed_settings().items():
         yield warning(f"{old} has no effect", f"{new} is its new name.")
-    for check in (production, trusted_documents, graphiql, port, connections):
+    for check in (production, trusted_documents, graphiql, port, connections, proxies):
         for finding in check(settings):
             yield finding
     async for finding in database(settings):
@@ -89,9 +91,15 @@ def production(settings: Settings) -> Iterator[Finding]:
         (settings.cors_origins == "*", "CORS_ORIGINS allows every page to call the API", origins),
         (settings.websocket_origins == "*", "WEBSOCKET_ORIGINS allows every page to connect", origins),
         (settings.trusted_proxies == "*", "TRUSTED_PROXIES trusts every client's X-Forwarded-For", proxies),
+        (shares_one_address(settings, settings.host), SHARED_ADDRESS, "TRUSTED_PROXIES=127.0.0.1"),
         (not settings.attempt_limit, "attempts to log in are not limited", "ATTEMPT_LIMIT=60/minute"),
         (
-            counts_alone and bool(settings.rate_limit or settings.attempt_limit),
+            not settings.account_attempt_limit,
+            "attempts to log in to one account are not limited",
+            "ACCOUNT_ATTEMPT_LIMIT=100/hour",
+        ),
+        (
+            counts_alone and bool(settings.rate_limit or settings.attempt_limit or settings.account_attempt_limit),
             "each worker applies the rate limits separately",
             "RATE_LIMIT_STORAGE=redis://…, or lower the limits.",
         ),
@@ -143,6 +151,33 @@ def connections(settings: Settings) -> Iterator[Finding]:
         yield ok(f"connections: up to {settings.connection_limit:,} per process")
 
 
+def proxies(settings: Settings) -> Iterator[Finding]:
+    """Check whether the running server, if there is one, has received requests of a proxy that it doesn't trust."""
+    if not _is_ours(settings):
+        return
+    try:
+        ignored = _untrusted_forwards(settings)
+    except (OSError, ValueError):
+        yield skipped("proxies: the running server shows no metrics with this METRICS_TOKEN; see its log for warnings")
+        return
+    if ignored:
+        what = f"the running server ignored the forwarded headers of {ignored:,.0f} requests: {SHARED_ADDRESS}"
+        yield warning(what, "List the proxy in TRUSTED_PROXIES; the log has its address: “forwarded headers ignored”.")
+    else:
+        yield ok("proxies: the running server has ignored no forwarded headers")
+
+
+def _untrusted_forwards(settings: Settings) -> float:
+    """Return how many forwarded requests the running server has counted as its proxy's own."""
+    token = settings.metrics_token and settings.metrics_token.get_secret_value()
+    headers = {"Authorization": f"Bearer {token}"}
+    with urlopen(Request(f"http://{_address(settings)}/metrics", headers=headers), timeout=_PATIENCE_SECONDS) as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith(f"{UNTRUSTED_FORWARDS}_total "):
+                return float(line.split()[1])
+    raise ValueError("there is no such metric")
+
+
 def _taken(settings: Settings, place: str, failure: OSError) -> Finding:
     if failure.errno == errno.EACCES:
         return problem(f"PORT: only root may listen on {place} ({failure.strerror})", "Use 1024 or above: PORT=8000.")
@@ -158,12 +193,17 @@ def _taken(settings: Settings, place: str, failure: OSError) -> Finding:
 def _is_ours(settings: Settings) -> bool:
     """Return whether this API is what listens."""
     try:
-        address = ip_address(settings.host)
-        host = ("[::1]" if address.version == 6 else "127.0.0.1") if address.is_unspecified else settings.host
-        with urlopen(f"http://{host}:{settings.port}/livez", timeout=_PATIENCE_SECONDS) as answer:
+        with urlopen(f"http://{_address(settings)}/livez", timeout=_PATIENCE_SECONDS) as answer:
             return bool(answer.read(100) == b"alive")
     except (OSError, ValueError):
         return False
+
+
+def _address(settings: Settings) -> str:
+    """Return where a server with these settings answers on this machine."""
+    address = ip_address(settings.host)
+    host = ("[::1]" if address.version == 6 else "127.0.0.1") if address.is_unspecified else settings.host
+    return f"{host}:{settings.port}"
 
 
 async def redis(settings: Settings) -> Finding:

@@ -12,7 +12,7 @@ from app.cli.output import fail, say
 from app.process.files import files_wanted, raise_file_limit, why_too_few
 from app.process.protocol import Protocol, WebSocketProtocol, why_not_listen
 from app.process.readiness import why_not_ready
-from app.settings import Settings
+from app.settings import REQUIRES_A_SECRET, Environment, Settings, is_loopback
 
 
 def warn_if_not_ready(url: str) -> None:
@@ -73,13 +73,44 @@ def require_free_port(host: str, port: int) -> None:
     fail(f"HOST: cannot listen on {host} ({failure.strerror}). Choose an address of this machine.")
 
 
+def require_secrets(settings: Settings, host: str, *, demo: bool) -> None:
+    """End the command if others than this machine could log in with what everybody knows."""
+    reason = settings.why_public(host)
+    if reason is None:
+        return
+    if settings.has_development_secret:
+        fail(f"SECRET_KEY: {reason}, which {REQUIRES_A_SECRET}.", code=2)
+    if demo:
+        fail(f"--demo: {reason}, and {PUBLIC_PASSWORD}. Serve without --demo.", code=2)
+
+
+def require_no_demo_accounts(settings: Settings, host: str, url: str) -> None:
+    """End the command if others than this machine could log in to the demo accounts of the database."""
+    from app.users.demo import demo_accounts_in
+
+    reason = settings.why_public(host)
+    if reason is not None and (found := asyncio.run(demo_accounts_in(url))):
+        remedy = "Use another database, or serve on 127.0.0.1 first to change their passwords or delete them."
+        fail(f"{reason}, and {PUBLIC_PASSWORD}: {', '.join(found)} can log in. {remedy}", code=2)
+
+
+PUBLIC_PASSWORD = "the password of the demo accounts is public"  # noqa: S105 - it is none
+SHARED_ADDRESS = "all clients of the proxy share one address, and its attempts to log in"
+
+
+def shares_one_address(settings: Settings, host: str) -> bool:
+    """Return whether requests can only come from a proxy on this machine, whose address is taken for every client's."""
+    is_production = settings.app_env is Environment.PRODUCTION
+    return is_production and is_loopback(host) and not settings.trusted_proxies
+
+
 def greet(settings: Settings, host: str, port: int, *, demo: bool) -> None:
     """Say where the API is, and which accounts can log in."""
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     say(f"\nOrders API: {address}")
     say(f"{'GraphiQL' if settings.graphiql else 'Endpoint'}: {address}/graphql")
     if demo:
-        from tools.seeding import DEMO_ACCOUNTS, DEMO_PASSWORD
+        from app.users.demo import DEMO_ACCOUNTS, DEMO_PASSWORD
 
         say(f"Demo accounts, all with the password {DEMO_PASSWORD!r}:")
         for account in DEMO_ACCOUNTS:

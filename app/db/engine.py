@@ -199,7 +199,7 @@ def driver_arguments(url: URL, purpose: str) -> dict[str, Any]:
 def raise_fault(failure: BaseException | None) -> None:
     """Raise the error that clients see if the database itself failed: TransactionConflict if it asks to retry,
     TimedOut, Overloaded or DatabaseUnavailable."""
-    if isinstance(failure, (TimedOut, Overloaded, DatabaseUnavailable)):
+    if isinstance(failure, (TransactionConflict, TimedOut, Overloaded, DatabaseUnavailable)):
         raise failure
     cause = _cause(failure)
     if isinstance(cause, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):

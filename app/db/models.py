@@ -96,6 +96,8 @@ class Session(Base):
 
     user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id"), index=True)
     ended_at: Mapped[datetime | None]
+    network_hash: Mapped[bytes | None]
+    """A hash of the network that the user logged in from; None once that could have been somebody else."""
 
 
 class RefreshToken(Base):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import strawberry
@@ -33,6 +33,8 @@ class Context:
         self.request = request
         self.following: Following | None = None
         """What this operation follows, once it is a subscription."""
+        self.is_attempt_counted = False
+        """Whether this operation has been counted as an attempt, which it is once, however often it is tried."""
         self.idempotent_request: IdempotentRequest | None = None
         if request.idempotency_key is not None:
             self.idempotent_request = IdempotentRequest(
@@ -49,6 +51,8 @@ class Context:
         self.work = UnitOfWork(self.services.database)
         self.unclaimed: Exception | None = None
         """Why the request could not claim its idempotency key."""
+        self.preparations: dict[str | int, Any] = {}
+        """What was prepared before the transaction began, or why it could not be, by the key of the root field."""
         self.act_as(self.login.viewer)
 
     @cached_property
@@ -69,6 +73,13 @@ class Context:
     def acting(self) -> tuple[AsyncSession, Viewer]:
         """Return the session and the viewer of a mutation; Unauthenticated if nobody is logged in."""
         return self.session, logged_in(self.viewer)
+
+    def prepared(self, key: str | int) -> Any:
+        """Return what was prepared for a root field, None if nothing was; raise why it could not be."""
+        found = self.preparations.get(key)
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def begin_mutation(self) -> None:
         """Begin the transaction of a mutation unless it has begun. Raise why none of its fields runs: Replay if the

@@ -2,18 +2,20 @@
 audit trail records it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import strawberry
-from graphql import FieldNode
+from graphql import FieldNode, GraphQLField
 from strawberry.extensions import FieldExtension
 from strawberry.extensions.field_extension import AsyncExtensionResolver
 from strawberry.types.field import StrawberryField
 
 from app.audit import recording as audit
+from app.graphql.attempts import Attempt
 from app.graphql.context import Info
-from app.graphql.failures import Error
 from app.graphql.inputs import Given, describe_inputs, inputs_of
+from app.graphql.strawberry_internals import definition_of
+from app.inputs import Input
 from app.security.viewer import Access, require
 
 
@@ -21,10 +23,10 @@ class RootField(FieldExtension):
     """Runs the resolver as a part of the operation's transaction that leaves nothing behind where it fails. What it
     did is final once the field's result has been read, which the execution of the operation sees to."""
 
-    def __init__(self, access: Access, *, is_attempt: bool, confirms: bool, is_replayable: bool) -> None:
+    def __init__(self, access: Access, *, attempt: Attempt | None, confirms: bool, is_replayable: bool) -> None:
         self.access = access
+        self.attempt = attempt
         self.is_replayable = is_replayable
-        self.is_attempt = is_attempt
         self.confirms = confirms
 
     def apply(self, field: StrawberryField) -> None:
@@ -32,17 +34,9 @@ class RootField(FieldExtension):
         describe_inputs(field)
 
     async def resolve_async(self, next_: AsyncExtensionResolver, source: Any, info: Info, **kwargs: Any) -> Any:
-        """Run the resolver, in its turn where it is given a password, and undo what it did where it raises."""
-        if not _has(kwargs, "password", "currentPassword"):
-            return await self._resolve(next_, source, info, kwargs)
+        """Run the resolver, and undo what it did where it raises."""
         context = info.context
-        async with context.services.password_turns.taken(may_wait=not context.work.writes):
-            return await self._resolve(next_, source, info, kwargs)
-
-    async def _resolve(self, next_: AsyncExtensionResolver, source: Any, info: Info, kwargs: Any) -> Any:
-        context = info.context
-        if self.is_attempt or _has(kwargs, "currentPassword"):
-            await context.services.rate_limits.attempt(context.request.address)
+        context.prepared(info.path.key)  # raises why an attempt is refused, which needs no transaction
         await context.begin_mutation()
         await context.work.begin_field(alone=context.idempotent_request is None and _is_alone(info))
         try:
@@ -62,13 +56,8 @@ class RootField(FieldExtension):
         audit.begin(context.work, info.field_name, context.request.id, context.actor_id)
         result = await next_(source, info, **inputs_of(kwargs))
         audit.act_as(context.work, context.actor_id)  # who has just logged in
-        await audit.write(context.work, failed=isinstance(result, Error))
+        await audit.write(context.work)
         return result
-
-
-def _has(arguments: Mapping[str, Any], *fields: str) -> bool:
-    """Return whether the client gave any of these fields of the input."""
-    return any(isinstance(given, Given) and given.values.keys() & {*fields} for given in arguments.values())
 
 
 def _is_alone(info: Info) -> bool:
@@ -77,12 +66,28 @@ def _is_alone(info: Info) -> bool:
     return len(fields) == 1 and isinstance(fields[0], FieldNode)
 
 
+def attempt_of(field: GraphQLField) -> Attempt | None:
+    """Return in which case a root field of Mutation is an attempt; None if in none."""
+    (extension,) = definition_of(field).extensions
+    return extension.attempt if isinstance(extension, RootField) else None
+
+
+def given_input(field: GraphQLField, values: Mapping[str, Any]) -> Given:
+    """Return the input of a root field of Mutation, not yet checked, of which the client gave these values."""
+    (argument,) = definition_of(field).arguments
+    return Given(cast(type[Input], argument.type_annotation.annotation), values, argument.python_name)
+
+
 def mutation(
-    access: Access, description: str, *, is_attempt: bool = False, confirms: bool = False, is_replayable: bool = True
+    access: Access,
+    description: str,
+    *,
+    attempt: Attempt | None = None,
+    confirms: bool = False,
+    is_replayable: bool = True,
 ) -> Any:
-    """Make a root field of Mutation out of an async resolver. Attempts to log in are counted, and so is
-    every current password that is given. A resolver that confirms
-    the viewer's account itself saves the round trip that would do so before. Responses that are not replayable are not
-    kept under an idempotency key."""
-    extension = RootField(access, is_attempt=is_attempt, confirms=confirms, is_replayable=is_replayable)
+    """Make a root field of Mutation out of an async resolver. An attempt is counted, and prepared before the
+    transaction begins. A resolver that confirms the viewer's account itself saves the round trip that would do so
+    before. Responses that are not replayable are not kept under an idempotency key."""
+    extension = RootField(access, attempt=attempt, confirms=confirms, is_replayable=is_replayable)
     return strawberry.mutation(description=description, extensions=[extension])

@@ -29,8 +29,10 @@ from app.errors import INTERNAL
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.monitoring.workers import DIRECTORY
 from app.process.connections import Connections
+from app.security import passwords
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
+UNTRUSTED_FORWARDS = "orders_api_untrusted_forwards"
 OTHER = "other"
 NAMES_KEPT = 100
 _LONGEST_NAME = 100
@@ -68,6 +70,9 @@ class Metrics:
             buckets=_LAG_SECONDS,
             registry=registry,
         )
+        self.untrusted_forwards = Counter(
+            UNTRUSTED_FORWARDS, "Requests with forwarded headers of a proxy that is not trusted.", registry=registry
+        )
         self._names: set[str] = {"", OTHER}
         self._series: dict[tuple[str, str, str, str], Series] = {}
         """Those of each kind of operation, looked up once because the library is slow."""
@@ -79,6 +84,7 @@ class Metrics:
             self._gauge("reads_waiting", "Reads for subscriptions that wait for their turn."): lambda: len(turns),
             self._gauge("connections", "Open connections."): lambda: len(connections),
             self._gauge("connection_limit", "Maximum number of open connections."): lambda: connections.limits.in_all,
+            self._gauge("hashing_waiting", "Passwords being hashed, or waiting for it."): passwords.waiting,
         }
         self._totals = (
             (self._counter("connections_refused", "Connections refused, by the limit.", "limit"), connections.refused),

@@ -29,6 +29,10 @@ PATH = "/metrics"
 _LONGEST_NAME = 100
 _LONGEST_STATEMENT = 5_000  # characters
 _UNTRACED = nullcontext()
+_TRUST = (
+    "If the peer is your proxy, list it in TRUSTED_PROXIES and have it send X-Forwarded-For. Until then, its clients "
+    "count as one, and one of them can use up the attempts of all."
+)
 
 
 class Monitor:
@@ -36,6 +40,7 @@ class Monitor:
 
     _metrics: "Metrics | None" = None
     _tracing: "Tracing | None" = None
+    _has_reported_proxy = False
 
     def __init__(
         self, settings: Settings, database: Database, events: Events, connections: Connections, turns: Sized
@@ -62,6 +67,14 @@ class Monitor:
             self._log.info("operation", **_fields(log, seconds))
         else:
             self._log.warning("operation", **_fields(log, seconds), sql=_statements_of(log, _LONGEST_STATEMENT))
+
+    def report_untrusted_proxy(self, peer: str) -> None:
+        """Report that a proxy's word for the client's address isn't taken, in the log once."""
+        if self._metrics is not None:
+            self._metrics.untrusted_forwards.inc()
+        if not self._has_reported_proxy:
+            self._has_reported_proxy = True
+            self._log.warning("forwarded headers ignored", peer=peer, advice=_TRUST)
 
     def span(self, log: OperationLog) -> AbstractContextManager[None]:
         """Return the span that traces the operation while it runs."""
@@ -110,7 +123,7 @@ def _fields(log: OperationLog, seconds: float) -> dict[str, Any]:
         "codes": list(log.codes),
         "status": log.status,
     }
-    optional = {"results": log.results, "trace_id": log.trace_id}
+    optional = {"client_request_id": log.client_request_id, "results": log.results, "trace_id": log.trace_id}
     return fields | {name: value for name, value in optional.items() if value is not None}
 
 

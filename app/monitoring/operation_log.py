@@ -39,6 +39,8 @@ class OperationLog:
     results: int | None = None
     """How many responses were sent, over a transport that streams."""
     trace_id: str | None = None
+    client_request_id: str | None = None
+    """The client's own id of the request."""
     statements: int = 0
     statements_kept: list[tuple[str, float]] = field(default_factory=list)
     begun: float = field(default_factory=perf_counter)
@@ -50,9 +52,9 @@ class OperationLog:
             self.statements_kept.append((sql, seconds))
 
 
-def begin(request_id: str, name: str | None = None) -> OperationLog:
+def begin(request_id: str, name: str | None = None, client_request_id: str | None = None) -> OperationLog:
     """Return the record of an operation that begins in this task."""
-    log = OperationLog(request_id, name or "")
+    log = OperationLog(request_id, name or "", client_request_id=client_request_id)
     _current.set(log)
     return log
 

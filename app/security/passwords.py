@@ -1,65 +1,80 @@
 """Password hashing with argon2id, off the event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cache
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from app.errors import Overloaded
 
-_hasher = PasswordHasher()
-# A hash takes about 50 ms of a core and 64 MiB. Two at a time bound the memory and leave the event loop a core.
-_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
-# Those two, and others just before or after hashing. With 100 waiting, the last one waits about three seconds.
-_AT_ONCE = 4
+T = TypeVar("T")
+
+# The first parameters that OWASP recommends. More parallelism would only take cores from other requests. Of two cores,
+# one hash takes, in one run:
+#
+#                                                         wall     CPU
+#     64 MiB, 3 iterations, parallelism 4 (2.0.0)       147 ms  131 ms
+#     64 MiB, 3 iterations, parallelism 1               140 ms  123 ms
+#     46 MiB, 1 iteration, parallelism 1                 43 ms   39 ms
+#     19 MiB, 2 iterations, parallelism 1 (OWASP, too)   16 ms   15 ms
+PARAMETERS = replace(RFC_9106_LOW_MEMORY, memory_cost=47_104, time_cost=1, parallelism=1)
+
+_hasher = PasswordHasher.from_parameters(PARAMETERS)
 _MOST_WAITING = 100
+"""Passwords that may be hashed or wait for that at once: the last one waits about four seconds."""
 
 
-class Turns:
-    """Limits how many operations handle passwords at once. The others wait before they acquire a database connection;
-    otherwise, a flood of logins would occupy all of them and block every read."""
+class _HashingThread:
+    """Hashes one password at a time, which leaves the other cores to everything else. Nothing that holds a database
+    connection may wait for it: otherwise, a flood of logins would occupy all of them and block every read."""
 
-    def __init__(self, connections: int) -> None:
-        self._free = asyncio.Semaphore(max(1, min(_AT_ONCE, connections // 2)))
-        self._waiting = 0
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="argon2")
+        self.waiting = 0
 
-    @asynccontextmanager
-    async def taken(self, *, may_wait: bool) -> AsyncIterator[None]:
-        """Wait for a turn; Overloaded if too many wait or this one may not wait because it holds a connection."""
-        if self._free.locked() and (not may_wait or self._waiting >= _MOST_WAITING):
+    async def run(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run a function on the thread; Overloaded if too many wait."""
+        if self.waiting >= _MOST_WAITING:
             raise Overloaded
-        self._waiting += 1
+        self.waiting += 1
         try:
-            await self._free.acquire()
+            return await asyncio.get_running_loop().run_in_executor(self.pool, work, *arguments)
         finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._free.release()
+            self.waiting -= 1
+
+
+_thread = _HashingThread()
 
 
 async def prepare() -> None:
     """Prepare the first check, so that it takes no longer than later ones."""
-    await asyncio.get_running_loop().run_in_executor(_threads, _nobodys_hash)
+    await _thread.run(_nobodys_hash)
+
+
+def waiting() -> int:
+    """Return how many passwords are being hashed or wait for that."""
+    return _thread.waiting
 
 
 async def hash_password(password: str) -> str:
-    """Return the argon2id hash of a password."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, password)
+    """Return the argon2id hash of a password; Overloaded if too many wait for theirs."""
+    return await _thread.run(_hasher.hash, password)
 
 
 async def verify_password(password_hash: str | None, password: str) -> bool:
-    """Return whether the password is correct; without a hash, return False after the same time."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, _verify, password_hash, password)
+    """Return whether the password is correct; without a hash, return False after the same time. Overloaded if too many
+    wait."""
+    return await _thread.run(_verify, password_hash, password)
 
 
 def needs_rehash(password_hash: str) -> bool:
-    """Return whether the hash has weaker parameters than new ones."""
+    """Return whether the hash has other parameters than new ones."""
     return _hasher.check_needs_rehash(password_hash)
 
 

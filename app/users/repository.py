@@ -2,13 +2,28 @@
 
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, delete, exists, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
+from app.db.engine import Database
 from app.db.models import USER_SEARCH, RefreshToken, Session, User
 from app.db.pagination import Collection, Ordering
 from app.db.statements import Prepared, conflicts, matches, select_all, table_of, unindexed, with_key_in_array
@@ -35,6 +50,28 @@ transaction ends."""
 
 _ACTING = Prepared(IN_ACTION)
 _OPEN = Prepared(select(sessions.id).where(with_key_in_array(sessions.id), sessions.ended_at.is_(None)))
+
+
+class Credentials(NamedTuple):
+    """What an attempt to log in to an account needs to know of it."""
+
+    user_id: UUID
+    email: str
+    password_hash: str
+    is_from_known_network: bool
+    """Whether the user has lately logged in from where the attempt comes from."""
+
+
+def _credentials_where(condition: ColumnElement[bool]) -> Prepared:
+    given = bindparam("network_hash", type_=LargeBinary())
+    is_known = exists().where(Session.user_id == users.id, Session.network_hash == given)
+    return Prepared(
+        select(users.id, users.email, users.password_hash, is_known).where(condition, users.deleted_at.is_(None))
+    )
+
+
+_BY_EMAIL = _credentials_where(users.email == bindparam("email", type_=Text()))
+_OF_USER = _credentials_where(users.id == bindparam("user_id", type_=Uuid()))
 
 _CONFLICTS = {"uq_users_email": ("email", ConflictCode.EMAIL_TAKEN, "An account with this email already exists.")}
 _OLDEST_FIRST = Ordering(name="ID", descending=False, column=users.id, key=users.id)
@@ -97,6 +134,12 @@ async def locked_user(session: AsyncSession, key: UUID) -> User | None:
     return await session.scalar(found.execution_options(populate_existing=True))
 
 
+async def locked_with_password(session: AsyncSession, key: UUID) -> User | None:
+    """Return the user who is not deleted, locked, with the hash of the password."""
+    found = select(User).where(User.id == key, User.deleted_at.is_(None)).with_for_update(key_share=True)
+    return await session.scalar(found.options(undefer(User.password_hash)))
+
+
 async def locked_for_deletion(
     session: AsyncSession, viewer_id: UUID, session_id: UUID | None, key: UUID
 ) -> Mapping[UUID, User]:
@@ -109,15 +152,22 @@ async def locked_for_deletion(
     return {user.id: user for user in rows}
 
 
-async def user_to_log_in(session: AsyncSession, email: str) -> User | None:
-    """Return the user with this email, with the hash of the password."""
-    found = select(User).where(User.email == email, User.deleted_at.is_(None))
-    return await session.scalar(found.options(undefer(User.password_hash)))
+async def credentials_for_email(database: Database, email: str, network_hash: bytes) -> Credentials | None:
+    """Return the credentials of the account with this email, read without a transaction."""
+    return _credentials(await database.driver_row(*_sent(_BY_EMAIL, email=email, network_hash=network_hash)))
 
 
-async def lock_account(session: AsyncSession, user: User) -> None:
-    """Lock the user, and read again what may have changed before."""
-    await session.refresh(user, ["password_hash", "deleted_at"], with_for_update={"key_share": True})
+async def credentials_of(database: Database, key: UUID, network_hash: bytes) -> Credentials | None:
+    """Return the credentials of the account with this key, read without a transaction."""
+    return _credentials(await database.driver_row(*_sent(_OF_USER, user_id=key, network_hash=network_hash)))
+
+
+def _sent(statement: Prepared, **values: Any) -> tuple[str, Sequence[Any]]:
+    return statement.sql, statement.arguments(values)
+
+
+def _credentials(row: Any) -> Credentials | None:
+    return None if row is None else Credentials(*row)
 
 
 async def locked_refresh_token(session: AsyncSession, token_hash: bytes) -> tuple[RefreshToken, Session] | None:
@@ -141,16 +191,16 @@ async def unused_refresh_token(session: AsyncSession, session_id: UUID, age: tim
 
 
 async def password_hash_of(session: AsyncSession, key: UUID) -> str | None:
-    """Return the hash of the password of a user who is not deleted."""
+    """Return the hash of the password of a user who is not deleted, as it is now."""
     return await session.scalar(select(User.password_hash).where(User.id == key, User.deleted_at.is_(None)))
 
 
 async def end_sessions(session: AsyncSession, user_id: UUID, except_for: UUID | None) -> None:
-    """End every session of the user but this one."""
+    """End every session of the user but this one. A thief may have begun them: the user is no longer known there."""
     live = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
     if except_for is not None:
         live = live.where(Session.id != except_for)
-    await session.execute(live.values(ended_at=func.now()))
+    await session.execute(live.values(ended_at=func.now(), network_hash=None))
 
 
 async def forget_expired_sessions(session: AsyncSession, user_id: UUID, now: datetime) -> None:

@@ -1,6 +1,8 @@
 """The rules of accounts and sessions."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,8 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from app.audit import recording as audit
+from app.db.engine import Database
 from app.db.models import RefreshToken, Session, User
-from app.errors import SESSION_ENDED, Forbidden, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
+from app.errors import (
+    SESSION_ENDED,
+    Forbidden,
+    InputIssue,
+    InputIssueCode,
+    InvalidInput,
+    NotFound,
+    TransactionConflict,
+    Unauthenticated,
+)
 from app.inputs import normalized_email
 from app.security import passwords
 from app.security.tokens import RefreshTokens, refresh_token_hash
@@ -19,6 +31,10 @@ from app.stores.service import delete_stores_of
 from app.users import repository
 from app.users.errors import IncorrectCredentials
 from app.users.inputs import LogInInput, SignUpInput, UpdateUserInput
+from app.users.repository import Credentials
+
+CountOn = Callable[[str], Awaitable[None]]
+"""Counts an attempt on the account with an email address; raises RateLimited if there were too many."""
 
 REPEATABLE = timedelta(seconds=10)
 """How long a refresh can be repeated: two tabs may refresh at once, and a response may get lost."""
@@ -33,36 +49,92 @@ class IssuedToken:
     refresh_token: str
 
 
-async def create_user(session: AsyncSession, account: SignUpInput, *, is_superuser: bool = False) -> User:
-    """Create an account; Conflict if the email is already in use."""
+@dataclass(frozen=True)
+class VerifiedPassword:
+    """A password that was verified before the transaction began, in which the account must still have its hash."""
+
+    user_id: UUID
+    password_hash: str
+    new_hash: str | None = None
+    """The hash to store instead of it."""
+
+
+async def create_user(
+    session: AsyncSession, account: SignUpInput, password_hash: str | None, *, is_superuser: bool = False
+) -> User:
+    """Create an account; Conflict if the email is already in use. There is a hash unless the input is invalid."""
     user = User(
-        email=account.email,
-        full_name=account.full_name,
-        password_hash=await passwords.hash_password(account.password),
-        is_superuser=is_superuser,
+        email=account.email, full_name=account.full_name, password_hash=password_hash, is_superuser=is_superuser
     )
     await repository.save(session, user)
     _note(session, user.id, "password")
     return user
 
 
-async def sign_up(session: AsyncSession, account: SignUpInput, tokens: RefreshTokens) -> IssuedToken:
-    """Create an account and begin its first session."""
-    return await _begin_session(session, await create_user(session, account), tokens)
+async def sign_up(
+    session: AsyncSession, account: SignUpInput, password_hash: str | None, network: str, tokens: RefreshTokens
+) -> IssuedToken:
+    """Create an account and begin its first session, from this network."""
+    return await _begin_session(session, await create_user(session, account, password_hash), network, tokens)
 
 
-async def log_in(session: AsyncSession, given: LogInInput, tokens: RefreshTokens) -> IssuedToken:
-    """Begin a session; IncorrectCredentials after the same time whether or not the account exists."""
+async def verify_log_in(
+    database: Database, given: LogInInput, network: str, count_on: CountOn
+) -> VerifiedPassword | None:
+    """Verify the password of an account to log in to; None, after the same time, if it is wrong or there is no such
+    account."""
     address = normalized_email(given.email)
-    user = None if address is None else await repository.user_to_log_in(session, address)
-    is_right = await passwords.verify_password(user.password_hash if user else None, given.password)
-    if user is None or not is_right:
+    credentials = None
+    if address is not None:
+        credentials = await repository.credentials_for_email(database, address, _hash_of(network))
+        await _count(address, credentials, count_on)
+    verified = await _verified(credentials, given.password)
+    if verified is None or not passwords.needs_rehash(verified.password_hash):
+        return verified
+    return replace(verified, new_hash=await passwords.hash_password(given.password))
+
+
+async def verify_update(
+    database: Database, viewer: Viewer, update: UpdateUserInput, network: str, count_on: CountOn
+) -> VerifiedPassword | None:
+    """Verify the viewer's current password, and hash the new one if there is one; None if the current one is wrong, or
+    not needed."""
+    if update.current_password is None or update.model_fields_set.isdisjoint({"email", "password"}):
+        return None
+    credentials = await repository.credentials_of(database, viewer.id, _hash_of(network))
+    if credentials is not None:
+        await _count(credentials.email, credentials, count_on)
+    verified = await _verified(credentials, update.current_password)
+    if verified is None or update.password is None:
+        return verified
+    return replace(verified, new_hash=await passwords.hash_password(update.password))
+
+
+async def _count(address: str, credentials: Credentials | None, count_on: CountOn) -> None:
+    """Count an attempt on an account, unless it comes from where its user has lately logged in: others must not be able
+    to lock the user out. An account that doesn't exist counts alike."""
+    if credentials is None or not credentials.is_from_known_network:
+        await count_on(address)
+
+
+async def _verified(credentials: Credentials | None, password: str) -> VerifiedPassword | None:
+    if not await passwords.verify_password(credentials.password_hash if credentials else None, password):
+        return None
+    assert credentials is not None, "otherwise no password is right"
+    return VerifiedPassword(credentials.user_id, credentials.password_hash)
+
+
+async def log_in(
+    session: AsyncSession, verified: VerifiedPassword | None, network: str, tokens: RefreshTokens
+) -> IssuedToken:
+    """Begin a session from this network; IncorrectCredentials if the password was wrong or the account is closed."""
+    user = None if verified is None else await repository.locked_with_password(session, verified.user_id)
+    if verified is None or user is None:
         raise IncorrectCredentials
-    await _lock_verified(session, user, given.password)
-    if passwords.needs_rehash(user.password_hash):
-        user.password_hash = await passwords.hash_password(given.password)
+    _require_unchanged(user.password_hash, verified)
+    user.password_hash = verified.new_hash or user.password_hash
     await repository.forget_expired_sessions(session, user.id, datetime.now(UTC))
-    return await _begin_session(session, user, tokens)
+    return await _begin_session(session, user, network, tokens)
 
 
 async def refresh_session(session: AsyncSession, token: str, tokens: RefreshTokens) -> IssuedToken | None:
@@ -105,16 +177,20 @@ async def log_out(session: AsyncSession, token: str) -> UUID | None:
 
 
 async def update_user(
-    session: AsyncSession, viewer: Viewer, update: UpdateUserInput, current_session: UUID | None
+    session: AsyncSession,
+    viewer: Viewer,
+    update: UpdateUserInput,
+    verified: VerifiedPassword | None,
+    current_session: UUID | None,
 ) -> User:
-    """Change an account. A new email or password requires the viewer's own current password; a new password ends every
-    session of the account but the current one."""
+    """Change an account. A new email or password requires the viewer's own current password, verified before; a new
+    password ends every session of the account but the current one."""
     user = _managed(await repository.locked_user(session, update.id), viewer, update.id)
     changes = update.given("id", "current_password")
     if "password" in changes or changes.get("email", user.email) != user.email:
-        await _require_current_password(session, viewer, update)
-    if "password" in changes:
-        changes["password_hash"] = await passwords.hash_password(changes.pop("password"))
+        await _require_current_password(session, viewer, update, verified)
+    if changes.pop("password", None) is not None:
+        changes["password_hash"] = verified and verified.new_hash
         _note(session, user.id, "password")
         await _end_sessions(session, user.id, except_for=current_session)
     for name, value in changes.items():
@@ -123,15 +199,24 @@ async def update_user(
     return user
 
 
-async def _require_current_password(session: AsyncSession, viewer: Viewer, update: UpdateUserInput) -> None:
-    """Raise InvalidInput unless the input has the viewer's current password."""
+async def _require_current_password(
+    session: AsyncSession, viewer: Viewer, update: UpdateUserInput, verified: VerifiedPassword | None
+) -> None:
+    """Raise InvalidInput unless the input had the viewer's current password."""
     path = ("currentPassword",)
     if update.current_password is None:
         message = "is required to change the email address or password"
         raise InvalidInput([InputIssue(path, InputIssueCode.REQUIRED, message)])
-    password_hash = await repository.password_hash_of(session, viewer.id)
-    if not await passwords.verify_password(password_hash, update.current_password):
+    if verified is None:
         raise InvalidInput([InputIssue(path, InputIssueCode.WRONG, "is not your current password")])
+    _require_unchanged(await repository.password_hash_of(session, viewer.id), verified)
+
+
+def _require_unchanged(password_hash: str | None, verified: VerifiedPassword) -> None:
+    """Raise TransactionConflict, after which everything is tried again, if the password has changed since it was
+    verified."""
+    if password_hash != verified.password_hash:
+        raise TransactionConflict
 
 
 async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID, current_session: UUID | None) -> User:
@@ -160,15 +245,6 @@ def _managed(user: User | None, viewer: Viewer, key: UUID) -> User:
     return user
 
 
-async def _lock_verified(session: AsyncSession, user: User, password: str) -> None:
-    """Lock the account; IncorrectCredentials where it was closed, or its password changed, during verification."""
-    verified = user.password_hash
-    await repository.lock_account(session, user)
-    is_right = user.password_hash == verified or await passwords.verify_password(user.password_hash, password)
-    if user.deleted_at is not None or not is_right:
-        raise IncorrectCredentials
-
-
 async def _end_sessions(session: AsyncSession, user_id: UUID, except_for: UUID | None = None) -> None:
     await repository.end_sessions(session, user_id, except_for)
     _note(session, user_id, "sessions")
@@ -179,8 +255,8 @@ def _end(session: AsyncSession, login: Session) -> None:
     _note(session, login.user_id, "sessions")
 
 
-async def _begin_session(session: AsyncSession, user: User, tokens: RefreshTokens) -> IssuedToken:
-    login = Session(user_id=user.id)
+async def _begin_session(session: AsyncSession, user: User, network: str, tokens: RefreshTokens) -> IssuedToken:
+    login = Session(user_id=user.id, network_hash=_hash_of(network))
     session.add(login)
     await session.flush()
     return IssuedToken(user, login.id, await _stored(session, login, tokens.first(), tokens, uuid7()))
@@ -193,6 +269,10 @@ async def _stored(session: AsyncSession, login: Session, token: str, tokens: Ref
     await session.flush()
     _note(session, login.user_id, "sessions")
     return token
+
+
+def _hash_of(network: str) -> bytes:
+    return hashlib.sha256(network.encode()).digest()
 
 
 def _note(session: AsyncSession, user_id: UUID, field: str) -> None:

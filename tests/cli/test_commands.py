@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -17,10 +18,10 @@ from typer.main import get_group
 
 from app.cli.commands import cli
 from app.settings import ROOT
+from app.users.demo import DEMO_ACCOUNTS
 from tests.cli.conftest import RunFailing
 from tests.databases import create_database, drop_database, run_on
 from tests.servers import served
-from tools.seeding import DEMO_ACCOUNTS
 
 SECRET = "a-secret-of-more-than-32-characters-for-tests"
 COMMANDS = ("serve", "migrate", "migration", "seed", "schema", "create-superuser", "settings", "doctor")
@@ -155,3 +156,48 @@ def test_a_port_in_use_is_told_before_anything_starts(database_url: str, run_fai
         ended = run_failing("serve", PORT=str(taken.getsockname()[1]), DATABASE_URL=database_url)
     assert ended.code == 1
     assert ended.text.startswith("PORT: ")
+
+
+PUBLIC: Any = {"SECRET_KEY": SECRET, "TRUSTED_PROXIES": "127.0.0.1"}
+
+
+def test_the_development_secret_is_not_served_to_others(run_failing: RunFailing) -> None:
+    ended = run_failing("serve", "--host", "0.0.0.0", PORT="0")
+
+    assert (ended.code, ended.last_line.split(",")[0]) == (2, "SECRET_KEY: other machines reach 0.0.0.0")
+
+
+@pytest.mark.parametrize("command", [("serve", "--demo"), ("seed",), ("seed", "--products", "10")])
+def test_demo_accounts_are_not_created_for_others(run_failing: RunFailing, command: tuple[str, ...]) -> None:
+    ended = run_failing(*command, PORT="0", **PUBLIC)
+
+    assert ended.code == 2
+    assert "TRUSTED_PROXIES names a proxy, and the password of the demo accounts is public" in ended.last_line
+
+
+def test_demo_accounts_that_exist_are_not_served_to_others(empty_database: str) -> None:
+    assert run("seed", DATABASE_URL=empty_database).returncode == 0
+
+    refused = run("serve", DATABASE_URL=empty_database, PORT="0", **PUBLIC)
+    checked = run("doctor", DATABASE_URL=empty_database, PORT="0", **PUBLIC)
+
+    assert refused.returncode == 2
+    assert "superuser@example.com" in refused.stderr.splitlines()[-1]
+    assert checked.returncode == 1
+    assert "superuser@example.com" in checked.stdout
+
+    statement = "UPDATE users SET deleted_at = now() WHERE email LIKE '%@example.com'"
+
+    def close(connection: Connection) -> None:
+        connection.execute(text(statement))
+        connection.commit()
+
+    run_on(empty_database, close)
+    assert run("doctor", DATABASE_URL=empty_database, PORT="0", **PUBLIC).returncode == 0
+    with served(DATABASE_URL=empty_database, **PUBLIC) as (_, url):
+        assert query(url, "{ __typename }") == {"__typename": "Query"}
+
+
+def test_a_database_without_tables_has_no_demo_accounts(empty_database: str) -> None:
+    with served(DATABASE_URL=empty_database, **PUBLIC) as (_, url):
+        assert httpx2.get(f"{url}/livez").text == "alive"

@@ -12,8 +12,10 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import httpx2
 import pytest
 from alembic import command
+from pydantic import SecretStr
 from sqlalchemy import Connection, make_url, text
 
 from app.cli import commands, database_checks, doctor
@@ -27,6 +29,7 @@ from app.web.static import integrity
 from tests.cli.conftest import RunFailing
 from tests.cli.test_commands import run
 from tests.databases import create_database, drop_database, run_on
+from tests.servers import served
 from tools import postgres
 
 SECRET = "a-secret-of-more-than-32-characters-for-tests"
@@ -34,8 +37,8 @@ PRODUCTION: dict[str, Any] = {
     "app_env": Environment.PRODUCTION,
     "database_url": "postgresql://orders@db/orders",
     "secret_key": SECRET,
-    "attempt_limit": "60/minute",
     "metrics_token": "x" * 16,
+    "trusted_proxies": "127.0.0.1",
 }
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 GOOD = Facts(
@@ -119,9 +122,11 @@ async def test_settings_that_are_wrong_are_all_told(monkeypatch: pytest.MonkeyPa
         ({"cors_origins": "*"}, "CORS_ORIGINS"),
         ({"websocket_origins": "*"}, "WEBSOCKET_ORIGINS"),
         ({"trusted_proxies": "*"}, "TRUSTED_PROXIES"),
+        ({"trusted_proxies": ""}, "TRUSTED_PROXIES=127.0.0.1"),
+        ({"trusted_proxies": "", "host": "0.0.0.0"}, None),
         ({"attempt_limit": ""}, "ATTEMPT_LIMIT"),
+        ({"account_attempt_limit": ""}, "ACCOUNT_ATTEMPT_LIMIT"),
         ({"workers": 2}, "RATE_LIMIT_STORAGE"),
-        ({"workers": 2, "attempt_limit": ""}, "ATTEMPT_LIMIT"),
         ({"workers": 2, "rate_limit_storage": "redis://cache/0"}, None),
         ({"metrics_token": None}, "METRICS_TOKEN"),
         ({"log_level": "debug"}, "LOG_LEVEL"),
@@ -206,9 +211,25 @@ def test_a_port_that_is_free_or_ours_or_anothers(serve: Callable[[bytes], int]) 
     assert f"PORT={taken + 1}" in found.remedy
 
 
+def test_a_proxy_whose_headers_the_running_server_ignores(database_url: str) -> None:
+    with served(DATABASE_URL=database_url) as (_, url):
+        settings = Settings(port=int(url.rpartition(":")[2]))
+        (found,) = doctor.proxies(settings)
+        assert found.mark is Mark.OK
+        httpx2.post(f"{url}/graphql", json={"query": "{ __typename }"}, headers={"X-Forwarded-For": "192.0.2.7"})
+        (found,) = doctor.proxies(settings)
+    assert (found.mark, "of 1 request" in found.what, "TRUSTED_PROXIES" in found.remedy) == (Mark.WARNING, True, True)
+    assert [*doctor.proxies(settings)] == []
+
+
+def test_a_running_server_without_metrics(serve: Callable[[bytes], int]) -> None:
+    (found,) = doctor.proxies(Settings(port=serve(b"alive")))
+    assert found.mark is Mark.SKIPPED
+
+
 @pytest.mark.parametrize("host", ["203.0.113.1", "no.such.host.invalid"])
 def test_a_host_that_is_not_this_machine(host: str) -> None:
-    (found,) = doctor.port(Settings(host=host))
+    (found,) = doctor.port(Settings(host=host, secret_key=SecretStr(SECRET)))
     assert (found.mark, found.what.startswith("HOST: ")) == (Mark.PROBLEM, True)
 
 

@@ -167,7 +167,8 @@ def test_a_database_that_nobody_serves(run_failing: RunFailing, command: str) ->
 
 
 def test_a_host_that_there_is_not(run_failing: RunFailing) -> None:
-    line = run_failing("migrate", DATABASE_URL="postgresql://ann@no.such.host.invalid/shop").last_line
+    url = "postgresql://ann@no.such.host.invalid/shop"
+    line = run_failing("migrate", DATABASE_URL=url, SECRET_KEY="x" * 32).last_line
     assert line == "There is no host 'no.such.host.invalid'. Correct the host in DATABASE_URL."
 
 
@@ -233,7 +234,8 @@ def test_wrong_or_missing_input(run_failing: RunFailing, arguments: tuple[str, .
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.1"])
 def test_an_address_that_is_not_this_machines(run_failing: RunFailing, host: str) -> None:
-    line = run_failing("serve", "--host", host, PORT="0", DATABASE_URL="postgresql://ann@127.0.0.1:1/shop").last_line
+    environment = {"PORT": "0", "DATABASE_URL": "postgresql://ann@127.0.0.1:1/shop", "SECRET_KEY": "x" * 32}
+    line = run_failing("serve", "--host", host, **environment).last_line
     assert line.startswith("HOST: ")
 
 

@@ -45,6 +45,24 @@ async def line(api: Api, *arguments: Any, **options: Any) -> Any:
     return entry
 
 
+@pytest.mark.parametrize("given", ["a", "7f3c.web_1-2", "x" * 64])
+async def test_a_line_has_the_clients_own_id_beside_ours(serve: Serve, given: str) -> None:
+    async with serve() as api:
+        entry = await line(api, COMPILED, headers={"X-Request-ID": given})
+
+    assert entry["client_request_id"] == given != entry["request_id"]
+
+
+@pytest.mark.parametrize("given", ["", "forged\x7f", "two words", "x" * 65, "a\n", "ä"])
+async def test_a_clients_id_that_is_not_fit_for_a_log_is_left_out(serve: Serve, given: str) -> None:
+    async with serve() as api:
+        with capture_logs() as entries:
+            await api.client.post("/graphql", json={"query": COMPILED}, headers=[(b"X-Request-ID", given.encode())])
+
+    (entry,) = (entry for entry in entries if entry["event"] == "operation")
+    assert "client_request_id" not in entry
+
+
 async def test_a_line_tells_who_sent_what_and_what_it_took(serve: Serve, committed_market: Market) -> None:
     user = await committed_market.user()
     await committed_market.product()

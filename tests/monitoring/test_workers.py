@@ -15,7 +15,11 @@ import httpx2
 from tests.monitoring.test_metrics import TOKEN, Figures, figure, read
 from tests.servers import served
 
-SECRET = "a-secret-of-more-than-32-characters-for-tests"
+PRODUCTION: Any = {
+    "APP_ENV": "production",
+    "SECRET_KEY": "a-secret-of-more-than-32-characters-for-tests",
+    "TRUSTED_PROXIES": "127.0.0.1",
+}
 PATIENCE = 15.0
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 QUERY = {"query": "query Catalogue { products { totalCount } }"}
@@ -46,7 +50,7 @@ def eventually(url: str, condition: Callable[[Figures], bool]) -> Figures:
 
 
 def test_whichever_worker_is_asked_answers_for_all_also_for_one_that_died(database_url: str, tmp_path: Path) -> None:
-    environment: Any = {"APP_ENV": "production", "SECRET_KEY": SECRET, "METRICS_TOKEN": TOKEN, "TMPDIR": str(tmp_path)}
+    environment: Any = {**PRODUCTION, "METRICS_TOKEN": TOKEN, "TMPDIR": str(tmp_path)}
     with served("--workers", "2", DATABASE_URL=database_url, **environment) as (process, url):
         before = eventually(url, lambda found: len(pids(found)) == 2)
         assert figure(before, "orders_api_pool_size") == 40  # 20 of each
@@ -87,8 +91,7 @@ def ask_for_nothing(url: str) -> None:
 
 
 def test_production_logs_nothing_but_lines_for_machines(database_url: str) -> None:
-    environment: Any = {"APP_ENV": "production", "SECRET_KEY": SECRET}
-    with served("--migrate", DATABASE_URL=database_url, **environment) as (process, url):
+    with served("--migrate", DATABASE_URL=database_url, **PRODUCTION) as (process, url):
         httpx2.post(f"{url}/graphql", json=QUERY).raise_for_status()
         ask_for_nothing(url)
         assert httpx2.get(f"{url}/metrics").status_code == 404
@@ -96,3 +99,14 @@ def test_production_logs_nothing_but_lines_for_machines(database_url: str) -> No
         _, log = process.communicate(timeout=PATIENCE)
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert events == ["serving", "operation", INVALID]
+
+
+def test_production_behind_a_proxy_that_is_not_trusted_says_so(database_url: str) -> None:
+    with served(DATABASE_URL=database_url, **{**PRODUCTION, "TRUSTED_PROXIES": ""}) as (process, url):
+        httpx2.post(f"{url}/graphql", json=QUERY, headers={"X-Forwarded-For": "192.0.2.7"}).raise_for_status()
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=PATIENCE)
+    lines = [json.loads(line) for line in log.splitlines()]
+    warnings = [line for line in lines if line["level"] == "warning"]
+    assert [line["event"] for line in warnings] == ["TRUSTED_PROXIES is empty", "forwarded headers ignored"]
+    assert all("TRUSTED_PROXIES" in line["advice"] for line in warnings)

@@ -20,10 +20,11 @@ from app.inputs import Email, Line
 from app.products.inputs import NewProductInput
 from app.security.passwords import needs_rehash, verify_password
 from app.stores.inputs import CreateStoreInput
+from app.users.demo import CUSTOMER, DEMO_ACCOUNTS, DEMO_PASSWORD, OWNER, SUPERUSER
 from tests.databases import create_database, drop_database
 from tools.bulk import Size, seed_bulk
 from tools.demo import seed_demo
-from tools.seeding import CUSTOMER, DEMO_ACCOUNTS, DEMO_PASSWORD, OWNER, SUPERUSER, Counts, NotEmpty
+from tools.seeding import Counts, NotEmpty
 
 SMALL = Size(stores=5, products=300, orders=200)
 TABLES = ("users", "stores", "products", "orders", "store_orders", "order_items")

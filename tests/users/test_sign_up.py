@@ -45,18 +45,6 @@ async def test_the_fields_that_follow_in_the_request_are_not_logged_in(api: Api)
     assert result["data"] == {"signUp": {"__typename": "SignUpSuccess"}, "deleteUser": None}
 
 
-async def test_two_accounts_are_created_in_one_request(api: Api) -> None:
-    document = """mutation ($first: SignUpInput!, $second: SignUpInput!) {
-      first: signUp(input: $first) { ... on SignUpSuccess { session { user { email } } } }
-      second: signUp(input: $second) { ... on SignUpSuccess { session { user { email } } } }
-    }"""
-
-    data = await api.data(document, {"first": ADA, "second": {**ADA, "email": "grace@example.com"}})
-
-    emails = [answer["session"]["user"]["email"] for answer in data.values()]
-    assert emails == ["ada@example.com", "grace@example.com"]
-
-
 async def test_the_new_password_lets_in(api: Api) -> None:
     session = (await sign_up(api))["session"]
 

@@ -10,6 +10,7 @@ from graphql import OperationType
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid7
 
 from app.clients import Client
 from app.errors import INTERNAL, RateLimited, RequestError, TooManyConnections, Unauthenticated
@@ -22,9 +23,10 @@ from app.graphql.http.protocol import (
     Refusal,
     accepted,
     address_of,
+    client_request_id,
     graphql_request,
+    is_forwarded_untrusted,
     read_parameters,
-    request_id_of,
     require_carriable,
 )
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest
@@ -54,11 +56,16 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it on."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         headers = dict(reversed(scope["headers"]))  # of a repeated header the first counts, as with WebSockets
-        request_id = request_id_of(headers)
+        if is_forwarded_untrusted(scope, headers):
+            self._services.monitor.report_untrusted_proxy(address_of(scope))
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
+        request_id = uuid7().hex
         if scope["path"] == self._path:
             await self._serve(scope, headers, request_id, receive, send)
         else:
@@ -79,6 +86,7 @@ class GraphQLEndpoint:
                 document,
                 request_id,
                 address_of(scope),
+                client_id=client_request_id(headers),
                 authorization=_text(headers.get(b"authorization")),
                 idempotency_key=_text(headers.get(_IDEMPOTENCY_KEY)),
                 check=partial(require_carriable, method, accepts),

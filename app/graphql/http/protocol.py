@@ -10,7 +10,6 @@ import orjson
 from graphql import OperationType
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
-from uuid_utils import uuid7
 
 from app.errors import RequestError
 from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
@@ -52,10 +51,18 @@ class Accepted(NamedTuple):
     """Whether it prefers a page, as browsers do."""
 
 
-def request_id_of(headers: Mapping[bytes, bytes]) -> str:
-    """Return the client's id of the request, if it is fit for a log, or else a new one."""
+def client_request_id(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the client's own id of the request, if it has one that is fit for a log."""
     given = headers.get(b"x-request-id")
-    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else uuid7().hex
+    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else None
+
+
+def is_forwarded_untrusted(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Return whether the request came through a proxy that isn't trusted, so that its clients seem to be one."""
+    forwarded_for = headers.get(b"x-forwarded-for", b"")
+    if not forwarded_for and b"forwarded" not in headers:
+        return False
+    return address_of(scope).encode("latin-1", "replace") not in forwarded_for
 
 
 def address_of(scope: Scope) -> str:

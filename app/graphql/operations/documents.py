@@ -130,6 +130,8 @@ class OperationRequest(NamedTuple):
     id: str
     address: str
     """The client's network address."""
+    client_id: str | None = None
+    """The client's own id of the request, for the log."""
     authorization: str | None = None
     idempotency_key: str | None = None
     explain: bool = False

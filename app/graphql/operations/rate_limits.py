@@ -1,5 +1,6 @@
 """Rate limits of users and addresses: points of cost, and attempts to log in or sign up."""
 
+import hashlib
 from collections import OrderedDict
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,19 +85,25 @@ class RateLimits:
         storage = settings.rate_limit_storage
         self._points = RateLimit("points", settings.rate_limit, storage)
         self._attempts = RateLimit("attempts", settings.attempt_limit, storage)
+        self._attempts_on_account = RateLimit("attempts on one account", settings.account_attempt_limit, storage)
 
     async def take(self, points: int, viewer: Viewer | None, address: str) -> Quota | None:
         """Take the cost of an operation from the user, or from the address without a login; None without a limit."""
         return await self._points.take(Client.of(viewer, address).name, points)
 
     async def attempt(self, address: str) -> None:
-        """Count an attempt to log in, or to sign up, from an address."""
+        """Count an attempt to log in, or the like, from an address."""
         await self._attempts.take(f"address {network(address)}", 1)
+
+    async def attempt_on(self, account: str) -> None:
+        """Count an attempt to log in to an account, whose email address stays out of the store that counts."""
+        await self._attempts_on_account.take(hashlib.sha256(account.encode()).hexdigest(), 1)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._points.close()
         await self._attempts.close()
+        await self._attempts_on_account.close()
 
 
 class Memory(Storage):

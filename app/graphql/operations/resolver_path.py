@@ -1,7 +1,8 @@
 """The resolver path: Strawberry on graphql-core, one unit of work for each operation; what is retried and given up."""
 
 from asyncio import CancelledError
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -11,9 +12,11 @@ import orjson
 from graphql import (
     ExecutionResult,
     GraphQLError,
+    GraphQLField,
     GraphQLObjectType,
     OperationType,
     execute,
+    get_argument_values,
     get_named_type,
     get_nullable_type,
 )
@@ -22,11 +25,13 @@ from graphql.pyutils import Path
 from stamina import retry_context
 
 from app.db.engine import raise_fault
-from app.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded, TimedOut, TransactionConflict
+from app.errors import DatabaseUnavailable, MultipleAttempts, OutcomeUnknown, Overloaded, TimedOut, TransactionConflict
+from app.graphql.attempts import prepare
 from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.path import CompiledPath
 from app.graphql.context import Context
 from app.graphql.errors import of_payload, presentable
+from app.graphql.mutations import attempt_of, given_input
 from app.graphql.node import type_shown_by
 from app.graphql.operations.cancellation import Disconnected, Reason, undisturbed
 from app.graphql.operations.documents import ParsedOperation
@@ -170,10 +175,44 @@ def _leaves_field(error: GraphQLError, data: Mapping[str, Any] | None) -> bool:
 
 
 class MutationExecution(ExecutionContext):
-    """Executes a mutation as shipped, and ends each root field once its result has been read: one whose result is null
-    has done nothing."""
+    """Executes a mutation as shipped, after its attempt has been prepared, and ends each root field once its result has
+    been read: one whose result is null has done nothing."""
 
     context_value: Context
+
+    def execute_fields_serially(self, *given: Any, **named: Any) -> Any:
+        """Return the values of the root fields; MultipleAttempts, before anything runs, if several are attempts."""
+        parent_type, _, _, fields, *_ = given
+        preparing = [*self._attempts(parent_type, fields)]
+        if len(preparing) > 1:
+            failure = MultipleAttempts()
+            raise GraphQLError(str(failure), original_error=failure)
+        execute = partial(super().execute_fields_serially, *given, **named)
+        return self._prepared(preparing[0], execute) if preparing else execute()
+
+    def _attempts(
+        self, type_: GraphQLObjectType, fields: Mapping[str, list[FieldDetails]]
+    ) -> Iterator[Callable[[], Awaitable[None]]]:
+        """Yield what prepares each root field that is an attempt."""
+        for key, details in fields.items():
+            field = type_.fields.get(details[0].node.name.value)
+            attempt = field and attempt_of(field)
+            if attempt:
+                input = given_input(field, self._input_of(field, details[0]))
+                if attempt.is_made_with(input.values):
+                    yield partial(prepare, self.context_value, key, attempt, input)
+
+    def _input_of(self, field: GraphQLField, details: FieldDetails) -> Mapping[str, Any]:
+        """Return the values that a root field's input has; none if a literal is invalid, which the field reports."""
+        with suppress(GraphQLError):
+            values: Mapping[str, Any] = get_argument_values(field, details.node, self.variable_values)["input"]
+            return values
+        return {}
+
+    async def _prepared(self, preparing: Callable[[], Awaitable[None]], execute: Callable[[], Any]) -> Any:
+        """Return the values of the root fields, one of which is prepared first."""
+        await preparing()
+        return await execute()
 
     def execute_field(self, *given: Any, **named: Any) -> Any:
         """Return the value of a field."""

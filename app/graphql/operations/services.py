@@ -18,7 +18,6 @@ from app.graphql.subscriptions.sessions import LiveSessions
 from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
 from app.process.connections import Connections
-from app.security.passwords import Turns
 from app.security.tokens import AccessTokens, RefreshTokens
 from app.settings import Settings
 
@@ -32,7 +31,6 @@ class Services:
     database: Database
     access_tokens: AccessTokens
     refresh_tokens: RefreshTokens
-    password_turns: Turns
     idempotency_secrets: Secrets
     documents: Documents
     rate_limits: RateLimits

@@ -457,9 +457,8 @@ async def test_every_response_has_a_request_id_of_its_own(api: Api) -> None:
     assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.parametrize("given", ["a", "7f3c.web_1-2", "x" * 64])
-async def test_a_request_keeps_the_id_that_it_came_with(api: Api, given: str) -> None:
-    headers = {"X-Request-ID": given}
+async def test_no_response_has_the_id_that_the_client_gave(api: Api) -> None:
+    headers = {"X-Request-ID": "7f3c.web_1-2"}
     responses = [
         await api.send(TYPENAME, headers=headers),
         await api.send("{", headers=headers),
@@ -472,14 +471,9 @@ async def test_a_request_keeps_the_id_that_it_came_with(api: Api, given: str) ->
         await api.client.get("/nothing", headers=headers),
     ]
 
-    assert [response.headers.get_list("X-Request-ID") for response in responses] == [[given]] * len(responses)
-
-
-@pytest.mark.parametrize("given", ["", "forged\x7f", "two words", "x" * 65, "a\n", "ä"])
-async def test_an_id_that_is_not_fit_for_a_log_is_replaced(api: Api, given: str) -> None:
-    response = await api.client.get("/livez", headers=[(b"X-Request-ID", given.encode())])
-
-    assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-ID"])
+    ids = [id for response in responses for id in response.headers.get_list("X-Request-ID")]
+    assert all(re.fullmatch("[0-9a-f]{32}", id) for id in ids)
+    assert len(set(ids)) == len(responses)
 
 
 async def test_no_response_is_kept_or_taken_for_something_else(api: Api) -> None:

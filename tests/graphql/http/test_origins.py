@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -98,7 +99,8 @@ async def test_only_named_proxies_tell_who_the_client_is(trusted: str, client: s
         "client": ("10.0.0.9", 5000),
         "headers": [(b"x-forwarded-for", b"198.51.100.1, 203.0.113.7")],
     }
-    await served_by(application, Settings(trusted_proxies=trusted))(scope, receive_nothing, send_nothing)
+    settings = Settings(trusted_proxies=trusted, secret_key=SecretStr("x" * 32))
+    await served_by(application, settings)(scope, receive_nothing, send_nothing)
 
     assert clients == [client]
 

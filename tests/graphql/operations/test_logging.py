@@ -77,7 +77,7 @@ async def test_the_log_shows_where_it_failed_and_not_what_with(
     logged = log.getvalue()
     assert response.headers["X-Request-ID"] in logged
     assert "UndefinedColumnError: column users.password_hash does not exist" in logged
-    assert "in log_in" in logged
+    assert "in verify_log_in" in logged
     assert PASSWORD not in logged
     assert api.token(user) not in logged
 

@@ -265,36 +265,3 @@ async def test_what_costs_more_than_one_operation_may_does_not_use_everything_up
 
     assert refused.json()["errors"][0]["extensions"]["code"] == "COST_LIMIT_EXCEEDED"
     assert refused.headers["RateLimit"].startswith('"points";r=90;')
-
-
-LOG_IN = 'logIn(input: {email: "a@example.com", password: "wrong"}) { __typename }'
-
-
-async def test_so_many_attempts_may_be_made_from_an_address(limited: Api) -> None:
-    results = [await limited.execute(f"mutation {{ {LOG_IN} }}") for _ in range(4)]
-
-    assert [result["data"] for result in results[:3]] == [{"logIn": {"__typename": "IncorrectCredentials"}}] * 3
-    assert results[3]["data"] == {"logIn": None}
-    assert results[3]["errors"][0]["extensions"]["code"] == "RATE_LIMIT_EXCEEDED"
-
-
-async def test_attempts_of_one_request_are_counted_each(limited: Api, statements: Statements) -> None:
-    result = await limited.execute(f"mutation {{ {' '.join(f'a{number}: {LOG_IN}' for number in range(5))} }}")
-
-    assert result["errors"][0]["extensions"]["code"] == "RATE_LIMIT_EXCEEDED"
-    assert sum("FROM users" in statement for statement in statements) == 3
-
-
-async def test_every_current_password_that_is_given_is_an_attempt(limited: Api, market: Market) -> None:
-    user = await market.user()
-    mutation = """mutation ($id: ID!, $given: String) {
-      updateUser(input: { id: $id, currentPassword: $given, password: "battery staple" }) { __typename }
-    }"""
-    variables = {"id": gid(user), "given": "wrong"}
-
-    results = [await limited.execute(mutation, variables, user=user) for _ in range(4)]
-
-    assert [result["data"] for result in results] == [{"updateUser": {"__typename": "InvalidInput"}}] * 3 + [
-        {"updateUser": None}
-    ]
-    assert results[3]["errors"][0]["extensions"]["code"] == "RATE_LIMIT_EXCEEDED"

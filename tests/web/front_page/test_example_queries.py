@@ -17,6 +17,7 @@ from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
 from app.main import create_app
 from app.settings import Environment, Settings, Trust
+from app.users.demo import DEMO_ACCOUNTS, DEMO_PASSWORD
 from app.web.front_page.example_queries import Card, cards
 from app.web.front_page.repository import ListedProduct, Shop
 from tests.api import Api
@@ -25,7 +26,6 @@ from tests.market import Market, gid
 from tests.statements import Statements
 from tests.web.front_page.test_front_page import BROWSER, OpenSite, open_site
 from tools.demo import seed_demo
-from tools.seeding import DEMO_ACCOUNTS, DEMO_PASSWORD
 
 __all__ = ["open_site"]  # a fixture
 
