@@ -30,6 +30,7 @@ EXTENDED: dict[type, tuple[str, ...]] = {
         "on_headers_complete",
         "on_message_complete",
         "send_400_response",
+        "_should_upgrade",
     ),
     Multiprocess: ("run", "terminate_all", "join_all"),
 }
@@ -43,7 +44,7 @@ def test_uvicorn_has_the_methods_we_extend(base: type, name: str) -> None:
 
 def test_a_connection_of_uvicorn_has_the_attributes_we_use() -> None:
     protocol = HttpToolsProtocol(CONFIG, uvicorn.Server(CONFIG).server_state, {}, object())  # type: ignore[arg-type]
-    for name in ("loop", "transport"):
+    for name in ("loop", "transport", "parser"):
         assert hasattr(protocol, name), f"uvicorn moved HttpToolsProtocol.{name}"
 
 

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import Any
 
-from app.process.uvicorn_internals import HttpToolsProtocol
+from app.process.upgrades import UpgradingProtocol
 
 MAX_HEAD = 64 * 1024
 """The most bytes before the body of a request, besides those of the first read."""
@@ -23,7 +23,7 @@ def why_not_listen(host: str, port: int) -> OSError | None:
     return None
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(UpgradingProtocol):
     """One connection, which rejects a head that is too long and closes if a request takes too long to arrive."""
 
     _head: int | None = None
