@@ -90,7 +90,10 @@ class Ordering:
         return self._cursor(row, getattr(row, self.column.key or ""))
 
     def _cursor(self, row: Any, value: Any) -> str:
-        text = f"{self.label}:{row.id}:{_format(value)}"
+        return self._text_of(row.id, value)
+
+    def _text_of(self, key: UUID, value: Any) -> str:
+        text = f"{self.label}:{key}:{_format(value)}"
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     def position(self, argument: str, cursor: str) -> Position:
@@ -103,6 +106,8 @@ class Ordering:
             raise BadUserInput(argument, "is not a cursor of this API") from None
         if label != self.label:
             raise BadUserInput(argument, f"is a cursor of another order ({label}, not {self.label})")
+        if self._text_of(position.key, position.value) != cursor:  # Python reads more than we write, such as 1_000
+            raise BadUserInput(argument, "is not a cursor of this API")
         return position
 
 

@@ -9,11 +9,12 @@ from sqlalchemy import ColumnElement, Select, Uuid, bindparam, delete, exists, f
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
+from app.contacts import email_in_unicode
 from app.db.models import USER_SEARCH, RefreshToken, Session, User
 from app.db.pagination import Collection, Ordering
 from app.db.statements import Prepared, conflicts, matches, select_all, table_of, unindexed, with_key_in_array
 from app.db.unit_of_work import UnitOfWork
-from app.errors import ConflictCode
+from app.errors import Conflict, ConflictCode
 from app.inputs import Sort
 from app.security.viewer import Viewer
 from app.users.inputs import UserFilter
@@ -71,9 +72,22 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
 
 async def save(session: AsyncSession, user: User) -> None:
     """Insert or update the user; Conflict if the email is taken."""
+    if await _is_taken_in_unicode(session, user):
+        field, code, message = _CONFLICTS["uq_users_email"]
+        raise Conflict((field,), code, message)
     session.add(user)
     with conflicts(_CONFLICTS):
         await session.flush()
+
+
+async def _is_taken_in_unicode(session: AsyncSession, user: User) -> bool:
+    """Return whether another account has this address, with a domain that 2.0.0 kept in Unicode."""
+    kept = email_in_unicode(user.email)
+    if kept == user.email:
+        return False
+    with session.no_autoflush:
+        found = select(User.id).where(User.email == kept, User.id != user.id, User.deleted_at.is_(None))
+        return await session.scalar(found) is not None
 
 
 async def present_user(session: AsyncSession, key: UUID) -> User | None:
@@ -96,7 +110,7 @@ async def locked_for_deletion(session: AsyncSession, *keys: UUID) -> Mapping[UUI
 
 async def user_to_log_in(session: AsyncSession, email: str) -> User | None:
     """Return the user with this email, with the hash of the password."""
-    found = select(User).where(User.email == email, User.deleted_at.is_(None))
+    found = select(User).where(User.email.in_([email, email_in_unicode(email)]), User.deleted_at.is_(None))
     return await session.scalar(found.options(undefer(User.password_hash)))
 
 

@@ -8,9 +8,9 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import recording as audit
+from app.contacts import normalized_email
 from app.db.models import RefreshToken, Session, User
 from app.errors import NO_ACCOUNT, Forbidden, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
-from app.inputs import normalized_email
 from app.security import passwords
 from app.security.tokens import new_refresh_token, refresh_token_hash
 from app.security.viewer import Viewer, is_self_or_superuser

@@ -206,7 +206,9 @@ def _request_in_url(query_string: bytes, limit: int) -> dict[str, Any]:
 def _json(what: str, text: str | bytes | bytearray) -> Any:
     try:
         return orjson.loads(without_bom(text))
-    except orjson.JSONDecodeError:
+    except orjson.JSONDecodeError as failure:
+        if "infinity" in failure.msg:
+            raise _malformed(f"{what} contains a number that is too large. Send it as a string.") from None
         raise _malformed(f"{what} must be JSON in UTF-8.") from None
 
 
