@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from app.contacts import email_in_unicode
-from app.db.models import USER_SEARCH, RefreshToken, Session, User
+from app.db.models import USER_WORDS, RefreshToken, Session, User
 from app.db.pagination import Collection, Ordering
 from app.db.statements import Prepared, conflicts, matches, select_all, table_of, unindexed, with_key_in_array
 from app.db.unit_of_work import UnitOfWork
@@ -35,7 +35,7 @@ _ACTING = Prepared(IN_ACTION)
 _CONFLICTS = {"uq_users_email": ("email", ConflictCode.EMAIL_TAKEN, "An account with this email already exists.")}
 _OLDEST_FIRST = Ordering(name="ID", descending=False, column=users.id, key=users.id)
 _OLDEST_FIRST_FOUND = Ordering(name="ID", descending=False, column=unindexed(users.id), key=users.id)
-_SEARCHED: ColumnElement[Any] = literal_column(USER_SEARCH)
+_SEARCHED: ColumnElement[Any] = literal_column(USER_WORDS)
 
 
 def conditions(_: Viewer | None, filter: UserFilter) -> Sequence[ColumnElement[bool]]:
