@@ -58,6 +58,11 @@ def visible_by_key(viewer: Viewer | None) -> sa.Select[Any]:
     return BY_KEY.where(sa.or_(products.deleted_at.is_(None), _managed_by(viewer)))
 
 
+def present_by_key(_: Viewer | None) -> sa.Select[Any]:
+    """Return the statement for the products with `:keys` that aren't deleted."""
+    return BY_KEY.where(products.deleted_at.is_(None))
+
+
 def _managed_by(viewer: Viewer | None) -> sa.ColumnElement[bool]:
     """Return the condition that the viewer manages the product's store."""
     return sa.exists().where(stores.stores.id == products.store_id, stores.managed_by(viewer))
