@@ -11,7 +11,6 @@ from functools import partial
 from typing import Annotated, Any, NewType, Self, cast
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -29,10 +28,19 @@ from pydantic_extra_types.country import CountryAlpha2
 from pydantic_extra_types.currency_code import Currency as IsoCurrency
 from pydantic_extra_types.domain import DomainStr
 
+from app.contacts import (
+    LONGEST_PHONE,
+    ascii_domain,
+    is_like_a_postcode,
+    needs_postcode,
+    normalized_email,
+    normalized_phone,
+)
 from app.currencies import MOST_DECIMALS, in_currency
 from app.errors import BadUserInput, InputIssue, InputIssueCode, InvalidInput, StaleVersion
 from app.global_ids import GlobalId, key_in, split_global_id
 from app.lengths import LINE, NOTE, PARAGRAPHS
+from app.texts import is_blank, normalized, with_plain_line_breaks
 
 CurrencyCode = NewType("CurrencyCode", str)
 CountryCode = NewType("CountryCode", str)
@@ -40,14 +48,14 @@ CountryCode = NewType("CountryCode", str)
 MAX_STOCK = 1_000_000_000  # far enough below what an integer column holds for every cancelled order to be added
 MAX_PRICE = Decimal("9999999999.99")
 _MAX_SEARCH = 500
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Unicode's categories Cc and Cs
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")  # Unicode's categories Cc, Cs, Zl and Zp
+_BREAKS = "\n\t\u2028\u2029"
 _MALFORMED_ID = "global_id"
 
 _RULES = {
     "string_too_short": (InputIssueCode.TOO_SHORT, "must have at least {min_length} characters"),
     "string_too_long": (InputIssueCode.TOO_LONG, "must have at most {max_length} characters"),
     "missing": (InputIssueCode.REQUIRED, "must be given"),
-    "decimal_max_places": (InputIssueCode.TOO_MANY_DECIMALS, "must have at most {decimal_places} decimals"),
     "greater_than_equal": (InputIssueCode.TOO_SMALL, "must be at least {ge}"),
     "less_than_equal": (InputIssueCode.TOO_LARGE, "must be at most {le}"),
     "too_short": (InputIssueCode.TOO_FEW, "must have {min_length} or more items"),
@@ -82,20 +90,57 @@ def _expected(kind: Any, message: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def normalized_email(text: str) -> str | None:
-    """Return the form of this email address under which accounts are kept; None if it isn't an address."""
-    try:
-        # Test domains are allowed: the address isn't written to, so nothing is guessed about it.
-        return validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized.lower()
-    except EmailNotValidError:
-        return None
-
-
 def _email(value: str) -> str:
-    email = normalized_email(value)
+    email = normalized_email(value, strict=True)
     if email is None:
         raise _broken(InputIssueCode.MALFORMED, "must be an email address, such as ada@example.com")
     return email
+
+
+def _first(change: Callable[[str], str]) -> BeforeValidator:
+    """Change a text before its length is checked."""
+    return BeforeValidator(lambda value: change(value) if isinstance(value, str) else value)
+
+
+def _text(longest: int) -> StringConstraints:
+    return StringConstraints(strip_whitespace=True, min_length=1, max_length=longest)
+
+
+def _paragraphs(value: str) -> str:
+    return with_plain_line_breaks(normalized(value))
+
+
+def _visible(value: str) -> str:
+    if is_blank(value):
+        raise _broken(InputIssueCode.EMPTY, "must not be empty")
+    return value
+
+
+def _domain(value: str) -> str:
+    try:
+        return ascii_domain(value)
+    except ValueError:
+        return value  # the rule says what is wrong with it
+
+
+def _phone(value: str) -> str:
+    phone = normalized_phone(value)
+    if phone is None:
+        raise _broken(InputIssueCode.MALFORMED, "must be a phone number, such as +49 30 1234567")
+    return phone
+
+
+def _postcode(value: str) -> str:
+    if not is_like_a_postcode(value):
+        raise _broken(InputIssueCode.MALFORMED, "must be a postal code, such as 10115 or SW1A 1AA")
+    return value
+
+
+def _needed_by_country(postcode: str | None, info: ValidationInfo) -> str | None:
+    country = info.data.get("country")
+    if postcode is None and country is not None and needs_postcode(country):
+        raise _broken(InputIssueCode.REQUIRED, f"must be given in {country}")
+    return postcode
 
 
 def _key(type_name: str, value: str | UUID) -> UUID:
@@ -126,9 +171,13 @@ def _search(value: str | None) -> str | None:
 def _price(value: Decimal, info: ValidationInfo) -> Decimal:
     """Return the price with the decimals of the currency, once that is known."""
     try:
-        return value if info.context is None else in_currency(value, info.context)
+        if info.context is not None:
+            return in_currency(value, info.context)
     except ValueError as failure:
         raise _broken(InputIssueCode.TOO_MANY_DECIMALS, str(failure)) from None
+    if value != round(value, MOST_DECIMALS):
+        raise _broken(InputIssueCode.TOO_MANY_DECIMALS, f"must have at most {MOST_DECIMALS} decimals")
+    return value
 
 
 def _code(value: str | None) -> str | None:
@@ -136,23 +185,27 @@ def _code(value: str | None) -> str | None:
     return found and found.upper()
 
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LINE), _without_controls("")]
+Line = Annotated[str, _text(LINE), _first(normalized), _without_controls(""), AfterValidator(_visible)]
 Paragraphs = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=PARAGRAPHS), _without_controls("\n\t")
+    str, _text(PARAGRAPHS), _first(_paragraphs), _without_controls(_BREAKS), AfterValidator(_visible)
 ]
-Note = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NOTE), _without_controls("\n\t")
-]
+Note = Annotated[str, _text(NOTE), _first(_paragraphs), _without_controls(_BREAKS), AfterValidator(_visible)]
 Email = Annotated[str, AfterValidator(_email), StringConstraints(max_length=254)]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=200), _without_controls(""), Field(repr=False)]
-Price = Annotated[Decimal, Field(ge=0, le=MAX_PRICE, decimal_places=MOST_DECIMALS), AfterValidator(_price)]
+Password = Annotated[
+    str, StringConstraints(min_length=8, max_length=200), _without_controls("\u2028\u2029"), Field(repr=False)
+]
+Price = Annotated[Decimal, Field(ge=0, le=MAX_PRICE), AfterValidator(_price)]
 Stock = Annotated[int, Field(ge=0, le=MAX_STOCK)]
 Quantity = Annotated[int, Field(ge=1, le=10_000)]
 Currency = Annotated[CurrencyCode, _expected(IsoCurrency, "must be a currency of ISO 4217, such as EUR")]
 Country = Annotated[CountryCode, _expected(CountryAlpha2, "must be a country of ISO 3166-1 alpha-2, such as DE")]
-Domain = Annotated[str, _expected(DomainStr, "must be a domain name, such as shop.example.com")]
-_PHONE = Annotated[str, StringConstraints(pattern=r"^\+?\(?[0-9][0-9 ()./-]{3,30}$")]
-Phone = Annotated[str, _expected(_PHONE, "must be a phone number, such as +49 30 1234567")]
+Domain = Annotated[
+    str, AfterValidator(_domain), _expected(DomainStr, "must be a domain name, such as shop.example.com")
+]
+Phone = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_PHONE), AfterValidator(_phone)]
+Postcode = Annotated[Line, AfterValidator(_postcode)]
+PostcodeIfNeeded = Annotated[Postcode | None, AfterValidator(_needed_by_country)]
+"""A postcode that may be left out if the country, an earlier field, needs none."""
 UserId = Annotated[UUID, BeforeValidator(partial(_key, "User"))]
 StoreId = Annotated[UUID, BeforeValidator(partial(_key, "Store"))]
 ProductId = Annotated[UUID, BeforeValidator(partial(_key, "Product"))]

@@ -115,10 +115,11 @@ def run_on(url: str, work: Callable[[Connection], T]) -> T:
 
     async def run() -> T:
         engine = create_async_engine(url)
-        async with engine.connect() as connection:
-            result = await connection.run_sync(work)
-        await engine.dispose()
-        return result
+        try:
+            async with engine.connect() as connection:
+                return await connection.run_sync(work)
+        finally:
+            await engine.dispose()
 
     return asyncio.run(run())
 

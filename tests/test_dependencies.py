@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PRODUCTION = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
 DEVELOPMENT = [Requirement(line) for line in PROJECT["dependency-groups"]["dev"]]
 # Declared for another package that needs them: uvicorn, limits.
-NOT_IMPORTED = {"uvloop", "httptools", "websockets"}
+NOT_IMPORTED = {"uvloop", "websockets"}
 FOLDERS = ("app", "tools", "alembic")
 
 

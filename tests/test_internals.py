@@ -32,6 +32,7 @@ EXTENDED: dict[type, tuple[str, ...]] = {
         "send_400_response",
         "pause_writing",
         "resume_writing",
+        "_should_upgrade",
     ),
     WebSocketsSansIOProtocol: ("connection_made", "connection_lost", "pause_writing", "resume_writing", "handle_ping"),
     Multiprocess: ("run", "terminate_all", "join_all"),
@@ -46,7 +47,7 @@ def test_uvicorn_has_the_methods_we_extend(base: type, name: str) -> None:
 
 def test_a_connection_of_uvicorn_has_the_attributes_we_use() -> None:
     protocol = HttpToolsProtocol(CONFIG, uvicorn.Server(CONFIG).server_state, {}, object())  # type: ignore[arg-type]
-    for name in ("loop", "transport", "client", "cycle", "scope", "app_state", "timeout_keep_alive_task"):
+    for name in ("loop", "transport", "parser", "client", "cycle", "scope", "app_state", "timeout_keep_alive_task"):
         assert hasattr(protocol, name), f"uvicorn moved HttpToolsProtocol.{name}"
     websocket = WebSocketsSansIOProtocol(CONFIG, uvicorn.Server(CONFIG).server_state, {}, object())  # type: ignore[arg-type]
     for name in ("app_state", "conn", "writable"):

@@ -19,9 +19,12 @@ LONGEST = "longest"
 """Where a column says how many characters it can hold; the others hold a line."""
 FOLDED_NAME = "folded(name)"
 PRODUCT_SEARCH = "setweight(search_vector(name), 'A') || setweight(search_vector(coalesce(description, '')), 'B')"
-USER_SEARCH = "search_vector((full_name || ' '::text) || email)"
+USER_WORDS = "word_vector((full_name || ' '::text) || email)"
+_USER_SEARCH = "search_vector((full_name || ' '::text) || email)"
 PRESENT = sa.text("deleted_at IS NULL")
 DELETED = sa.text("deleted_at IS NOT NULL")
+NAME_KEY = sa.text("name_key(name)")
+NAMED = sa.text("deleted_at IS NULL AND shares_name IS NULL")
 
 
 class Base(DeclarativeBase):
@@ -85,7 +88,8 @@ class User(Audited):
     __table_args__ = (
         sa.CheckConstraint("email = lower(email)", name="email_normalised"),
         sa.Index("uq_users_email", "email", unique=True, postgresql_where=PRESENT),
-        sa.Index("ix_users_search", sa.text(USER_SEARCH), postgresql_using="gin"),
+        sa.Index("ix_users_words", sa.text(USER_WORDS), postgresql_using="gin"),
+        sa.Index("ix_users_search", sa.text(_USER_SEARCH), postgresql_using="gin"),  # for processes of 2.0.0
     )
 
 
@@ -129,6 +133,11 @@ class Store(Audited):
     version: Mapped[int] = mapped_column(server_default=sa.text("1"))
     deleted_at: Mapped[datetime | None]
     folded_name: Mapped[str] = mapped_column(sa.Text(collation="C"), sa.Computed(FOLDED_NAME, True), deferred=True)
+    # A trigger finds the words of the name: adding a generated column would have rewritten the table.
+    words: Mapped[str | None] = mapped_column(TSVECTOR, deferred=True)
+    # True if an older store of the owner had a name that looks the same when such names were first compared; else null.
+    shares_name: Mapped[bool | None] = mapped_column(deferred=True)
+    # For processes of 2.0.0.
     search: Mapped[str] = mapped_column(TSVECTOR, sa.Computed("search_vector(name)", True), deferred=True)
 
     __mapper_args__ = {**Base.__mapper_args__, "version_id_col": version}
@@ -136,15 +145,18 @@ class Store(Audited):
         sa.UniqueConstraint("id", "currency"),  # what products.currency refers to
         sa.CheckConstraint("country ~ '^[A-Z]{2}$'", name="country_iso_3166"),
         sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_iso_4217"),
-        sa.Index("uq_stores_owner_id_name", "owner_id", "name", unique=True, postgresql_where=PRESENT),
+        sa.Index("uq_stores_owner_id_name", "owner_id", NAME_KEY, unique=True, postgresql_where=NAMED),
         sa.Index("uq_stores_domain", "domain", unique=True, postgresql_where=PRESENT),
         sa.Index("ix_stores_owner_id_id", "owner_id", "id", postgresql_where=PRESENT),
         sa.Index("ix_stores_folded_name_id", "folded_name", "id", postgresql_where=PRESENT),
         sa.Index("ix_stores_created_at_id", "created_at", "id", postgresql_where=PRESENT),
         sa.Index("ix_stores_country_id", "country", "id", postgresql_where=PRESENT),
-        sa.Index("ix_stores_city_id", sa.func.folded(sa.text("city")), "id", postgresql_where=PRESENT),
+        sa.Index("ix_stores_plain_city_id", sa.func.plain_text(sa.text("city")), "id", postgresql_where=PRESENT),
         sa.Index("ix_stores_currency_id", "currency", "id", postgresql_where=PRESENT),
+        sa.Index("ix_stores_words", "words", postgresql_using="gin"),
+        # For processes of 2.0.0.
         sa.Index("ix_stores_search", "search", postgresql_using="gin"),
+        sa.Index("ix_stores_city_id", sa.func.folded(sa.text("city")), "id", postgresql_where=PRESENT),
     )
 
 
@@ -163,7 +175,9 @@ class Product(Audited):
     version: Mapped[int] = mapped_column(server_default=sa.text("1"))
     deleted_at: Mapped[datetime | None]
     folded_name: Mapped[str] = mapped_column(sa.Text(collation="C"), sa.Computed(FOLDED_NAME, True), deferred=True)
-    search: Mapped[str] = mapped_column(TSVECTOR, sa.Computed(PRODUCT_SEARCH, True), deferred=True)
+    words: Mapped[str | None] = mapped_column(TSVECTOR, deferred=True)  # found by a trigger, as those of stores
+    shares_name: Mapped[bool | None] = mapped_column(deferred=True)  # as of stores
+    search: Mapped[str] = mapped_column(TSVECTOR, sa.Computed(PRODUCT_SEARCH, True), deferred=True)  # for 2.0.0
 
     __mapper_args__ = {**Base.__mapper_args__, "version_id_col": version}
     __table_args__ = (
@@ -171,7 +185,7 @@ class Product(Audited):
         sa.ForeignKeyConstraint(["store_id", "currency"], ["stores.id", "stores.currency"]),
         sa.CheckConstraint("price >= 0", name="price_not_negative"),
         sa.CheckConstraint("stock >= 0", name="stock_not_negative"),
-        sa.Index("uq_products_store_id_name", "store_id", "name", unique=True, postgresql_where=PRESENT),
+        sa.Index("uq_products_store_id_name", "store_id", NAME_KEY, unique=True, postgresql_where=NAMED),
         sa.Index("ix_products_folded_name_id", "folded_name", "id", postgresql_where=PRESENT),
         sa.Index("ix_products_price_id", "price", "id", postgresql_where=PRESENT),
         sa.Index("ix_products_created_at_id", "created_at", "id", postgresql_where=PRESENT),
@@ -180,7 +194,8 @@ class Product(Audited):
         sa.Index("ix_products_store_id_price_id", "store_id", "price", "id", postgresql_where=PRESENT),
         sa.Index("ix_products_store_id_created_at_id", "store_id", "created_at", "id", postgresql_where=PRESENT),
         sa.Index("ix_products_store_id_deleted_at", "store_id", "deleted_at", postgresql_where=DELETED),
-        sa.Index("ix_products_search", "search", postgresql_using="gin"),
+        sa.Index("ix_products_words", "words", postgresql_using="gin"),
+        sa.Index("ix_products_search", "search", postgresql_using="gin"),  # for processes of 2.0.0
     )
 
 

@@ -94,7 +94,10 @@ class Ordering:
         return self._cursor(row, getattr(row, self.column.key or ""))
 
     def _cursor(self, row: Any, value: Any) -> str:
-        text = f"{self.label}:{row.id}:{_format(value)}"
+        return self._text_of(row.id, value)
+
+    def _text_of(self, key: UUID, value: Any) -> str:
+        text = f"{self.label}:{key}:{_format(value)}"
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     def position(self, argument: str, cursor: str) -> Position:
@@ -107,6 +110,8 @@ class Ordering:
             raise BadUserInput(argument, "is not a cursor of this API") from None
         if label != self.label:
             raise BadUserInput(argument, f"is a cursor of another order ({label}, not {self.label})")
+        if self._text_of(position.key, position.value) != cursor:  # Python reads more than we write, such as 1_000
+            raise BadUserInput(argument, "is not a cursor of this API")
         return position
 
 
@@ -145,6 +150,7 @@ class Page(Generic[T]):
     rows: Sequence[sa.Row[Any]]
     ordering: Ordering
     has_next: bool
+    """Whether the statement found more rows after the page; there may also be some past the cursor it ends before."""
     has_previous: bool
 
 
@@ -174,12 +180,10 @@ def page_request(
 def paginate(statement: sa.Select[Any], request: PageRequest, spare: int = 1) -> sa.Select[Any]:
     """Restrict a statement to the page, read from its near end, and a spare row that shows whether there are more."""
     statement, ordering = bounded(statement, request.ordering)
-    columns = (ordering.column, ordering.key)
     for position, onward in ((request.after, True), (request.before, False)):
         if position is not None:
-            place = sa.tuple_(_bound(position.value, ordering.column.type), _bound(position.key, sa.Uuid()))
-            ascending = onward != ordering.descending
-            statement = statement.where(sa.tuple_(*columns) > place if ascending else sa.tuple_(*columns) < place)
+            columns, place = _compared(ordering, position)
+            statement = statement.where(columns > place if onward != ordering.descending else columns < place)
     descending = ordering.descending != request.backward
     return (
         statement.add_columns(ordering.column.label(CURSOR_VALUE))
@@ -198,6 +202,29 @@ def bounded(statement: sa.Select[Any], ordering: Ordering) -> tuple[sa.Select[An
     column, key = of_found.traverse(ordering.column), of_found.traverse(ordering.key)
     columns = (found.c[str(each.key)] for each in statement.selected_columns)
     return sa.select(*columns), replace(ordering, column=column, key=key, ranked=None)
+
+
+def past_cursor(statement: sa.Select[Any], request: PageRequest, *, onward: bool) -> sa.ColumnElement[bool] | None:
+    """Return whether a statement has rows at the cursor that the page ends before, or past it; not `onward`, at the
+    cursor that it starts after, or before it. None without a cursor. The row of a cursor may be gone, and others too.
+    """
+    position = request.before if onward else request.after
+    if position is None:
+        return None
+    statement, ordering = bounded(statement, request.ordering)
+    columns, place = _compared(ordering, position)
+    ascending = onward != ordering.descending
+    found = statement.where(columns >= place if ascending else columns <= place)
+    if isinstance(ordering.column, sa.Column):  # read in this order, an index finds the first at once
+        found = found.order_by(*(term.asc() if ascending else term.desc() for term in ordering.columns))
+    first = found.with_only_columns(sa.true(), maintain_column_froms=True).limit(constant(1))
+    return first.scalar_subquery().is_not(None)  # Postgres would leave out the order of an EXISTS
+
+
+def _compared(ordering: Ordering, position: Position) -> tuple[sa.Tuple, sa.Tuple]:
+    """Return what rows are ordered by, and what of it a cursor holds."""
+    place = sa.tuple_(_bound(position.value, ordering.column.type), _bound(position.key, sa.Uuid()))
+    return sa.tuple_(ordering.column, ordering.key), place
 
 
 def constant(number: int) -> sa.ColumnElement[int]:
@@ -223,8 +250,8 @@ def page_of(rows: Sequence[sa.Row[Any]], request: PageRequest, make: Callable[[s
         nodes=[make(row) for row in wanted],
         rows=wanted,
         ordering=request.ordering,
-        has_next=request.before is not None or (others and not request.backward),
-        has_previous=request.after is not None or (others and request.backward),
+        has_next=others and not request.backward,
+        has_previous=others and request.backward,
     )
 
 
@@ -270,6 +297,11 @@ class Listing:
         """Return one statement for the same page of each parent in the array `:parents`, in their order."""
         own = self.statement.correlate(_parents)
         return each_parent(lambda parent: paginate(own.where(relation(parent)), request))
+
+    def past_cursor_each(self, relation: Relation, request: PageRequest, *, onward: bool) -> sa.Select[Any]:
+        """Return, for each parent in the array `:parents`, its key and whether it has rows past a cursor."""
+        found: Any = past_cursor(self.statement.where(relation(_parent_id)), request, onward=onward)
+        return sa.select(_parent_id.label(PARENT), found.label("found")).select_from(_parents)
 
     def total_each(self, relation: Relation) -> sa.Select[Any]:
         """Return, for each parent in the array `:parents`, its key and the number of its rows."""

@@ -138,7 +138,7 @@ def relevance(search_vector: sa.ColumnElement[Any], words: str) -> sa.ColumnElem
 
 def _query(words: str) -> sa.ColumnElement[Any]:
     """Return the words as a query of its own, which is made once; a prepared statement would make it for each row."""
-    return sa.select(sa.func.search_query(words)).scalar_subquery()
+    return sa.select(sa.func.word_query(words)).scalar_subquery()
 
 
 @contextmanager

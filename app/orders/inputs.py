@@ -18,6 +18,7 @@ from app.inputs import (
     OrderId,
     OrderItemId,
     Phone,
+    Postcode,
     ProductId,
     Quantity,
     SearchText,
@@ -44,12 +45,15 @@ class OrderItemInput(Input):
 class ShippingAddressInput(Input):
     """Where to send an order."""
 
-    recipient: Line = required("Name of the person or company that receives the order, 1 to 200 characters.")
+    recipient: Line = required("Name of the person or company that receives the order, 1 to 255 characters.")
     lines: Annotated[list[Line], Field(min_length=1, max_length=MAX_ADDRESS_LINES)] = required(
-        "1 to 4 lines between the recipient and the city, such as the street and the floor; 1 to 200 characters each."
+        "1 to 4 lines between the recipient and the city, such as the street and the floor; 1 to 255 characters each."
     )
-    city: Line = required("City or town, 1 to 200 characters.")
-    postcode: Line | None = optional("Postal code, 1 to 200 characters. Omit it where a country has none.")
+    city: Line = required("City or town, 1 to 255 characters.")
+    postcode: Postcode | None = optional(
+        "Postal code: letters and digits, with spaces, hyphens, points or slashes in between. Omit it where a country "
+        "has none."
+    )
     country: Country = required("ISO 3166-1 alpha-2 country code, such as `DE`.")
     phone: Phone | None = optional("Phone number for questions about the delivery, such as `+49 30 1234567`.")
 
@@ -89,7 +93,7 @@ class DeclineStoreOrderInput(Input):
     """The part of an order that a store can't fulfill."""
 
     id: StoreOrderId = required("ID of the store's part of the order.")
-    reason: Line = required("Reason that the customer is shown, 1 to 200 characters.")
+    reason: Line = required("Reason that the customer is shown, 1 to 255 characters.")
 
 
 class OrderFilter(Filter):

@@ -8,7 +8,8 @@ from typing import Any
 
 from app.errors import RequestError, RequestTooSlow, TooManyConnections
 from app.process.connections import CONNECTION, CONNECTIONS, Connection, Connections
-from app.process.uvicorn_internals import HttpToolsProtocol, WebSocketsSansIOProtocol
+from app.process.upgrades import UpgradingProtocol
+from app.process.uvicorn_internals import WebSocketsSansIOProtocol
 
 MAX_HEAD = 64 * 1024
 """The most bytes before the body of a request, besides those of the first read."""
@@ -25,7 +26,7 @@ def why_not_listen(host: str, port: int) -> OSError | None:
     return None
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(UpgradingProtocol):
     """One connection, which is refused where there are too many, rejects a head that is too long, and closes if a
     request takes too long to arrive, or the client to read a response."""
 

@@ -30,7 +30,7 @@ MAX_BATCH = 1_000
 class NewProductInput(Input):
     """One product of a batch."""
 
-    name: Line = required("Name of the product, 1 to 200 characters. Must be unique within the store.")
+    name: Line = required("Name of the product, 1 to 255 characters. Must be unique within the store.")
     price: Price = required(
         "Price of one unit in the store's currency: 0 to 9,999,999,999.99, with at most as many decimals as the "
         "currency has."
@@ -63,7 +63,7 @@ class UpdateProductInput(Update):
     """Changes to a product. Omitted fields keep their value. Null is rejected unless stated otherwise."""
 
     id: ProductId = required("ID of the product to update.")
-    name: Line = optional("New name, 1 to 200 characters. Must be unique within the store.")
+    name: Line = optional("New name, 1 to 255 characters. Must be unique within the store.")
     price: Price = optional(
         "New price in the store's currency, 0 to 9,999,999,999.99, with at most as many decimals as the currency. "
         "Existing orders keep their price."

@@ -16,6 +16,7 @@ from app.inputs import DecimalRange
 from app.products.inputs import ProductFilter, ProductSort
 from app.security.viewer import Viewer
 from app.stores import repository as stores
+from app.texts import name_key
 
 products = table_of(Product).c
 
@@ -32,7 +33,7 @@ def conditions(viewer: Viewer | None, filter: ProductFilter) -> Sequence[sa.Colu
         found = [products.deleted_at.is_not(None), _managed_by(viewer)]
     price = filter.price or DecimalRange()
     if filter.search is not None:
-        found.append(matches(products.search, filter.search))
+        found.append(matches(products.words, filter.search))
     if filter.store_id is not None:
         found.append(products.store_id == filter.store_id)
     if price.gte is not None:
@@ -51,7 +52,7 @@ catalog = Collection(
     Product,
     ProductFilter,
     conditions,
-    search_ordering(_COLUMNS, products.search),
+    search_ordering(_COLUMNS, products.words),
     ProductSort,
     points=1_000,
     indexed=frozenset({"store_id"}),
@@ -63,6 +64,11 @@ def visible_by_key(viewer: Viewer | None) -> sa.Select[Any]:
     if viewer is None:
         return BY_KEY.where(products.deleted_at.is_(None))
     return BY_KEY.where(sa.or_(products.deleted_at.is_(None), _managed_by(viewer)))
+
+
+def present_by_key(_: Viewer | None) -> sa.Select[Any]:
+    """Return the statement for the products with `:keys` that aren't deleted."""
+    return BY_KEY.where(products.deleted_at.is_(None))
 
 
 def _managed_by(viewer: Viewer | None) -> sa.ColumnElement[bool]:
@@ -133,10 +139,12 @@ async def locked_products(session: AsyncSession, keys: Sequence[UUID]) -> Mappin
 async def taken_names(
     session: AsyncSession, store_id: UUID, names: Iterable[str], *, except_of: Sequence[UUID] = ()
 ) -> set[str]:
-    """Return those of the names that products of the store already have, other than these."""
+    """Return the keys of those of the names that products of the store already have, other than these."""
     # One array: a prepared statement for a thousand parameters compares each with every product of the store.
-    named = Product.name == sa.any_(sa.literal(list(names), ARRAY(sa.Text)))
-    taken = sa.select(Product.name).where(Product.store_id == store_id, named, Product.deleted_at.is_(None))
+    key = sa.func.name_key(Product.name)
+    named = key == sa.any_(sa.literal(list(map(name_key, names)), ARRAY(sa.Text)))
+    compared = Product.deleted_at.is_(None), Product.shares_name.is_(None)  # what the index holds
+    taken = sa.select(key).where(Product.store_id == store_id, named, *compared)
     if except_of:
         taken = taken.where(~in_array(Product.id, except_of))
     return set(await session.scalars(taken))

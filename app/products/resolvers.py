@@ -126,9 +126,11 @@ class ProductSubscriptions:
         "is deleted.",
         state_of=Product,
         argument="productId",
+        by_key=repository.present_by_key,
     )
     async def product_updated(self, info: Info, product_id: ProductId) -> ProductUpdatedEvent:
         context, key = info.context, key_of("Product", "productId", product_id)
         context.follow(Topic("Product", key), has_state=True)
         product: Product | None = await context.loaders.node("Product").load(key)
-        return ProductUpdatedEvent(row=found("product", product).row)
+        row = found("product", product).row
+        return ProductUpdatedEvent(row=found("product", row if row.deleted_at is None else None))

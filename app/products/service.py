@@ -26,6 +26,7 @@ from app.products.inputs import (
 from app.security.viewer import Viewer, is_self_or_superuser
 from app.stores import repository as stores
 from app.stores.service import managed_store, require_manager
+from app.texts import name_key
 
 
 async def create_product(session: AsyncSession, viewer: Viewer, new: CreateProductInput) -> Product:
@@ -56,11 +57,11 @@ async def _require_new_names(
     """Raise InvalidInput for names, by their place in the input, that are repeated, and Conflict for the first that
     another product of the store has."""
     places = list(names)
-    if issues := repeated(list(names.values()), lambda index: ("products", str(places[index]), "name")):
+    if issues := repeated(list(map(name_key, names.values())), lambda index: ("products", str(places[index]), "name")):
         raise InvalidInput(issues)
     taken = await repository.taken_names(session, store_id, names.values(), except_of=of)
     for index, name in names.items():
-        if name in taken:
+        if name_key(name) in taken:
             raise Conflict(("products", str(index), "name"), *repository.NAME_TAKEN)
 
 
@@ -117,8 +118,8 @@ async def _prepare_names(
     passed_on = []
     for store_id, names in renamed.items():
         await _require_new_names(session, store_id, names, of=[products[index].id for index in names])
-        new = set(names.values())
-        passed_on += [products[index].id for index in names if products[index].name in new]
+        new = set(map(name_key, names.values()))
+        passed_on += [products[index].id for index in names if name_key(products[index].name) in new]
     if passed_on:
         await repository.free_names(session, passed_on)
 

@@ -1,6 +1,7 @@
 """Password hashing with argon2id, off the event loop."""
 
 import asyncio
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -64,7 +65,7 @@ def waiting() -> int:
 
 async def hash_password(password: str) -> str:
     """Return the argon2id hash of a password; Overloaded if too many wait for theirs."""
-    return await _thread.run(_hasher.hash, password)
+    return await _thread.run(_hasher.hash, _normalized(password))
 
 
 async def verify_password(password_hash: str | None, password: str) -> bool:
@@ -79,11 +80,21 @@ def needs_rehash(password_hash: str) -> bool:
 
 
 def _verify(password_hash: str | None, password: str) -> bool:
+    # Before 2.1.0, passwords were hashed as they were typed.
+    as_hashed = dict.fromkeys((_normalized(password), password))
+    return any(_is_hash_of(password_hash or _nobodys_hash(), each) for each in as_hashed) and password_hash is not None
+
+
+def _is_hash_of(password_hash: str, password: str) -> bool:
     try:
-        _hasher.verify(password_hash or _nobodys_hash(), password)
+        return _hasher.verify(password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
-    return password_hash is not None
+
+
+def _normalized(password: str) -> str:
+    """Return a password in Unicode's form NFKC (RFC 8265): keyboards differ in how they write the same characters."""
+    return unicodedata.normalize("NFKC", password)
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from enum import Enum
 
+from pydantic import Field
+
 from app.inputs import (
     AnyCountry,
     AnyCurrency,
@@ -12,6 +14,8 @@ from app.inputs import (
     Input,
     Line,
     Phone,
+    Postcode,
+    PostcodeIfNeeded,
     SearchText,
     Sort,
     StoreId,
@@ -24,11 +28,18 @@ from app.inputs import (
 class CreateStoreInput(Input):
     """A store to open. You become its owner."""
 
-    name: Line = required("Name of the store, 1 to 200 characters. Must be unique among your stores.")
-    street: Line = required("Street address, 1 to 200 characters.")
-    postcode: Line = required("Postal code, 1 to 200 characters.")
-    city: Line = required("City or town, 1 to 200 characters.")
+    name: Line = required("Name of the store, 1 to 255 characters. Must be unique among your stores.")
+    street: Line = required("Street address, 1 to 255 characters.")
+    city: Line = required("City or town, 1 to 255 characters.")
     country: Country = required("ISO 3166-1 alpha-2 country code, such as `DE`.")
+    postcode: PostcodeIfNeeded = Field(
+        default_factory=lambda: None,
+        validate_default=True,  # once the country is known
+        description=(
+            "Postal code: letters and digits, with spaces, hyphens, points or slashes in between. May be null or "
+            "omitted only where a country has none, such as Hong Kong, or needs none, such as Ireland."
+        ),
+    )
     currency: Currency = required("ISO 4217 currency code of all prices, such as `EUR`. It can't be changed later.")
     domain: Domain | None = optional("Domain name, such as `shop.example.com`. Must be unique among all stores.")
     phone: Phone | None = optional("Phone number, such as `+49 30 1234567`.")
@@ -38,10 +49,10 @@ class UpdateStoreInput(Update):
     """Changes to a store. Omitted fields keep their value. Null is rejected unless stated otherwise."""
 
     id: StoreId = required("ID of the store to update.")
-    name: Line = optional("New name, 1 to 200 characters. Must be unique among the owner's stores.")
-    street: Line = optional("New street address, 1 to 200 characters.")
-    postcode: Line = optional("New postal code, 1 to 200 characters.")
-    city: Line = optional("New city or town, 1 to 200 characters.")
+    name: Line = optional("New name, 1 to 255 characters. Must be unique among the owner's stores.")
+    street: Line = optional("New street address, 1 to 255 characters.")
+    postcode: Postcode | None = optional("New postal code. Null removes it, where the country needs none.")
+    city: Line = optional("New city or town, 1 to 255 characters.")
     country: Country = optional("New ISO 3166-1 alpha-2 country code, such as `DE`.")
     domain: Domain | None = optional("New domain name, unique among all stores. Null removes it.")
     phone: Phone | None = optional("New phone number. Null removes it.")

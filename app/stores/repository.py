@@ -30,17 +30,17 @@ def conditions(_: Viewer | None, filter: StoreFilter) -> Sequence[ColumnElement[
     """Return the conditions that a filter puts on the stores of the catalog."""
     found: list[ColumnElement[bool]] = [stores.deleted_at.is_(None)]
     if filter.search is not None:
-        found.append(matches(stores.search, filter.search))
+        found.append(matches(stores.words, filter.search))
     if filter.country is not None:
         found.append(stores.country == filter.country)
     if filter.city is not None:
-        found.append(func.folded(stores.city) == func.folded(filter.city))
+        found.append(func.plain_text(stores.city) == func.plain_text(filter.city))
     if filter.currency is not None:
         found.append(stores.currency == filter.currency)
     return found
 
 
-catalog = Collection(Store, StoreFilter, conditions, search_ordering(_COLUMNS, stores.search), StoreSort)
+catalog = Collection(Store, StoreFilter, conditions, search_ordering(_COLUMNS, stores.words), StoreSort)
 
 
 def managed_by(viewer: Viewer | None) -> ColumnElement[bool]:

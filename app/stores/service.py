@@ -5,8 +5,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import recording as audit
+from app.contacts import needs_postcode
 from app.db.models import Store
-from app.errors import Forbidden, NotFound
+from app.errors import Forbidden, InputIssue, InputIssueCode, InvalidInput, NotFound
 from app.security.viewer import Viewer, is_self_or_superuser
 from app.stores import repository
 from app.stores.inputs import CreateStoreInput, UpdateStoreInput
@@ -14,7 +15,7 @@ from app.stores.inputs import CreateStoreInput, UpdateStoreInput
 
 async def create_store(session: AsyncSession, viewer: Viewer, new: CreateStoreInput) -> Store:
     """Open a store that the viewer owns."""
-    store = Store(owner_id=viewer.id, **new.given())
+    store = Store(owner_id=viewer.id, **new.given("postcode"), postcode=new.postcode or "")
     await repository.save(session, store)
     return store
 
@@ -22,10 +23,20 @@ async def create_store(session: AsyncSession, viewer: Viewer, new: CreateStoreIn
 async def update_store(session: AsyncSession, viewer: Viewer, update: UpdateStoreInput) -> Store:
     """Change a store; StaleVersion where it no longer has the expected version."""
     store = await managed_store(session, viewer, update.id)
-    for name, value in update.changes_of(store).items():
+    changes = update.changes_of(store)
+    if changes.get("postcode", "") is None:
+        changes["postcode"] = _no_postcode(changes.get("country", store.country))
+    for name, value in changes.items():
         setattr(store, name, value)
     await repository.save(session, store)
     return store
+
+
+def _no_postcode(country: str) -> str:
+    """Return what is stored for an address without a postcode; InvalidInput where its country needs one."""
+    if needs_postcode(country):
+        raise InvalidInput([InputIssue(("postcode",), InputIssueCode.REQUIRED, f"must be given in {country}")])
+    return ""
 
 
 async def delete_store(session: AsyncSession, viewer: Viewer, key: UUID) -> Store:

@@ -25,7 +25,7 @@ from app.users import repository as users
 class Store(Node):
     name: str = column(models.Store.name, "Name of the store, unique among its owner's stores.")
     street: str = column(models.Store.street, "Street address.")
-    postcode: str = column(models.Store.postcode, "Postal code.")
+    postcode: str = column(models.Store.postcode, "Postal code. Empty if the address has none.")
     city: str = column(models.Store.city, "City or town.")
     country: CountryCode = column(models.Store.country, "ISO 3166-1 alpha-2 country code, such as `DE`.")
     currency: CurrencyCode = column(

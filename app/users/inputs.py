@@ -12,7 +12,7 @@ class SignUpInput(Input):
 
     email: Email = required("Email address to log in with. Must be unique, ignoring case.")
     password: Password = required("Password, 8 to 200 characters.")
-    full_name: Line = required("Full name of the user, 1 to 200 characters.")
+    full_name: Line = required("Full name of the user, 1 to 255 characters.")
 
 
 class LogInInput(Input):
@@ -54,7 +54,7 @@ class UpdateUserInput(Input):
 
     id: UserId = required("ID of the user to update: yourself, or any user if you are a superuser.")
     email: Email = optional("New email address. Must be unique, ignoring case. Requires `currentPassword`.")
-    full_name: Line = optional("New full name, 1 to 200 characters.")
+    full_name: Line = optional("New full name, 1 to 255 characters.")
     password: Password = optional(
         "New password, 8 to 200 characters. Ends all other sessions of the user. Requires `currentPassword`."
     )

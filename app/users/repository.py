@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     LargeBinary,
     Select,
     Text,
     Uuid,
+    any_,
     bindparam,
     delete,
     exists,
@@ -23,12 +25,13 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
+from app.contacts import email_in_unicode
 from app.db.engine import Database
-from app.db.models import USER_SEARCH, RefreshToken, Session, User
+from app.db.models import USER_WORDS, RefreshToken, Session, User
 from app.db.pagination import Collection, Ordering
 from app.db.statements import Prepared, conflicts, matches, select_all, table_of, unindexed, with_key_in_array
 from app.db.unit_of_work import UnitOfWork
-from app.errors import ConflictCode
+from app.errors import Conflict, ConflictCode
 from app.inputs import Sort
 from app.security.viewer import Viewer
 from app.users.inputs import UserFilter
@@ -70,13 +73,13 @@ def _credentials_where(condition: ColumnElement[bool]) -> Prepared:
     )
 
 
-_BY_EMAIL = _credentials_where(users.email == bindparam("email", type_=Text()))
+_BY_EMAIL = _credentials_where(users.email == any_(bindparam("emails", type_=ARRAY(Text()))))
 _OF_USER = _credentials_where(users.id == bindparam("user_id", type_=Uuid()))
 
 _CONFLICTS = {"uq_users_email": ("email", ConflictCode.EMAIL_TAKEN, "An account with this email already exists.")}
 _OLDEST_FIRST = Ordering(name="ID", descending=False, column=users.id, key=users.id)
 _OLDEST_FIRST_FOUND = Ordering(name="ID", descending=False, column=unindexed(users.id), key=users.id)
-_SEARCHED: ColumnElement[Any] = literal_column(USER_SEARCH)
+_SEARCHED: ColumnElement[Any] = literal_column(USER_WORDS)
 
 
 def conditions(_: Viewer | None, filter: UserFilter) -> Sequence[ColumnElement[bool]]:
@@ -118,9 +121,22 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
 
 async def save(session: AsyncSession, user: User) -> None:
     """Insert or update the user; Conflict if the email is taken."""
+    if await _is_taken_in_unicode(session, user):
+        field, code, message = _CONFLICTS["uq_users_email"]
+        raise Conflict((field,), code, message)
     session.add(user)
     with conflicts(_CONFLICTS):
         await session.flush()
+
+
+async def _is_taken_in_unicode(session: AsyncSession, user: User) -> bool:
+    """Return whether another account has this address, with a domain that 2.0.0 kept in Unicode."""
+    kept = email_in_unicode(user.email)
+    if kept == user.email:
+        return False
+    with session.no_autoflush:
+        found = select(User.id).where(User.email == kept, User.id != user.id, User.deleted_at.is_(None))
+        return await session.scalar(found) is not None
 
 
 async def present_user(session: AsyncSession, key: UUID) -> User | None:
@@ -154,7 +170,9 @@ async def locked_for_deletion(
 
 async def credentials_for_email(database: Database, email: str, network_hash: bytes) -> Credentials | None:
     """Return the credentials of the account with this email, read without a transaction."""
-    return _credentials(await database.driver_row(*_sent(_BY_EMAIL, email=email, network_hash=network_hash)))
+    return _credentials(
+        await database.driver_row(*_sent(_BY_EMAIL, emails=[email, email_in_unicode(email)], network_hash=network_hash))
+    )
 
 
 async def credentials_of(database: Database, key: UUID, network_hash: bytes) -> Credentials | None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from app.audit import recording as audit
+from app.contacts import normalized_email
 from app.db.engine import Database
 from app.db.models import RefreshToken, Session, User
 from app.errors import (
@@ -23,7 +24,6 @@ from app.errors import (
     TransactionConflict,
     Unauthenticated,
 )
-from app.inputs import normalized_email
 from app.security import passwords
 from app.security.tokens import RefreshTokens, refresh_token_hash
 from app.security.viewer import Viewer, is_self_or_superuser

@@ -291,7 +291,7 @@ USERS = "query ($search: String) { users(filter: { search: $search }) { nodes { 
 @pytest.mark.parametrize("search", ["owner7", "nowhere", "user"])
 async def test_a_search_for_users_reads_the_index_of_words(planned: Planned, search: str) -> None:
     for plan in await planned.plans(USERS, {"search": search}, "superuser"):
-        assert indexes(plan) == {"ix_users_search"}
+        assert indexes(plan) == {"ix_users_words"}
 
 
 # What each index of orders is for. Each of them makes placing an order take longer.
@@ -346,7 +346,7 @@ async def test_the_texts_of_a_page_are_joined_in_the_order_in_which_it_is_read(
 @pytest.mark.parametrize("search", ["rarity", "nowhere", "product"])
 async def test_a_search_reads_the_index_of_words(planned: Planned, search: str, field: str | None) -> None:
     for plan in await planned.plans(PRODUCTS, {"filter": {"search": search}, "orderBy": order(field, "ASC")}):
-        assert indexes_of_products(plan) == {"ix_products_search"}
+        assert indexes_of_products(plan) == {"ix_products_words"}
         assert not scanned_whole(plan) & LARGE
 
 

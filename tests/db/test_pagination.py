@@ -83,17 +83,18 @@ def test_any_other_text_is_refused(name: str, text: str) -> None:
 
 
 HOSTILE = {
-    "ID": ["", "1", "nonsense", f"{KEY}\0"],
+    "ID": ["", "1", "nonsense", f"{KEY}\0", KEY.hex, f"{{{KEY}}}"],
     "NAME": ["\0", "lamp\0", "\0" * 1000],
     "PRICE": [
         *("", "\0", "1,50", "1.00000", "NaN", "sNaN", "Infinity", "-Infinity", "1e20", "1E+999999", "1E-200000"),
-        *("0E-200000", "1" * 41, "1" * 41 + ".00", "1" * 5000, "0." + "0" * 20_000),
+        *("1_0", "１２", " 7", "7\n", "0E-200000", "1" * 41, "1" * 41 + ".00", "1" * 5000, "0." + "0" * 20_000),
     ],
     "CREATED_AT": [
         *("", "now", "-infinity", "2026-01-01", "2026-01-01T00:00:00", "10000-01-01T00:00:00+00:00"),
         *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"),
+        *("2026-W05-6T00:00:00+00:00", "20260101T000000Z", "2026-01-01 00:00:00.000000+00:00"),
     ],
-    "RELEVANCE": ["", "\0", "NaN", "1.5", "2147483648", "-2147483649", "9" * 20, "9" * 5000],
+    "RELEVANCE": ["", "\0", "1_0", "１２", " 7", "+7", "NaN", "1.5", "2147483648", "-2147483649", "9" * 20, "9" * 5000],
 }
 
 
@@ -103,7 +104,13 @@ def test_a_value_that_no_row_has_is_refused(name: str, value: str) -> None:
         ORDERINGS[name].position("after", forged(f"{ORDERINGS[name].label}:{KEY}:{value}"))
 
 
-@pytest.mark.parametrize("key", ["", "1", "\0", "01970000", f"{KEY}0"])
+@pytest.mark.parametrize("text", [" {}", "{}\n", "{}=", "\u200b{}"])
+def test_a_cursor_is_read_only_as_it_was_written(text: str) -> None:
+    with pytest.raises(BadUserInput):
+        ORDERINGS["PRICE"].position("after", text.format(cursor(ORDERINGS["PRICE"], Decimal("1.00"))))
+
+
+@pytest.mark.parametrize("key", ["", "1", "\0", "01970000", f"{KEY}0", KEY.hex, f"{{{KEY}}}", f"urn:uuid:{KEY}"])
 def test_a_key_that_no_row_has_is_refused(key: str) -> None:
     with pytest.raises(BadUserInput):
         ORDERINGS["PRICE"].position("after", forged(f"PRICE-asc:{key}:1.00"))

@@ -73,7 +73,7 @@ PLAUSIBLE: Mapping[str, Sequence[Any]] = {
         " ",
         "\0",
         "a\0b",
-        "x" * 201,
+        "x" * 256,
         "x" * 100_000,
         "\x1b\x7f\u202e\ufeff😀",
         "'; --",

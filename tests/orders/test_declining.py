@@ -83,7 +83,7 @@ async def test_a_part_that_is_over_is_not_declined(
 
 
 @pytest.mark.parametrize(
-    ("reason", "code"), [("", "EMPTY"), (" ", "EMPTY"), ("x" * 201, "TOO_LONG"), ("two\nlines", "CONTROL_CHARACTERS")]
+    ("reason", "code"), [("", "EMPTY"), (" ", "EMPTY"), ("x" * 256, "TOO_LONG"), ("two\nlines", "CONTROL_CHARACTERS")]
 )
 async def test_a_reason_is_one_line(
     api: Api, market: Market, owner: User, part: StoreOrder, reason: str, code: str

@@ -1,8 +1,12 @@
 """What arrives at a server, byte by byte."""
 
 import asyncio
+import json
+import shutil
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -74,6 +78,108 @@ def test_a_body_without_end_is_refused_before_it_has_come(url: str, header: byte
         for _ in range(8):
             connection.sendall(b"10000\r\n" + PIECE + b"\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+QUERY = b'{"query": "{ __typename }"}'
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(QUERY)
+UPGRADES = {
+    # What `curl --http2` sends.
+    "curl": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n",
+    # What Java's HttpClient sends by default.
+    "Java": b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+    b"Upgrade: h2c\r\nUser-Agent: Java-http-client/17.0.15\r\n",
+    "a WebSocket by POST": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+    "several": b"Connection: keep-alive\r\nConnection: upgrade\r\nUpgrade: TLS/1.2, h2c\r\nUpgrade: IRC/6.9\r\n",
+}
+
+
+def responses(connection: socket.socket, number: int) -> list[tuple[bytes, bytes]]:
+    """Return the status lines and bodies of this many responses."""
+    found = []
+    with connection.makefile("rb") as answers:
+        for _ in range(number):
+            status, *headers = iter(answers.readline, b"\r\n")
+            (length,) = [int(line.split(b":")[1]) for line in headers if line.startswith(b"content-length")]
+            found.append((status, answers.read(length)))
+    return found
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES)
+@pytest.mark.parametrize("size", [1, 7, 100_000], ids=lambda size: f"in pieces of {size}")
+def test_an_upgrade_that_is_not_taken_is_ignored(url: str, upgrade: bytes, size: int) -> None:
+    request = HEAD + upgrade + LENGTH + QUERY
+    sent = request + HEAD + LENGTH + QUERY + request
+    with connection_to(url) as connection:
+        for start in range(0, len(sent), size):
+            connection.sendall(sent[start : start + size])
+        found = responses(connection, 3)
+
+    assert [status for status, _ in found] == [b"HTTP/1.1 200 OK\r\n"] * 3
+    assert all(b'{"__typename":"Query"}' in body for _, body in found)
+
+
+def test_many_upgrades_may_arrive_at_once(url: str) -> None:
+    with connection_to(url) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" * 2_000)
+        assert len(responses(connection, 2_000)) == 2_000
+
+
+def test_an_upgrade_with_a_chunked_body_is_ignored(url: str) -> None:
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in QUERY) + b"0\r\n\r\n"
+    with connection_to(url) as connection:
+        connection.sendall(HEAD + UPGRADES["Java"] + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+        ((status, body),) = responses(connection, 1)
+
+    assert status == b"HTTP/1.1 200 OK\r\n"
+    assert b'{"__typename":"Query"}' in body
+
+
+@pytest.mark.parametrize("target", [b"shop:443", b"/graphql"])
+def test_a_tunnel_is_refused(url: str, target: bytes) -> None:
+    with connection_to(url) as connection:
+        connection.sendall(b"CONNECT " + target + b" HTTP/1.1\r\nHost: shop\r\n\r\n")
+        assert connection.recv(100).startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 405 "))
+
+
+def test_curl_may_ask_for_http_2(url: str) -> None:
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("there is no curl here")
+    if "HTTP2" not in subprocess.run([curl, "--version"], capture_output=True, text=True, check=True).stdout:
+        pytest.skip("this curl has no HTTP/2")
+    command = [curl, "--silent", "--http2", "--json", QUERY.decode(), f"{url}/graphql"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+
+    assert json.loads(done.stdout)["data"] == {"__typename": "Query"}
+
+
+JAVA = """
+import java.net.*; import java.net.http.*;
+class Query {
+  public static void main(String[] given) throws Exception {
+    var request = HttpRequest.newBuilder(URI.create(given[0])).header("Content-Type", "application/json")
+      .POST(HttpRequest.BodyPublishers.ofString(given[1])).build();
+    System.out.println(HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString()).body());
+    var old = (HttpURLConnection) new URL(given[0]).openConnection();
+    old.setRequestProperty("Content-Type", "application/json");
+    old.setDoOutput(true);
+    old.getOutputStream().write(given[1].getBytes());
+    System.out.println(new String(old.getInputStream().readAllBytes()));
+  }
+}
+"""
+
+
+def test_the_clients_of_java_work_without_options(url: str, tmp_path: Path) -> None:
+    java = shutil.which("java")
+    if java is None or shutil.which("javac") is None:
+        pytest.skip("there is no Java here")
+    source = tmp_path / "Query.java"
+    source.write_text(JAVA)
+    command = [java, str(source), f"{url}/graphql", QUERY.decode()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+
+    assert [json.loads(line)["data"] for line in done.stdout.splitlines()] == [{"__typename": "Query"}] * 2
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:

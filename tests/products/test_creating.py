@@ -139,7 +139,7 @@ async def test_white_space_around_a_text_is_dropped(api: Api, store: Store, owne
     [
         ({"name": ""}, "name", "EMPTY"),
         ({"name": "  "}, "name", "EMPTY"),
-        ({"name": "x" * 201}, "name", "TOO_LONG"),
+        ({"name": "x" * 256}, "name", "TOO_LONG"),
         ({"name": "two\nlines"}, "name", "CONTROL_CHARACTERS"),
         ({"name": "nul\0"}, "name", "CONTROL_CHARACTERS"),
         ({"price": "-0.01"}, "price", "TOO_SMALL"),
@@ -148,6 +148,9 @@ async def test_white_space_around_a_text_is_dropped(api: Api, store: Store, owne
         ({"price": "10000000000"}, "price", "TOO_LARGE"),
         ({"price": "1e40"}, "price", "TOO_LARGE"),
         ({"description": ""}, "description", "EMPTY"),
+        ({"description": "\r\n\u200b"}, "description", "EMPTY"),
+        ({"name": "two\u2028lines"}, "name", "CONTROL_CHARACTERS"),
+        ({"price": "1.23456"}, "price", "TOO_MANY_DECIMALS"),
         ({"description": "x" * 10_001}, "description", "TOO_LONG"),
         ({"description": "nul\0"}, "description", "CONTROL_CHARACTERS"),
         ({"stock": -1}, "stock", "TOO_SMALL"),
@@ -171,6 +174,34 @@ async def test_every_wrong_field_is_named_at_once(api: Api, store: Store, owner:
     assert paths == [["input", field] for field in ("name", "price", "description", "stock")]
 
 
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("one\r\ntwo\rthree\nfour", "one\ntwo\nthree\nfour"),
+        ("\r\n" * 6_000 + "x" + "\r\n" * 4_000, "x"),
+        ("one\u2028two", "one\u2028two"),
+        ("e\u0301" * 10_000, "\u00e9" * 10_000),
+    ],
+)
+async def test_a_description_has_plain_line_breaks_and_composed_characters(
+    api: Api, store: Store, owner: User, given: str, stored: str
+) -> None:
+    # 20,001 characters before the line breaks are converted and trimmed, and 20,000 before they are composed.
+    created = await create(api, owner, storeId=gid(store), name="Lamp", price="1", description=given)
+
+    assert created["product"]["description"] == stored
+
+
+@pytest.mark.parametrize(("currency", "decimals"), [("JPY", 0), ("EUR", 2), ("KWD", 3)])
+async def test_an_amount_with_too_many_decimals_is_told_how_many_its_currency_has(
+    api: Api, market: Market, owner: User, currency: str, decimals: int
+) -> None:
+    store = await market.store(owner, currency=currency)
+    refused = await create(api, owner, storeId=gid(store), name="Lamp", price="1.23456")
+
+    assert [issue["message"] for issue in refused["issues"]] == [f"must have at most {decimals} decimals in {currency}"]
+
+
 async def test_what_a_wrong_field_expects_is_told(api: Api, store: Store, owner: User) -> None:
     refused = await create(api, owner, storeId=gid(store), name="", price="1.001", stock=-1)
 
@@ -182,7 +213,7 @@ async def test_what_a_wrong_field_expects_is_told(api: Api, store: Store, owner:
 
 
 async def test_the_longest_texts_and_the_largest_stock_are_taken(api: Api, store: Store, owner: User) -> None:
-    name, description, stock = "x" * 200, "y" * 10_000, MAX_STOCK
+    name, description, stock = "x" * 255, "y" * 10_000, MAX_STOCK
 
     created = (
         await create(api, owner, storeId=gid(store), name=name, price="1", description=description, stock=stock)

@@ -27,6 +27,18 @@ from tests.products.catalogue import NAMES, names, names_in_store
         ("\ufb01ne", "fine"),
         ("Ψωμί", "ψωμι"),
         ("Ёлка", "елка"),
+        ("Καφές", "ΚΑΦΕΣ"),
+        ("ΚΑΦΕΣ", "καφές"),
+        ("Ísafjörður", "I\u0301safjo\u0308rður"),
+        ("I\u0301safjo\u0308rður", "isafjordur"),
+        ("كِتَاب", "كتاب"),
+        ("كتاب", "كِتَاب"),
+        ("Do\u00adnau\u00addampfer", "donaudampfer"),
+        ("Donaudampfer", "Donau\u00addampfer"),
+        ("L’Oréal", "l'oreal"),
+        ("Компʼютер", "комп’ютер"),
+        ("ガム", "ｶﾞﾑ"),
+        ("हिन्दी", "हिन्दी"),
     ],
 )
 async def test_case_and_accents_do_not_count_on_either_side(api: Api, market: Market, name: str, search: str) -> None:
@@ -34,6 +46,15 @@ async def test_case_and_accents_do_not_count_on_either_side(api: Api, market: Ma
     await market.product(name="Something else")
 
     assert await names(api, {"search": search}) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "search"), [("カメラ ムービー", "ガム"), ("カメラ", "ガ"), ("हिम नदी", "हिन्दी"), ("パン", "ハ")]
+)
+async def test_a_mark_that_makes_another_letter_counts(api: Api, market: Market, name: str, search: str) -> None:
+    await market.product(name=name)
+
+    assert await names(api, {"search": search}) == []
 
 
 @pytest.mark.parametrize("search", ["lamp", "l", "lampsha", "Lampshade"])

@@ -117,7 +117,7 @@ async def test_who_logs_out_can_change_nothing_afterwards_in_the_same_request(ap
 
 OPEN = """
 before: createStore(input: {
-  name: "before", street: "Main Street 1", zipcode: "10115", city: "Berlin", country: "DE", currency: "EUR"
+  name: "before", street: "Main Street 1", postcode: "10115", city: "Berlin", country: "DE", currency: "EUR"
 }) { __typename }
 """
 

@@ -62,3 +62,22 @@ def test_a_hash_of_other_parameters_needs_a_rehash() -> None:
 
 async def test_a_hash_of_todays_parameters_needs_no_rehash(hasher: RecordingHasher) -> None:
     assert not passwords.needs_rehash(await passwords.hash_password("correct horse"))
+
+
+TYPED_ON = {"a Mac": "Cafe\u0301 ﬁancée\u00a0№ ｆ", "Windows": "Caf\u00e9 fiancée No f"}
+
+
+async def test_the_same_password_is_typed_in_many_ways(hasher: RecordingHasher) -> None:
+    for typed in TYPED_ON.values():
+        password_hash = await passwords.hash_password(typed)
+
+        assert [await passwords.verify_password(password_hash, each) for each in TYPED_ON.values()] == [True, True]
+
+
+async def test_a_password_hashed_as_it_was_typed_is_still_right(hasher: RecordingHasher) -> None:
+    typed = TYPED_ON["a Mac"]
+    password_hash = passwords._hasher.hash(typed)
+
+    assert await passwords.verify_password(password_hash, typed)
+    assert not await passwords.verify_password(password_hash, "Cafe")
+    assert not await passwords.verify_password(None, typed)

@@ -47,7 +47,18 @@ async def test_null_clears_what_is_optional(api: Api, market: Market, field: str
     assert {name: answer[name] for name in WHOLE} == {**WHOLE, field: None}
 
 
-@pytest.mark.parametrize("field", ["name", "street", "postcode", "city", "country"])
+async def test_null_clears_a_postcode_where_the_country_needs_none(api: Api, market: Market) -> None:
+    user = await market.user()
+    store = await market.store(user, **WHOLE)
+
+    refused = await update(api, user, store, postcode=None)
+    moved = await update(api, user, store, postcode=None, country="HK")
+
+    assert [(issue["path"], issue["code"]) for issue in refused["issues"]] == [(["input", "postcode"], "REQUIRED")]
+    assert (moved["store"]["postcode"], moved["store"]["country"]) == ("", "HK")
+
+
+@pytest.mark.parametrize("field", ["name", "street", "city", "country"])
 async def test_null_is_invalid_for_what_a_store_must_have(api: Api, market: Market, field: str) -> None:
     user = await market.user()
     store = await market.store(user)

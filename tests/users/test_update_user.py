@@ -75,7 +75,7 @@ async def test_nothing_can_be_cleared(api: Api, market: Market, connection: Asyn
 async def test_every_wrong_field_is_told_at_once_and_nothing_is_changed(api: Api, market: Market) -> None:
     user = await market.user(full_name="Ada")
 
-    answer = await update(api, user, email="ada", fullName="x" * 201, password="short")
+    answer = await update(api, user, email="ada", fullName="x" * 256, password="short")
 
     assert [issue["path"] for issue in answer["issues"]] == [
         ["input", field] for field in ("email", "fullName", "password")

@@ -10,12 +10,12 @@ from graphql.execution.collect_fields import FieldDetails
 from sqlalchemy import ColumnElement, Integer, Text, case, cast, func
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from app.db.pagination import CURSOR_VALUE, Listing, Ordering, PageRequest, bounded, constant, paginate
+from app.db.pagination import CURSOR_VALUE, Listing, Ordering, PageRequest, bounded, constant, paginate, past_cursor
 from app.errors import RequestError
 from app.graphql.compiled.binding import Asked, bound_filter, bound_request, shape_and_values
 from app.graphql.compiled.compilation import Compilation, object_type
 from app.graphql.compiled.plans import Declined
-from app.graphql.compiled.statements import NULL, Json, Part, Scope, cursor_of, shown_as, text_of, text_or_null
+from app.graphql.compiled.statements import NULL, TRUE, Json, Part, Scope, cursor_of, shown_as, text_of, text_or_null
 from app.graphql.relations.declarations import Pages, Row
 from app.graphql.relations.resolving import requested
 from app.security.viewer import Viewer, require
@@ -92,7 +92,7 @@ class _Page:
         self._compilation, self._request, self._around = compilation, request, around
         counts_others = _counts_others(compilation, asked)
         correlated = [] if columns is None else [columns.id.table]
-        statement = listing.statement.correlate(*correlated)
+        statement = self._statement = listing.statement.correlate(*correlated)
         self._total_statement = listing.total().correlate(*correlated)
         name = compilation.source("rows_")
         if counts_others:  # by one row too many, which is numbered to be left out
@@ -159,21 +159,22 @@ class _Page:
         )
 
     def _page_info(self, type_: GraphQLOutputType, details: list[FieldDetails]) -> list[Part]:
-        after, before, backward = self._request.after, self._request.before, self._request.backward
         return self._object(
             type_,
             details,
-            hasNextPage=lambda *_: self._others(known=before is not None, counted=not backward),
-            hasPreviousPage=lambda *_: self._others(known=after is not None, counted=backward),
+            hasNextPage=lambda *_: self._others(onward=True),
+            hasPreviousPage=lambda *_: self._others(onward=False),
             startCursor=lambda *_: self._cursor_at(constant(1)),
             endCursor=lambda *_: self._cursor_at(cast(self._scope.aggregate(func.count()), Integer)),
         )
 
-    def _others(self, *, known: bool, counted: bool) -> list[Part]:
-        """Return whether there are rows beyond the page: known from a cursor, or counted by the one row too many."""
-        if known or not counted:
-            return [Json("true" if known else "false")]
-        return [self._scope.add(shown_as("Boolean", func.count() > constant(self._request.limit))[0])]
+    def _others(self, *, onward: bool) -> list[Part]:
+        """Return whether there are rows beyond the page: counted by the one row too many, or past a cursor."""
+        past = past_cursor(self._statement, self._request, onward=onward)
+        if onward == self._request.backward:
+            return [Json("false") if past is None else shown_as("Boolean", past)[0]]
+        counted = self._scope.add(shown_as("Boolean", func.count() > constant(self._request.limit))[0])
+        return [counted if past is None else case((counted == TRUE, TRUE), else_=shown_as("Boolean", past)[0])]
 
     def _cursor_at(self, place: ColumnElement[int]) -> list[Part]:
         """Return the cursor of the row in this place of the page, null where there is none."""

@@ -111,7 +111,7 @@ def _literal(text: str) -> sa.ColumnElement[str]:
 
 EMPTY = _literal("")
 _COMMA = _literal(",")
-NULL = _literal("null")
+NULL, TRUE = _literal("null"), _literal("true")
 
 
 def parts_of_value(type_: GraphQLOutputType, value: sa.ColumnElement[Any]) -> list[Part]:
@@ -132,7 +132,7 @@ def shown_as(kind: str, value: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[
         case "Int", sa.Integer():
             return sa.cast(value, sa.Text), False
         case "Boolean", sa.Boolean():
-            return sa.case((value, _literal("true")), (value.is_not(None), _literal("false"))), False
+            return sa.case((value, TRUE), (value.is_not(None), _literal("false"))), False
         case "DateTime", sa.DateTime():
             return sa.func.to_char(sa.func.timezone(_UTC, value), _MOMENT, type_=sa.Text), True
         case "Int" | "Boolean" | "DateTime" | "Float", _:

@@ -75,7 +75,7 @@ class GraphQLEndpoint:
         """Find out what the client accepts, read its request, and answer it."""
         media_type, method = JSON, scope["method"]
         try:
-            accepts = accepted(method, headers.get(b"accept", b"*/*"), page=self._services.settings.graphiql)
+            accepts = accepted(scope, page=self._services.settings.graphiql)
             media_type = accepts.media_type or JSON
             if accepts.page:
                 await graphiql.page()(scope, receive, _with_headers(send, request_id))

@@ -1,6 +1,7 @@
 """GraphQL over HTTP by its specification: media types, the parameters of a request, and why a request is refused."""
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ RESPONSE_JSON = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
 PAGE = "text/html"
 
-_QUALITY = re.compile(r"0(\.\d*)?|1(\.0*)?")
+_QUALITY = re.compile(r"0?\.\d+|0\.?|1(\.0*)?")  # Java sends `.2`
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _LENGTH_DIGITS = 20  # more than any length has; Python does not read a number of thousands
 _LONGEST_KEPT = 500  # bytes of an Accept header; browsers send 150
@@ -71,10 +72,12 @@ def address_of(scope: Scope) -> str:
     return client[0] if client else ""
 
 
-def accepted(method: str, accept: bytes, *, page: bool) -> Accepted:
-    """Read an Accept header; Refusal where we support neither what it names nor the method."""
+def accepted(scope: Scope, *, page: bool) -> Accepted:
+    """Read what the client accepts; Refusal where we support neither what it names nor the method."""
+    method = scope["method"]
     if method not in ("GET", "POST"):
         raise _method_not_allowed("GET", "POST")
+    accept = b",".join([value for name, value in scope["headers"] if name == b"accept"])  # several lines are one list
     read = _read_accept if len(accept) <= _LONGEST_KEPT else _read_accept.__wrapped__
     found = read(accept, page and method == "GET")
     if not (found.media_type or found.events or found.page):
@@ -108,8 +111,9 @@ def _read_accept(accept: bytes, has_page: bool) -> Accepted:
         if _is_utf8(parameters):
             quality = parameters.get("q", "1")
             qualities[media_type] = float(quality) if _QUALITY.fullmatch(quality) else 0
-    # `*/*` gets what every client understands.
-    json = qualities.get(JSON, qualities.get("application/*", qualities.get("*/*", 0)))
+    anything = qualities.get("*/*", qualities.get("*", 0))  # old Java means `*/*` by `*`
+    # Who accepts anything gets what every client understands.
+    json = qualities.get(JSON, qualities.get("application/*", anything))
     response_json, events = qualities.get(RESPONSE_JSON, 0), qualities.get(EVENT_STREAM, 0)
     whole = max(json, response_json)
     return Accepted(
@@ -206,11 +210,18 @@ def _request_in_url(query_string: bytes, limit: int) -> dict[str, Any]:
     return given
 
 
-def _json(what: str, text: str | bytearray) -> Any:
+def _json(what: str, text: str | bytes | bytearray) -> Any:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return orjson.loads(without_bom(text))
+    except orjson.JSONDecodeError as failure:
+        if "infinity" in failure.msg:
+            raise _malformed(f"{what} contains a number that is too large. Send it as a string.") from None
         raise _malformed(f"{what} must be JSON in UTF-8.") from None
+
+
+def without_bom(text: str | bytes | bytearray) -> str | bytes | bytearray:
+    """Return JSON without the byte order mark that some clients begin it with, and that isn't JSON (RFC 8259, 8.1)."""
+    return text.removeprefix("\ufeff") if isinstance(text, str) else text.removeprefix(BOM_UTF8)
 
 
 def _malformed(message: str) -> Refusal:

@@ -37,7 +37,7 @@ from app.errors import (
     TooManySubscriptions,
     Unauthenticated,
 )
-from app.graphql.http.protocol import JSON, Refusal, address_of, graphql_request
+from app.graphql.http.protocol import JSON, Refusal, address_of, graphql_request, without_bom
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest
 from app.graphql.operations.lifecycle import Operation
 from app.graphql.operations.responses import refused
@@ -266,7 +266,7 @@ class WebSocketEndpoint(GraphQL[Any, None]):
 
     def decode_json(self, data: str | bytes) -> object:
         """Return the object that a message is; NonJsonMessageReceived where it is something else."""
-        value = orjson.loads(data)
+        value = orjson.loads(without_bom(data))
         if not isinstance(value, dict):
             raise NonJsonMessageReceived
         return value

@@ -212,7 +212,10 @@ class _Walk:
                     each = self._selection(graphql.get_named_type(type_.fields[name].type), selected).extra
                     total += _list(size, each)  # beside the point of each row
                 case "pageInfo":
-                    total += self._selection(graphql.get_named_type(type_.fields[name].type), selected)
+                    info = self._selection(graphql.get_named_type(type_.fields[name].type), selected)
+                    # Whether the list has more beyond a cursor is found apart.
+                    beyond = any(self._argument(node, cursor) for cursor in ("after", "before"))
+                    total += info + _reading(to_filter if beyond else 0)
                 case "totalCount":
                     total += _reading(to_count) + Cost(values=1)
         return total + _reading(max(1, size) + to_filter)

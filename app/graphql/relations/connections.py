@@ -5,20 +5,32 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import strawberry
+from sqlalchemy import select
 from strawberry import UNSET
 
-from app.db.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request, paginate
+from app.db.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request, paginate, past_cursor
 from app.db.unit_of_work import UnitOfWork
 from app.graphql.node import shown
 
 T = TypeVar("T")
 NodeType = TypeVar("NodeType")
+IsPastCursor = Callable[[bool], Awaitable[bool]]
+"""Reads whether there are items past the cursor that a page ends before, or else before the one it starts after."""
 
 
 @strawberry.type(description="The position of a page within its list.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether there are more items after this page.")
-    has_previous_page: bool = strawberry.field(description="Whether there are items before this page.")
+    page: strawberry.Private[Page[Any]]
+    is_past_cursor: strawberry.Private[IsPastCursor]
+
+    @strawberry.field(description="Whether there are more items after this page.")
+    async def has_next_page(self) -> bool:
+        return self.page.has_next or await self.is_past_cursor(True)
+
+    @strawberry.field(description="Whether there are items before this page.")
+    async def has_previous_page(self) -> bool:
+        return self.page.has_previous or await self.is_past_cursor(False)
+
     start_cursor: str | None = strawberry.field(
         description="Cursor of the first item. Pass it as `before` to get the previous page. Null if the page is empty."
     )
@@ -37,6 +49,7 @@ class Edge(Generic[NodeType]):
 class Connection(Generic[NodeType]):
     page: strawberry.Private[Callable[[], Awaitable[Page[Any]]]]
     total: strawberry.Private[Callable[[], Awaitable[int]]]
+    is_past_cursor: strawberry.Private[IsPastCursor]
 
     @strawberry.field(description="The items of this page, each with its cursor.")
     async def edges(self) -> list[Edge[NodeType]]:
@@ -53,8 +66,8 @@ class Connection(Generic[NodeType]):
     async def page_info(self) -> PageInfo:
         page = await self.page()
         return PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
+            page=page,
+            is_past_cursor=self.is_past_cursor,
             start_cursor=page.ordering.cursor(page.rows[0]) if page.rows else None,
             end_cursor=page.ordering.cursor(page.rows[-1]) if page.rows else None,
         )
@@ -96,7 +109,12 @@ def root_connection(work: UnitOfWork, listing: Listing, request: PageRequest) ->
         row = await work.row(listing.total())
         return int(row[0]) if row else 0
 
-    return Connection(page=_once(read_page), total=_once(read_total))
+    async def is_past_cursor(onward: bool) -> bool:
+        found = past_cursor(listing.statement, request, onward=onward)
+        row = None if found is None else await work.row(select(found))
+        return bool(row and row[0])
+
+    return Connection(page=_once(read_page), total=_once(read_total), is_past_cursor=is_past_cursor)
 
 
 def _once(read: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]]:

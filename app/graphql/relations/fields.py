@@ -175,15 +175,18 @@ def _id_argument(type_: type[Node], annotation: Any, **default: Any) -> Strawber
     return StrawberryArgument("id", None, StrawberryAnnotation(annotation), description=about, **default)
 
 
-def looked_up(type_: type[Node], argument: str) -> declared.Lookup:
-    """Return the declaration of the node with the global id that is in this argument."""
+def looked_up(
+    type_: type[Node], argument: str, by_key: Callable[[Viewer | None], Select[Any]] | None = None
+) -> declared.Lookup:
+    """Return the declaration of the node with the global id that is in this argument; `by_key` finds it, if not every
+    one that the viewer may look up will do."""
     node, name = node_named(type_.__name__), type_.__name__
     taken = to_snake(argument)
 
     def key(_: Viewer | None, **arguments: str) -> UUID:
         return key_of(name, argument, arguments[taken])
 
-    return declared.Lookup(node.model, key, node.by_key)
+    return declared.Lookup(node.model, key, by_key or node.by_key)
 
 
 def viewers_own(type_: type[Node], statement: Callable[[Viewer | None], Select[Any]], description: str) -> Any:

@@ -84,9 +84,18 @@ class Loaders:
         """Return the connection of one parent; it is read together with those of the others."""
         pages = self._loader((declaration, "pages"), lambda: self._pages(declaration))
         totals = self._loader((declaration, "totals"), lambda: self._totals(declaration))
+
+        async def is_past_cursor(onward: bool) -> bool:
+            if (request.before if onward else request.after) is None:
+                return False
+            name = "next" if onward else "previous"
+            loader = self._loader((declaration, name), lambda: self._past_cursor(declaration, onward=onward))
+            return bool(await loader.load(PageKey(parent, filter, request)))
+
         return Connection(
             page=lambda: pages.load(PageKey(parent, filter, request)),
             total=lambda: totals.load(PageKey(parent, filter, None)),
+            is_past_cursor=is_past_cursor,
         )
 
     def _loader(self, key: Hashable, make: Callable[[], Loader]) -> Loader:
@@ -128,6 +137,21 @@ class Loaders:
                     page = page_of(found[parent], request, lambda row: shown(collection.model, row))
                     pages[PageKey(parent, filter, request)] = page
             return [pages[key] for key in keys]
+
+        return Loader(load)
+
+    def _past_cursor(self, declaration: Pages, *, onward: bool) -> Loader:
+        """Load whether there are rows past a cursor, of each parent."""
+        collection, relation = declaration.collection, _relation(declaration)
+
+        async def load(keys: list[PageKey]) -> list[bool]:
+            found: dict[PageKey, bool] = {}
+            for (filter, request), parents in _grouped(keys).items():
+                listing = collection.listing(self._viewer, filter)
+                statement = listing.past_cursor_each(relation, request, onward=onward)
+                for row in await self._work.rows(statement, {"parents": parents}):
+                    found[PageKey(getattr(row, PARENT), filter, request)] = row.found
+            return [found[key] for key in keys]
 
         return Loader(load)
 

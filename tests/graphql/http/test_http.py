@@ -235,6 +235,9 @@ async def test_json_may_say_that_it_is_utf_8(api: Api, content_type: str) -> Non
         ("application/graphql-response+json, text/event-stream, multipart/mixed", "application/graphql-response+json"),
         ("text/html, */*;q=0.001", "application/json"),
         (f"{'text/plain, ' * 100}application/json", "application/json"),
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "application/json"),  # Java's HttpURLConnection
+        ("*", "application/json"),
+        ("application/json;q=.5, application/graphql-response+json;q=.50", "application/graphql-response+json"),
     ],
 )
 async def test_the_client_chooses_the_media_type(api: Api, accept: str, media_type: str) -> None:
@@ -252,6 +255,8 @@ async def test_the_client_chooses_the_media_type(api: Api, accept: str, media_ty
         "multipart/mixed",
         "application/json;q=0",
         "application/json;q=nan",
+        "application/json;q=.",
+        "application/json, *;q=0, application/json;q=0.",
         "application/json;charset=utf-16",
         "," * 600,
     ],
@@ -263,6 +268,28 @@ async def test_what_the_client_does_not_take_is_not_made(
 
     assert_refused(response, 406, "NOT_ACCEPTABLE")
     assert await number_of(connection, Store) == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "media_type"),
+    [
+        (["text/plain", "application/json"], "application/json"),
+        (["application/json;q=0.5", "application/graphql-response+json"], "application/graphql-response+json"),
+    ],
+)
+async def test_several_lines_of_accept_are_one_list(api: Api, lines: list[str], media_type: str) -> None:
+    headers = httpx2.Headers([*JSON.items(), *(("Accept", line) for line in lines)])
+    response = await api.client.post("/graphql", json={"query": TYPENAME}, headers=headers)
+
+    assert response.headers["Content-Type"] == f"{media_type}; charset=utf-8"
+
+
+async def test_a_byte_order_mark_before_json_is_skipped(api: Api) -> None:
+    body = json.dumps({"query": "\ufeff{ __typename }"}).encode()
+    sent = await post(api, b"\xef\xbb\xbf" + body)
+    fetched = await get(api, {"query": TYPENAME, "variables": "\ufeff{}"})
+
+    assert [response.json()["data"] for response in (sent, fetched)] == [{"__typename": "Query"}] * 2
 
 
 async def test_only_a_browser_is_shown_the_page(api: Api) -> None:

@@ -30,6 +30,12 @@ COSTS: dict[str, tuple[str, Any, int]] = {
     ),
     "a total of a shorter list": ("{ stores(first: 1) { totalCount } }", None, 1 + 50),
     "a search": ('{ products(first: 1, filter: { search: "a" }) { nodes { id } } }', None, 1 + 1_000),
+    "a search, and whether there was a page before, which is found apart": (
+        """query ($after: String) { products(first: 1, after: $after, filter: { search: "a" }) {
+        nodes { id } pageInfo { endCursor hasPreviousPage } } }""",
+        {"after": "x"},
+        1 + 1_000 + 1_000,
+    ),
     "a search by a variable": (
         "query ($s: String) { products(first: 1, filter: { search: $s }) { nodes { id } } }",
         {"s": "a"},
@@ -71,7 +77,7 @@ COSTS: dict[str, tuple[str, Any, int]] = {
     "many short texts": (
         "{ stores(first: 2) { nodes { name street city a: name b: street c: city } } }",
         None,
-        2 * 3,  # 6 of 800 bytes
+        2 * 4,  # 6 of 1,020 bytes
     ),
     "a long alias": (f"{{ stores(first: 2) {{ nodes {{ {'a' * 4_000}: id }} }} }}", None, 2 * 3),
     "pages within a page": (

@@ -174,19 +174,27 @@ async def test_stock_that_is_counted_is_told(shop: Shop) -> None:
         assert (await browser.next())["productUpdated"]["product"]["stock"] == 7
 
 
-async def test_a_store_that_closes_takes_its_products_away_from_all_but_its_owner(shop: Shop) -> None:
+async def test_a_product_that_is_deleted_with_its_store_ends_the_stream_of_everyone(shop: Shop) -> None:
+    """Also of the owner, who may still look it up."""
     query = "subscription ($id: ID!) { productUpdated(productId: $id) { product { deletedAt } } }"
     async with connected(shop.address) as browser, connected(shop.address, shop.token(shop.owner)) as owner:
         for client in (browser, owner):
             await client.subscribe(query, {"id": gid(shop.product)})
             assert await client.next() == {"productUpdated": {"product": {"deletedAt": None}}}
+        # From the second event on, it is read on the compiled path.
+        await set_stock(shop.api, shop.owner, shop.product, 7)
+        for client in (browser, owner):
+            await client.next()
 
         await stores.delete(shop.api, shop.owner, shop.store)
 
-        assert (await browser.end())["code"] == "NOT_FOUND"
-        assert (await owner.next())["productUpdated"]["product"]["deletedAt"] is not None
+        for client in (browser, owner):
+            assert (await client.end())["code"] == "NOT_FOUND"
+            await client.subscribe(query, {"id": gid(shop.product)}, id="again")
+            assert await client.refusal() == "NOT_FOUND"
         await stores.restore(shop.api, shop.owner, shop.store)
-        assert await owner.next() == {"productUpdated": {"product": {"deletedAt": None}}}
+        await owner.subscribe(query, {"id": gid(shop.product)}, id="restored")
+        assert await owner.next("restored") == {"productUpdated": {"product": {"deletedAt": None}}}
 
 
 async def test_what_is_rolled_back_is_not_told(shop: Shop) -> None:

@@ -77,6 +77,12 @@ async def test_who_has_nothing_to_say_of_themselves_may_say_null(shop: Shop) -> 
         assert await client.receive() == {"type": "connection_ack"}
 
 
+async def test_a_byte_order_mark_before_a_message_is_skipped(shop: Shop) -> None:
+    async with connect(f"ws://{shop.address}/graphql", subprotocols=[PROTOCOL]) as websocket:
+        await websocket.send('\ufeff{"type": "connection_init"}')
+        assert await Client(websocket).receive() == {"type": "connection_ack"}
+
+
 async def test_bytes_are_no_message(shop: Shop) -> None:
     async with connected(shop.address) as client:
         await client.websocket.send(b"{}")

@@ -1,0 +1,39 @@
+"""Texts as people write them: one form for what looks the same.
+
+The same characters can be written in several ways in Unicode, and some of them can't be seen at all."""
+
+import re
+import unicodedata
+
+# Unicode's Default_Ignorable_Code_Point: what a reader doesn't see, such as soft hyphens and zero-width spaces.
+INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+# Unicode's category Zs: the spaces, of whatever width.
+SPACES = " \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
+_SPACE = re.compile(f"[{SPACES}]")
+_BLANK = re.compile(f"[\\s{INVISIBLE}\u2800]*")  # and the Braille pattern without a dot
+_LINE_BREAK = re.compile("\r\n?")
+
+
+def normalized(text: str) -> str:
+    """Return the text in Unicode's form NFC, in which every text is stored."""
+    return unicodedata.normalize("NFC", text)
+
+
+def with_plain_line_breaks(text: str) -> str:
+    """Return the text with the line breaks of Unix: forms of web pages send those of Windows."""
+    return _LINE_BREAK.sub("\n", text)
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a reader sees nothing of the text."""
+    return _BLANK.fullmatch(text) is not None
+
+
+def name_key(name: str) -> str:
+    """Return what must be unique of a name: it is the same for names that look the same. The database computes it by
+    the function of the same name."""
+    return normalized(_INVISIBLE.sub("", _SPACE.sub(" ", name)))
