@@ -48,7 +48,7 @@ _RULES = {
 _SECRET_CHARACTERS = 32
 DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
 
-REQUIRES_A_SECRET = "requires a random secret of 32 characters or more: the default is public"  # noqa: S105
+REQUIRES_A_SECRET = "must be a random secret of 32 characters or more, because"  # noqa: S105
 
 
 class Environment(StrEnum):
@@ -321,7 +321,7 @@ class Settings(BaseSettings):
         if self.has_development_secret and not is_development:
             missing.append(f"SECRET_KEY: {self.app_env} requires a random secret of 32 characters or more")
         elif self.has_development_secret and (reason := self.why_public()) is not None:
-            missing.append(f"SECRET_KEY: {reason}, which {REQUIRES_A_SECRET}")
+            missing.append(f"SECRET_KEY: {REQUIRES_A_SECRET} {reason} (the default is public)")
         if not is_development and self.database_url is None:
             missing.append(f"DATABASE_URL: {self.app_env} requires the URL of a Postgres database")
         if self.trusted_documents is Trust.REQUIRE and self.trusted_documents_file is None:

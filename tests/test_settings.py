@@ -108,7 +108,7 @@ def test_no_message_is_in_the_words_of_a_library(monkeypatch: pytest.MonkeyPatch
         load_settings()
     except InvalidSettings as invalid:
         lines = str(invalid).splitlines()
-    assert all(re.match(rf"{name.upper()}: (?:must|each secret must) .+ \(.+\)$", line) for line in lines)
+    assert all(re.match(r"[A-Z_]+: (?:must|each secret must) .+ \(.+\)$", line) for line in lines)
 
 
 @pytest.mark.parametrize("content", ["[]", '{"hash": 1}'])
@@ -273,7 +273,7 @@ def test_the_development_secret_is_refused_where_others_reach_the_api(
         load_settings()
 
     (line,) = str(caught.value).splitlines()
-    assert line.startswith(f"SECRET_KEY: {reason}, which requires a random secret of 32 characters or more")
+    assert line.startswith(f"SECRET_KEY: must be a random secret of 32 characters or more, because {reason} (")
     monkeypatch.setenv("SECRET_KEY", GOOD_SECRET)
     assert load_settings().why_public() == reason
 

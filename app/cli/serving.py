@@ -79,7 +79,7 @@ def require_secrets(settings: Settings, host: str, *, demo: bool) -> None:
     if reason is None:
         return
     if settings.has_development_secret:
-        fail(f"SECRET_KEY: {reason}, which {REQUIRES_A_SECRET}.", code=2)
+        fail(f"SECRET_KEY: {REQUIRES_A_SECRET} {reason} (the default is public)", code=2)
     if demo:
         fail(f"--demo: {reason}, and {PUBLIC_PASSWORD}. Serve without --demo.", code=2)
 

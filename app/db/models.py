@@ -79,7 +79,7 @@ class User(Audited):
 
     __tablename__ = "users"
 
-    email: Mapped[str]
+    email: Mapped[str] = mapped_column(info={LONGEST: 64})  # 254 bytes
     full_name: Mapped[str]
     password_hash: Mapped[str] = mapped_column(deferred=True)
     is_superuser: Mapped[bool] = mapped_column(server_default=sa.text("false"), default=False)

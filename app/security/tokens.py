@@ -72,6 +72,13 @@ class AccessTokens:
             raise Unauthenticated(EXPIRED)
         return login
 
+    def login_or_nobody(self, authorization: str | None) -> Login:
+        """Read an Authorization header; nobody if there is none, or its token is not valid."""
+        try:
+            return NOBODY if authorization is None else self.login(authorization)
+        except Unauthenticated:
+            return NOBODY
+
     @cached_property
     def _keys(self) -> Mapping[str, str]:
         """The keys by their ids, which reveal nothing about them."""

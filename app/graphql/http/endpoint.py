@@ -105,7 +105,7 @@ class GraphQLEndpoint:
 
     def _client(self, request: OperationRequest) -> Client:
         """Return the client that a stream's connection counts for."""
-        login = self._services.access_tokens.login(request.authorization or "")
+        login = self._services.access_tokens.login_or_nobody(request.authorization)
         return Client.of(login.viewer, request.address)
 
     def _is_streamed(self, method: str, accepts: Accepted, document: GraphQLRequest) -> bool:

@@ -29,20 +29,14 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 
 from app.clients import Client
-from app.errors import (
-    SESSION_ENDED,
-    RequestError,
-    Restarting,
-    TooManyConnections,
-    TooManySubscriptions,
-    Unauthenticated,
-)
+from app.errors import SESSION_ENDED, RequestError, Restarting, TooManyConnections, TooManySubscriptions
 from app.graphql.http.protocol import JSON, Refusal, address_of, graphql_request, without_bom
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest
 from app.graphql.operations.lifecycle import Operation
 from app.graphql.operations.responses import refused
 from app.graphql.operations.services import Services
 from app.process.connections import held_by
+from app.security.tokens import Login
 
 RESTART = 1012
 IDLE = 1000
@@ -151,10 +145,10 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         """Count the connection for the user, if one has logged in, instead of the address; close it if the user has too
         many."""
         self.context.connection_params = payload
-        login = self._services.access_tokens.login(self.context.authorization or "")
-        if login.viewer is not None:
+        viewer = self._login.viewer
+        if viewer is not None:
             try:
-                self._held.enter_context(held_by(Client.of(login.viewer, ""), self.context.scope))
+                self._held.enter_context(held_by(Client.of(viewer, ""), self.context.scope))
             except TooManyConnections as refusal:
                 await self.websocket.close(TRY_AGAIN_LATER, refusal.code)
                 return False
@@ -208,11 +202,12 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
 
     def _session_id(self) -> UUID | None:
         """Return the session that the token belongs to, None without a valid token."""
-        authorization = self.context.authorization if self.connection_acknowledged else None
-        try:
-            return None if authorization is None else self._services.access_tokens.login(authorization).session_id
-        except Unauthenticated:
-            return None
+        return self._login.session_id if self.connection_acknowledged else None
+
+    @property
+    def _login(self) -> Login:
+        """Whom the token names; nobody without a valid one."""
+        return self._services.access_tokens.login_or_nobody(self.context.authorization)
 
     async def _close_with_session(self) -> None:
         await self.websocket.close(SESSION_OVER, SESSION_ENDED)
