@@ -88,7 +88,7 @@ class CompiledPath:
         within its transaction; None if the compiler declines, or the viewer could not look all of them up."""
         plans = self._payload_plans(operation, type_, details, is_list=not isinstance(keys, UUID))
         try:
-            plan, parameters = plans.find(operation.variables, viewer, {PAYLOAD_KEYS: keys})
+            plan, parameters = plans.plan(operation.variables, viewer, {PAYLOAD_KEYS: keys})
         except _DECLINED:
             return None
         (text,) = await work.driver_row(plan.sql, parameters)
@@ -109,7 +109,7 @@ class CompiledPath:
         values = get_variable_values(self._core_schema, definition.variable_definitions or (), given)
         if not isinstance(values, VariableValues):
             raise Declined("the variables are not valid")
-        found = plans.find(values, viewer)
+        found = plans.plan(values, viewer)
         self._queries.weigh(query, _WEIGHT_OF_QUERY * query.weight + plans.weight)
         return found
 

@@ -77,7 +77,7 @@ class Plans(Cache[Any, Plan | NoPlan]):
         """What was declined, for page sizes of any number."""
         self._used = used
 
-    def find(
+    def plan(
         self, variables: VariableValues, viewer: Viewer | None, given: Mapping[str, Any] = _NOTHING
     ) -> tuple[Plan, list[Any]]:
         """Return the plan for the kind of viewer and the shape of the variables, and its parameters; Declined where
@@ -107,16 +107,12 @@ class Plans(Cache[Any, Plan | NoPlan]):
     def _made(self, key: Any, variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
         """Compile the selection, unless it was declined for variables that differ in numbers alone."""
         numberless = _without_numbers(key)
-        if numberless in self._declined:
-            return self._declined.get(numberless, _never)
+        if (declined := self._declined.find(numberless)) is not None:
+            return declined
         plan = self._compiled(variables, viewer)
         if isinstance(plan, NoPlan):
-            self._declined.get(numberless, lambda: NoPlan(plan.reason, ()))
+            self._declined.add(numberless, NoPlan(plan.reason, ()))
         return plan
-
-
-def _never() -> NoPlan:
-    raise AssertionError("it is there")
 
 
 def _without_numbers(key: Any) -> Any:

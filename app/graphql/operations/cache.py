@@ -36,19 +36,29 @@ class Cache(Generic[K, T]):
     def __contains__(self, key: K) -> bool:
         return key in self._again or key in self._pinned or key in self._once
 
-    def get(self, key: K, make: Callable[[], T], *, pin: bool = False) -> T:
-        """Return the entry, which is made where it is missing."""
+    def find(self, key: K) -> T | None:
+        """Return the entry; None if it is missing."""
         if key in self._again:
             self._again.move_to_end(key)
             return self._again[key]
-        if key in self._pinned:
-            return self._pinned[key]
         if key in self._once:
             return self._keep_for_reuse(key)
-        made = make()
-        (self._pinned if pin else self._once)[key] = made
-        self._forget_surplus()
-        return made
+        return self._pinned.get(key)
+
+    def add(self, key: K, entry: T, weight: int = 0, *, pin: bool = False) -> None:
+        """Keep an entry, unless there is one."""
+        if key not in self:
+            (self._pinned if pin else self._once)[key] = entry
+            self.weigh(key, weight)
+            self._forget_surplus()
+
+    def get(self, key: K, make: Callable[[], T], *, pin: bool = False) -> T:
+        """Return the entry, which is made if it is missing."""
+        entry = self.find(key)
+        if entry is None:
+            entry = make()
+            self.add(key, entry, pin=pin)
+        return entry
 
     def weigh(self, key: K, weight: int) -> None:
         """Set the weight of an entry."""

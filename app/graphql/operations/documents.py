@@ -167,13 +167,11 @@ class Documents:
         """Return the document that a client sent, with its errors if it has any."""
         if self._settings.trusted_documents is Trust.REQUIRE and not self.trusted.includes(text):
             return _NOT_TRUSTED
-        for known in (self._documents, self._refused):
-            if text in known:
-                return known.get(text, Document)
+        if (known := self._documents.find(text) or self._refused.find(text)) is not None:
+            return known
         document = self._read(text)
         kept = self._refused if document.errors else self._documents
-        kept.get(text, lambda: document, pin=document.is_trusted)
-        kept.weigh(text, document.weight)
+        kept.add(text, document, document.weight, pin=document.is_trusted)
         return document
 
     def requested(self, request: GraphQLRequest) -> RequestedOperation:

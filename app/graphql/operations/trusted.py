@@ -50,8 +50,8 @@ class TrustedDocuments:
         send it, HashMismatch rejects a wrong hash, DocumentsNotNamed means that only whole documents are accepted."""
         hash_ = name.removeprefix(_PREFIX)
         known = self._manifest.get(hash_)
-        if known is None and hash_ in self._sent:
-            known = self._sent.get(hash_, str)
+        if known is None:
+            known = self._sent.find(hash_)
         if sent is None:
             if self._trust is Trust.OFF:
                 raise DocumentsNotNamed
@@ -61,6 +61,5 @@ class TrustedDocuments:
         if sent != known and self._trust is Trust.ALLOW:
             if hash_ in self._manifest or sha256(sent.encode()).hexdigest() != hash_.lower():
                 raise HashMismatch
-            self._sent.get(hash_, lambda: sent)
-            self._sent.weigh(hash_, len(sent))
+            self._sent.add(hash_, sent, len(sent))
         return sent
