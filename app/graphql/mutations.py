@@ -66,10 +66,9 @@ def _is_alone(info: Info) -> bool:
     return len(fields) == 1 and isinstance(fields[0], FieldNode)
 
 
-def attempt_of(field: GraphQLField) -> Attempt | None:
-    """Return in which case a root field of Mutation is an attempt; None if in none."""
-    (extension,) = definition_of(field).extensions
-    return extension.attempt if isinstance(extension, RootField) else None
+def root_field(field: GraphQLField) -> RootField:
+    """Return what a root field of Mutation declares."""
+    return next(each for each in definition_of(field).extensions if isinstance(each, RootField))
 
 
 def given_input(field: GraphQLField, values: Mapping[str, Any]) -> Given:

@@ -31,7 +31,7 @@ from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.path import CompiledPath
 from app.graphql.context import Context
 from app.graphql.errors import of_payload, presentable
-from app.graphql.mutations import attempt_of, given_input
+from app.graphql.mutations import given_input, root_field
 from app.graphql.node import type_shown_by
 from app.graphql.operations.cancellation import Disconnected, Reason, undisturbed
 from app.graphql.operations.documents import ParsedOperation
@@ -195,9 +195,9 @@ class MutationExecution(ExecutionContext):
     ) -> Iterator[Callable[[], Awaitable[None]]]:
         """Yield what prepares each root field that is an attempt."""
         for key, details in fields.items():
-            field = type_.fields.get(details[0].node.name.value)
-            attempt = field and attempt_of(field)
-            if attempt:
+            field = type_.fields.get(details[0].node.name.value)  # none is declared for `__typename`
+            attempt = field and root_field(field).attempt
+            if field and attempt:
                 input = given_input(field, self._input_of(field, details[0]))
                 if attempt.is_made_with(input.values):
                     yield partial(prepare, self.context_value, key, attempt, input)

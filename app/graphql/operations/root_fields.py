@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from graphql import FieldNode, FragmentSpreadNode, GraphQLSchema, InlineFragmentNode, OperationType, SelectionSetNode
 
 from app.errors import BadUserInput
-from app.graphql.mutations import RootField
+from app.graphql.mutations import RootField, root_field
 from app.graphql.operations.documents import ParsedOperation
-from app.graphql.strawberry_internals import definition_of
 from app.idempotency.service import HEADER
 from app.security.viewer import Access
 
@@ -35,7 +34,7 @@ def _declared(schema: GraphQLSchema, operation: ParsedOperation) -> Iterator[Roo
     fields = schema.mutation_type.fields
     for name in _names(operation, operation.definition.selection_set, set()):
         if name in fields:  # `__typename` is none of ours
-            yield next(each for each in definition_of(fields[name]).extensions if isinstance(each, RootField))
+            yield root_field(fields[name])
 
 
 def _names(operation: ParsedOperation, selected: SelectionSetNode, spread: set[str]) -> Iterator[str]:
