@@ -1,4 +1,4 @@
-"""Rate limits of users and addresses: points of cost, and attempts to log in or sign up."""
+"""Rate limits: points of each client, and attempts from each address and on each account."""
 
 import hashlib
 from collections import OrderedDict
@@ -11,7 +11,7 @@ from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
 
-from app.clients import Client, network
+from app.clients import Client
 from app.errors import RateLimited
 from app.security.viewer import Viewer
 from app.settings import Settings
@@ -93,7 +93,7 @@ class RateLimits:
 
     async def attempt(self, address: str) -> None:
         """Count an attempt to log in, or the like, from an address."""
-        await self._attempts.take(f"address {network(address)}", 1)
+        await self._attempts.take(Client.of(None, address).name, 1)
 
     async def attempt_on(self, account: str) -> None:
         """Count an attempt to log in to an account, whose email address stays out of the store that counts."""
