@@ -86,7 +86,7 @@ class GraphQLEndpoint:
                 document,
                 request_id,
                 address_of(scope),
-                client_id=client_request_id(headers),
+                client_request_id=client_request_id(headers),
                 authorization=_text(headers.get(b"authorization")),
                 idempotency_key=_text(headers.get(_IDEMPOTENCY_KEY)),
                 check=partial(require_carriable, method, accepts),

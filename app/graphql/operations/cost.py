@@ -249,19 +249,16 @@ class _Walk:
 
 def cost_exceeded(cost: int, limit: int) -> graphql.GraphQLError:
     """Return the error of an operation that costs too much."""
-    message = (
-        f"This operation costs {cost:,} points; the limit is {limit:,}. Request fewer items per page, or fewer fields."
-    )
-    requested = {"requested": cost, "limit": limit}
-    return graphql.GraphQLError(message, extensions={"code": "COST_LIMIT_EXCEEDED", "cost": requested})
+    return _exceeded("This operation costs", cost, limit, "Request fewer items per page, or fewer fields.")
 
 
 def payload_exceeded(cost: int, limit: int) -> graphql.GraphQLError:
     """Return the error of mutations whose payloads cost too much, as they are read while other writes wait."""
-    message = (
-        f"The results of these mutations cost {cost:,} points; the limit is {limit:,}. Select less of them, and query "
-        "the rest."
-    )
+    return _exceeded("The results of these mutations cost", cost, limit, "Select less of them, and query the rest.")
+
+
+def _exceeded(what: str, cost: int, limit: int, remedy: str) -> graphql.GraphQLError:
+    message = f"{what} {cost:,} points; the limit is {limit:,}. {remedy}"
     requested = {"requested": cost, "limit": limit}
     return graphql.GraphQLError(message, extensions={"code": "COST_LIMIT_EXCEEDED", "cost": requested})
 

@@ -26,7 +26,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.cost import Cost, Meter, cost_exceeded, payload_exceeded
-from app.graphql.operations.limits import exceeded, limit_exceeded
+from app.graphql.operations.limits import INTROSPECTION, exceeded, limit_exceeded
 from app.graphql.operations.trusted import TrustedDocuments
 from app.settings import Settings, Trust
 
@@ -35,7 +35,6 @@ _DOCUMENTS_KEPT = 500
 _INVALID_KEPT = 100
 _CHARACTERS_KEPT = 2_000_000
 _WEIGHT_OF_TOKEN = 10  # in characters: what is parsed of a token takes much more memory than its text
-_OF_SCHEMA = {"__schema", "__type", "__typename"}
 _TOO_MANY_DIGITS = "integer string conversion"
 
 COST_OF_NOTHING = 10
@@ -74,7 +73,7 @@ class ParsedOperation:
         """Whether it reads nothing but the schema."""
         selected = self.definition.selection_set.selections
         names = {node.name.value if isinstance(node, FieldNode) else "..." for node in selected}
-        return names <= _OF_SCHEMA and names != {"__typename"}
+        return names <= INTROSPECTION | {"__typename"} and not names.isdisjoint(INTROSPECTION)
 
     @cached_property
     def _fixed_cost(self) -> Cost | None:
@@ -130,7 +129,7 @@ class OperationRequest(NamedTuple):
     id: str
     address: str
     """The client's network address."""
-    client_id: str | None = None
+    client_request_id: str | None = None
     """The client's own id of the request, for the log."""
     authorization: str | None = None
     idempotency_key: str | None = None
@@ -181,7 +180,7 @@ class Documents:
         if parsed is None:
             return RequestedOperation(request, errors=document.errors or (_NO_OPERATION,))
         cost, limit = parsed.cost(request.variables), self._limit_of(parsed.type)
-        return RequestedOperation(request, parsed, cost, self._costs_too_much(cost, parsed.type), limit)
+        return RequestedOperation(request, parsed, cost, self._costs_too_much(cost, limit, parsed.type), limit)
 
     def _limit_of(self, type_: OperationType) -> int:
         settings = self._settings
@@ -189,8 +188,8 @@ class Documents:
             return min(settings.cost_limit, settings.subscription_cost_limit)
         return settings.cost_limit
 
-    def _costs_too_much(self, cost: Cost, type_: OperationType) -> Sequence[GraphQLError]:
-        limit, payload_limit = self._limit_of(type_), self._settings.payload_cost_limit
+    def _costs_too_much(self, cost: Cost, limit: int, type_: OperationType) -> Sequence[GraphQLError]:
+        payload_limit = self._settings.payload_cost_limit
         if cost.points > limit:
             return (cost_exceeded(cost.points, limit),)
         if type_ is OperationType.MUTATION and cost.reads > payload_limit:
@@ -234,7 +233,7 @@ class NoIntrospection(ValidationRule):
 
     def enter_field(self, node: FieldNode, *_: Any) -> None:
         """Check a field."""
-        if node.name.value in ("__schema", "__type"):
+        if node.name.value in INTROSPECTION:
             message = "Introspection is disabled. Ask the operator of this API for its schema."
             self.report_error(GraphQLError(message, node, extensions={"code": "INTROSPECTION_DISABLED"}))
 

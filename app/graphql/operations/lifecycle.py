@@ -40,7 +40,7 @@ class Operation:
     """One operation, and what has become known of it so far."""
 
     def __init__(self, services: Services, request: OperationRequest) -> None:
-        self.log = operation_log.begin(request.id, request.document.operation_name, request.client_id)
+        self.log = operation_log.begin(request.id, request.document.operation_name, request.client_request_id)
         self._services = services
         self._request = request
         self._login = NOBODY
