@@ -158,7 +158,7 @@ class Missing(RequestError):
 
 
 class TooManySubscriptions(RequestError):
-    """The connection or the user has reached the limit."""
+    """A WebSocket, a client, or all clients without a login together have reached the limit of subscriptions."""
 
     code = "SUBSCRIPTION_LIMIT"
 

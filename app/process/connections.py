@@ -42,7 +42,7 @@ class Connections:
         """How many were closed because a request or a response took too long."""
         self._proxies = proxies
         self._number = 0
-        self._of_client: Counter[str] = Counter()
+        self._of_client: Counter[Client] = Counter()
         self._is_proxy = lru_cache(1_000)(self._check_proxy)
 
     def __len__(self) -> int:
@@ -53,29 +53,29 @@ class Connections:
         if self._number >= self.limits.in_all:
             self.refused["all"] += 1
             raise Overloaded
-        client = None if self._is_proxy(address) else Client.of(None, address).name
+        client = None if self._is_proxy(address) else Client.of(None, address)
         self.count(client)
         self._number += 1
         return Connection(self, transport, client)
 
-    def close(self, client: str | None) -> None:
+    def close(self, client: Client | None) -> None:
         """Count one connection less."""
         self._number -= 1
         self.discount(client)
 
-    def count(self, client: str | None) -> None:
+    def count(self, client: Client | None) -> None:
         """Count a connection for this client; TooManyConnections if it has too many."""
         if client is not None and self._of_client[client] >= self.limits.per_client:
             self.refused["client"] += 1
             raise TooManyConnections(self.limits.per_client)
         self.recount(client)
 
-    def recount(self, client: str | None) -> None:
+    def recount(self, client: Client | None) -> None:
         """Count a connection for this client, however many it has."""
         if client is not None:
             self._of_client[client] += 1
 
-    def discount(self, client: str | None) -> None:
+    def discount(self, client: Client | None) -> None:
         """Count a connection for this client no more."""
         if client is not None:
             self._of_client[client] -= 1
@@ -95,7 +95,7 @@ class Connections:
 class Connection:
     """One connection, from when it is opened until it is lost."""
 
-    def __init__(self, connections: Connections, transport: asyncio.Transport, client: str | None) -> None:
+    def __init__(self, connections: Connections, transport: asyncio.Transport, client: Client | None) -> None:
         self._connections = connections
         self._transport = transport
         self._client = client
@@ -107,18 +107,18 @@ class Connection:
     def held_by(self, client: Client) -> Iterator[None]:
         """Count the connection for this client while this lasts; TooManyConnections if it has too many."""
         former = self._client
-        if former == client.name:
+        if former == client:
             yield
             return
-        self._connections.count(client.name)
+        self._connections.count(client)
         self._connections.discount(former)
-        self._client = client.name
+        self._client = client
         try:
             yield
         finally:
             if self._is_open:
                 self._connections.recount(former)
-                self._connections.discount(client.name)
+                self._connections.discount(client)
                 self._client = former
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from app import clients
 from app.db.notifications import Subscription
+from app.security.viewer import Viewer
 from tests.graphql.subscriptions.clients import PROTOCOL, Client, connected, until
 from tests.graphql.subscriptions.conftest import Shop
 from tests.graphql.subscriptions.operations import PRODUCT
@@ -195,18 +196,20 @@ async def test_the_connections_of_users_are_not_those_of_their_address(shop: Sho
 @pytest.mark.parametrize("changed_settings", [FEW])
 async def test_a_stream_of_a_user_counts_for_the_user_and_its_connection_for_the_address_again(shop: Shop) -> None:
     connections = shop.services.connections
+    user = clients.Client.of(Viewer(id=shop.customer.id), "")
+    address = clients.Client.of(None, "127.0.0.1")
     query = {"query": PRODUCT, "variables": {"id": gid(shop.product)}}
     accept = {"Accept": "text/event-stream", "Authorization": f"Bearer {shop.token(shop.customer)}"}
     limits = httpx2.Limits(max_connections=1)
     async with httpx2.AsyncClient(base_url=f"http://{shop.address}", limits=limits, headers=accept) as client:
         async with client.stream("POST", "/graphql", json=query) as response:
             await anext(response.aiter_lines())
-            assert connections._of_client[f"user {shop.customer.id}"] == 1
-            assert connections._of_client["address 127.0.0.1"] == 0
+            assert connections._of_client[user] == 1
+            assert connections._of_client[address] == 0
         await until(lambda: len(connections) == 0)
         finished = await client.post("/graphql", json={"query": "{ __typename }"})
         assert finished.text.startswith("event: next")
-        assert connections._of_client["address 127.0.0.1"] == 1
+        assert connections._of_client[address] == 1
     await until(lambda: len(connections) == 0)
 
 
