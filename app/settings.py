@@ -260,7 +260,7 @@ class Settings(BaseSettings):
     trusted_documents_file: Annotated[Annotated[FilePath, AfterValidator(manifest)] | None, OR_NONE] = _setting(
         None, "Manifest of trusted documents: a JSON object that maps hashes to documents"
     )
-    rate_limit: Rate = _setting("", "Points per user or anonymous address, such as 60000/minute; unlimited by default")
+    rate_limit: Rate = _setting("", "Points per user or anonymous address, such as 200000/minute; unlimited by default")
     attempt_limit: Rate = _setting(
         "60/minute", "Attempts per address to log in, sign up, use a refresh token, or change an email or password"
     )
