@@ -170,21 +170,17 @@ async def locked_for_deletion(
 
 async def credentials_for_email(database: Database, email: str, network_hash: bytes) -> Credentials | None:
     """Return the credentials of the account with this email, read without a transaction."""
-    return _credentials(
-        await database.driver_row(*_sent(_BY_EMAIL, emails=[email, email_in_unicode(email)], network_hash=network_hash))
-    )
+    emails = [email, email_in_unicode(email)]
+    return await _credentials(database, _BY_EMAIL, emails=emails, network_hash=network_hash)
 
 
 async def credentials_of(database: Database, key: UUID, network_hash: bytes) -> Credentials | None:
     """Return the credentials of the account with this key, read without a transaction."""
-    return _credentials(await database.driver_row(*_sent(_OF_USER, user_id=key, network_hash=network_hash)))
+    return await _credentials(database, _OF_USER, user_id=key, network_hash=network_hash)
 
 
-def _sent(statement: Prepared, **values: Any) -> tuple[str, Sequence[Any]]:
-    return statement.sql, statement.arguments(values)
-
-
-def _credentials(row: Any) -> Credentials | None:
+async def _credentials(database: Database, statement: Prepared, **values: Any) -> Credentials | None:
+    row = await database.driver_row(statement.sql, statement.arguments(values))
     return None if row is None else Credentials(*row)
 
 
