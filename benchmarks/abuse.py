@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.lengths import PARAGRAPHS
 from benchmarks.__main__ import DATABASE, database_server
 from benchmarks.contestants import APP, Request
 from benchmarks.database import opened
@@ -27,8 +28,6 @@ from tools.bulk import Size
 
 SIZE = Size(stores=200, products=200_000, orders=100_000)
 SERVER = replace(APP, environment={**APP.environment, "INTROSPECTION": "true"})
-LETTERS = " ".join("aostbfcm")
-LONGEST = 10_000
 SOME = "SELECT id, description FROM products ORDER BY id LIMIT 100"
 SET = "UPDATE products SET description = $2 WHERE id = $1"
 
@@ -40,10 +39,10 @@ class Attack:
     name: str
     query: Callable[[int], str] | str
     variables: Callable[[int], Mapping[str, Any]] = lambda _: {}
-    """Each made with the number of the time."""
+    """Each made with the number of the request."""
 
     def request(self, number: int) -> Request:
-        """Return the request for the so-manieth time."""
+        """Return the request with this number."""
         query = self.query if isinstance(self.query, str) else self.query(number)
         return Request("/graphql", {"query": query, "variables": self.variables(number)})
 
@@ -131,9 +130,9 @@ ATTACKS = [
     Attack("the schema 20 times", within(repeated(20, "__schema { types { fields { type { name } } } }"))),
     Attack("the schema", within(TYPES, "__schema")),
     Attack("the schema, another way each time", lambda number: within(f"{TYPES} b{number}: __typename", "__schema")),
-    Attack("a log-in", f"mutation {within(LOG_IN)}"),
-    Attack("20 log-ins", f"mutation {within(repeated(20, LOG_IN))}"),
-    Attack("20 log-outs", f"mutation {within(repeated(20, LOG_OUT))}"),
+    Attack("a login", f"mutation {within(LOG_IN)}"),
+    Attack("20 logins", f"mutation {within(repeated(20, LOG_IN))}"),
+    Attack("20 logouts", f"mutation {within(repeated(20, LOG_OUT))}"),
 ]
 
 
@@ -193,7 +192,7 @@ async def attacked(server_url: str, times: int) -> list[tuple[Attack, Taken]]:
     async with opened(server_url, DATABASE, SIZE) as database, served(SERVER, database.url) as server:
         writer = await asyncpg.connect(dsn_of(database.url))
         before = [(row["id"], row["description"]) for row in await writer.fetch(SOME)]
-        await writer.executemany(SET, [(key, "😀" * LONGEST) for key, _ in before])
+        await writer.executemany(SET, [(key, "😀" * PARAGRAPHS) for key, _ in before])
         try:
             postgres = await database.postmaster()
             for attack in ATTACKS:
