@@ -48,8 +48,6 @@ _RULES = {
 _SECRET_CHARACTERS = 32
 DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
 
-REQUIRES_A_SECRET = "must be a random secret of 32 characters or more, because"  # noqa: S105
-
 
 class Environment(StrEnum):
     """The environment of the process; selects `config/<name>.env`."""
@@ -292,10 +290,14 @@ class Settings(BaseSettings):
         """The secrets of `secret_key`; what the first one signs or encrypts, each of them can read."""
         return _parts_of(self.secret_key)
 
-    @property
-    def has_development_secret(self) -> bool:
-        """Whether tokens are signed with the secret that everybody knows."""
-        return DEVELOPMENT_SECRET in self.secret_keys
+    def why_secret(self, host: str | None = None) -> str | None:
+        """Return that and why SECRET_KEY must be set; None if it is, or needn't be. `host` replaces HOST."""
+        if DEVELOPMENT_SECRET not in self.secret_keys:
+            return None
+        is_development = self.app_env is Environment.DEVELOPMENT
+        reason = self.why_public(host) if is_development else f"APP_ENV is {self.app_env}"
+        must = f"must be a random secret of {_SECRET_CHARACTERS} characters or more"
+        return reason and f"SECRET_KEY: {must}, because {reason} (the default is public)"
 
     def why_public(self, host: str | None = None) -> str | None:
         """Return why others than this machine reach the API or its database, whatever APP_ENV says; None if they can't.
@@ -317,12 +319,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _require_what_others_need(self) -> Self:
         missing = []
-        is_development = self.app_env is Environment.DEVELOPMENT
-        if self.has_development_secret and not is_development:
-            missing.append(f"SECRET_KEY: {self.app_env} requires a random secret of 32 characters or more")
-        elif self.has_development_secret and (reason := self.why_public()) is not None:
-            missing.append(f"SECRET_KEY: {REQUIRES_A_SECRET} {reason} (the default is public)")
-        if not is_development and self.database_url is None:
+        if message := self.why_secret():
+            missing.append(message)
+        if self.app_env is not Environment.DEVELOPMENT and self.database_url is None:
             missing.append(f"DATABASE_URL: {self.app_env} requires the URL of a Postgres database")
         if self.trusted_documents is Trust.REQUIRE and self.trusted_documents_file is None:
             missing.append("TRUSTED_DOCUMENTS_FILE: TRUSTED_DOCUMENTS=require needs a manifest")

@@ -10,6 +10,7 @@ import asyncpg
 from sqlalchemy import make_url
 
 from app.cli.output import Finding, ok, problem, skipped, warning
+from app.cli.serving import PUBLIC_PASSWORD
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
 from app.db import migrations
 from app.db.engine import driver_arguments
@@ -94,7 +95,7 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
 def demo_accounts(reason: str, found: Sequence[str]) -> Finding:
     """Check that the database has no accounts with a public password, as others than this machine reach it."""
     if found:
-        what = f"{reason}, and the password of the demo accounts is public: {', '.join(found)} can log in"
+        what = f"{reason}, and {PUBLIC_PASSWORD}: {', '.join(found)} can log in"
         return problem(what, "Change their passwords, or delete them.")
     return ok("the database has no demo accounts")
 

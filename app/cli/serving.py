@@ -12,7 +12,10 @@ from app.cli.output import fail, say
 from app.process.files import files_wanted, raise_file_limit, why_too_few
 from app.process.protocol import Protocol, WebSocketProtocol, why_not_listen
 from app.process.readiness import why_not_ready
-from app.settings import REQUIRES_A_SECRET, Environment, Settings, is_loopback
+from app.settings import Environment, Settings, is_loopback
+
+PUBLIC_PASSWORD = "the password of the demo accounts is public"  # noqa: S105 - it is none
+SHARED_ADDRESS = "all clients of the proxy share one address, and its attempts to log in"
 
 
 def warn_if_not_ready(url: str) -> None:
@@ -75,12 +78,9 @@ def require_free_port(host: str, port: int) -> None:
 
 def require_secrets(settings: Settings, host: str, *, demo: bool) -> None:
     """End the command if others than this machine could log in with what everybody knows."""
-    reason = settings.why_public(host)
-    if reason is None:
-        return
-    if settings.has_development_secret:
-        fail(f"SECRET_KEY: {REQUIRES_A_SECRET} {reason} (the default is public)", code=2)
-    if demo:
+    if message := settings.why_secret(host):
+        fail(message, code=2)
+    if demo and (reason := settings.why_public(host)):
         fail(f"--demo: {reason}, and {PUBLIC_PASSWORD}. Serve without --demo.", code=2)
 
 
@@ -92,10 +92,6 @@ def require_no_demo_accounts(settings: Settings, host: str, url: str) -> None:
     if reason is not None and (found := asyncio.run(demo_accounts_in(url))):
         remedy = "Use another database, or serve on 127.0.0.1 first to change their passwords or delete them."
         fail(f"{reason}, and {PUBLIC_PASSWORD}: {', '.join(found)} can log in. {remedy}", code=2)
-
-
-PUBLIC_PASSWORD = "the password of the demo accounts is public"  # noqa: S105 - it is none
-SHARED_ADDRESS = "all clients of the proxy share one address, and its attempts to log in"
 
 
 def shares_one_address(settings: Settings, host: str) -> bool:
