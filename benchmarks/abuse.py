@@ -153,7 +153,7 @@ class Taken:
 
 
 async def measured(attack: Attack, times: int, server: Server, postgres: int | None) -> Taken:
-    """Send a request so many times, after once that does not count."""
+    """Send a request so many times, after a first time that isn't measured."""
     connection = await connect(server.port)
     connection.failed.add_done_callback(asyncio.Future.exception)  # as the server may close it at the end
     requests = [attack.request(number).encoded(None) for number in range(times + 1)]
