@@ -94,7 +94,7 @@ class Database:
     async def take(self) -> PoolProxiedConnection:
         """Return a pooled connection when it is this caller's turn; only opening a new one needs a greenlet.
         Overloaded if too many callers wait, DatabaseUnavailable if none can be opened."""
-        shares = await self._queue.turn()
+        shares = await self._queue.wait()
         try:
             connection = await self._connected()
         except BaseException:

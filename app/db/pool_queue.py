@@ -60,19 +60,19 @@ class PoolQueue:
     def _must_wait(self, shares: Sequence[Share]) -> bool:
         if self._is_used_up() or _are_used_up(shares):
             return True
-        return bool(self._waiting) and any(not _are_used_up(waiter.shares) for waiter in self._waiting)
+        return any(not _are_used_up(waiter.shares) for waiter in self._waiting)
 
-    async def turn(self) -> Sequence[Share]:
+    async def wait(self) -> Sequence[Share]:
         """Return when the caller may take a connection, which it must do at once, and the shares that it counts in.
         Overloaded if the queue is full or the wait takes too long."""
         shares = SHARES.get()
         if self._must_wait(shares):
-            await self._wait(shares)
+            await self._join(shares)
         else:
             _hold(shares)
         return shares
 
-    async def _wait(self, shares: Sequence[Share]) -> None:
+    async def _join(self, shares: Sequence[Share]) -> None:
         if len(self._waiting) >= self._longest:
             raise Overloaded
         loop = asyncio.get_running_loop()

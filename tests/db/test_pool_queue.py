@@ -36,7 +36,7 @@ class Queue:
         """What is noted of each caller's connection."""
 
     async def come(self, number: int) -> None:
-        shares = await self.queue.turn()
+        shares = await self.queue.wait()
         self.pool.out += 1
         self.queue.taken(self.connections.setdefault(number, {}), shares)
         self.served.append(number)
@@ -185,7 +185,7 @@ async def test_who_gets_no_connection_passes_the_share_on() -> None:
     queue, share = Queue(), Share(1)
     queue.pool.out = 0
     SHARES.set((share,))
-    shares = await queue.queue.turn()
+    shares = await queue.queue.wait()
     await queue.comes(1, share)
 
     queue.queue.not_taken(shares)
