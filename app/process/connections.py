@@ -3,8 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from contextlib import contextmanager, nullcontext, suppress
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
@@ -40,10 +39,9 @@ class Connections:
         """How many were refused, by the limit."""
         self.timed_out: Counter[str] = Counter()
         """How many were closed because a request or a response took too long."""
-        self._proxies = proxies
+        self._proxies = None if proxies == "*" else [ip_network(each.strip()) for each in proxies.split(",") if each]
         self._number = 0
         self._of_client: Counter[Client] = Counter()
-        self._is_proxy = lru_cache(1_000)(self._check_proxy)
 
     def __len__(self) -> int:
         return self._number
@@ -82,14 +80,12 @@ class Connections:
             if not self._of_client[client]:
                 del self._of_client[client]
 
-    def _check_proxy(self, address: str) -> bool:
-        if not self._proxies or self._proxies == "*":
-            return bool(self._proxies)
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in ip_network(proxy.strip()) for proxy in self._proxies.split(","))
+    def _is_proxy(self, address: str) -> bool:
+        if self._proxies is None:
+            return True
+        with suppress(ValueError):  # a Unix socket has none
+            return any(ip_address(address) in proxy for proxy in self._proxies)
+        return False
 
 
 class Connection:
