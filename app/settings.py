@@ -209,7 +209,7 @@ class Settings(BaseSettings):
     response_timeout_seconds: float = _setting(
         30, "How long a client may take to read a response, or the next megabyte of it", gt=0, le=3600
     )
-    connection_limit: int = _setting(5_000, "Open connections per process", ge=2, le=1_000_000)
+    connections_per_process: int = _setting(5_000, "Open connections per process", ge=2, le=1_000_000)
     connections_per_client: int = _setting(
         100, "Open connections per user, or per address without a login, and process", ge=1, le=1_000_000
     )

@@ -55,7 +55,7 @@ async def measure(
     size = Size(stores=10, products=max(400, subscribers), orders=50)
     most = str(subscribers + 1)  # one that warms up
     limits = dict.fromkeys(("SUBSCRIPTIONS_PER_USER", "SUBSCRIPTIONS_PER_ADDRESS", "CONNECTIONS_PER_CLIENT"), most)
-    limits |= dict.fromkeys(("ANONYMOUS_SUBSCRIPTIONS", "CONNECTION_LIMIT"), str(subscribers + 10))
+    limits |= dict.fromkeys(("ANONYMOUS_SUBSCRIPTIONS", "CONNECTIONS_PER_PROCESS"), str(subscribers + 10))
     app = replace(APP, environment={**APP.environment, **limits})
     rows: list[Sequence[str]] = [HEADINGS]
     async with opened(server_url, name, size) as database:

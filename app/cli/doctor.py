@@ -148,7 +148,7 @@ def connections(settings: Settings) -> Iterator[Finding]:
     if reason is not None:
         yield warning(f"connections: {reason}", f"Raise the limit on open files: ulimit -n {files_wanted(settings)}.")
     else:
-        yield ok(f"connections: up to {settings.connection_limit:,} per process")
+        yield ok(f"connections: up to {settings.connections_per_process:,} per process")
 
 
 def proxies(settings: Settings) -> Iterator[Finding]:

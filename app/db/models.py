@@ -79,7 +79,7 @@ class User(Audited):
 
     __tablename__ = "users"
 
-    email: Mapped[str] = mapped_column(info={LONGEST: 64})  # at most 254, nearly all of which take one byte, not four
+    email: Mapped[str]
     full_name: Mapped[str]
     password_hash: Mapped[str] = mapped_column(deferred=True)
     is_superuser: Mapped[bool] = mapped_column(server_default=sa.text("false"), default=False)

@@ -12,7 +12,7 @@ _UNLIMITED = resource.RLIM_INFINITY
 
 def files_wanted(settings: Settings) -> int:
     """Return how many files a process may have open at once."""
-    return settings.connection_limit + _files_besides(settings)
+    return settings.connections_per_process + _files_besides(settings)
 
 
 def raise_file_limit(wanted: int) -> None:
@@ -28,7 +28,7 @@ def raise_file_limit(wanted: int) -> None:
 def connection_limits(settings: Settings) -> Limits:
     """Return the limits of the settings, lowered to what the system allows: no client takes more than half of that."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    in_all, per_client = settings.connection_limit, settings.connections_per_client
+    in_all, per_client = settings.connections_per_process, settings.connections_per_client
     if _UNLIMITED != allowed < files_wanted(settings):
         in_all = max(2, allowed - _files_besides(settings))
         per_client = min(per_client, in_all // 2)
@@ -38,10 +38,10 @@ def connection_limits(settings: Settings) -> Limits:
 def why_too_few(settings: Settings) -> str | None:
     """Return that the system allows fewer connections than the settings; None if it doesn't."""
     limits = connection_limits(settings)
-    if limits.in_all >= settings.connection_limit:
+    if limits.in_all >= settings.connections_per_process:
         return None
     return (
-        f"the system allows {limits.in_all:,} connections per process instead of {settings.connection_limit:,}, "
+        f"the system allows {limits.in_all:,} connections per process instead of {settings.connections_per_process:,}, "
         f"{limits.per_client:,} of them per client"
     )
 

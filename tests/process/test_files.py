@@ -10,7 +10,7 @@ from app.cli.output import Mark
 from app.process.files import connection_limits, files_wanted, raise_file_limit, why_too_few
 from app.settings import Settings
 
-SETTINGS = Settings(connection_limit=1_000, connections_per_client=300, database_pool_size=36)  # 1,100 files
+SETTINGS = Settings(connections_per_process=1_000, connections_per_client=300, database_pool_size=36)  # 1,100 files
 UNLIMITED = resource.RLIM_INFINITY
 System = Callable[[int, int], list[tuple[int, int]]]
 

@@ -1,8 +1,8 @@
 """The cost of an operation: what it may read and return, counted before anything runs.
 
-An object costs a point, and another for each 2 kB of text that it can hold beyond the first; a page counts as full, and
-whatever is selected of an object counts once for each. To look through a list, for a search, a filter or a count, costs
-what the list says. A mutation costs what it does, and what its payload reads beyond that.
+An object costs a point, and another for each 2.2 kB of text that it can hold beyond the first; a page counts as full,
+and whatever is selected of an object counts once for each. To look through a list, for a search, a filter or a count,
+costs what the list says. A mutation costs what it does, and what its payload reads beyond that.
 
 With 5,000 points an operation reads for a quarter of a second (docs/performance.md), and returns 10 MB at most."""
 
@@ -32,7 +32,7 @@ from app.graphql.relations.declarations import (
 from app.graphql.strawberry_internals import definition_of
 from app.lengths import LINE
 
-BYTES_OF_POINT = 2_000
+BYTES_OF_POINT = 2_200  # two texts of a line, and a few ids
 _BYTES_OF_CHARACTER = 4
 _BYTES_OF_VALUE = 64  # of an id, a date or a number
 _BYTES_OF_KEY = 4  # beside its name: the quotation marks, the colon and the comma

@@ -181,7 +181,7 @@ class Operation:
 
     def _of_fit_size(self, response: Response) -> Response:
         """Return the response, or an error in place of one over the limit."""
-        limit = self._services.settings.response_limit_mb * 1_000_000
+        limit = self._services.settings.response_limit_mb * 1024 * 1024
         if len(response.body) <= limit:
             return response
         return given_up(ResponseTooLarge(limit), self._extensions, response.path)
