@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from app.db.pool_queue import Share
 from app.security.viewer import Viewer
 
-EXPENSIVE = 500
+EXPENSIVE = 1_000
 """Points from which an operation is expensive: it may look through a list for tens of milliseconds."""
 
 
