@@ -236,10 +236,10 @@ class Settings(BaseSettings):
     )
     cost_limit: int = _setting(5_000, "Points that one operation may cost; each object costs one", ge=1)
     payload_cost_limit: int = _setting(
-        2_000, "Points that the results of an operation's mutations may cost, which are read while others wait", ge=1
+        1_000, "Points that the results of an operation's mutations may cost, which are read while others wait", ge=1
     )
     value_limit: int = _setting(
-        12_000, "Values that an operation may return where it isn't compiled; others wait 5 µs for each", ge=1
+        20_000, "Values that an operation may return where it isn't compiled; others wait 5 µs for each", ge=1
     )
     response_limit_mb: int = _setting(10, "Largest response, in MB", ge=1, le=1_000)
     subscription_cost_limit: int = _setting(
@@ -284,6 +284,11 @@ class Settings(BaseSettings):
         "auto", "text, json or auto: json in production, text elsewhere"
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "debug, info, warning or error")
+
+    @property
+    def response_limit(self) -> int:
+        """The most bytes that a response may have."""
+        return self.response_limit_mb * 1024 * 1024
 
     @property
     def secret_keys(self) -> tuple[str, ...]:

@@ -3,13 +3,20 @@
 A request may have one. It is counted, and passwords are hashed, before the mutation's transaction begins: hashing takes
 long, and meanwhile the request holds neither a connection nor a lock."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from app.errors import BadUserInput, DomainError
+from app.clients import network
+from app.errors import BadUserInput, DomainError, Overloaded
 from app.graphql.context import Context
 from app.graphql.inputs import Given
+
+_MOST_OF_NETWORK = 20
+_prepared: Counter[str] = Counter()
+"""The attempts that are being prepared, by the networks that they come from."""
 
 
 async def _nothing(_: Context, __: Any) -> None:
@@ -30,6 +37,21 @@ class Attempt:
         return not self.fields or not self.fields.isdisjoint(values)
 
 
+@contextmanager
+def _turn(network: str) -> Iterator[None]:
+    """Count an attempt from a network while it is prepared; Overloaded if too many are: one network must not keep the
+    others from logging in, whose passwords are hashed one after the other."""
+    if _prepared[network] >= _MOST_OF_NETWORK:
+        raise Overloaded
+    _prepared[network] += 1
+    try:
+        yield
+    finally:
+        _prepared[network] -= 1
+        if not _prepared[network]:
+            del _prepared[network]
+
+
 async def prepare(context: Context, key: str, attempt: Attempt, input: Given) -> None:
     """Count the attempt of a request, once however often the operation is tried, and prepare it for the field with this
     key."""
@@ -37,7 +59,8 @@ async def prepare(context: Context, key: str, attempt: Attempt, input: Given) ->
         if not context.is_attempt_counted:
             context.is_attempt_counted = True
             await context.services.rate_limits.attempt(context.request.address)
-        context.preparations[key] = await attempt.prepare(context, input.deferred())
+        with _turn(network(context.request.address)):
+            context.preparations[key] = await attempt.prepare(context, input.deferred())
     except (DomainError, BadUserInput):
         pass  # The input is invalid. Its field says so, unless it must say something else first.
     except Exception as failure:

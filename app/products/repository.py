@@ -54,7 +54,7 @@ catalog = Collection(
     conditions,
     search_ordering(_COLUMNS, products.words),
     ProductSort,
-    points=1_000,
+    points=1_250,
     indexed=frozenset({"store_id"}),
 )
 

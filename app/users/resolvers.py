@@ -90,7 +90,9 @@ class UserMutations:
         is_replayable=False,
     )
     async def refresh_session(self, info: Info, input: RefreshSessionInput) -> RefreshSessionResult | None:
-        login = await service.refresh_session(info.context.session, input.refresh_token, _tokens(info))
+        login = await service.refresh_session(
+            info.context.session, input.refresh_token, _network(info.context), _tokens(info)
+        )
         if login is None:  # not raised: that the session of a stolen token has ended must be committed
             return IncorrectCredentials.of(errors.IncorrectCredentials())
         return RefreshSessionSuccess(session=_session(info, login))

@@ -137,7 +137,7 @@ async def log_in(
     return await _begin_session(session, user, network, tokens)
 
 
-async def refresh_session(session: AsyncSession, token: str, tokens: RefreshTokens) -> IssuedToken | None:
+async def refresh_session(session: AsyncSession, token: str, network: str, tokens: RefreshTokens) -> IssuedToken | None:
     """Exchange a refresh token for the next one. None, not a failure, if it isn't valid: where that ends the session,
     it must be committed."""
     found = await repository.locked_refresh_token(session, refresh_token_hash(token))
@@ -152,6 +152,7 @@ async def refresh_session(session: AsyncSession, token: str, tokens: RefreshToke
         successor = await _successor_again(session, login, token, tokens)
     elif given.expires_at > datetime.now(UTC):
         given.used_at = datetime.now(UTC)
+        login.network_hash = _hash_of(network)  # the user has moved on, or logged in before 2.1.0
         key = uuid7()
         successor = await _stored(session, login, tokens.successor(token, key), tokens, key)
     return None if successor is None else IssuedToken(user, login.id, successor)

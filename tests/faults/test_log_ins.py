@@ -72,7 +72,7 @@ async def test_who_waits_for_a_hash_holds_no_connection(open_shop: OpenShop) -> 
             waiting = [
                 asyncio.create_task(request)
                 for request in (
-                    *(log_in(shop) for _ in range(20)),
+                    *(log_in(shop) for _ in range(10)),
                     log_in(shop, BESIDE),
                     shop.api.send(SIGN_UP, {"input": ADA}),
                     shop.api.send(UPDATE_USER, {"input": change}, user=shop.customer),

@@ -1,5 +1,7 @@
 """Attempts to log in, and whatever else tries a password or a token or tells of an account, are few."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -335,3 +337,12 @@ async def test_a_wrong_current_password_hashes_no_new_one(api: Api, market: Mark
     await api.data(UPDATE_USER, {"input": change}, user=user)
 
     assert hasher.methods == ["verify"]
+
+
+async def test_attempts_of_one_network_leave_the_hashing_to_others(committed_api: Api) -> None:
+    log_in = 'mutation { logIn(input: { email: "a@b.example", password: "wrong horse battery" }) { __typename } }'
+
+    results = [answer.json() for answer in await asyncio.gather(*(committed_api.send(log_in) for _ in range(30)))]
+
+    codes = Counter(result["errors"][0]["extensions"]["code"] if "errors" in result else "" for result in results)
+    assert codes == {"": 20, "OVERLOADED": 10}

@@ -14,7 +14,18 @@ from tests.api import Api
 from tests.idempotency.requests import KEY
 from tests.idempotency.test_secrecy import api_with
 from tests.market import Market, gid
-from tests.users.operations import BEGUN, REFRESH_TOKENS, REFUSED, SESSIONS, bearer, log_out, logged_in, refresh, value
+from tests.users.operations import (
+    BEGUN,
+    REFRESH_TOKENS,
+    REFUSED,
+    SESSIONS,
+    bearer,
+    log_in,
+    log_out,
+    logged_in,
+    refresh,
+    value,
+)
 
 
 async def expire(connection: AsyncConnection, token: str) -> None:
@@ -263,3 +274,13 @@ async def test_logging_out_with_a_token_that_was_never_given_out_is_false(api: A
 
     assert await log_out(api, token) is False
     assert (await refresh(api, other))["__typename"] == "RefreshSessionSuccess"
+
+
+async def test_a_refresh_notes_where_the_user_is(api: Api, market: Market, connection: AsyncConnection) -> None:
+    user = await market.user()
+    session = (await log_in(api, user))["session"]
+    await connection.execute(update(Session).values(network_hash=None))
+
+    await refresh(api, session["refreshToken"])
+
+    assert await connection.scalar(select(Session.network_hash).where(Session.network_hash.is_not(None))) is not None

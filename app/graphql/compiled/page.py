@@ -7,7 +7,7 @@ from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLOutputType
 from graphql.execution.collect_fields import FieldDetails
-from sqlalchemy import ColumnElement, Integer, Text, case, cast, func
+from sqlalchemy import ColumnElement, Integer, Text, case, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from app.db.pagination import CURSOR_VALUE, Listing, Ordering, PageRequest, bounded, constant, paginate, past_cursor
@@ -105,6 +105,8 @@ class _Page:
             wanted = self._rows.c[_NUMBER] <= constant(request.limit)
         else:
             self._rows, wanted = paginate(statement, request, spare=0).lateral(name), None
+        self._past: dict[bool, ColumnElement[bool] | None] = {}
+        """Whether there are rows past the cursor after the page, and the one before it."""
         self._scope = Scope(self._rows, only=wanted, name=compilation.name("found_"))
 
     def connection(self, asked: Asked) -> list[Part]:
@@ -170,11 +172,22 @@ class _Page:
 
     def _others(self, *, onward: bool) -> list[Part]:
         """Return whether there are rows beyond the page: counted by the one row too many, or past a cursor."""
-        past = past_cursor(self._statement, self._request, onward=onward)
+        past = self._past_cursor(onward)
         if onward == self._request.backward:
             return [Json("false") if past is None else shown_as("Boolean", past)[0]]
         counted = self._scope.add(shown_as("Boolean", func.count() > constant(self._request.limit))[0])
         return [counted if past is None else case((counted == TRUE, TRUE), else_=shown_as("Boolean", past)[0])]
+
+    def _past_cursor(self, onward: bool) -> ColumnElement[bool] | None:
+        """Return whether there are rows past a cursor, found once however often it is asked for; None without one."""
+        if onward not in self._past:
+            past = past_cursor(self._statement, self._request, onward=onward)
+            if past is not None:
+                found = select(past.label("found")).lateral(self._compilation.source("past_"))
+                self._around.join(found)
+                past = found.c.found
+            self._past[onward] = past
+        return self._past[onward]
 
     def _cursor_at(self, place: ColumnElement[int]) -> list[Part]:
         """Return the cursor of the row in this place of the page, null where there is none."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import ExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import structlog
+from graphql import OperationType
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -44,6 +45,7 @@ UNAUTHORIZED = 4401
 TRY_AGAIN_LATER = 1013
 SESSION_OVER = 4403
 _MALFORMED = "Not a message of graphql-transport-ws"
+_ANSWERS_AT_ONCE = 4
 _INIT_WAIT = timedelta(seconds=10)
 
 log = structlog.get_logger(__name__)
@@ -100,6 +102,8 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         super().__init__(*args, **kwargs)
         self._services = self.view.services
         self._held = ExitStack()
+        # The others wait until these have been written, which a client that doesn't read would otherwise pile up.
+        self._answering = asyncio.Semaphore(_ANSWERS_AT_ONCE)
 
     async def handle(self) -> None:
         """Exchange messages with the client until one side leaves."""
@@ -168,7 +172,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         responses = Operation(self._services, self.context.request(document)).stream()
         last: dict[str, Any] = {"id": operation.id, "type": "complete"}
         try:
-            async with aclosing(responses):
+            async with self._turn(document), aclosing(responses):
                 async for response in responses:
                     if not response.is_executed:
                         last = {"id": operation.id, "type": "error", "payload": response.errors}
@@ -183,6 +187,13 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         except Exception:
             log.exception("operation failed")
             await self.websocket.close(1011, "Internal server error")
+
+    def _turn(self, document: GraphQLRequest) -> AbstractAsyncContextManager[Any]:
+        """Return the turn to answer, for which a subscription doesn't wait."""
+        with suppress(Exception):  # whatever is wrong, it is found again, and reported, when the operation runs
+            if self._services.documents.requested(document).type is OperationType.SUBSCRIPTION:
+                return nullcontext()
+        return self._answering
 
     def forget_id(self, id: str) -> None:
         """Let the id be used again."""

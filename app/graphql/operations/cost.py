@@ -18,6 +18,7 @@ from graphql.execution.values import VariableValues
 
 from app.db.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from app.graphql.operations.cache import Cache
+from app.graphql.operations.limits import INTROSPECTION
 from app.graphql.relations.declarations import (
     AsEdge,
     Column,
@@ -39,7 +40,8 @@ _BYTES_OF_KEY = 4  # beside its name: the quotation marks, the colon and the com
 _OF_MUTATION = 10  # it locks, checks, writes, and notifies
 _OF_INPUT_ITEM = 2  # that a mutation or a quote takes
 _TEXTS_OF_LIST = 4
-_OBJECTS_OF_LIST = 15  # of a list without pages: an order has up to 100 items, which take a few pages of Postgres each
+_OBJECTS_OF_LIST = 15  # of a list without pages: few orders have more items, which take a few pages of Postgres each
+_MOST_OF_LIST = 100  # that they can have, with texts of any length
 _OF_PART = 100  # looking through what belongs to one object
 _MAX_FIELDS = 10_000  # that are visited; nested fragments can select more than anyone could count
 _COSTS_KEPT = 100
@@ -85,8 +87,22 @@ class Cost:
 
 
 NOTHING = Cost()
-_OF_SCHEMA = {"__typename": Cost(width=_BYTES_OF_VALUE), "__schema": Cost(points=2_500), "__type": Cost(points=250)}
-"""What is not declared: the schema's own fields, which take no statement but long."""
+_META_FIELDS = {"__schema": graphql.SchemaMetaFieldDef, "__type": graphql.TypeMetaFieldDef}
+_OBJECTS_OF_SCHEMA = {
+    "types": 160,
+    "fields": 2,
+    "args": 0.4,
+    "inputFields": 0.7,
+    "enumValues": 0.5,
+    "interfaces": 0.2,
+    "possibleTypes": 0.7,
+    "directives": 5,
+    "ofType": 0.5,
+}
+"""How many objects the fields of the schema have on average, where it is read as a whole."""
+_OBJECTS_OF_TYPE = 20
+"""How many objects each list of one type has."""
+_VALUES_OF_POINT = 8  # of the schema: it takes no statement, but the event loop
 
 
 class Meter:
@@ -122,8 +138,8 @@ class _Walk:
     visited: int = 0
     of_input: int = 1
     """The objects of a list that shows what a field's input has: as many as there are items in that."""
-    of_list: int = _OBJECTS_OF_LIST
-    """The objects of a list without pages. In a list within a list, one each: the items of all parts of an order are no
+    is_in_list: bool = False
+    """Whether this is a list within a list without pages. It has one object: the items of all parts of an order are no
     more than those of the order."""
 
     def __post_init__(self) -> None:
@@ -159,8 +175,11 @@ class _Walk:
             return Cost(points=MOST)
         node = details[0].node
         key = Cost(values=1, width=len((node.alias or node.name).value) + _BYTES_OF_KEY)
-        if node.name.value.startswith("__"):
-            return key + _OF_SCHEMA[node.name.value]
+        if node.name.value == "__typename":
+            return key + Cost(width=_BYTES_OF_VALUE)
+        if node.name.value in INTROSPECTION:
+            values = round(self._of_schema(_META_FIELDS[node.name.value], details, whole=node.name.value == "__schema"))
+            return key + Cost(points=values // _VALUES_OF_POINT, values=values)
         field = parent.fields[node.name.value]
         if parent is self.schema.mutation_type:
             return key + self._mutation(field, details)
@@ -173,23 +192,39 @@ class _Walk:
         node, type_ = details[0].node, graphql.get_named_type(field.type)
         match declaration_of(definition_of(field)):
             case Pages() as declared:
-                with self._counting(of_list=_OBJECTS_OF_LIST):
+                with self._counting(is_in_list=False):
                     return self._page(declared, type_, details)
             case Rows():
-                number = self.of_list
-                with self._counting(of_list=1):
-                    return _list(number, self._selection(type_, details).of_object)
+                is_in_list = self.is_in_list
+                with self._counting(is_in_list=True):
+                    each = self._selection(type_, details).of_object
+                return _list(1, each) if is_in_list else _unpaged(each)
             case Column() | Embedded() | Itself() | AsEdge() | Through():
                 selected = self._selection(type_, details)
                 return _list(self.of_input, selected.extra) if _is_list(field) else selected
             case Nodes():
                 return _list(self._number_of_ids(node), self._selection(type_, details).of_object)
         items = self._items(node)
-        with self._counting(of_list=_OBJECTS_OF_LIST, of_input=max(1, items)):
+        with self._counting(is_in_list=False, of_input=max(1, items)):
             selected = self._selection(type_, details)
         if _is_list(field):
             return _list(self.of_input, selected.extra)
         return selected.of_object + Cost(points=_OF_INPUT_ITEM * items)
+
+    def _of_schema(self, field: graphql.GraphQLField, details: list[FieldDetails], *, whole: bool) -> float:
+        """Return how many values a field of the schema has, or of one of its types, with those within."""
+        type_ = graphql.get_named_type(field.type)
+        if not isinstance(type_, graphql.GraphQLObjectType):
+            return 1
+        number: float = _OBJECTS_OF_TYPE if _is_list(field) else 1
+        if whole:
+            number = _OBJECTS_OF_SCHEMA.get(details[0].node.name.value, 1)
+        values: float = 0
+        for selected in self._selected(type_, details):
+            self.visited += 1
+            below = type_.fields.get(selected[0].node.name.value, graphql.TypeNameMetaFieldDef)
+            values += MOST if self.visited > _MAX_FIELDS else self._of_schema(below, selected, whole=whole)
+        return 1 + number * values
 
     @contextmanager
     def _counting(self, **numbers: int) -> Iterator[None]:
@@ -206,19 +241,19 @@ class _Walk:
         size, filter = self._page_size(node), _summary(self._argument(node, "filter"))
         given = {name for name, value in filter.items() if _is_given(value)} if isinstance(filter, dict) else set()
         to_filter, to_count = _points_of(declared, given)
+        beyond = 0
         for selected in self._selected(type_, details):
             match name := selected[0].node.name.value:
                 case "nodes" | "edges":
                     each = self._selection(graphql.get_named_type(type_.fields[name].type), selected).extra
                     total += _list(size, each)  # beside the point of each row
                 case "pageInfo":
-                    info = self._selection(graphql.get_named_type(type_.fields[name].type), selected)
-                    # Whether the list has more beyond a cursor is found apart.
-                    beyond = any(self._argument(node, cursor) for cursor in ("after", "before"))
-                    total += info + _reading(to_filter if beyond else 0)
+                    total += self._selection(graphql.get_named_type(type_.fields[name].type), selected)
+                    # Whether the list has more beyond a cursor is found apart, once for each cursor.
+                    beyond = sum(self._argument(node, cursor) is not None for cursor in ("after", "before"))
                 case "totalCount":
                     total += _reading(to_count) + Cost(values=1)
-        return total + _reading(max(1, size) + to_filter)
+        return total + _reading(max(1, size) + to_filter * (1 + beyond))
 
     def _mutation(self, field: graphql.GraphQLField, details: list[FieldDetails]) -> Cost:
         """Return the cost of a mutation and its payload."""
@@ -300,6 +335,14 @@ def _is_list(field: graphql.GraphQLField) -> bool:
 def _list(number: int, each: Cost) -> Cost:
     """Return the cost of so many objects, each a value itself."""
     return (each + Cost(values=1)).times(number)
+
+
+def _unpaged(each: Cost) -> Cost:
+    """Return the cost of a list without pages: rows of as many objects as most have, texts of as many as one can."""
+    most = _list(_MOST_OF_LIST, each)
+    return replace(
+        most, points=most.points - (_MOST_OF_LIST - _OBJECTS_OF_LIST) * each.reads, reads=_OBJECTS_OF_LIST * each.reads
+    )
 
 
 def _sum(costs: Iterable[Cost]) -> Cost:

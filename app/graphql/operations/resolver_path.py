@@ -25,7 +25,15 @@ from graphql.pyutils import Path
 from stamina import retry_context
 
 from app.db.engine import raise_fault
-from app.errors import DatabaseUnavailable, MultipleAttempts, OutcomeUnknown, Overloaded, TimedOut, TransactionConflict
+from app.errors import (
+    DatabaseUnavailable,
+    MultipleAttempts,
+    OutcomeUnknown,
+    Overloaded,
+    ResponseTooLarge,
+    TimedOut,
+    TransactionConflict,
+)
 from app.graphql.attempts import prepare
 from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.path import CompiledPath
@@ -130,25 +138,33 @@ class ResolverPath:
         if work.writes:
             errors = [of_payload(error) if _leaves_field(error, data) else error for error in errors]
         try:
-            kept = None
+            response = None
             # A response in which nothing happened and something failed is no use to repeat for a day.
             is_settled = data is not None and (work.has_effect or None not in data.values())
-            if work.writes and is_settled and context.idempotent_request is not None:
-                kept = encoded(data, errors, self.extensions)
-                await context.idempotent_request.keep(work.session, kept.body)
+            if work.writes and is_settled:  # encoded before it is committed: what can't be sent is not done, either
+                response = encoded(data, errors, self.extensions)
+                self._require_fit(response)
+                if context.idempotent_request is not None:
+                    await context.idempotent_request.keep(work.session, response.body)
             await work.finish(commit=is_settled)
         except OutcomeUnknown:
             raise
         except Exception as failure:
             raise_fault(failure)
             return self._undone(failure)
-        if kept is not None:
-            return kept
+        if response is not None and self.explain is None:
+            return response
         extensions = self.extensions
         if self.explain is not None:
             extensions = {**extensions, "explain": explanation(self.explain)}
         # variables that do not fit have errors without a path
         return encoded(data, errors, extensions, is_executed=is_executed)
+
+    def _require_fit(self, response: Response) -> None:
+        """Raise ResponseTooLarge for a response over the limit."""
+        limit = self.context.services.settings.response_limit
+        if len(response.body) > limit:
+            raise ResponseTooLarge(limit)
 
     def _undone(self, failure: Exception) -> Response:
         """Return the response to an operation that failed as a whole."""

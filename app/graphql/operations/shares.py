@@ -1,25 +1,36 @@
 """How much of the connection pool some operations may take together, so that the others find a connection."""
 
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
+from app.clients import Client
 from app.db.pool_queue import Share
-from app.security.viewer import Viewer
 
 EXPENSIVE = 1_000
 """Points from which an operation is expensive: it may look through a list for tens of milliseconds."""
 
 
 class Shares:
-    """The shares of clients without a login, and of expensive operations."""
+    """The shares of clients without a login, of expensive operations, and of each client's writes."""
 
     def __init__(self, connections: int) -> None:
-        """Leave a quarter of the connections to those who are logged in, and half to the other operations."""
-        anonymous = Share(max(1, connections * 3 // 4))
-        costly = Share(max(1, connections // 2))
-        costly_and_anonymous = Share(max(1, connections // 4))
-        self._of_viewers = {False: (), True: (costly,)}
-        self._of_anonymous = {False: (anonymous,), True: (anonymous, costly, costly_and_anonymous)}
+        """Leave a quarter of the connections to those who are logged in, half to what is not expensive, and some to
+        others than any one client."""
+        self._most_writing = max(1, connections * 3 // 4)
+        self._most_expensive = max(1, connections // 8)
+        self._anonymous = (Share(max(1, connections * 3 // 4)),)
+        self._expensive = (Share(max(1, connections // 2)),)
+        self._expensive_and_anonymous = (*self._expensive, Share(max(1, connections // 4)))
+        self._of_clients: WeakValueDictionary[tuple[Client, bool], Share] = WeakValueDictionary()
 
-    def of(self, viewer: Viewer | None, points: int) -> Sequence[Share]:
-        """Return the shares that an operation of this cost counts in."""
-        return (self._of_anonymous if viewer is None else self._of_viewers)[points >= EXPENSIVE]
+    def of(self, client: Client, points: int, *, writes: bool) -> Sequence[Share]:
+        """Return the shares that a client's operation of this cost counts in."""
+        shares = self._anonymous if client.is_anonymous else ()
+        if points >= EXPENSIVE:
+            of_all = self._expensive_and_anonymous if client.is_anonymous else self._expensive
+            return *shares, *of_all, self._of_client(client, self._most_expensive, is_expensive=True)
+        return (*shares, self._of_client(client, self._most_writing, is_expensive=False)) if writes else shares
+
+    def _of_client(self, client: Client, most: int, *, is_expensive: bool) -> Share:
+        """Return the share of a client, which is kept while a connection counts in it."""
+        return self._of_clients.setdefault((client, is_expensive), Share(most))

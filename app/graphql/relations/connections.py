@@ -2,6 +2,7 @@
 
 from asyncio import Future, ensure_future, shield
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import strawberry
@@ -114,7 +115,8 @@ def root_connection(work: UnitOfWork, listing: Listing, request: PageRequest) ->
         row = None if found is None else await work.row(select(found))
         return bool(row and row[0])
 
-    return Connection(page=_once(read_page), total=_once(read_total), is_past_cursor=is_past_cursor)
+    past = {onward: _once(partial(is_past_cursor, onward)) for onward in (True, False)}
+    return Connection(page=_once(read_page), total=_once(read_total), is_past_cursor=lambda onward: past[onward]())
 
 
 def _once(read: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]]:

@@ -30,9 +30,15 @@ def repeated(number: int, field: str) -> str:
 
 
 SEARCH = 'products(first: 1, filter: { search: "a" }) { nodes { id } }'
+PAST = 'products(after: "x", before: "y", filter: { inStock: true }) { pageInfo { hasNextPage } }'
 PLACE_ORDER = 'placeOrder(input: { items: [{ productId: "Product_x", quantity: 1 }] })'
 STORE = f"... on PlaceOrderSuccess {{ order {{ items {{ product {{ store {{ {repeated(20, SEARCH)} }} }} }} }} }}"
 DESCRIPTIONS = f"fragment F on Product {{ {repeated(28, 'description')} }}"
+RENAME = """
+mutation ($id: ID!) {
+  updateProduct(input: { id: $id, name: "Torch" }) { ... on UpdateProductSuccess { product { name } } }
+}
+"""
 PRICES = f"fragment F on Product {{ {repeated(28, 'price { amount }')} }}"
 TOO_DEAR: Mapping[str, str] = {
     "searches of stores": f"{{ stores(first: 100) {{ nodes {{ {SEARCH} }} }} }}",
@@ -45,7 +51,15 @@ TOO_DEAR: Mapping[str, str] = {
         f"mutation {{ {PLACE_ORDER} {{ ... on PlaceOrderSuccess {{ order {{ items {{ product {{ store {{ "
         f"products(first: 48) {{ nodes {{ ...F }} }} }} }} }} }} }} }} }} {DESCRIPTIONS}"
     ),
-    "the schema again and again": f"{{ {repeated(3, '__schema { types { name } }')} }}",
+    "lists of the schema under aliases": (
+        f"{{ __schema {{ {repeated(9, 'types { ...T }')} }} }} "
+        f"fragment T on __Type {{ {repeated(9, 'fields { ...F }')} }} "
+        f"fragment F on __Field {{ {repeated(12, 'type { name kind }')} }}"
+    ),
+    "what is past cursors, which is looked for": f"{{ {repeated(2, PAST)} }}",
+    "long texts of the items of an order": (
+        f"{{ orders(first: 1) {{ nodes {{ items {{ product {{ {repeated(13, 'description')} }} }} }} }} }}"
+    ),
     "a long alias": f"{{ stores(first: 100) {{ nodes {{ products {{ nodes {{ {'a' * 10_000}: id }} }} }} }} }}",
 }
 
@@ -73,6 +87,19 @@ async def test_what_would_take_long_is_refused(api: Api, statements: Statements,
     assert statements == []
 
 
+async def test_a_mutation_whose_response_is_too_large_is_not_done(
+    connection: AsyncConnection, settings: Settings, market: Market
+) -> None:
+    user = await market.user()
+    product = await market.product(await market.store(user), name="Lamp")
+    for compiled in (False, True):
+        async with opened(connection, settings, compiled_path=compiled, response_limit_mb=0) as api:
+            result = await api.execute(RENAME, {"id": f"Product_{product.id}"}, user=user)
+
+        assert (result["data"], code_of(result)) == (None, "RESPONSE_TOO_LARGE")
+        assert (await market.reload(product)).name == "Lamp"
+
+
 async def test_a_payload_has_a_limit_of_its_own(api: Api, market: Market, statements: Statements) -> None:
     user, product = await market.user(), await market.product()
     query = """
@@ -85,7 +112,7 @@ async def test_a_payload_has_a_limit_of_its_own(api: Api, market: Market, statem
     result = await api.execute(query, {"input": {"items": [item]}}, user=user)
 
     assert code_of(result) == "COST_LIMIT_EXCEEDED"
-    assert result["errors"][0]["extensions"]["cost"] == {"requested": 1 + 20 + 50 + 20 * 100, "limit": 2_000}
+    assert result["errors"][0]["extensions"]["cost"] == {"requested": 1 + 20 + 50 + 20 * 100, "limit": 1_000}
     assert statements == []
 
 

@@ -163,7 +163,7 @@ async def test_tools_can_still_ask_for_the_schema(limited: Limited) -> None:
     result = await limited.result(get_introspection_query(descriptions=True, input_value_deprecation=True))
 
     assert "errors" not in result
-    assert result["extensions"]["cost"]["requested"] == 2_500
+    assert 1_000 < result["extensions"]["cost"]["requested"] < 1_300
 
 
 async def test_a_mutation_that_is_too_large_does_nothing(api: Api, market: Market, statements: Statements) -> None:

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -233,3 +234,18 @@ async def test_clients_behind_a_proxy_have_so_many_streams_each(shop: Shop, chan
         assert response.headers["Retry-After"] == "1"
         response = await shop.api.client.post("/graphql", json=query, headers=headers)
         assert response.json()["data"] == {"__typename": "Query"}
+
+
+async def test_a_websocket_answers_a_few_queries_at_once(shop: Shop) -> None:
+    """The others wait, so that a client that reads nothing piles up few responses."""
+    async with connected(shop.address, shop.token(shop.customer)) as client, shop.engine.begin() as blocking:
+        await blocking.execute(text("LOCK TABLE stores IN ACCESS EXCLUSIVE MODE"))
+        for number in range(10):
+            await client.subscribe("{ stores(first: 1) { nodes { id } } }", {}, id=str(number))
+        await asyncio.sleep(0.3)
+        pool = shop.services.database.engine.pool
+        assert isinstance(pool, QueuePool)
+        assert pool.checkedout() <= 4 + 1  # and the one that blocks
+        await blocking.rollback()
+        answered = [await client.receive() for _ in range(20)]
+    assert [message["type"] for message in answered].count("next") == 10
