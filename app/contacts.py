@@ -7,6 +7,9 @@ from functools import cache
 import idna
 from email_validator import EmailNotValidError, validate_email
 
+from app.lengths import EMAIL
+from app.texts import LONGEST_FORM
+
 LONGEST_PHONE = 50
 _SHORTEST_PHONE = 4  # digits
 _LONGEST_DOMAIN = 253
@@ -20,6 +23,8 @@ _ANY_REGION = "DE"  # dials 00 for other countries, as most do
 def normalized_email(text: str, *, strict: bool = False) -> str | None:
     """Return the form of this email address under which accounts are kept; None if it isn't an address. `strict` also
     limits the part before the @ to the 64 characters of RFC 5321, which accounts from before may exceed."""
+    if len(text.strip()) > LONGEST_FORM * EMAIL:
+        return None
     try:
         # Test domains are allowed: the address isn't written to, so nothing is guessed about it.
         found = validate_email(text.strip(), check_deliverability=False, test_environment=True, strict=strict)

@@ -39,8 +39,8 @@ from app.contacts import (
 from app.currencies import MOST_DECIMALS, in_currency
 from app.errors import BadUserInput, InputIssue, InputIssueCode, InvalidInput, StaleVersion
 from app.global_ids import GlobalId, key_in, split_global_id
-from app.lengths import LINE, NOTE, PARAGRAPHS
-from app.texts import is_blank, normalized, with_plain_line_breaks
+from app.lengths import EMAIL, LINE, NOTE, PARAGRAPHS, PASSWORD
+from app.texts import LONGEST_FORM, MOST_MARKS, has_too_many_marks, is_blank, normalized, with_plain_line_breaks
 
 CurrencyCode = NewType("CurrencyCode", str)
 CountryCode = NewType("CountryCode", str)
@@ -97,9 +97,28 @@ def _email(value: str) -> str:
     return email
 
 
-def _first(change: Callable[[str], str]) -> BeforeValidator:
-    """Change a text before its length is checked."""
-    return BeforeValidator(lambda value: change(value) if isinstance(value, str) else value)
+def _form_of(change: Callable[[str], str], longest: int) -> BeforeValidator:
+    """Change a text before its length is checked, unless that would take too long."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        trimmed = value.strip()
+        if len(trimmed) > LONGEST_FORM * longest:
+            raise _too_long(longest)
+        return change(_with_few_marks(trimmed))
+
+    return BeforeValidator(check)
+
+
+def _with_few_marks(value: str) -> str:
+    if has_too_many_marks(value):
+        raise _broken(InputIssueCode.MALFORMED, f"must not have more than {MOST_MARKS} combining marks in a row")
+    return value
+
+
+def _too_long(longest: int) -> PydanticCustomError:
+    return _broken(InputIssueCode.TOO_LONG, f"must have at most {longest} characters")
 
 
 def _text(longest: int) -> StringConstraints:
@@ -164,8 +183,8 @@ def _search(value: str | None) -> str | None:
     if "\0" in trimmed:
         raise _broken(InputIssueCode.CONTROL_CHARACTERS, "must not contain control characters")
     if len(trimmed) > _MAX_SEARCH:
-        raise _broken(InputIssueCode.TOO_LONG, f"must have at most {_MAX_SEARCH} characters")
-    return trimmed or None
+        raise _too_long(_MAX_SEARCH)
+    return _with_few_marks(trimmed) or None
 
 
 def _price(value: Decimal, info: ValidationInfo) -> Decimal:
@@ -185,14 +204,14 @@ def _code(value: str | None) -> str | None:
     return found and found.upper()
 
 
-Line = Annotated[str, _text(LINE), _first(normalized), _without_controls(""), AfterValidator(_visible)]
+Line = Annotated[str, _text(LINE), _form_of(normalized, LINE), _without_controls(""), AfterValidator(_visible)]
 Paragraphs = Annotated[
-    str, _text(PARAGRAPHS), _first(_paragraphs), _without_controls(_BREAKS), AfterValidator(_visible)
+    str, _text(PARAGRAPHS), _form_of(_paragraphs, PARAGRAPHS), _without_controls(_BREAKS), AfterValidator(_visible)
 ]
-Note = Annotated[str, _text(NOTE), _first(_paragraphs), _without_controls(_BREAKS), AfterValidator(_visible)]
-Email = Annotated[str, AfterValidator(_email), StringConstraints(max_length=254)]
+Note = Annotated[str, _text(NOTE), _form_of(_paragraphs, NOTE), _without_controls(_BREAKS), AfterValidator(_visible)]
+Email = Annotated[str, AfterValidator(_email), StringConstraints(max_length=EMAIL)]
 Password = Annotated[
-    str, StringConstraints(min_length=8, max_length=200), _without_controls("\u2028\u2029"), Field(repr=False)
+    str, StringConstraints(min_length=8, max_length=PASSWORD), _without_controls("\u2028\u2029"), Field(repr=False)
 ]
 Price = Annotated[Decimal, Field(ge=0, le=MAX_PRICE), AfterValidator(_price)]
 Stock = Annotated[int, Field(ge=0, le=MAX_STOCK)]

@@ -16,6 +16,22 @@ _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _SPACE = re.compile(f"[{SPACES}]")
 _BLANK = re.compile(f"[\\s{INVISIBLE}\u2800]*")  # and the Braille pattern without a dot
 _LINE_BREAK = re.compile("\r\n?")
+# Those that decompose into marks, but aren't marks themselves: half-width marks of sound, and vowels of Tibetan.
+_HIDDEN_MARK = re.compile("[\u0f73\u0f75\u0f81\uff9e\uff9f]")
+MOST_MARKS = 30
+"""Combining marks in a row, as in the Stream-Safe Text Format (UAX #15): no language needs more, and to sort them takes
+a time that is quadratic in their number."""
+_TOO_MANY_MARKS = re.compile(rb"[^\0]{%d}" % (MOST_MARKS + 1))
+LONGEST_FORM = 4
+"""Characters that one character may be written with: it is no use to normalize a text of more."""
+
+
+def has_too_many_marks(text: str) -> bool:
+    """Return whether more combining marks follow one another than `MOST_MARKS`, not counting what can't be seen."""
+    if text.isascii():
+        return False
+    marks = map(unicodedata.combining, _HIDDEN_MARK.sub("\u3099", _INVISIBLE.sub("", text)))
+    return _TOO_MANY_MARKS.search(bytes(marks)) is not None
 
 
 def normalized(text: str) -> str:
