@@ -251,7 +251,9 @@ class Settings(BaseSettings):
     directive_limit: int = _setting(50, "Directives per document", ge=0)
     repetition_limit: int = _setting(20, "Times that a selection may repeat the same field", ge=1)
     token_limit: int = _setting(2_000, "Tokens per document", ge=1, le=100_000)
-    validation_error_limit: int = _setting(5, "Validation errors reported per document", ge=1, le=100)
+    validation_error_limit: int = _setting(
+        5, "Validation errors reported per document, and in its variables", ge=1, le=100
+    )
     trusted_documents: Trust = _setting(
         Trust.ALLOW, "off, allow or require: whether clients may, or must, send the hash of a known document"
     )
