@@ -31,16 +31,24 @@ from pydantic_extra_types.domain import DomainStr
 from app.contacts import (
     LONGEST_PHONE,
     ascii_domain,
-    is_like_a_postcode,
     needs_postcode,
     normalized_email,
     normalized_phone,
+    normalized_postcode,
 )
 from app.currencies import MOST_DECIMALS, in_currency
 from app.errors import BadUserInput, InputIssue, InputIssueCode, InvalidInput, StaleVersion
 from app.global_ids import GlobalId, key_in, split_global_id
-from app.lengths import LINE, NOTE, PARAGRAPHS
-from app.texts import is_blank, normalized, with_plain_line_breaks
+from app.lengths import EMAIL, LINE, NOTE, PARAGRAPHS, PASSWORD
+from app.texts import (
+    LONGEST_FORM,
+    MOST_MARKS,
+    decomposed_length,
+    has_too_many_marks,
+    is_blank,
+    normalized,
+    with_plain_line_breaks,
+)
 
 CurrencyCode = NewType("CurrencyCode", str)
 CountryCode = NewType("CountryCode", str)
@@ -51,6 +59,8 @@ _MAX_SEARCH = 500
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")  # Unicode's categories Cc, Cs, Zl and Zp
 _BREAKS = "\n\t\u2028\u2029"
 _MALFORMED_ID = "global_id"
+_LONGEST_DECOMPOSED = 3 * LINE  # a syllable of Korean has three letters
+_A_DOMAIN = "must be a domain name, such as shop.example.com"
 
 _RULES = {
     "string_too_short": (InputIssueCode.TOO_SHORT, "must have at least {min_length} characters"),
@@ -97,9 +107,28 @@ def _email(value: str) -> str:
     return email
 
 
-def _first(change: Callable[[str], str]) -> BeforeValidator:
-    """Change a text before its length is checked."""
-    return BeforeValidator(lambda value: change(value) if isinstance(value, str) else value)
+def _form_of(change: Callable[[str], str], longest: int) -> BeforeValidator:
+    """Change a text before its length is checked, unless that would take too long."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        trimmed = value.strip()
+        if len(trimmed) > LONGEST_FORM * longest:
+            raise _too_long(longest)
+        return change(_with_few_marks(trimmed))
+
+    return BeforeValidator(check)
+
+
+def _with_few_marks(value: str) -> str:
+    if has_too_many_marks(value):
+        raise _broken(InputIssueCode.MALFORMED, f"must not have more than {MOST_MARKS} combining marks in a row")
+    return value
+
+
+def _too_long(longest: int) -> PydanticCustomError:
+    return _broken(InputIssueCode.TOO_LONG, f"must have at most {longest} characters")
 
 
 def _text(longest: int) -> StringConstraints:
@@ -116,11 +145,18 @@ def _visible(value: str) -> str:
     return value
 
 
+def _short_when_decomposed(value: str) -> str:
+    if decomposed_length(value) > _LONGEST_DECOMPOSED:
+        message = f"must have at most {LINE} characters, and {_LONGEST_DECOMPOSED} in Unicode's form NFKD"
+        raise _broken(InputIssueCode.TOO_LONG, message)
+    return value
+
+
 def _domain(value: str) -> str:
     try:
         return ascii_domain(value)
     except ValueError:
-        return value  # the rule says what is wrong with it
+        raise _broken(InputIssueCode.MALFORMED, _A_DOMAIN) from None
 
 
 def _phone(value: str) -> str:
@@ -131,9 +167,10 @@ def _phone(value: str) -> str:
 
 
 def _postcode(value: str) -> str:
-    if not is_like_a_postcode(value):
+    postcode = normalized_postcode(value)
+    if postcode is None:
         raise _broken(InputIssueCode.MALFORMED, "must be a postal code, such as 10115 or SW1A 1AA")
-    return value
+    return postcode
 
 
 def _needed_by_country(postcode: str | None, info: ValidationInfo) -> str | None:
@@ -164,8 +201,8 @@ def _search(value: str | None) -> str | None:
     if "\0" in trimmed:
         raise _broken(InputIssueCode.CONTROL_CHARACTERS, "must not contain control characters")
     if len(trimmed) > _MAX_SEARCH:
-        raise _broken(InputIssueCode.TOO_LONG, f"must have at most {_MAX_SEARCH} characters")
-    return trimmed or None
+        raise _too_long(_MAX_SEARCH)
+    return _with_few_marks(trimmed) or None
 
 
 def _price(value: Decimal, info: ValidationInfo) -> Decimal:
@@ -185,23 +222,28 @@ def _code(value: str | None) -> str | None:
     return found and found.upper()
 
 
-Line = Annotated[str, _text(LINE), _first(normalized), _without_controls(""), AfterValidator(_visible)]
-Paragraphs = Annotated[
-    str, _text(PARAGRAPHS), _first(_paragraphs), _without_controls(_BREAKS), AfterValidator(_visible)
+Line = Annotated[
+    str,
+    _text(LINE),
+    _form_of(normalized, LINE),
+    _without_controls(""),
+    AfterValidator(_visible),
+    AfterValidator(_short_when_decomposed),
 ]
-Note = Annotated[str, _text(NOTE), _first(_paragraphs), _without_controls(_BREAKS), AfterValidator(_visible)]
-Email = Annotated[str, AfterValidator(_email), StringConstraints(max_length=254)]
+Paragraphs = Annotated[
+    str, _text(PARAGRAPHS), _form_of(_paragraphs, PARAGRAPHS), _without_controls(_BREAKS), AfterValidator(_visible)
+]
+Note = Annotated[str, _text(NOTE), _form_of(_paragraphs, NOTE), _without_controls(_BREAKS), AfterValidator(_visible)]
+Email = Annotated[str, AfterValidator(_email), StringConstraints(max_length=EMAIL)]
 Password = Annotated[
-    str, StringConstraints(min_length=8, max_length=200), _without_controls("\u2028\u2029"), Field(repr=False)
+    str, StringConstraints(min_length=8, max_length=PASSWORD), _without_controls("\u2028\u2029"), Field(repr=False)
 ]
 Price = Annotated[Decimal, Field(ge=0, le=MAX_PRICE), AfterValidator(_price)]
 Stock = Annotated[int, Field(ge=0, le=MAX_STOCK)]
 Quantity = Annotated[int, Field(ge=1, le=10_000)]
 Currency = Annotated[CurrencyCode, _expected(IsoCurrency, "must be a currency of ISO 4217, such as EUR")]
 Country = Annotated[CountryCode, _expected(CountryAlpha2, "must be a country of ISO 3166-1 alpha-2, such as DE")]
-Domain = Annotated[
-    str, AfterValidator(_domain), _expected(DomainStr, "must be a domain name, such as shop.example.com")
-]
+Domain = Annotated[str, AfterValidator(_domain), _expected(DomainStr, _A_DOMAIN)]
 Phone = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_PHONE), AfterValidator(_phone)]
 Postcode = Annotated[Line, AfterValidator(_postcode)]
 PostcodeIfNeeded = Annotated[Postcode | None, AfterValidator(_needed_by_country)]

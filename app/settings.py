@@ -46,6 +46,7 @@ _RULES = {
 }
 """Messages for the kinds of errors that pydantic reports about settings."""
 _SECRET_CHARACTERS = 32
+_DIFFERENT_CHARACTERS = 8
 DEVELOPMENT_SECRET = "development-only-secret-key-never-for-production"  # noqa: S105
 
 
@@ -132,12 +133,14 @@ def _are_proxies(text: str) -> bool:
 
 
 def _parts_of(secrets: SecretStr) -> tuple[str, ...]:
-    return tuple(re.split(r"\s*,\s*", secrets.get_secret_value()))
+    return tuple(secret.strip() for secret in secrets.get_secret_value().split(","))
 
 
-def _are_long(secrets: SecretStr) -> SecretStr:
+def _are_secret(secrets: SecretStr) -> SecretStr:
     if any(len(secret) < _SECRET_CHARACTERS for secret in _parts_of(secrets)):
         raise ValueError(f"each secret must have {_SECRET_CHARACTERS} characters or more")
+    if any(len(set(secret)) < _DIFFERENT_CHARACTERS for secret in _parts_of(secrets)):
+        raise ValueError(f"each secret must have {_DIFFERENT_CHARACTERS} different characters or more")
     return secrets
 
 
@@ -190,9 +193,9 @@ class Settings(BaseSettings):
     database_start_wait_seconds: float = _setting(
         60, "How long to wait at start-up for the database to answer", ge=0, le=3600
     )
-    secret_key: Annotated[SecretStr, AfterValidator(_are_long)] = _setting(
+    secret_key: Annotated[SecretStr, AfterValidator(_are_secret)] = _setting(
         SecretStr(DEVELOPMENT_SECRET),
-        "Secrets of 32 characters or more, separated by commas: the first signs access tokens, all verify them",
+        "Random secrets of 32 characters or more, separated by commas: the first signs access tokens, all verify them",
     )
     access_token_minutes: int = _setting(15, "Lifetime of an access token", ge=1, le=1440)
     refresh_token_days: int = _setting(30, "Lifetime of a refresh token", ge=1, le=365)
@@ -251,7 +254,9 @@ class Settings(BaseSettings):
     directive_limit: int = _setting(50, "Directives per document", ge=0)
     repetition_limit: int = _setting(20, "Times that a selection may repeat the same field", ge=1)
     token_limit: int = _setting(2_000, "Tokens per document", ge=1, le=100_000)
-    validation_error_limit: int = _setting(5, "Validation errors reported per document", ge=1, le=100)
+    validation_error_limit: int = _setting(
+        5, "Validation errors reported per document, and in its variables", ge=1, le=100
+    )
     trusted_documents: Trust = _setting(
         Trust.ALLOW, "off, allow or require: whether clients may, or must, send the hash of a known document"
     )

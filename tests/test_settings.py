@@ -77,6 +77,10 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
         ("SECRET_KEY", "short", "each secret must have 32 characters or more ("),
         ("SECRET_KEY", f"{GOOD_SECRET},short", "32 characters"),
         ("SECRET_KEY", f"{GOOD_SECRET},", "32 characters"),
+        ("SECRET_KEY", " " * 40, "32 characters"),
+        ("SECRET_KEY", f"{GOOD_SECRET[:31]} ", "32 characters"),
+        ("SECRET_KEY", "x" * 40, "each secret must have 8 different characters or more ("),
+        ("SECRET_KEY", f"{GOOD_SECRET},{'abcdefg' * 5}", "8 different characters"),
         ("GRAPHIQL", "maybe", "must be true or false (Whether GET /graphql opens GraphiQL"),
         ("RATE_LIMIT_STORAGE", "http://cache", "must be a URL such as redis://"),
         ("CORS_ORIGINS", "shop.example.com", "must be an origin such as https://shop.example.com (Other origins"),
@@ -171,8 +175,13 @@ def test_nothing_but_development_runs_without_a_secret_key_of_its_own(
 
 
 def test_a_secret_key_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    new, old = "b" * 32, "a" * 31 + "\n"  # a space at an end of the list may be part of a secret that is in use
-    for text, secrets in ((old, (old,)), (f"{new},{old}", (new, old)), (f"{new} , {old}", (new, old))):
+    new, old = "new-secret" * 4, "old-secret" * 4
+    for text, secrets in (
+        (f" {old}\n", (old,)),
+        (f"{new},{old}", (new, old)),
+        (f"\t{new} , {old}\n", (new, old)),
+        (f"{old}\n,{new}", (old, new)),
+    ):
         monkeypatch.setenv("SECRET_KEY", text)
         assert load_settings().secret_keys == secrets
 

@@ -7,6 +7,13 @@ from app import errors
 
 log = structlog.get_logger(__name__)
 
+_LONGEST_MESSAGE = 1_000
+
+
+def shortened(message: str) -> str:
+    """Return a message without the end of a long one: some show all that the client sent."""
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}…"
+
 
 def of_payload(error: GraphQLError) -> GraphQLError:
     """Return the error of a field below a mutation's root field: its own code, such as FORBIDDEN, would say that
@@ -19,6 +26,7 @@ def of_payload(error: GraphQLError) -> GraphQLError:
 def presentable(error: GraphQLError, request_id: str) -> GraphQLError:
     """Return the error as a client may see it: with its code, and nothing of what was unforeseen."""
     cause = error.original_error
+    error.message = shortened(error.message)
     if isinstance(cause, errors.RequestError):
         error.extensions = cause.extensions
     elif isinstance(error, GraphQLSyntaxError):

@@ -13,6 +13,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from app.errors import Overloaded
+from app.lengths import PASSWORD
+from app.texts import LONGEST_FORM
 
 T = TypeVar("T")
 
@@ -65,18 +67,24 @@ def waiting() -> int:
 
 async def hash_password(password: str) -> str:
     """Return the argon2id hash of a password; Overloaded if too many wait for theirs."""
-    return await _thread.run(_hasher.hash, _normalized(password))
+    return await _thread.run(_hash, password)
 
 
 async def verify_password(password_hash: str | None, password: str) -> bool:
     """Return whether the password is correct; without a hash, return False after the same time. Overloaded if too many
-    wait."""
+    wait. One that is longer than any is wrong at once."""
+    if len(password) > LONGEST_FORM * PASSWORD:
+        return False
     return await _thread.run(_verify, password_hash, password)
 
 
 def needs_rehash(password_hash: str) -> bool:
     """Return whether the hash has other parameters than new ones."""
     return _hasher.check_needs_rehash(password_hash)
+
+
+def _hash(password: str) -> str:
+    return _hasher.hash(_normalized(password))
 
 
 def _verify(password_hash: str | None, password: str) -> bool:

@@ -24,7 +24,7 @@ async def update_store(session: AsyncSession, viewer: Viewer, update: UpdateStor
     """Change a store; StaleVersion where it no longer has the expected version."""
     store = await managed_store(session, viewer, update.id)
     changes = update.changes_of(store)
-    if changes.get("postcode", "") is None:
+    if not changes.get("postcode", store.postcode) and changes.keys() & {"postcode", "country"}:
         changes["postcode"] = _no_postcode(changes.get("country", store.country))
     for name, value in changes.items():
         setattr(store, name, value)

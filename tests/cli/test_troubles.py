@@ -168,7 +168,7 @@ def test_a_database_that_nobody_serves(run_failing: RunFailing, command: str) ->
 
 def test_a_host_that_there_is_not(run_failing: RunFailing) -> None:
     url = "postgresql://ann@no.such.host.invalid/shop"
-    line = run_failing("migrate", DATABASE_URL=url, SECRET_KEY="x" * 32).last_line
+    line = run_failing("migrate", DATABASE_URL=url, SECRET_KEY="0123456789abcdef" * 2).last_line
     assert line == "There is no host 'no.such.host.invalid'. Correct the host in DATABASE_URL."
 
 
@@ -234,7 +234,11 @@ def test_wrong_or_missing_input(run_failing: RunFailing, arguments: tuple[str, .
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.1"])
 def test_an_address_that_is_not_this_machines(run_failing: RunFailing, host: str) -> None:
-    environment = {"PORT": "0", "DATABASE_URL": "postgresql://ann@127.0.0.1:1/shop", "SECRET_KEY": "x" * 32}
+    environment = {
+        "PORT": "0",
+        "DATABASE_URL": "postgresql://ann@127.0.0.1:1/shop",
+        "SECRET_KEY": "0123456789abcdef" * 2,
+    }
     line = run_failing("serve", "--host", host, **environment).last_line
     assert line.startswith("HOST: ")
 

@@ -97,6 +97,14 @@ async def test_python_and_postgres_compare_names_alike(connection: AsyncConnecti
     assert await connection.scalar(text("SELECT name_key(:value)"), {"value": value}) == name_key(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "vector"),
+    [("Tea tea, green TEA and tea-pot", "'and':3 'green':2 'pot':4 'tea':1"), ("b a b a", "'a':2 'b':1"), ("…", "")],
+)
+async def test_a_word_stands_where_it_is_first(connection: AsyncConnection, value: str, vector: str) -> None:
+    assert await connection.scalar(text("SELECT word_vector(:value)::text"), {"value": value}) == vector
+
+
 @ONE_TRANSACTION
 @given(value=st.one_of(KNOWN_TEXT, LIKE_A_NUMBER_ADDRESS_OR_PATH))
 async def test_a_text_is_found_by_every_beginning_of_each_of_its_words(connection: AsyncConnection, value: str) -> None:

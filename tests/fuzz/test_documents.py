@@ -62,6 +62,13 @@ REGRESSIONS = {
     "ids of too many digits": asked("{ nodes(ids: [" + "9" * 5_000 + "]) { id } }"),
     "a deep literal": asked("{ products(filter: {price: {gte: " + "[" * 190 + "]" * 190 + "}}) { totalCount } }"),
     "deep variables": Asked(b'{"query":"{ __typename }","variables":{"x":' + b"[" * 900 + b"]" * 900 + b"}}"),
+    "many unknown fields": asked(
+        "query ($f: ProductFilter) { products(filter: $f) { totalCount } }",
+        {"f": {f"{key}": 1 for key in range(9_000)}},
+    ),
+    "a long unknown field": asked(
+        "query ($f: ProductFilter) { products(filter: $f) { totalCount } }", {"f": {"x" * 100_000: 1}}
+    ),
     "deep input": Asked(
         b'{"query":"query ($f: ProductFilter) { products(filter: $f) { totalCount } }","variables":{"f":'
         + b'{"price":' * 900

@@ -1,5 +1,6 @@
 """Every failure has a stable code; what was not foreseen is logged whole and shown to nobody."""
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -200,3 +201,41 @@ async def test_of_a_query_whose_statement_fails_the_rest_is_shown_and_not_the_st
     assert [error["extensions"]["code"] for error in result["errors"]] == ["INTERNAL_SERVER_ERROR"]
     assert "SELECT" not in response.text
     assert "users" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("document", "variables"),
+    [
+        (PRODUCTS, {"filter": {f"field{number}": number for number in range(12_000)}}),
+        (ORDERS, {"filter": {"status": ["X"] * 40_000}}),
+    ],
+    ids=["unknown fields", "unknown values"],
+)
+async def test_of_many_errors_in_variables_a_few_are_told_at_once(
+    api: Api, document: str, variables: dict[str, Any]
+) -> None:
+    began = process_time()
+
+    result = await api.execute(document, variables)
+
+    assert process_time() - began < 1
+    *told, last = [error["message"] for error in result["errors"]]
+    assert len(told) == 5
+    assert last == "Too many errors processing variables, error limit reached. Execution aborted."
+
+
+@pytest.mark.parametrize(
+    ("document", "variables"),
+    [
+        (PRODUCTS, {"filter": {"x" * 100_000: 1}}),
+        (PRODUCTS, {"filter": {"search": [["x" * 1_000] * 10] * 10}}),
+        (f"{{ products(filter: {{ {'x' * 100_000}: 1 }}) {{ totalCount }} }}", {}),
+        (f'{{ stores(first: "{"x" * 100_000}") {{ totalCount }} }}', {}),
+    ],
+)
+async def test_a_message_does_not_repeat_all_that_was_sent(api: Api, document: str, variables: dict[str, Any]) -> None:
+    error = await api.error(document, variables)
+
+    assert error["code"] in ("BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED")
+    assert len(error["message"]) == 1_001
+    assert error["message"].endswith("…")

@@ -156,7 +156,7 @@ create_app()
 off = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "opentelemetry.instrumentation", "prometheus_client")
 print([name for name in sys.modules if name.startswith(off)])
 """
-    environment = {"APP_ENV": "production", "SECRET_KEY": "x" * 32, "DATABASE_URL": database_url}
+    environment = {"APP_ENV": "production", "SECRET_KEY": "0123456789abcdef" * 2, "DATABASE_URL": database_url}
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )

@@ -206,6 +206,13 @@ async def test_words_in_the_name_rank_above_words_in_the_description(
     assert await names_in_store(api, gid(store), {"search": search}) == [name, "Thing"]
 
 
+async def test_repeating_a_word_does_not_raise_the_rank(api: Api, market: Market) -> None:
+    await market.product(name="Stuffed", description="Lamp of brass. " + "Lamp, brass, " * 100)
+    await market.product(name="Plain", description="Lamp of brass.")
+
+    assert await names(api, {"search": "lamp brass"}) == ["Plain", "Stuffed"]  # the newest first
+
+
 async def test_an_order_asked_for_stands_above_the_rank(api: Api, market: Market) -> None:
     await market.product(name="A thing", description="A lamp.")
     await market.product(name="Lamp")

@@ -1,10 +1,12 @@
 """Opening a store, and what its fields may hold."""
 
+from time import process_time
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from app.contacts import normalized_phone
 from app.db.models import Store
 from tests.api import Api
 from tests.market import Market, gid
@@ -141,6 +143,17 @@ async def test_every_wrong_field_is_told_at_once_by_its_path(api: Api, market: M
         ("phone", "+1\u00a0212\u2011555\u20110100", "+1 212-555-0100"),
         ("phone", "０３-１２３４-５６７８", "03-1234-5678"),
         ("phone", "011 345 6789", "011 345 6789"),
+        ("phone", "+٤٩ ٣٠ ١٢٣٤٥٦٧", "+49 30 1234567"),
+        ("phone", "(+49) 30/123 - 4567", "(+49) 30/123 - 4567"),
+        ("phone", "+44 (0) 20 7946 0018", "+44 (0) 20 7946 0018"),
+        ("phone", "+1 212 555 0100;ext=12", "+1 212 555 0100;ext=12"),
+        ("phone", "030 1234567, Ext 12", "030 1234567, Ext 12"),
+        ("phone", "030 1234567,,12#", "030 1234567,,12#"),
+        ("phone", "1-800-GO-FEDEX", "1-800-GO-FEDEX"),
+        ("postcode", "SW1A\u00a01AA", "SW1A 1AA"),
+        ("postcode", "123\u20114567", "123-4567"),
+        ("name", "\u0915\u093f", "\u0915\u093f"),
+        ("name", "각" * 255, "각" * 255),
         ("name", "Cafe\u0301", "Caf\u00e9"),
         ("street", "Rue de l\u2019E\u0301glise", "Rue de l\u2019\u00c9glise"),
         ("postcode", "SW1A 1AA", "SW1A 1AA"),
@@ -169,6 +182,16 @@ async def test_values_are_normalised(api: Api, market: Market, field: str, given
         ("name", "e\u0301" * 256),
         ("street", "Main\0"),
         ("street", "\u200d"),
+        ("name", "\u0301"),
+        ("name", "\ufff9\ufffb"),
+        ("name", "\U0001d159"),
+        ("name", "\U00016fe4"),
+        ("name", "\ufffe"),
+        ("name", "\ufdd0"),
+        ("name", "\U0010ffff"),
+        ("name", "ﷺ" * 252),
+        ("postcode", "_"),
+        ("postcode", "a_b"),
         ("postcode", "????"),
         ("postcode", "-"),
         ("postcode", "\u200b"),
@@ -183,6 +206,9 @@ async def test_values_are_normalised(api: Api, market: Market, field: str, given
         ("currency", "€"),
         ("domain", ""),
         ("domain", "localhost"),
+        ("domain", "xn--a.de"),
+        ("domain", "shop.XN--A.de"),
+        ("domain", "xn--.de"),
         ("domain", "-a.example.com"),
         ("domain", "a b.example.com"),
         ("domain", "example.com/shop"),
@@ -196,6 +222,13 @@ async def test_values_are_normalised(api: Api, market: Market, field: str, given
         ("phone", "+"),
         ("phone", "12"),
         ("phone", "1(((((((("),
+        ("phone", "1234~~~~"),
+        ("phone", "1234 [[[["),
+        ("phone", "1234 *****"),
+        ("phone", "12345,,,,123"),
+        ("phone", "1234_____"),
+        ("phone", "1 000 bananas 99"),
+        ("phone", "++49301234567"),
         ("phone", "--------"),
         ("phone", "+999 1234567"),
         ("phone", "+49 1"),
@@ -254,3 +287,11 @@ async def test_what_a_store_must_have_cannot_be_left_out(api: Api, market: Marke
     (error,) = response.json()["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert field in error["message"]
+
+
+@pytest.mark.parametrize("text", ["1 " * 24 + "!", "1) " * 16 + "!", "1" + " a" * 24 + "!", "1    " * 9 + "!"])
+def test_what_is_nearly_a_phone_number_is_refused_at_once(text: str) -> None:
+    began = process_time()
+
+    assert normalized_phone(text) is None
+    assert process_time() - began < 0.5

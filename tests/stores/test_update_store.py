@@ -58,6 +58,19 @@ async def test_null_clears_a_postcode_where_the_country_needs_none(api: Api, mar
     assert (moved["store"]["postcode"], moved["store"]["country"]) == ("", "HK")
 
 
+async def test_a_store_without_a_postcode_moves_only_to_where_none_is_needed(api: Api, market: Market) -> None:
+    user = await market.user()
+    store = await market.store(user, **{**WHOLE, "country": "HK", "postcode": ""})
+
+    refused = await update(api, user, store, country="DE")
+    moved = await update(api, user, store, country="AE")
+    with_one = await update(api, user, store, country="DE", postcode="10115")
+
+    assert [(issue["path"], issue["code"]) for issue in refused["issues"]] == [(["input", "postcode"], "REQUIRED")]
+    assert (moved["store"]["postcode"], moved["store"]["country"]) == ("", "AE")
+    assert (with_one["store"]["postcode"], with_one["store"]["country"]) == ("10115", "DE")
+
+
 @pytest.mark.parametrize("field", ["name", "street", "city", "country"])
 async def test_null_is_invalid_for_what_a_store_must_have(api: Api, market: Market, field: str) -> None:
     user = await market.user()

@@ -106,7 +106,8 @@ class CompiledPath:
 
         plans = self._queries.get(query, lambda: Plans(compiled), pin=query.is_trusted)
         given = dict(operation.request.variables or {})
-        values = get_variable_values(self._core_schema, definition.variable_definitions or (), given)
+        # The resolver path reports what is wrong with them, so the first error is enough.
+        values = get_variable_values(self._core_schema, definition.variable_definitions or (), given, max_errors=0)
         if not isinstance(values, VariableValues):
             raise Declined("the variables are not valid")
         found = plans.plan(values, viewer)

@@ -24,6 +24,7 @@ from starlette.types import Receive
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from app.graphql.errors import shortened
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.cost import Cost, Meter, cost_exceeded, payload_exceeded
 from app.graphql.operations.limits import INTROSPECTION, exceeded, limit_exceeded
@@ -240,7 +241,7 @@ class NoIntrospection(ValidationRule):
 
 def _kept(error: GraphQLError) -> GraphQLError:
     """Return the error without the document that it points to, and the stack that it was raised from."""
-    message = error.message
+    message = shortened(error.message)
     if _TOO_MANY_DIGITS in message:  # Python's message
         message = "Int cannot represent a number with so many digits."
     kept = GraphQLError(message, extensions=error.extensions)

@@ -120,6 +120,7 @@ class ResolverPath:
             executor_class=self._executor,
             is_awaitable=cast(Any, is_awaitable),
             hide_suggestions=not services.settings.introspection,
+            max_coercion_errors=services.settings.validation_error_limit,
             operation_extensions=None,
         )
         return cast(ExecutionResult, await executed if is_awaitable(executed) else executed)

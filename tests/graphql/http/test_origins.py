@@ -99,7 +99,7 @@ async def test_only_named_proxies_tell_who_the_client_is(trusted: str, client: s
         "client": ("10.0.0.9", 5000),
         "headers": [(b"x-forwarded-for", b"198.51.100.1, 203.0.113.7")],
     }
-    settings = Settings(trusted_proxies=trusted, secret_key=SecretStr("x" * 32))
+    settings = Settings(trusted_proxies=trusted, secret_key=SecretStr("0123456789abcdef" * 2))
     await served_by(application, settings)(scope, receive_nothing, send_nothing)
 
     assert clients == [client]
