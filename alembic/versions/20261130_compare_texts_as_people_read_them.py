@@ -54,15 +54,16 @@ FUNCTIONS = (
     CREATE FUNCTION words_of(value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN btrim(regexp_replace(plain_text(value), '[^[:alnum:]{MARKS}]+', ' ', 'g'))
     """,
-    # Each word where it is first: to rank a row takes a time that is quadratic in how often it repeats the words.
+    # Each word where it is first: to rank a row takes a time that is quadratic in how often it repeats the words. It is
+    # made without Postgres's parser, which knows other words, and with at most 255 characters of each.
     """
     CREATE FUNCTION word_vector(value text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (
-        SELECT to_tsvector('simple', coalesce(string_agg(word, ' ' ORDER BY place), ''))
+        SELECT coalesce(string_agg(quote_literal(word) || ':' || least(place, 16383), ' '), '')::tsvector
         FROM (
-            SELECT word, min(place) AS place
-            FROM unnest(string_to_array(words_of(value), ' ')) WITH ORDINALITY AS given (word, place)
-            GROUP BY word
+            SELECT left(word, 255) AS word, min(place) AS place
+            FROM unnest(string_to_array(nullif(words_of(value), ''), ' ')) WITH ORDINALITY AS given (word, place)
+            GROUP BY 1
         ) AS first
     )
     """,
@@ -71,11 +72,11 @@ FUNCTIONS = (
     CREATE FUNCTION word_query(value text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (
         WITH first AS (
-            SELECT word, min(place) AS place
+            SELECT left(word, 255) AS word, min(place) AS place
             FROM unnest(string_to_array(nullif(words_of(value), ''), ' ')) WITH ORDINALITY AS given (word, place)
-            GROUP BY word ORDER BY min(place) LIMIT 8
+            GROUP BY 1 ORDER BY min(place) LIMIT 8
         )
-        SELECT to_tsquery('simple', string_agg(word, ':* & ' ORDER BY place) || ':*') FROM first
+        SELECT string_agg(quote_literal(word) || ':*', ' & ' ORDER BY place)::tsquery FROM first
         WHERE NOT EXISTS (
             SELECT FROM first AS longer WHERE longer.word <> first.word AND starts_with(longer.word, first.word)
         )

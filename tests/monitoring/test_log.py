@@ -74,7 +74,7 @@ async def test_a_line_tells_who_sent_what_and_what_it_took(serve: Serve, committ
     assert kinds == [("Compiled", "query", "compiled"), ("Resolved", "query", "resolver")]
     assert (compiled["viewer"], resolver["viewer"]) == (user.id, None)
     assert (compiled["statements"], resolver["statements"]) == (1, 2)
-    assert (compiled["status"], compiled["codes"], compiled["cost"], resolver["cost"]) == (200, [], 520, 2540)
+    assert (compiled["status"], compiled["codes"], compiled["cost"], resolver["cost"]) == (200, [], 645, 40)
     assert compiled["milliseconds"] > 0
 
 

@@ -38,7 +38,7 @@ async def test_the_orders_of_many_stores_are_one_statement(
     owner = await market.user()
     await orders_from(market, number, owner=owner)
     query = """
-    { viewer { stores(first: 20) { nodes { orders(first: 3) {
+    { viewer { stores(first: 10) { nodes { orders(first: 3) {
       totalCount
       nodes { number customerName note total { amount } items { quantity product { name } } store { name } }
     } } } } }
@@ -60,7 +60,7 @@ async def test_the_orders_of_many_users_are_one_statement(
 ) -> None:
     superuser = await market.superuser()
     await orders_from(market, number)
-    query = "{ users(first: 20) { nodes { orders(first: 4) { nodes { items { product { store { name } } } } } } } }"
+    query = "{ users(first: 20) { nodes { orders(first: 1) { nodes { items { product { store { name } } } } } } } }"
     statements.clear()
 
     data = await api.data(query, user=superuser)
@@ -77,7 +77,7 @@ async def test_orders_with_their_parts_are_read_in_as_many_statements_as_one(
     customer = await market.user()
     await orders_from(market, number, customer=customer)
     query = """
-    { orders(first: 20) { nodes {
+    { orders(first: 10) { nodes {
       storeOrders { number customerName note total { amount } store { name } items { id } }
     } } }
     """
