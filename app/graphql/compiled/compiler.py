@@ -57,16 +57,20 @@ def _planned(compilation: Compilation, parts: Callable[[Scope], list[Part]]) -> 
     """Return the plan of the statement that returns these parts as one text."""
     scope = Scope()
     try:
-        statement: Any = select(text_of(parts(scope)).label("text"))
+        made = parts(scope)
     except Refused:
         raise
     except Declined as reason:
         return NoPlan(str(reason), tuple(compilation.bindings))
+    errors = [error.formatted for error in compilation.errors]
+    if all(isinstance(part, Json) for part in made):
+        data = "".join(str(part) for part in made).encode()
+        return Plan("", (), {}, tuple(compilation.bindings), errors, data)
+    statement: Any = select(text_of(made).label("text"))
     if scope.source is not None:
         statement = statement.select_from(scope.source)
     prepared = Prepared(statement)
     constants = {**prepared.constants, **compilation.constants}
-    errors = [error.formatted for error in compilation.errors]
     return Plan(prepared.sql, prepared.names, constants, tuple(compilation.bindings), errors)
 
 

@@ -72,6 +72,8 @@ class CompiledPath:
             if (log := operation_log.current()) is not None:
                 log.declined = str(reason)
             return None
+        if plan.data is not None:
+            return Answer(plan.data, plan.errors)
         (text,) = await self._database.driver_row(plan.sql, parameters)
         return Answer(rendered(text), plan.errors)
 

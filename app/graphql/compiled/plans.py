@@ -54,6 +54,8 @@ class Plan:
     bindings: Sequence[ArgumentBinding]
     errors: Sequence[Mapping[str, Any]] = ()
     """Of the root fields that the kind of viewer may not read, as the response has them."""
+    data: bytes | None = None
+    """The response, where it depends on no row: there is no statement then."""
 
 
 @dataclass(frozen=True)

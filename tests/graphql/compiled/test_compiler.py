@@ -31,8 +31,11 @@ def statement(query: str) -> str:
     return " ".join(readable(plan.sql).split())
 
 
-def test_a_query_without_rows_is_its_response() -> None:
-    assert statement("{ __typename }") == """SELECT '{"data":{"__typename":"Query"}}' AS text"""
+def test_a_query_without_rows_is_its_response_and_sends_no_statement() -> None:
+    plan = compiled("{ __typename }")
+
+    assert isinstance(plan, Plan)
+    assert (plan.sql, plan.data) == ("", b'{"data":{"__typename":"Query"}}')
 
 
 def test_a_list_is_one_text_of_bare_values() -> None:

@@ -159,7 +159,7 @@ async def test_what_is_for_superusers_is_read_for_superusers_only(
             assert answers.was_compiled
             assert answers.has_errors is not is_superuser
             assert is_superuser or (b"FORBIDDEN" if viewer else b"UNAUTHENTICATED") in answers.compiled
-            assert is_superuser or "FROM" not in paths.watch.statements[-1]
+            assert bool(paths.watch.statements) is is_superuser
 
 
 async def test_the_audit_trail_is_filtered_by_one_plan(paths: Paths, population: Population) -> None:
