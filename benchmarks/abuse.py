@@ -73,22 +73,22 @@ ATTACKS = [
     Attack("a search of 250 words", within("name", SEARCH % ("a " * 250), "nodes")),
     Attack("a search of 8 words", within("name", SEARCH % " ".join("aostbfcm"), "nodes")),
     Attack(
-        "4 searches", within(" ".join(f"{word}: {SEARCH % (word + ' of')} {{ nodes {{ name }} }}" for word in "aosf"))
+        "3 searches", within(" ".join(f"{word}: {SEARCH % (word + ' of')} {{ nodes {{ name }} }}" for word in "aos"))
     ),
     Attack("searches of 100 stores", within("id", "stores(first: 100)", "nodes", SEARCH % "a", "nodes")),
     Attack(
-        "4 filters that nothing matches",
-        within(repeated(4, 'products(first: 1, filter: { currency: "X#" }) { nodes { name } }')),
+        "3 filters that nothing matches",
+        within(repeated(3, 'products(first: 1, filter: { currency: "X#" }) { nodes { name } }')),
     ),
     Attack(
-        "4 ranges in another order",
+        "a range in another order, and its total",
         within(
             repeated(
-                4, 'products(filter: { price: { gte: "4.#", lte: "4.0#" } }, orderBy: { field: NAME }) { totalCount }'
+                1, 'products(filter: { price: { gte: "4.#", lte: "4.0#" } }, orderBy: { field: NAME }) { totalCount }'
             )
         ),
     ),
-    Attack("9 totals", within(repeated(9, "products(first: 1) { totalCount }"))),
+    Attack("7 totals", within(repeated(7, "products(first: 1) { totalCount }"))),
     Attack(
         "filters of 24 stores",
         within(
