@@ -10,7 +10,6 @@ import orjson
 import structlog
 from graphql import OperationType
 
-from app.clients import Client
 from app.db.engine import is_disconnection, raise_fault
 from app.db.pool_queue import SHARES
 from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, Restarting, TooManyValues, Unauthenticated
@@ -112,8 +111,8 @@ class Operation:
         if operation.cost is not None:
             self.log.cost = operation.cost.points
             self._extensions = {"cost": {"requested": self.log.cost, "limit": operation.limit}}
-        client, writes = Client.of(self._login.viewer, request.address), operation.type is OperationType.MUTATION
-        SHARES.set(services.shares.of(client, operation.points, writes=writes))
+        writes = operation.type is OperationType.MUTATION
+        SHARES.set(services.shares.of(self._login.viewer, request.address, operation.points, writes=writes))
         if services.settings.rate_limit:
             self._quota = await services.rate_limits.take(operation.points, self._login.viewer, request.address)
         request.check(operation)

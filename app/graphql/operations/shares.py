@@ -5,6 +5,7 @@ from weakref import WeakValueDictionary
 
 from app.clients import Client
 from app.db.pool_queue import Share
+from app.security.viewer import Viewer
 
 EXPENSIVE = 1_000
 """Points from which an operation is expensive: it may look through a list for tens of milliseconds."""
@@ -23,13 +24,16 @@ class Shares:
         self._expensive_and_anonymous = (*self._expensive, Share(max(1, connections // 4)))
         self._of_clients: WeakValueDictionary[tuple[Client, bool], Share] = WeakValueDictionary()
 
-    def of(self, client: Client, points: int, *, writes: bool) -> Sequence[Share]:
-        """Return the shares that a client's operation of this cost counts in."""
-        shares = self._anonymous if client.is_anonymous else ()
-        if points >= EXPENSIVE:
-            of_all = self._expensive_and_anonymous if client.is_anonymous else self._expensive
-            return *shares, *of_all, self._of_client(client, self._most_expensive, is_expensive=True)
-        return (*shares, self._of_client(client, self._most_writing, is_expensive=False)) if writes else shares
+    def of(self, viewer: Viewer | None, address: str, points: int, *, writes: bool) -> Sequence[Share]:
+        """Return the shares that an operation of this viewer, or else this address, and this cost counts in."""
+        shares = self._anonymous if viewer is None else ()
+        if points < EXPENSIVE and not writes:
+            return shares
+        client = Client.of(viewer, address)
+        if points < EXPENSIVE:
+            return *shares, self._of_client(client, self._most_writing, is_expensive=False)
+        of_all = self._expensive_and_anonymous if client.is_anonymous else self._expensive
+        return *shares, *of_all, self._of_client(client, self._most_expensive, is_expensive=True)
 
     def _of_client(self, client: Client, most: int, *, is_expensive: bool) -> Share:
         """Return the share of a client, which is kept while a connection counts in it."""
