@@ -76,16 +76,7 @@ class Metrics:
         self._names: set[str] = {"", OTHER}
         self._series: dict[tuple[str, str, str, str], Series] = {}
         """Those of each kind of operation, looked up once because the library is slow."""
-        heard = self._gauge("events_heard", "1 if every process receives events from Postgres.", "livemin")
-        self._gauges: dict[Gauge, Callable[[], float]] = {
-            self._gauge("pool_waiting", "Operations waiting for a connection."): lambda: database.waiting,
-            self._gauge("subscribers", "Active subscriptions."): lambda: len(events),
-            heard: lambda: events.is_heard,
-            self._gauge("reads_waiting", "Reads for subscriptions that wait for their turn."): lambda: len(turns),
-            self._gauge("connections", "Open connections."): lambda: len(connections),
-            self._gauge("connection_limit", "Maximum number of open connections."): lambda: connections.limits.in_all,
-            self._gauge("hashing_waiting", "Passwords being hashed, or waiting for it."): passwords.waiting,
-        }
+        self._gauges = self._sampled(database, events, connections, turns)
         self._totals = (
             (self._counter("connections_refused", "Connections refused, by the limit.", "limit"), connections.refused),
             (
@@ -94,9 +85,6 @@ class Metrics:
             ),
         )
         self._counted: dict[tuple[Counter, str], int] = {}
-        if isinstance(pool := database.engine.pool, QueuePool):
-            self._gauges[self._gauge("pool_size", "Maximum number of connections in the pool.")] = pool.size
-            self._gauges[self._gauge("pool_checked_out", "Connections in use.")] = pool.checkedout
         # With several workers the library exposes no figures of each process, so they are sampled into gauges.
         self._process = registry if self._directory is None else CollectorRegistry()
         self._process_gauges: dict[str, Gauge] = {}
@@ -138,6 +126,25 @@ class Metrics:
             due = loop.time() + _BEAT_SECONDS
             await asyncio.sleep(_BEAT_SECONDS)
             self._lag.observe(loop.time() - due)
+
+    def _sampled(
+        self, database: Database, events: Events, connections: Connections, turns: Sized
+    ) -> dict[Gauge, Callable[[], float]]:
+        """Return the gauges of the state of the process, and what reads each."""
+        heard = self._gauge("events_heard", "1 if every process receives events from Postgres.", "livemin")
+        gauges: dict[Gauge, Callable[[], float]] = {
+            self._gauge("pool_waiting", "Operations waiting for a connection."): lambda: database.waiting,
+            self._gauge("subscribers", "Active subscriptions."): lambda: len(events),
+            heard: lambda: events.is_heard,
+            self._gauge("reads_waiting", "Reads for subscriptions that wait for their turn."): lambda: len(turns),
+            self._gauge("connections", "Open connections."): lambda: len(connections),
+            self._gauge("connection_limit", "Maximum number of open connections."): lambda: connections.limits.in_all,
+            self._gauge("hashing_waiting", "Passwords being hashed, or waiting for it."): passwords.waiting,
+        }
+        if isinstance(pool := database.engine.pool, QueuePool):
+            gauges[self._gauge("pool_size", "Maximum number of connections in the pool.")] = pool.size
+            gauges[self._gauge("pool_checked_out", "Connections in use.")] = pool.checkedout
+        return gauges
 
     def _gauge(self, name: str, description: str, mode: Literal["livesum", "livemin"] = "livesum") -> Gauge:
         """Return a gauge that is the sum over all processes, or the minimum."""

@@ -192,11 +192,11 @@ class _Walk:
         node, type_ = details[0].node, graphql.get_named_type(field.type)
         match declaration_of(definition_of(field)):
             case Pages() as declared:
-                with self._counting(is_in_list=False):
+                with self._within(is_in_list=False):
                     return self._page(declared, type_, details)
             case Rows():
                 is_in_list = self.is_in_list
-                with self._counting(is_in_list=True):
+                with self._within(is_in_list=True):
                     each = self._selection(type_, details).of_object
                 return _list(1, each) if is_in_list else _unpaged(each)
             case Column() | Embedded() | Itself() | AsEdge() | Through():
@@ -205,7 +205,7 @@ class _Walk:
             case Nodes():
                 return _list(self._number_of_ids(node), self._selection(type_, details).of_object)
         items = self._items(node)
-        with self._counting(is_in_list=False, of_input=max(1, items)):
+        with self._within(is_in_list=False, of_input=max(1, items)):
             selected = self._selection(type_, details)
         if _is_list(field):
             return _list(self.of_input, selected.extra)
@@ -227,10 +227,10 @@ class _Walk:
         return 1 + number * values
 
     @contextmanager
-    def _counting(self, **numbers: int) -> Iterator[None]:
-        """Count so many objects of lists within a field."""
-        around = {name: getattr(self, name) for name in numbers}
-        vars(self).update(numbers)
+    def _within(self, **place: int) -> Iterator[None]:
+        """Set these attributes while the selection of a field is walked."""
+        around = {name: getattr(self, name) for name in place}
+        vars(self).update(place)
         yield
         vars(self).update(around)
 
@@ -258,7 +258,7 @@ class _Walk:
     def _mutation(self, field: graphql.GraphQLField, details: list[FieldDetails]) -> Cost:
         """Return the cost of a mutation and its payload."""
         items = self._items(details[0].node)
-        with self._counting(of_input=max(1, items)):
+        with self._within(of_input=max(1, items)):
             payload = self._selection(graphql.get_named_type(field.type), details).extra
         return payload + Cost(points=_OF_MUTATION + _OF_INPUT_ITEM * items)
 

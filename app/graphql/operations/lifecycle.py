@@ -178,8 +178,17 @@ class Operation:
         assert operation.cost is not None, "it is valid"
         values, limit = operation.cost.values, self._services.settings.value_limit
         if values > limit:
-            reason = self.log.declined or "only queries are"
-            raise TooManyValues(values, limit, reason)
+            raise TooManyValues(values, limit, self._why_not_compiled(operation))
+
+    def _why_not_compiled(self, operation: RequestedOperation) -> str:
+        """Return why the operation isn't compiled, for the client; may quote what it sent."""
+        if operation.type is not OperationType.QUERY:
+            return "only queries are"
+        if operation.parsed is not None and operation.parsed.is_about_schema:
+            return "introspection never is"
+        if self._services.compiled is None:
+            return "COMPILED_PATH is off"
+        return self.log.declined or "compiling it failed"
 
     def _of_fit_size(self, response: Response) -> Response:
         """Return the response, or an error in place of one over the limit."""

@@ -131,6 +131,24 @@ async def test_what_is_not_compiled_has_a_limit_of_its_own(
     assert statements == []
 
 
+@pytest.mark.parametrize(
+    ("query", "compiled", "reason"),
+    [
+        ("{ __schema { types { name } } }", True, "introspection never is"),
+        ("{ stores { nodes { id } } }", False, "COMPILED_PATH is off"),
+        ('mutation { logOut(input: {refreshToken: "x"}) { __typename } }', True, "only queries are"),
+    ],
+)
+async def test_the_limit_says_why_the_operation_is_not_compiled(
+    connection: AsyncConnection, settings: Settings, query: str, compiled: bool, reason: str
+) -> None:
+    async with opened(connection, settings, compiled_path=compiled, value_limit=0) as api:
+        result = (await api.send(query)).json()
+
+    assert code_of(result) == "VALUE_LIMIT_EXCEEDED"
+    assert f"isn't: {reason}" in result["errors"][0]["message"]
+
+
 async def test_a_large_mutation_has_that_limit_too(api: Api, market: Market, statements: Statements) -> None:
     products = [{"name": f"Lamp {number}", "price": 1} for number in range(900)]
     query = f"""
