@@ -19,6 +19,18 @@ class Client(NamedTuple):
         return cls(f"user {viewer.id}", False) if viewer is not None else cls(f"address {network(address)}", True)
 
 
+class Holder(NamedTuple):
+    """Whose a connection is, and where it comes from."""
+
+    client: Client
+    network: str
+
+    @classmethod
+    def of(cls, viewer: Viewer | None, address: str) -> Self:
+        """Return this viewer, or else everyone without a login, at this address."""
+        return cls(Client.of(viewer, address), network(address))
+
+
 @lru_cache(10_000)
 def network(address: str) -> str:
     """Return the network of the customer who has this address: with IPv6 each has 2⁶⁴ addresses to choose from."""

@@ -4,6 +4,7 @@ a `RequestError` appears in the response's `errors` with its code."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -118,6 +119,8 @@ class RequestError(Exception):
     """A failure of the request as a whole, reported in `errors` with this stable code."""
 
     code: str
+    status: int | None = None
+    """The status of the response over HTTP, where it doesn't follow from the media type."""
     retry_after: int | None = None
     """Seconds after which to retry, where the service itself is unavailable."""
 
@@ -170,6 +173,7 @@ class TooManyConnections(RequestError):
     """The client has reached the limit of open connections."""
 
     code = "CONNECTION_LIMIT"
+    status = HTTPStatus.TOO_MANY_REQUESTS
     retry_after = 1
 
     def __init__(self, limit: int) -> None:
@@ -181,6 +185,7 @@ class RequestTooSlow(RequestError):
     """The request didn't arrive in time."""
 
     code = "REQUEST_TIMEOUT"
+    status = HTTPStatus.REQUEST_TIMEOUT
     explanation = "The request took too long to arrive."
 
 
@@ -205,6 +210,7 @@ class Restarting(RequestError):
     """The process is ending; another one takes over."""
 
     code = "RESTARTING"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after = 1
     explanation = "The server is restarting. The operation was not completed. Reconnect."
 
@@ -220,6 +226,7 @@ class Overloaded(RequestError):
     """The server has more requests than it can handle in time; nothing was changed."""
 
     code = "OVERLOADED"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after = 1
     explanation = "The server is overloaded. Nothing was changed. Retry in a moment."
 
@@ -228,6 +235,7 @@ class DatabaseUnavailable(RequestError):
     """The database couldn't be reached, or disconnected before anything was committed; nothing was changed."""
 
     code = "DATABASE_UNAVAILABLE"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after = 1
     explanation = "The database can't be reached. Nothing was changed. Retry in a moment."
 
@@ -259,11 +267,13 @@ class RateLimited(RequestError):
     """The client exceeded a rate limit."""
 
     code = "RATE_LIMIT_EXCEEDED"
+    status = HTTPStatus.TOO_MANY_REQUESTS
 
     def __init__(self, what: str, limit: int, window: int, remaining: int, reset: int) -> None:
         message = f"The limit is {limit:,} {what} per {window:,} seconds. Retry in {reset:,} seconds."
         super().__init__(message, limit=limit, window=window, remaining=remaining, retryAfter=reset)
         self.limit, self.window, self.reset = limit, window, reset
+        self.retry_after = reset
 
 
 class MultipleAttempts(RequestError):

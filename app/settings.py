@@ -213,8 +213,9 @@ class Settings(BaseSettings):
         30, "How long a client may take to read a response, or the next megabyte of it", gt=0, le=3600
     )
     connections_per_process: int = _setting(5_000, "Open connections per process", ge=2, le=1_000_000)
-    connections_per_client: int = _setting(
-        100, "Open connections per user, or per address without a login, and process", ge=1, le=1_000_000
+    connections_per_user: int = _setting(100, "Open connections per user and process", ge=1, le=1_000_000)
+    connections_per_address: int = _setting(
+        100, "Open connections without a login per address and process", ge=1, le=1_000_000
     )
     idempotent_response_limit_kb: int = _setting(
         1_024, "Largest response to a mutation with an idempotency key, in kB", ge=1, le=65_536

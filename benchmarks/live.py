@@ -54,8 +54,8 @@ async def measure(
     """Return the figures with all subscribers following one product, and with each following its own."""
     size = Size(stores=10, products=max(400, subscribers), orders=50)
     most = str(subscribers + 1)  # one that warms up
-    limits = dict.fromkeys(("SUBSCRIPTIONS_PER_USER", "SUBSCRIPTIONS_PER_ADDRESS", "CONNECTIONS_PER_CLIENT"), most)
-    limits |= dict.fromkeys(("ANONYMOUS_SUBSCRIPTIONS", "CONNECTIONS_PER_PROCESS"), str(subscribers + 10))
+    limits = {f"{what}_PER_{whom}": most for what in ("SUBSCRIPTIONS", "CONNECTIONS") for whom in ("USER", "ADDRESS")}
+    limits |= {"ANONYMOUS_SUBSCRIPTIONS": most, "CONNECTIONS_PER_PROCESS": str(2 * (subscribers + 10))}
     app = replace(APP, environment={**APP.environment, **limits})
     rows: list[Sequence[str]] = [HEADINGS]
     async with opened(server_url, name, size) as database:

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.process.connections import CONNECTIONS, Connections, Limits
 from app.process.protocol import Protocol, WebSocketProtocol
 
-LIMITS = Limits(in_all=1_000, per_client=1_000, request_seconds=30, response_seconds=30)
+LIMITS = Limits(in_all=1_000, per_user=1_000, per_address=1_000, request_seconds=30, response_seconds=30)
 PROTOCOLS: dict[str, Any] = {"http": Protocol, "ws": WebSocketProtocol}
 
 

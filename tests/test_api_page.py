@@ -13,10 +13,7 @@ from app.errors import (
     InputIssueCode,
     Missing,
     OutcomeUnknown,
-    RateLimited,
     RequestError,
-    RequestTooSlow,
-    TooManyConnections,
     TooManySubscriptions,
 )
 from app.graphql.http.protocol import Refusal
@@ -110,11 +107,11 @@ async def test_the_status_of_a_refusal_is_in_the_table(
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.code))
 def test_what_the_table_says_of_a_failure_is_so(kind: type[RequestError]) -> None:
     status, done, again = ROWS[kind.code]
-    others = {RateLimited: 429, TooManyConnections: 429, RequestTooSlow: 408, **dict.fromkeys(OF_STREAMS, "–")}
-    expected = others.get(kind) or (503 if kind.retry_after else 200)
+    expected = "–" if kind in OF_STREAMS else kind.status or 200
     assert status.split()[0] == str(expected)
     assert (done == "no") == (kind is not OutcomeUnknown)
     assert (again == "after `Retry-After`") == (expected in (503, 429))
+    assert kind.retry_after is None or expected in ("–", 503, 429)
 
 
 def test_every_header_is_in_the_tables() -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
-from app.clients import Client
+from app.clients import Client, Holder
 from app.errors import Overloaded, TooManyConnections
 
 CONNECTIONS = "connections"
@@ -21,16 +21,23 @@ class Limits(NamedTuple):
     """How many connections there may be, and for how long each may keep the process waiting."""
 
     in_all: int
-    per_client: int
+    per_user: int
+    per_address: int
+    """Those that no user holds."""
     request_seconds: float
     """For a request to arrive, and to start after the client has connected."""
     response_seconds: float
     """For the client to read what was sent, or the next megabyte of it."""
 
+    @property
+    def per_network(self) -> int:
+        """Those of an address, with and without a login: with several accounts, one customer could take all."""
+        return self.in_all // 2
+
 
 class Connections:
-    """The connections of this process. Each counts for a client: at first for its address, unless it is a proxy's, and
-    for a user while the user holds it."""
+    """The connections of this process. Each counts for its network, and for a client: the address, or a user while the
+    user holds it. A proxy's counts for nobody until somebody holds it."""
 
     def __init__(self, limits: Limits, proxies: str = "") -> None:
         """Take the limits, and the proxies that name the clients they connect for, as in the settings."""
@@ -42,6 +49,7 @@ class Connections:
         self._proxies = None if proxies == "*" else [ip_network(each.strip()) for each in proxies.split(",") if each]
         self._number = 0
         self._of_client: Counter[Client] = Counter()
+        self._of_network: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return self._number
@@ -51,34 +59,35 @@ class Connections:
         if self._number >= self.limits.in_all:
             self.refused["all"] += 1
             raise Overloaded
-        client = None if self._is_proxy(address) else Client.of(None, address)
-        self.count(client)
+        holder = None if self._is_proxy(address) else Holder.of(None, address)
+        self.require_few(None, holder)
         self._number += 1
-        return Connection(self, transport, client)
+        self.count(holder, 1)
+        return Connection(self, transport, holder)
 
-    def close(self, client: Client | None) -> None:
+    def close(self, holder: Holder | None) -> None:
         """Count one connection less."""
         self._number -= 1
-        self.discount(client)
+        self.count(holder, -1)
 
-    def count(self, client: Client | None) -> None:
-        """Count a connection for this client; TooManyConnections if it has too many."""
-        if client is not None and self._of_client[client] >= self.limits.per_client:
+    def require_few(self, former: Holder | None, holder: Holder | None) -> None:
+        """Raise TooManyConnections if this holder has too many to take over a connection of the former."""
+        if holder is None:
+            return
+        client, network = holder
+        most = self.limits.per_address if client.is_anonymous else self.limits.per_user
+        if (former is None or client != former.client) and self._of_client[client] >= most:
             self.refused["client"] += 1
-            raise TooManyConnections(self.limits.per_client)
-        self.recount(client)
+            raise TooManyConnections(most)
+        if (former is None or network != former.network) and self._of_network[network] >= self.limits.per_network:
+            self.refused["network"] += 1
+            raise TooManyConnections(self.limits.per_network)
 
-    def recount(self, client: Client | None) -> None:
-        """Count a connection for this client, however many it has."""
-        if client is not None:
-            self._of_client[client] += 1
-
-    def discount(self, client: Client | None) -> None:
-        """Count a connection for this client no more."""
-        if client is not None:
-            self._of_client[client] -= 1
-            if not self._of_client[client]:
-                del self._of_client[client]
+    def count(self, holder: Holder | None, number: int) -> None:
+        """Count so many connections more for this holder."""
+        if holder is not None:
+            _add(self._of_client, holder.client, number)
+            _add(self._of_network, holder.network, number)
 
     def _is_proxy(self, address: str) -> bool:
         if self._proxies is None:
@@ -88,41 +97,46 @@ class Connections:
         return False
 
 
+def _add(counter: Counter[Any], key: object, number: int) -> None:
+    counter[key] += number
+    if not counter[key]:
+        del counter[key]
+
+
 class Connection:
     """One connection, from when it is opened until it is lost."""
 
-    def __init__(self, connections: Connections, transport: asyncio.Transport, client: Client | None) -> None:
+    def __init__(self, connections: Connections, transport: asyncio.Transport, holder: Holder | None) -> None:
         self._connections = connections
         self._transport = transport
-        self._client = client
+        self._holder = holder
         self._is_open = True
         self._unread = 0
         self._deadline: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def held_by(self, client: Client) -> Iterator[None]:
-        """Count the connection for this client while this lasts; TooManyConnections if it has too many."""
-        former = self._client
-        if former == client:
-            yield
-            return
-        self._connections.count(client)
-        self._connections.discount(former)
-        self._client = client
+    def held_by(self, holder: Holder) -> Iterator[None]:
+        """Count the connection for this holder while this lasts; TooManyConnections if they have too many."""
+        former = self._holder
+        self._connections.require_few(former, holder)
+        self._pass_to(holder)
         try:
             yield
         finally:
             if self._is_open:
-                self._connections.recount(former)
-                self._connections.discount(client)
-                self._client = former
+                self._pass_to(former)
+
+    def _pass_to(self, holder: Holder | None) -> None:
+        self._connections.count(self._holder, -1)
+        self._connections.count(holder, 1)
+        self._holder = holder
 
     def close(self) -> None:
         """Count the connection no more; it is lost."""
         if self._is_open:
             self._is_open = False
             self.resume()
-            self._connections.close(self._client)
+            self._connections.close(self._holder)
 
     def pause(self) -> None:
         """Give the client some time to read what was sent: more than the system buffers is waiting for it."""
@@ -146,9 +160,9 @@ class Connection:
 
 
 @contextmanager
-def held_by(client: Client, scope: Mapping[str, Any]) -> Iterator[None]:
-    """Count the connection of a request for the client while this lasts; TooManyConnections if it has too many. Servers
-    other than ours count nothing."""
+def held_by(holder: Holder, scope: Mapping[str, Any]) -> Iterator[None]:
+    """Count the connection of a request for the holder while this lasts; TooManyConnections if they have too many.
+    Servers other than ours count nothing."""
     connection: Connection | None = scope.get("state", {}).get(CONNECTION)
-    with nullcontext() if connection is None else connection.held_by(client):
+    with nullcontext() if connection is None else connection.held_by(holder):
         yield

@@ -26,13 +26,18 @@ def raise_file_limit(wanted: int) -> None:
 
 
 def connection_limits(settings: Settings) -> Limits:
-    """Return the limits of the settings, lowered to what the system allows: no client takes more than half of that."""
+    """Return the limits of the settings, lowered to what the system allows."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    in_all, per_client = settings.connections_per_process, settings.connections_per_client
+    in_all = settings.connections_per_process
     if _UNLIMITED != allowed < files_wanted(settings):
         in_all = max(2, allowed - _files_besides(settings))
-        per_client = min(per_client, in_all // 2)
-    return Limits(in_all, per_client, settings.request_timeout_seconds, settings.response_timeout_seconds)
+    return Limits(
+        in_all=in_all,
+        per_user=settings.connections_per_user,
+        per_address=settings.connections_per_address,
+        request_seconds=settings.request_timeout_seconds,
+        response_seconds=settings.response_timeout_seconds,
+    )
 
 
 def why_too_few(settings: Settings) -> str | None:
@@ -42,7 +47,7 @@ def why_too_few(settings: Settings) -> str | None:
         return None
     return (
         f"the system allows {limits.in_all:,} connections per process instead of {settings.connections_per_process:,}, "
-        f"{limits.per_client:,} of them per client"
+        f"{limits.per_network:,} of them per address"
     )
 
 

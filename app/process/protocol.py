@@ -6,7 +6,7 @@ import socket
 from http import HTTPStatus
 from typing import Any
 
-from app.errors import RequestError, RequestTooSlow, TooManyConnections
+from app.errors import RequestError, RequestTooSlow
 from app.process.connections import CONNECTION, CONNECTIONS, Connection, Connections
 from app.process.upgrades import UpgradingProtocol
 from app.process.uvicorn_internals import WebSocketsSansIOProtocol
@@ -44,8 +44,7 @@ class Protocol(UpgradingProtocol):
         try:
             self._connection = self._connections.open(transport, self.client[0] if self.client else "")
         except RequestError as refusal:
-            is_own = isinstance(refusal, TooManyConnections)
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS if is_own else HTTPStatus.SERVICE_UNAVAILABLE, refusal)
+            self._refuse(refusal)
             return
         self.app_state = {**self.app_state, CONNECTION: self._connection}
         _give_up_unread(transport, 2 * self._connections.limits.response_seconds)
@@ -113,12 +112,13 @@ class Protocol(UpgradingProtocol):
         self._connections.timed_out["request"] += 1
         is_free = self.cycle is None or self.cycle.response_complete
         if (is_free and self._head is not None) or not (is_free or self.cycle.response_started):
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, RequestTooSlow())
+            self._refuse(RequestTooSlow())
         else:
             self.transport.close()
 
-    def _refuse(self, status: HTTPStatus, refusal: RequestError) -> None:
+    def _refuse(self, refusal: RequestError) -> None:
         """Send a response without a request, and disconnect."""
+        status = HTTPStatus(refusal.status or HTTPStatus.BAD_REQUEST)
         body = json.dumps({"errors": [{"message": str(refusal), "extensions": refusal.extensions}]}).encode()
         retry = "" if refusal.retry_after is None else f"Retry-After: {refusal.retry_after}\r\n"
         head = (

@@ -74,7 +74,7 @@ async def test_a_crowd_from_one_address_keeps_nobody_out(product: Product, datab
             await follower.next()
         server.terminate()
         _, output = server.communicate(timeout=PATIENCE)
-    assert "the system allows 182 connections per process instead of 5,000, 91 of them per client" in output
+    assert "the system allows 182 connections per process instead of 5,000, 91 of them per address" in output
 
 
 async def figures(url: str) -> Callable[[str], float]:

@@ -101,7 +101,7 @@ async def limited(connections: Connections) -> AsyncIterator[Place]:
 
 
 async def test_a_client_has_so_many_connections_whatever_they_do() -> None:
-    connections = Connections(LIMITS._replace(per_client=2))
+    connections = Connections(LIMITS._replace(per_address=2))
     async with limited(connections) as place:
         first, _ = [await place.connect() for _ in range(2)]
         assert await (await place.connect()).refusal() == ("429", "CONNECTION_LIMIT")
@@ -123,8 +123,18 @@ async def test_a_process_has_so_many_connections_whosever_they_are() -> None:
     assert connections.refused == {"all": 1}
 
 
+async def test_an_address_has_at_most_half_of_the_connections() -> None:
+    connections = Connections(LIMITS._replace(in_all=4))
+    async with limited(connections) as place:
+        for _ in range(2):
+            await place.connect()
+        assert await (await place.connect()).refusal() == ("429", "CONNECTION_LIMIT")
+        assert await (await place.connect("127.0.0.2")).send(GET).status() == "200"
+    assert connections.refused == {"network": 1}
+
+
 async def test_a_websocket_is_the_connection_that_it_was() -> None:
-    connections = Connections(LIMITS._replace(per_client=1))
+    connections = Connections(LIMITS._replace(per_address=1))
     async with limited(connections) as place:
         async with connect(f"ws://{place.address}"):
             assert await (await place.connect()).refusal() == ("429", "CONNECTION_LIMIT")
@@ -134,7 +144,7 @@ async def test_a_websocket_is_the_connection_that_it_was() -> None:
 
 @pytest.mark.parametrize("proxies", ["127.0.0.1", "10.0.0.1, 127.0.0.0/8", "*"])
 async def test_the_connections_of_a_proxy_are_not_its_own(proxies: str) -> None:
-    connections = Connections(LIMITS._replace(per_client=1), proxies)
+    connections = Connections(LIMITS._replace(per_address=1), proxies)
     async with limited(connections) as place:
         assert [await (await place.connect()).send(GET).status() for _ in range(3)] == ["200"] * 3
 

@@ -10,7 +10,7 @@ from app.cli.output import Mark
 from app.process.files import connection_limits, files_wanted, raise_file_limit, why_too_few
 from app.settings import Settings
 
-SETTINGS = Settings(connections_per_process=1_000, connections_per_client=300, database_pool_size=36)  # 1,100 files
+SETTINGS = Settings(connections_per_process=1_000, database_pool_size=36)  # 1,100 files
 UNLIMITED = resource.RLIM_INFINITY
 System = Callable[[int, int], list[tuple[int, int]]]
 
@@ -57,14 +57,12 @@ def test_a_system_that_refuses_is_left_as_it_is(system: System, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("allowed", "in_all", "per_client"),
-    [(UNLIMITED, 1_000, 300), (1_100, 1_000, 300), (1_099, 999, 300), (600, 500, 250), (256, 156, 78), (20, 2, 1)],
+    ("allowed", "in_all"), [(UNLIMITED, 1_000), (1_100, 1_000), (1_099, 999), (600, 500), (256, 156), (20, 2)]
 )
-def test_no_more_connections_are_accepted_than_the_system_allows(
-    system: System, allowed: int, in_all: int, per_client: int
-) -> None:
+def test_no_more_connections_are_accepted_than_the_system_allows(system: System, allowed: int, in_all: int) -> None:
     system(allowed, UNLIMITED)
-    assert connection_limits(SETTINGS)[:2] == (in_all, per_client)
+    limits = connection_limits(SETTINGS)
+    assert (limits.in_all, limits.per_network) == (in_all, in_all // 2)
     assert (why_too_few(SETTINGS) is None) == (in_all == 1_000)
 
 
@@ -74,5 +72,5 @@ def test_the_doctor_says_whether_they_are_enough(system: System, most: int, mark
     (found,) = doctor.connections(SETTINGS)
     assert found.mark is mark
     if mark is Mark.WARNING:
-        assert "156 connections per process instead of 1,000, 78 of them per client" in found.what
+        assert "156 connections per process instead of 1,000, 78 of them per address" in found.what
         assert "ulimit -n 1100" in found.remedy

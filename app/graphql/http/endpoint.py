@@ -2,7 +2,7 @@
 
 Requests are answered here, before the application's routing, which would cost more than a compiled query."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
-from app.clients import Client
-from app.errors import INTERNAL, RateLimited, RequestError, TooManyConnections, Unauthenticated
+from app.clients import Holder
+from app.errors import INTERNAL, RequestError, Unauthenticated
 from app.graphql.http.event_stream import event_stream
 from app.graphql.http.protocol import (
     EXPLAIN,
@@ -93,7 +93,7 @@ class GraphQLEndpoint:
             )
             if accepts.events and self._is_streamed(method, accepts, document):
                 stream = event_stream(Operation(self._services, request).stream())
-                with held_by(self._client(request), scope):
+                with held_by(self._holder(request), scope):
                     await stream(scope, receive, _with_headers(send, request_id))
                 return
             request = request._replace(explain=_EXPLAIN in headers, receive=receive)
@@ -103,10 +103,10 @@ class GraphQLEndpoint:
         except ClientDisconnect:
             pass
 
-    def _client(self, request: OperationRequest) -> Client:
-        """Return the client that a stream's connection counts for."""
+    def _holder(self, request: OperationRequest) -> Holder:
+        """Return whom a stream's connection counts for."""
         login = self._services.access_tokens.login_or_nobody(request.authorization)
-        return Client.of(login.viewer, request.address)
+        return Holder.of(login.viewer, request.address)
 
     def _is_streamed(self, method: str, accepts: Accepted, document: GraphQLRequest) -> bool:
         """Return whether the response is a stream."""
@@ -127,12 +127,10 @@ async def _send(send: Send, media_type: str, request_id: str, response: Response
     ]
     if response.replayed:
         headers.append((b"idempotency-replayed", b"true"))
-    if response.retry_after is not None:
-        headers.append((b"retry-after", str(response.retry_after).encode()))
+    if response.failure is not None:
+        headers += _headers_of(response.failure)
     if response.quota is not None:
         headers += _quota_headers(response.quota)
-    if isinstance(response.refusal, Refusal):
-        headers += response.refusal.headers
     status = _status(response, media_type)
     if status == _UNAUTHORIZED:
         headers.append((b"www-authenticate", b'Bearer error="invalid_token"'))
@@ -143,12 +141,8 @@ async def _send(send: Send, media_type: str, request_id: str, response: Response
 
 def _status(response: Response, media_type: str) -> int:
     """Return the status of a response. The media type made for it says so whenever there is no data."""
-    if isinstance(response.refusal, Refusal):
-        return response.refusal.status
-    if isinstance(response.refusal, RateLimited | TooManyConnections):
-        return 429
-    if response.retry_after is not None:
-        return 503
+    if response.failure is not None and response.failure.status is not None:
+        return response.failure.status
     if response.is_executed:
         return 200
     if INTERNAL in response.codes:
@@ -156,6 +150,14 @@ def _status(response: Response, media_type: str) -> int:
     if media_type == JSON:
         return 200
     return _UNAUTHORIZED if Unauthenticated.code in response.codes else 400
+
+
+def _headers_of(failure: RequestError) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the headers that a failure asks for."""
+    if failure.retry_after is not None:
+        yield b"retry-after", str(failure.retry_after).encode()
+    if isinstance(failure, Refusal):
+        yield from failure.headers
 
 
 def _quota_headers(quota: Quota) -> list[tuple[bytes, bytes]]:

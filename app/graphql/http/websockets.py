@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -29,7 +28,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 
-from app.clients import Client
+from app.clients import Holder
 from app.errors import SESSION_ENDED, RequestError, Restarting, TooManyConnections, TooManySubscriptions
 from app.graphql.http.protocol import JSON, Refusal, address_of, graphql_request, without_bom
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest
@@ -152,7 +151,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         viewer = self._login.viewer
         if viewer is not None:
             try:
-                self._held.enter_context(held_by(Client.of(viewer, ""), self.context.scope))
+                self._held.enter_context(held_by(Holder.of(viewer, address_of(self.context.scope)), self.context.scope))
             except TooManyConnections as refusal:
                 await self.websocket.close(TRY_AGAIN_LATER, refusal.code)
                 return False
@@ -258,10 +257,10 @@ class WebSocketEndpoint(GraphQL[Any, None]):
         """Accept a WebSocket, unless its client has too many connections."""
         with ExitStack() as held:
             try:
-                held.enter_context(held_by(Client.of(None, address_of(scope)), scope))
+                held.enter_context(held_by(Holder.of(None, address_of(scope)), scope))
             except TooManyConnections as refusal:
                 retry = {"Retry-After": str(refusal.retry_after)}
-                response = Response(refused(refusal).body, HTTPStatus.TOO_MANY_REQUESTS, retry, media_type=JSON)
+                response = Response(refused(refusal).body, refusal.status, retry, media_type=JSON)
                 await WebSocket(scope, receive, send).send_denial_response(response)
                 return
             await super().__call__(scope, receive, send)

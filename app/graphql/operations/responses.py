@@ -1,6 +1,7 @@
 """The response to an operation: bytes that every transport sends as they are, and what it needs to know about them."""
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import orjson
@@ -26,12 +27,10 @@ class Response(NamedTuple):
     is_executed: bool = True
     """Whether the operation was executed; if not, the body has only errors."""
     has_data: bool = True
-    retry_after: int | None = None
-    """Seconds after which the client should try again."""
     replayed: bool = False
     """Whether this is the kept response to an earlier request with the same idempotency key."""
-    refusal: RequestError | None = None
-    """Why the request as a whole was refused."""
+    failure: RequestError | None = None
+    """Why the request as a whole failed, which may ask for a status and headers of its own."""
     quota: Quota | None = None
     """What is left of the rate limit."""
 
@@ -46,14 +45,16 @@ def encoded(
         body["errors"] = formatted
     if extensions:
         body["extensions"] = extensions
-    causes = [error.original_error for error in errors]
+    causes = [error.original_error for error in errors if isinstance(error.original_error, RequestError)]
+    # The failure of a part is that of the request only where the service itself is unavailable.
+    failures = [cause for cause in causes if not is_executed or cause.status == HTTPStatus.SERVICE_UNAVAILABLE]
     return Response(
         orjson.dumps(body),
         errors=formatted,
         codes=_codes(formatted),
         is_executed=is_executed,
         has_data=data is not None,
-        retry_after=next((cause.retry_after for cause in causes if isinstance(cause, RequestError)), None),
+        failure=next(iter(failures), None),
     )
 
 
@@ -71,10 +72,9 @@ def given_up(fault: RequestError, extensions: Mapping[str, Any] = {}, path: str 
 
 def refused(refusal: RequestError) -> Response:
     """Return the response to a request that is refused as a whole."""
-    response = encoded(None, [error_of(refusal)], is_executed=False)._replace(refusal=refusal)
+    response = encoded(None, [error_of(refusal)], is_executed=False)
     if isinstance(refusal, RateLimited):
-        quota = Quota(refusal.limit, refusal.window, 0, refusal.reset)
-        return response._replace(quota=quota, retry_after=refusal.reset)
+        return response._replace(quota=Quota(refusal.limit, refusal.window, 0, refusal.reset))
     return response
 
 

@@ -168,7 +168,7 @@ async def test_who_waits_for_points_is_told_of_the_end(shop: Shop) -> None:
     await shop.followed(0)
 
 
-FEW = {"connections_per_client": 2, "trusted_proxies": ""}
+FEW = {"connections_per_user": 2, "connections_per_address": 2, "trusted_proxies": ""}
 
 
 def forwarded(address: str) -> dict[str, str]:
@@ -192,6 +192,19 @@ async def test_the_connections_of_users_are_not_those_of_their_address(shop: Sho
         await client.subscribe("{ __typename }")
         await client.next()
     await until(lambda: len(shop.services.connections) <= 1)  # the one that the fixture keeps
+
+
+@pytest.mark.parametrize("changed_settings", [{"connections_per_process": 4, "trusted_proxies": "127.0.0.1"}])
+async def test_the_users_of_an_address_have_at_most_half_of_the_connections(shop: Shop) -> None:
+    here = {"additional_headers": forwarded("192.0.2.1")}
+    async with AsyncExitStack() as stack:
+        for user in (shop.customer, shop.owner):
+            await stack.enter_async_context(connected(shop.address, shop.token(user), **here))
+        with pytest.raises(InvalidStatus) as refused:
+            await stack.enter_async_context(connected(shop.address, shop.token(shop.customer), **here))
+        assert refused.value.response.status_code == 429
+        await stack.enter_async_context(connected(shop.address, additional_headers=forwarded("192.0.2.2")))
+        assert shop.services.connections.refused == {"network": 1}
 
 
 @pytest.mark.parametrize("changed_settings", [FEW])
