@@ -88,9 +88,10 @@ FUNCTIONS = (
     RETURN normalize(regexp_replace(regexp_replace(value, '[{SPACES}]', ' ', 'g'), '[\u200B{INVISIBLE}]', '', 'g'), NFC)
     """,
 )
+# The words of a row, and the columns that they are found in.
 WORDS = {
-    "products": "setweight(word_vector(NEW.name), 'A') || setweight(word_vector(coalesce(NEW.description, '')), 'B')",
-    "stores": "word_vector(NEW.name)",
+    "products": "setweight(word_vector($1.name), 'A') || setweight(word_vector(coalesce($1.description, '')), 'B')",
+    "stores": "word_vector($1.name)",
 }
 SEARCHED = {"products": "name, description", "stores": "name"}
 
@@ -101,27 +102,41 @@ def upgrade() -> None:
     for table, words in WORDS.items():
         op.execute(f"ALTER TABLE {table} ADD COLUMN words tsvector, ADD COLUMN shares_name boolean")
         # Columns that Postgres generates would have rewritten the table.
+        op.execute(f"CREATE FUNCTION words_in({table}) RETURNS tsvector LANGUAGE sql STABLE RETURN {words}")
         op.execute(
             f"""
             CREATE FUNCTION find_words_of_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                NEW.words := {words};
-                IF TG_OP = 'UPDATE' AND NEW.name <> OLD.name THEN
-                    NEW.shares_name := NULL;
+                IF TG_OP = 'INSERT' THEN
+                    NEW.words := words_in(NEW);
+                ELSE
+                    UPDATE {table} SET
+                        words = words_in(NEW),
+                        shares_name = CASE WHEN NEW.name = OLD.name THEN shares_name END
+                    WHERE id = NEW.id;
                 END IF;
                 RETURN NEW;
             END $$
             """
         )
         op.execute(
-            f"CREATE TRIGGER find_words BEFORE INSERT OR UPDATE OF {SEARCHED[table]} ON {table}"
+            f"CREATE TRIGGER find_words BEFORE INSERT ON {table}"
             f" FOR EACH ROW EXECUTE FUNCTION find_words_of_{table}()"
+        )
+        # Not before: with a trigger before updates, each update would find the generated columns again, which takes
+        # 0.1 ms of each sale.
+        changed = " OR ".join(f"OLD.{name} IS DISTINCT FROM NEW.{name}" for name in SEARCHED[table].split(", "))
+        op.execute(
+            f"CREATE TRIGGER find_words_again AFTER UPDATE OF {SEARCHED[table]} ON {table}"
+            f" FOR EACH ROW WHEN ({changed}) EXECUTE FUNCTION find_words_of_{table}()"
         )
 
 
 def downgrade() -> None:
     for table in WORDS:
         op.execute(f"DROP TRIGGER find_words ON {table}")
+        op.execute(f"DROP TRIGGER find_words_again ON {table}")
         op.execute(f"DROP FUNCTION find_words_of_{table}()")
+        op.execute(f"DROP FUNCTION words_in({table})")
         op.execute(f"ALTER TABLE {table} DROP COLUMN words, DROP COLUMN shares_name")
     for function in ("name_key", "word_query", "word_vector", "words_of", "plain_text"):
         op.execute(f"DROP FUNCTION {function}(text)")

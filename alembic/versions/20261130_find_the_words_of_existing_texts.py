@@ -22,14 +22,13 @@ depends_on: str | Sequence[str] | None = None
 FIRST = "00000000-0000-0000-0000-000000000000"
 BATCH = 1_000
 ATTEMPTS = 5
-# The trigger finds the words of a row whose name is written, even if it stays the same. Rows are locked in the order of
-# their keys, as by orders.
+# Rows are locked in the order of their keys, as by orders.
 FILL = """
     WITH batch AS (
         SELECT id FROM {table} WHERE id > CAST(:after AS uuid) AND words IS NULL ORDER BY id LIMIT :size
         FOR NO KEY UPDATE
     ), filled AS (
-        UPDATE {table} SET name = name FROM batch WHERE {table}.id = batch.id
+        UPDATE {table} SET words = words_in({table}) FROM batch WHERE {table}.id = batch.id
     )
     SELECT id FROM batch ORDER BY id DESC LIMIT 1
 """

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import structlog
-from sqlalchemy import URL
+from sqlalchemy import CTE, URL, Select, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.engine import driver_arguments
@@ -62,6 +62,17 @@ def packed(events: Iterable[Event]) -> list[str]:
 def updated(kind: str, keys: Iterable[UUID]) -> Iterable[Event]:
     """Return an event for each changed key."""
     return (Event(Topic(kind, key), key) for key in keys)
+
+
+def notifying(kind: str, changed: CTE) -> Select[tuple[int]]:
+    """Return the statement that makes the changes of a `changed` with the keys, and an event for each of them: within
+    Postgres, as they may be a hundred thousand."""
+    digits = func.replace(cast(changed.c.id, Text), "-", "")
+    line = func.concat_ws(" ", kind, digits, digits)
+    place = func.row_number().over() - 1
+    lines = select(line.label("line"), (place // _EVENTS_PER_TEXT).label("place")).subquery()
+    texts = select(func.string_agg(lines.c.line, "\n").label("text")).group_by(lines.c.place).subquery()
+    return select(func.count(func.pg_notify(CHANNEL, texts.c.text)))
 
 
 def begin(work: UnitOfWork) -> None:

@@ -14,6 +14,7 @@ from app.audit import recording as audit
 from app.graphql.attempts import Attempt
 from app.graphql.context import Info
 from app.graphql.inputs import Given, describe_inputs, inputs_of
+from app.graphql.relations.declarations import POINTS
 from app.graphql.strawberry_internals import definition_of
 from app.inputs import Input
 from app.security.viewer import Access, require
@@ -84,9 +85,11 @@ def mutation(
     attempt: Attempt | None = None,
     confirms: bool = False,
     is_replayable: bool = True,
+    points: int = 10,
 ) -> Any:
     """Make a root field of Mutation out of an async resolver. An attempt is counted, and prepared before the
     transaction begins. A resolver that confirms the viewer's account itself saves the round trip that would do so
-    before. Responses that are not replayable are not kept under an idempotency key."""
+    before. Responses that are not replayable are not kept under an idempotency key. The points are what it costs to
+    lock, check, write and notify, besides the items of its input."""
     extension = RootField(access, attempt=attempt, confirms=confirms, is_replayable=is_replayable)
-    return strawberry.mutation(description=description, extensions=[extension])
+    return strawberry.mutation(description=description, extensions=[extension], metadata={POINTS: points})

@@ -108,7 +108,7 @@ async def mark_products(
     )
     await _lock(session, *own)
     changed = update(Product).where(*own).values(deleted_at=after, version=Product.version + 1)
-    notifications.note(session, notifications.updated("Product", await session.scalars(changed.returning(Product.id))))
+    await session.execute(notifications.notifying("Product", changed.returning(Product.id).cte()))
 
 
 async def lock_products(session: AsyncSession, keys: Iterable[UUID]) -> None:
@@ -119,4 +119,5 @@ async def lock_products(session: AsyncSession, keys: Iterable[UUID]) -> None:
 async def _lock(session: AsyncSession, *which: ColumnElement[bool]) -> None:
     """Lock products in the order of their keys, as every operation does: two that wait for each other are a
     deadlock."""
-    await session.execute(select(Product.id).where(*which).order_by(Product.id).with_for_update(key_share=True))
+    locked = select(Product.id).where(*which).order_by(Product.id).with_for_update(key_share=True).subquery()
+    await session.execute(select(func.count()).select_from(locked))

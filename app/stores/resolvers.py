@@ -6,6 +6,7 @@ from app.graphql.context import Info
 from app.graphql.mutations import mutation
 from app.graphql.relations.connections import Connection
 from app.graphql.relations.fields import lookup, pages
+from app.products.repository import catalog as products
 from app.security.viewer import Access
 from app.stores import repository, service
 from app.stores.inputs import CreateStoreInput, DeleteStoreInput, RestoreStoreInput, UpdateStoreInput
@@ -46,6 +47,7 @@ class StoreMutations:
     @mutation(
         Access.LOGGED_IN,
         "Deletes a store and its products. Undo it with `restoreStore`. For the store's owner and superusers.",
+        points=products.points,
     )
     async def delete_store(self, info: Info, input: DeleteStoreInput) -> DeleteStoreResult | None:
         return DeleteStoreSuccess(row=await service.delete_store(*info.context.acting(), input.id))
@@ -53,6 +55,7 @@ class StoreMutations:
     @mutation(
         Access.LOGGED_IN,
         "Restores a deleted store and the products that were deleted with it. For the store's owner and superusers.",
+        points=products.points,
     )
     async def restore_store(self, info: Info, input: RestoreStoreInput) -> RestoreStoreResult | None:
         return RestoreStoreSuccess(row=await service.restore_store(*info.context.acting(), input.id))

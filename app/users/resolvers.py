@@ -8,6 +8,7 @@ from app.graphql.context import Context, Info
 from app.graphql.mutations import mutation
 from app.graphql.relations.connections import Connection
 from app.graphql.relations.fields import lookup, pages, viewers_own
+from app.products.repository import catalog as products
 from app.security import passwords
 from app.security.tokens import RefreshTokens
 from app.security.viewer import Access, Viewer
@@ -110,7 +111,12 @@ class UserMutations:
         verified, own_session = context.prepared(info.path.key), context.login.session_id
         return UpdateUserSuccess(row=await service.update_user(*context.acting(), input, verified, own_session))
 
-    @mutation(Access.LOGGED_IN, "Closes your account and its stores. Superusers can close any account.", confirms=True)
+    @mutation(
+        Access.LOGGED_IN,
+        "Closes your account and its stores. Superusers can close any account.",
+        confirms=True,
+        points=products.points,
+    )
     async def delete_user(self, info: Info, input: DeleteUserInput) -> DeleteUserResult | None:
         context = info.context
         return DeleteUserSuccess(row=await service.delete_user(*context.acting(), input.id, context.login.session_id))

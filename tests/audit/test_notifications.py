@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.db import notifications
 from app.db.models import Order, OrderItem, Product, Store, StoreOrder, User
 from app.db.notifications import CHANNEL, Event
 from tests.api import Api
@@ -17,6 +18,8 @@ from tests.market import Market, gid
 from tests.orders.operations import cancel, delete, item, place
 from tests.orders.store_orders import decline, fulfill
 from tests.products.changes import adjust_stock, set_stock, update_many
+from tests.stores.operations import delete as delete_store
+from tests.stores.operations import restore as restore_store
 
 SECONDS = 10
 END = "the end"
@@ -28,15 +31,19 @@ class Heard:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
         self.texts: asyncio.Queue[str] = asyncio.Queue()
+        self.sizes: list[int] = []
+        """How many events each text had."""
 
     async def events(self) -> set[str]:
         """Return what the events are about; a note of our own, sent last, tells that there are no others."""
         async with self.engine.begin() as connection:
             await connection.execute(text("SELECT pg_notify(:channel, :end)"), {"channel": CHANNEL, "end": END})
-        heard: list[Event] = []
+        texts: list[str] = []
         async with asyncio.timeout(SECONDS):
             while (packed := await self.texts.get()) != END:
-                heard += map(Event.parse, packed.splitlines())
+                texts.append(packed)
+        heard = [Event.parse(line) for packed in texts for line in packed.splitlines()]
+        self.sizes = [len(packed.splitlines()) for packed in texts]
         assert len(heard) == len(set(heard))
         return {
             f"{event.topic.kind}_{event.topic.key}" + (f" {event.subject}" if event.topic.key != event.subject else "")
@@ -138,6 +145,20 @@ async def test_a_new_order_notifies_its_stores_and_the_followers_of_what_it_took
     key = placed["order"]["id"].removeprefix("Order_")
     stores = {f"Placed_{store.id} {key}" for store in (fair.bakery, fair.cellar)}
     assert await heard.events() == {*stores, gid(fair.wine), gid(fair.bread)}
+
+
+async def test_a_store_notifies_of_its_products_in_few_texts(
+    fair: Fair, heard: Heard, committed_market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "_EVENTS_PER_TEXT", 3)
+    market = committed_market
+    products = [fair.bread, fair.cake, *[await market.product(fair.bakery) for _ in range(5)]]
+
+    for change in (delete_store, restore_store):
+        await change(fair.api, fair.superuser, fair.bakery)
+
+        assert await heard.events() == {gid(product) for product in products}
+        assert sorted(heard.sizes) == [1, 3, 3]
 
 
 async def test_what_fails_notifies_of_nothing(fair: Fair, heard: Heard) -> None:

@@ -183,3 +183,17 @@ def constrain_without_validating(connection: Connection) -> None:
 
 def unvalidated(connection: Connection) -> list[Any]:
     return list(connection.exec_driver_sql("SELECT conname FROM pg_constraint WHERE NOT convalidated"))
+
+
+async def test_no_update_finds_generated_columns_again(engine: AsyncEngine) -> None:
+    """With a trigger before updates, each sale would find the words of the product."""
+    async with engine.connect() as connection:
+        found = await connection.exec_driver_sql(
+            """
+            SELECT tgrelid::regclass::text, tgname FROM pg_trigger
+            WHERE NOT tgisinternal AND tgtype & 2 = 2 AND tgtype & 16 = 16 AND EXISTS (
+                SELECT FROM pg_attribute WHERE attrelid = tgrelid AND attgenerated = 's' AND NOT attisdropped
+            )
+            """
+        )
+        assert found.all() == []

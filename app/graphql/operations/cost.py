@@ -8,8 +8,9 @@ With 5,000 points an operation reads for a quarter of a second (docs/performance
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import partial
+from operator import add
 from typing import Any
 
 import graphql
@@ -20,6 +21,7 @@ from app.db.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.limits import INTROSPECTION
 from app.graphql.relations.declarations import (
+    POINTS,
     AsEdge,
     Column,
     Embedded,
@@ -37,12 +39,10 @@ BYTES_OF_POINT = 2_200  # two texts of a line, and a few ids
 _BYTES_OF_CHARACTER = 4
 _BYTES_OF_VALUE = 64  # of an id, a date or a number
 _BYTES_OF_KEY = 4  # beside its name: the quotation marks, the colon and the comma
-_OF_MUTATION = 10  # it locks, checks, writes, and notifies
 _OF_INPUT_ITEM = 2  # that a mutation or a quote takes
 _TEXTS_OF_LIST = 4
 _OBJECTS_OF_LIST = 15  # of a list without pages: few orders have more items, which take a few pages of Postgres each
 _MOST_OF_LIST = 100  # that they can have, with texts of any length
-_OF_PART = 100  # looking through what belongs to one object
 _MAX_FIELDS = 10_000  # that are visited; nested fragments can select more than anyone could count
 _COSTS_KEPT = 100
 _DEPTH = 3  # of the inputs that are looked at
@@ -64,15 +64,25 @@ class Cost:
     to show what it did, while it holds its locks."""
     width: int = 0
     """Bytes of the response that belong to the object which it is a part of."""
+    searching: int = 0
+    """The points of looking through lists that belong to the object, which are not among the others. Half of all that
+    there is may belong to one, so those of many different objects cost no more than those of two."""
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(
-            self.points + other.points, self.values + other.values, self.reads + other.reads, self.width + other.width
-        )
+        return Cost(*map(add, astuple(self), astuple(other)))
 
     def times(self, number: int) -> "Cost":
         """Return the cost of so many of these."""
-        return Cost(self.points * number, self.values * number, self.reads * number, self.width * number)
+        return Cost(*(each * number for each in astuple(self)))
+
+    def of_different(self, number: int) -> "Cost":
+        """Return the cost of so many of these, which belong to different objects."""
+        return replace(self.times(number), searching=self.searching * min(number, 2))
+
+    @property
+    def settled(self) -> "Cost":
+        """The cost where nothing more is known of the object."""
+        return replace(self, points=self.points + self.searching, reads=self.reads + self.searching, searching=0)
 
     @property
     def extra(self) -> "Cost":
@@ -82,7 +92,7 @@ class Cost:
     @property
     def of_object(self) -> "Cost":
         """The cost of an object that this is selected from."""
-        extra = self.extra
+        extra = self.extra.settled
         return replace(extra, points=extra.points + 1, reads=extra.reads + 1)
 
 
@@ -151,7 +161,7 @@ class _Walk:
         root = self.schema.get_root_type(self.operation.operation)
         assert root is not None, "the operation is valid"
         fields = collect_fields(self.schema, self.fragments, self._coerced, root, self.operation)
-        total = _sum(self._field(root, details) for details in fields.grouped_field_set.values())
+        total = _sum(self._field(root, details) for details in fields.grouped_field_set.values()).settled
         points = total.points + total.width // BYTES_OF_POINT
         return Cost(min(points, MOST), min(total.values, MOST), min(total.reads, MOST))
 
@@ -241,26 +251,27 @@ class _Walk:
         size, filter = self._page_size(node), _summary(self._argument(node, "filter"))
         given = {name for name, value in filter.items() if _is_given(value)} if isinstance(filter, dict) else set()
         to_filter, to_count = _points_of(declared, given)
+        is_part = declared.relation is not None and "search" not in given
         beyond = 0
         for selected in self._selected(type_, details):
             match name := selected[0].node.name.value:
                 case "nodes" | "edges":
                     each = self._selection(graphql.get_named_type(type_.fields[name].type), selected).extra
-                    total += _list(size, each)  # beside the point of each row
+                    total += (each + Cost(values=1)).of_different(size)  # beside the point of each row
                 case "pageInfo":
                     total += self._selection(graphql.get_named_type(type_.fields[name].type), selected)
                     # Whether the list has more beyond a cursor is found apart, once for each cursor.
                     beyond = sum(self._argument(node, cursor) is not None for cursor in ("after", "before"))
                 case "totalCount":
-                    total += _reading(to_count) + Cost(values=1)
-        return total + _reading(max(1, size) + to_filter * (1 + beyond))
+                    total += _looking(to_count, is_part=is_part) + Cost(values=1)
+        return total + _reading(max(1, size)) + _looking(to_filter * (1 + beyond), is_part=is_part)
 
     def _mutation(self, field: graphql.GraphQLField, details: list[FieldDetails]) -> Cost:
         """Return the cost of a mutation and its payload."""
         items = self._items(details[0].node)
         with self._within(of_input=max(1, items)):
-            payload = self._selection(graphql.get_named_type(field.type), details).extra
-        return payload + Cost(points=_OF_MUTATION + _OF_INPUT_ITEM * items)
+            payload = self._selection(graphql.get_named_type(field.type), details).extra.settled
+        return payload + Cost(points=definition_of(field).metadata[POINTS] + _OF_INPUT_ITEM * items)
 
     def _items(self, node: graphql.FieldNode) -> int:
         """Return how many items the lists of a field's input have together."""
@@ -307,7 +318,7 @@ def _points_of(declared: Pages, given: Set[str]) -> tuple[int, int]:
     collection = declared.collection
     points = collection.points
     if declared.relation is not None and "search" not in given:  # an index of words has those of all rows
-        points = min(points, _OF_PART)
+        points //= 2
     indexed = {collection.filter.model_fields[name].alias for name in collection.indexed}
     return (points, points) if given - indexed else (0, points // 2)
 
@@ -326,6 +337,11 @@ def _of_leaf(field: graphql.GraphQLField) -> Cost:
 def _reading(points: int) -> Cost:
     """Return the cost of rows to read."""
     return Cost(points=points, reads=points)
+
+
+def _looking(points: int, *, is_part: bool) -> Cost:
+    """Return the cost of looking through a list: all that there is, or a part of it."""
+    return Cost(searching=points) if is_part else _reading(points)
 
 
 def _is_list(field: graphql.GraphQLField) -> bool:

@@ -17,6 +17,8 @@ from app.lengths import LINE
 from app.security.viewer import Access, Viewer
 
 DECLARATION = "declaration"
+POINTS = "points"
+"""The key of what a mutation costs beside its input and payload, in the metadata of its field."""
 
 Row = Any
 """The attributes that expressions read: a row, an entity, or the columns of a table, an alias or a subquery."""

@@ -112,7 +112,7 @@ async def test_a_payload_has_a_limit_of_its_own(api: Api, market: Market, statem
     result = await api.execute(query, {"input": {"items": [item]}}, user=user)
 
     assert code_of(result) == "COST_LIMIT_EXCEEDED"
-    assert result["errors"][0]["extensions"]["cost"] == {"requested": 1 + 20 + 50 + 20 * 100, "limit": 1_000}
+    assert result["errors"][0]["extensions"]["cost"] == {"requested": 1 + 20 + 25 + 20 * 100, "limit": 1_000}
     assert statements == []
 
 

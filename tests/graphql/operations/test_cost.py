@@ -66,7 +66,17 @@ COSTS: dict[str, tuple[str, Any, int]] = {
     "a filter within each of a page": (
         "{ stores(first: 3) { nodes { products(first: 1, filter: { inStock: true }) { nodes { id } } } } }",
         None,
-        3 + 3 * (1 + 100),
+        3 + 3 * 1 + 1_250,
+    ),
+    "a filter in the list of one object": (
+        '{ store(id: "x") { products(first: 1, filter: { inStock: true }) { nodes { id } } } }',
+        None,
+        1 + 1 + 625,
+    ),
+    "a filter within what may be the same object each time": (
+        "{ products(first: 3) { nodes { store { products(first: 1, filter: { inStock: true }) { nodes { id } } } } } }",
+        None,
+        3 + 3 * (1 + 1 + 625),
     ),
     "a long text, by what it can hold": ("{ products(first: 2) { nodes { description } } }", None, 2 * 19),
     "a long text, as often as it is selected": (
@@ -88,7 +98,12 @@ COSTS: dict[str, tuple[str, Any, int]] = {
     "totals within a page": (
         "{ stores(first: 10) { nodes { products(first: 2) { totalCount } } } }",
         None,
-        10 + 10 * (2 + 50),
+        10 + 10 * 2 + 2 * 312,
+    ),
+    "what changes all products of a store": (
+        'mutation { deleteStore(input: { id: "x" }) { __typename } }',
+        None,
+        1_250,
     ),
     "lists without pages": (f"{{ orders(first: 5) {{ nodes {{ {ITEMS} }} }} }}", None, 5 + 5 * 15 * 3),
     "lists within lists, as one": (
