@@ -264,16 +264,22 @@ class TooManyValues(RequestError):
 
 
 class RateLimited(RequestError):
-    """The client exceeded a rate limit."""
+    """The client exceeded a rate limit, or asked for `too_much` for any window of it."""
 
     code = "RATE_LIMIT_EXCEEDED"
     status = HTTPStatus.TOO_MANY_REQUESTS
 
-    def __init__(self, what: str, limit: int, window: int, remaining: int, reset: int) -> None:
-        message = f"The limit is {limit:,} {what} per {window:,} seconds. Retry in {reset:,} seconds."
-        super().__init__(message, limit=limit, window=window, remaining=remaining, retryAfter=reset)
-        self.limit, self.window, self.reset = limit, window, reset
-        self.retry_after = reset
+    def __init__(
+        self, what: str, limit: int, window: int, remaining: int, reset: int, *, too_much: int | None = None
+    ) -> None:
+        rule = f"The limit is {limit:,} {what} per {window:,} seconds"
+        left: dict[str, int] = {"limit": limit, "window": window, "remaining": remaining}
+        self.limit, self.window, self.remaining, self.reset = limit, window, remaining, reset
+        if too_much is None:
+            self.retry_after = reset
+            super().__init__(f"{rule}. Retry in {reset:,} seconds.", **left, retryAfter=reset)
+        else:
+            super().__init__(f"{rule}, and this takes {too_much:,}. Request less.", **left, requested=too_much)
 
 
 class MultipleAttempts(RequestError):

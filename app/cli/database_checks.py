@@ -86,6 +86,8 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
         yield problem(f"database: {trouble.what}", trouble.remedy) if trouble else problem(f"database: {failure}")
         return
     yield ok(f"database: Postgres {facts.version} answers at {place_of(make_url(url))}")
+    if settings.database_url is None:
+        yield ok(f"the data of the embedded Postgres is in {postgres.home_of(EMBEDDED_POSTGRES)}")
     for check in (postgres_version, privileges, migrated, connections, clocks):
         yield check(facts, settings)
     if (reason := settings.why_public()) is not None and "users" not in facts.forbidden:
@@ -160,7 +162,7 @@ def migrated(facts: Facts, _: Settings) -> Finding:
             "Point DATABASE_URL at an empty database; createdb creates one.",
         )
     if migrations.is_behind(facts.revision):
-        return problem("migrations are missing", "python -m app migrate (make run does it automatically)")
+        return problem("migrations are missing", "python -m app migrate")
     if not migrations.is_known(facts.revision):
         return warning(NEWER_DATABASE, f"Expected during an upgrade. Otherwise: {USE_THAT_VERSION}")
     return ok("migrations are up to date")

@@ -12,7 +12,10 @@ from app.cli.output import Finding, problem
 from app.db.startup import OLDEST_POSTGRES, PostgresInfo, UnsuitableDatabase, is_about_tls
 
 NEWER_DATABASE = "a newer version of this API has migrated the database; this version doesn't know its schema"
-USE_THAT_VERSION = "Run that version, or restore a backup taken before the upgrade (docs/operations.md)."
+USE_THAT_VERSION = (
+    "Run that version, or restore a backup taken before the upgrade (docs/operations.md). In development, go back to "
+    "the branch that has the migration, or start over (README.md, Database)."
+)
 
 
 def trouble_of(failure: BaseException, database_url: str | None) -> Finding | None:

@@ -71,8 +71,8 @@ def notifying(kind: str, changed: CTE) -> Select[tuple[int]]:
     line = func.concat_ws(" ", kind, digits, digits)
     place = func.row_number().over() - 1
     lines = select(line.label("line"), (place // _EVENTS_PER_TEXT).label("place")).subquery()
-    texts = select(func.string_agg(lines.c.line, "\n").label("text")).group_by(lines.c.place).subquery()
-    return select(func.count(func.pg_notify(CHANNEL, texts.c.text)))
+    texts = select(func.string_agg(lines.c.line, "\n").label("packed")).group_by(lines.c.place).subquery()
+    return select(func.count(func.pg_notify(CHANNEL, texts.c.packed)))
 
 
 def begin(work: UnitOfWork) -> None:

@@ -66,6 +66,7 @@ def _catch_libraries(first: Sequence[Processor], renderer: Processor) -> None:
     for former in [former for former in root.handlers if former.name == __name__]:
         root.removeHandler(former)
     root.addHandler(handler)
+    logging.getLogger("strawberry.ws").setLevel(logging.ERROR)  # we report refused origins ourselves, with the setting
 
 
 def _stamp(_: Any, __: str, event: EventDict) -> EventDict:

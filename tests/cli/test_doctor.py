@@ -378,7 +378,7 @@ async def test_an_embedded_postgres_that_does_not_run(
 
 async def test_an_embedded_postgres_that_runs_is_looked_at(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "running_url", lambda _: database_url)
-    assert marks(await gathered(database_checks.database(Settings(database_url=None)))) == [Mark.OK] * 6
+    assert marks(await gathered(database_checks.database(Settings(database_url=None)))) == [Mark.OK] * 7
 
 
 async def test_a_redis_that_is_away(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ async def test_nested_pages_with_other_filters_and_orders_are_not_mixed_up(
       cheapest: products(first: 1, orderBy: { field: PRICE }) { nodes { name } }
       dearest: products(first: 1, orderBy: { field: PRICE, direction: DESC }) { nodes { name } }
       there: products(first: 1, filter: { inStock: true }) { nodes { name } totalCount }
-      gone: products(first: 1, filter: { inStock: false }) { nodes { name } totalCount }
+      gone: products(first: 1, filter: { inStock: false }) { nodes { name } }
     } } }"""
 
     (shown,) = (await api.data(query))["stores"]["nodes"]
@@ -153,9 +153,9 @@ async def test_nested_pages_with_other_filters_and_orders_are_not_mixed_up(
         "cheapest": {"nodes": [{"name": "c"}]},
         "dearest": {"nodes": [{"name": "a"}]},
         "there": {"nodes": [{"name": "b"}], "totalCount": 2},
-        "gone": {"nodes": [{"name": "a"}], "totalCount": 1},
+        "gone": {"nodes": [{"name": "a"}]},
     }
-    assert len(statements) == 1 + 4 + 2
+    assert len(statements) == 1 + 4 + 1
 
 
 async def test_each_store_shows_its_own_page(api: Api, market: Market) -> None:

@@ -113,7 +113,7 @@ class Compilation:
         """Count what compiling costs; Declined if it costs too much."""
         self._cost += cost
         if self._cost > _MAX_COST:
-            raise Declined("too large")
+            raise Declined("it selects too much")
 
     def gather(self, inner: Scope, scope: Scope) -> None:
         """Read the texts of a scope in another, as the columns of a subquery."""

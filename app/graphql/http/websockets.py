@@ -265,6 +265,13 @@ class WebSocketEndpoint(GraphQL[Any, None]):
                 return
             await super().__call__(scope, receive, send)
 
+    def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
+        """Return whether pages of this origin may connect, and log if not."""
+        if super().is_websocket_origin_allowed(request, origin):
+            return True
+        log.warning("refused a WebSocket from an origin that WEBSOCKET_ORIGINS doesn't allow", origin=origin)
+        return False
+
     async def get_context(self, request: Request | WebSocket, response: Any) -> Handshake:
         """Return what the operations of a websocket have in common."""
         return Handshake(request.headers, request.scope)

@@ -61,6 +61,9 @@ class RateLimit:
             return None
         try:
             is_within = await self._limiter.hit(self._item, self._what, who, cost=max(1, amount))
+            if not is_within:  # what is refused leaves the rest to others that take less
+                key, seconds = self._item.key_for(self._what, who), self._item.get_expiry()
+                await self._limiter.storage.incr(key, seconds, -max(1, amount))
             reset_at, remaining = await self._limiter.get_window_stats(self._item, self._what, who)
         except StorageError as failure:
             # It is better to serve without limits than not at all.
@@ -69,7 +72,7 @@ class RateLimit:
             return None
         quota = Quota(self._item.amount, self._item.get_expiry(), remaining, max(1, round(reset_at - time())))
         if not is_within:
-            raise RateLimited(self._what, *quota)
+            raise RateLimited(self._what, *quota, too_much=amount if amount > quota.limit else None)
         return quota
 
     async def close(self) -> None:

@@ -74,7 +74,7 @@ def refused(refusal: RequestError) -> Response:
     """Return the response to a request that is refused as a whole."""
     response = encoded(None, [error_of(refusal)], is_executed=False)
     if isinstance(refusal, RateLimited):
-        return response._replace(quota=Quota(refusal.limit, refusal.window, 0, refusal.reset))
+        return response._replace(quota=Quota(refusal.limit, refusal.window, refusal.remaining, refusal.reset))
     return response
 
 

@@ -84,6 +84,7 @@ def front_page(database: Database, settings: Settings, endpoint: str) -> APIRout
         "has_graphiql": settings.graphiql and settings.trusted_documents is not Trust.REQUIRE,
         "shows_schema": settings.introspection,
         "is_development": is_development,
+        "takes_any_document": settings.trusted_documents is not Trust.REQUIRE,
     }
 
     @lru_cache(maxsize=3)  # each template once for each state of the shop

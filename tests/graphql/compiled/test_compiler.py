@@ -53,4 +53,4 @@ def test_what_is_too_large_has_no_plan() -> None:
     plan = compiled(f"{{ stores {{ nodes {{ {fields} }} }} }}")
 
     assert isinstance(plan, NoPlan)
-    assert plan.reason == "too large"
+    assert plan.reason == "it selects too much"

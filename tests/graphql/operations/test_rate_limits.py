@@ -54,6 +54,30 @@ async def test_so_much_may_be_taken_and_no_more(clock: Clock) -> None:
     assert refused.value.extensions["retryAfter"] == 60
 
 
+async def test_what_is_refused_leaves_the_rest_to_others(clock: Clock) -> None:
+    limit = RateLimit("points", "100/minute", "")
+    await limit.take("a", 60)
+    with pytest.raises(RateLimited) as refused:
+        await limit.take("a", 41)
+
+    assert refused.value.remaining == 40
+    assert await limit.take("a", 40) == (100, 60, 0, 60)
+
+
+async def test_what_is_too_much_for_any_window_is_not_to_be_retried(clock: Clock) -> None:
+    with pytest.raises(RateLimited, match=r"1,001\. Request less") as refused:
+        await RateLimit("points", "100/minute", "").take("a", 1_001)
+
+    assert refused.value.retry_after is None
+    assert refused.value.extensions == {
+        "code": "RATE_LIMIT_EXCEEDED",
+        "limit": 100,
+        "window": 60,
+        "remaining": 100,
+        "requested": 1_001,
+    }
+
+
 async def test_what_one_takes_is_not_taken_from_another(clock: Clock) -> None:
     limit = RateLimit("points", "100/minute", "")
     with pytest.raises(RateLimited):
@@ -206,7 +230,7 @@ async def test_who_asks_is_told_what_is_left_and_when_there_is_more(limited: Api
 
     assert refused.status_code == 429
     assert 3500 <= int(refused.headers["Retry-After"]) <= 3600
-    assert re.fullmatch(r'"points";r=0;t=3\d{3}', refused.headers["RateLimit"])
+    assert re.fullmatch(r'"points";r=40;t=3\d{3}', refused.headers["RateLimit"])
     (error,) = refused.json()["errors"]
     assert error["extensions"]["code"] == "RATE_LIMIT_EXCEEDED"
     assert "data" not in refused.json()

@@ -25,6 +25,9 @@ async def test_a_websocket_has_no_share_of_its_own(shop: Shop) -> None:
         assert len((await one.next())["products"]["nodes"]) == 1
         await other.subscribe(QUERY)
         assert await other.refusal() == "RATE_LIMIT_EXCEEDED"
+        assert (await one.receive())["type"] == "complete"
+        await one.subscribe("{ products(first: 40) { nodes { id } } }", id="2")
+        await one.next(id="2")
         await other.subscribe(PRODUCT, {"id": gid(shop.product)}, id="2")
         assert await other.refusal() == "RATE_LIMIT_EXCEEDED"
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
@@ -38,10 +39,13 @@ async def test_the_legacy_protocol_is_refused(shop: Shop) -> None:
 
 
 async def test_pages_of_other_origins_are_refused(shop: Shop) -> None:
-    with pytest.raises(InvalidStatus) as refused:
+    with capture_logs() as entries, pytest.raises(InvalidStatus) as refused:
         async with connected(shop.address, origin=Origin("https://evil.example.com")):
             pass
     assert refused.value.response.status_code == 403
+    assert [entry["origin"] for entry in entries if "WEBSOCKET_ORIGINS" in entry["event"]] == [
+        "https://evil.example.com"
+    ]
     for origin in (ALLOWED, Origin(f"http://{shop.address}")):
         async with connected(shop.address, origin=origin):
             pass
