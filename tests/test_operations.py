@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.db.migrations import migrate
 from app.db.notifications import Events
-from app.graphql.subscriptions.turns import Turns
+from app.graphql.operations.turns import Turns
 from app.main import create_app
 from app.monitoring.metrics import Metrics
 from app.process.connections import Connections

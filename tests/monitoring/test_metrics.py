@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
 from app.db.notifications import Events, Topic
+from app.graphql.operations.turns import Turns
 from app.graphql.relations.loaders import Loaders
-from app.graphql.subscriptions.turns import Turns
 from app.monitoring import metrics as module
 from app.monitoring import operation_log
 from app.monitoring.metrics import NAMES_KEPT, OTHER, Metrics

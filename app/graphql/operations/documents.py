@@ -1,6 +1,8 @@
 """The documents that clients send: parsed, checked against the schema and the limits, once; and kept."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -24,11 +26,13 @@ from starlette.types import Receive
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from app.clients import Client
 from app.graphql.errors import shortened
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.cost import Cost, Meter, cost_exceeded, payload_exceeded
 from app.graphql.operations.limits import INTROSPECTION, exceeded, limit_exceeded
 from app.graphql.operations.trusted import TrustedDocuments
+from app.graphql.operations.turns import Turns
 from app.settings import Settings, Trust
 
 _RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)
@@ -162,6 +166,19 @@ class Documents:
         self._documents: Cache[str, Document] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
         # Apart, so that however many there are, they displace none that is valid.
         self._refused: Cache[str, Document] = Cache(_INVALID_KEPT, _CHARACTERS_KEPT // 10)
+        self._turns = Turns(1)
+
+    def has_read(self, text: str) -> bool:
+        """Return whether reading this document again takes no time."""
+        return text in self._documents or text in self._refused
+
+    async def read_in_turn(self, text: str, address: str) -> None:
+        """Read a new document when it is this address's turn. To read and compile one keeps everyone waiting for up to
+        50 ms; however many arrive together, other requests are answered in between, and clients alternate."""
+        async with self._turns.taken(self._turns.request(Client.of(None, address))):
+            with suppress(Exception):  # whatever is wrong, it is found again, and reported, when the operation runs
+                self.read(text)
+            await asyncio.sleep(0)
 
     def read(self, text: str) -> Document:
         """Return the document that a client sent, with its errors if it has any."""

@@ -19,7 +19,7 @@ from app.errors import EXPIRED, RateLimited, RequestError, Restarting, TooManySu
 from app.graphql.errors import presentable
 from app.graphql.operations.documents import OperationRequest
 from app.graphql.operations.responses import Response, encoded, given_up, refused
-from app.graphql.subscriptions.turns import Turn, Turns
+from app.graphql.operations.turns import Turn, Turns
 from app.security.tokens import Login
 from app.settings import Settings
 

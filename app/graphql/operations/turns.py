@@ -1,4 +1,4 @@
-"""Who reads next for their subscriptions: clients take turns, so that one with many or slow reads delays no others."""
+"""Who is next: clients take turns at what keeps others waiting, so that one who wants it often delays no others."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -11,7 +11,7 @@ Line = OrderedDict[Client, None]
 
 
 class Turn:
-    """A turn to read, which one client waits for, or several that will share what is read."""
+    """A turn, which one client waits for, or several that will share what is done in it."""
 
     def __init__(self) -> None:
         self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()

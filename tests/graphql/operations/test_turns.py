@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 
 from app.clients import Client
-from app.graphql.subscriptions.turns import Turn, Turns
+from app.graphql.operations.turns import Turn, Turns
 
 ADA, BOB = Client("user ada", False), Client("user bob", False)
 SOMEONE, ANYONE, NOBODY = (Client(f"address {number}", True) for number in range(3))

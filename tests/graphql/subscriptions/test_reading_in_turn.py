@@ -1,0 +1,67 @@
+"""New documents keep everyone waiting while they are read, so they are read one by one, of clients by turns."""
+
+import asyncio
+import json
+
+import pytest
+from websockets.asyncio.client import connect
+
+from app.graphql.operations.documents import Document, Documents
+from tests.graphql.subscriptions.clients import PROTOCOL
+from tests.graphql.subscriptions.conftest import Shop
+
+HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+
+
+class Reads:
+    """The documents that were read, each in which turn of the event loop."""
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.turns: dict[str, int] = {}
+
+    async def watch(self) -> None:
+        """Count the turns of the event loop."""
+        while True:
+            self.turn += 1
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    reads, read = Reads(), Documents._read
+
+    def noted(self: Documents, text: str) -> Document:
+        reads.turns[text] = reads.turn
+        return read(self, text)
+
+    monkeypatch.setattr(Documents, "_read", noted)
+    return reads
+
+
+async def test_others_are_answered_between_two_documents_and_clients_alternate(reads: Reads, shop: Shop) -> None:
+    documents = Documents(shop.services.schema, shop.services.settings)
+    counting = asyncio.create_task(reads.watch())
+    mine = [documents.read_in_turn(f"{{ a{number}: __typename }}", HERE) for number in range(5)]
+    await asyncio.gather(*mine, documents.read_in_turn("{ theirs: __typename }", ELSEWHERE))
+    counting.cancel()
+
+    assert len({*reads.turns.values()}) == len(reads.turns) == 6
+    assert "{ theirs: __typename }" in [*reads.turns][:3]
+    assert documents.has_read("{ a4: __typename }")
+
+
+async def test_so_are_those_that_arrive_together_on_a_websocket(reads: Reads, shop: Shop) -> None:
+    counting = asyncio.create_task(reads.watch())
+    async with connect(f"ws://{shop.address}/graphql", subprotocols=[PROTOCOL]) as websocket:
+        await websocket.send(json.dumps({"type": "connection_init"}))
+        await websocket.recv()
+        for number in range(20):
+            payload = {"query": f"{{ w{number}: __typename }}"}
+            await websocket.send(json.dumps({"type": "subscribe", "id": str(number), "payload": payload}))
+        ended = 0
+        while ended < 20:
+            ended += json.loads(await websocket.recv())["type"] == "complete"
+    counting.cancel()
+
+    assert len({*reads.turns.values()}) == len(reads.turns) == 20
