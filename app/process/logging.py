@@ -62,11 +62,20 @@ def _catch_libraries(first: Sequence[Processor], renderer: Processor) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(lambda record: not _is_clients_own(record))
     root = logging.getLogger()
     for former in [former for former in root.handlers if former.name == __name__]:
         root.removeHandler(former)
     root.addHandler(handler)
     logging.getLogger("strawberry.ws").setLevel(logging.ERROR)  # we report refused origins ourselves, with the setting
+
+
+def _is_clients_own(record: logging.LogRecord) -> bool:
+    """Return whether a library reports what a client did: it disconnected while it was sent something, or sent a
+    WebSocket's text that isn't UTF-8. Anyone could fill the log with that."""
+    failure = record.exc_info[1] if record.exc_info else None
+    has_gone = isinstance(failure, RuntimeError) and "the handler is closed" in str(failure)  # as uvloop says it
+    return has_gone or record.msg == "Invalid UTF-8 sequence received from client."
 
 
 def _stamp(_: Any, __: str, event: EventDict) -> EventDict:

@@ -274,6 +274,28 @@ async def test_a_value_that_the_driver_refuses_is_not_quoted(
     assert PASSWORD not in line["exception"]
 
 
+@pytest.mark.parametrize(
+    ("message", "failure", "is_logged"),
+    [
+        ("Exception in ASGI application", RuntimeError("unable to perform …; the handler is closed"), False),
+        ("Exception in ASGI application", RuntimeError("something else"), True),
+        ("Exception in ASGI application", UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), True),
+        (
+            "Invalid UTF-8 sequence received from client.",
+            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+            False,
+        ),
+    ],
+)
+def test_what_a_client_did_is_no_failure_of_the_server(
+    write: Write, message: str, failure: Exception, is_logged: bool
+) -> None:
+    written = write()
+    logging.getLogger("uvicorn.error").error(message, exc_info=failure)
+
+    assert (message in written.getvalue()) == is_logged
+
+
 def test_text_that_is_not_unicode_is_written(write: Write, settings: Settings) -> None:
     written = write(log_format="json")
     logging.getLogger("a.library").warning("half a character: \ud800")
