@@ -23,21 +23,33 @@ class Holder(NamedTuple):
     """Whose a connection is, and where it comes from."""
 
     client: Client
-    network: str
+    site: str
 
     @classmethod
     def of(cls, viewer: Viewer | None, address: str) -> Self:
         """Return this viewer, or else everyone without a login, at this address."""
-        return cls(Client.of(viewer, address), network(address))
+        return cls(Client.of(viewer, address), site(address))
 
 
 @lru_cache(10_000)
 def network(address: str) -> str:
-    """Return the network of the customer who has this address: with IPv6 each has 2⁶⁴ addresses to choose from."""
+    """Return the network of one device, or of a home, that has this address: with IPv6, 2⁶⁴ addresses to choose from.
+    Whatever isn't an address is the same for all: a proxy may pass on what clients write."""
+    return _within(address, 64)
+
+
+@lru_cache(10_000)
+def site(address: str) -> str:
+    """Return the largest network that one customer has: with IPv6, 2¹⁶ networks of devices. Several customers may share
+    one, so this is for what nobody may take from everyone."""
+    return _within(address, 48)
+
+
+def _within(address: str, bits: int) -> str:
     try:
         parsed = ip_address(address)
     except ValueError:
-        return address
+        return ""
     if isinstance(parsed, IPv4Address):
         return address
-    return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False).network_address)
+    return str(parsed.ipv4_mapped or IPv6Network((parsed, bits), strict=False).network_address)

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from app.clients import network
+from app.clients import site
 from app.errors import BadUserInput, DomainError, Overloaded
 from app.graphql.context import Context
 from app.graphql.inputs import Given
 
-_MOST_OF_NETWORK = 20
+_MOST_OF_SITE = 20
 _prepared: Counter[str] = Counter()
-"""The attempts that are being prepared, by the networks that they come from."""
+"""The attempts that are being prepared, by the sites that they come from."""
 
 
 async def _nothing(_: Context, __: Any) -> None:
@@ -38,18 +38,18 @@ class Attempt:
 
 
 @contextmanager
-def _turn(network: str) -> Iterator[None]:
-    """Count an attempt from a network while it is prepared; Overloaded if too many are: one network must not keep the
+def _turn(site: str) -> Iterator[None]:
+    """Count an attempt from a site while it is prepared; Overloaded if too many are: one customer must not keep the
     others from logging in, whose passwords are hashed one after the other."""
-    if _prepared[network] >= _MOST_OF_NETWORK:
+    if _prepared[site] >= _MOST_OF_SITE:
         raise Overloaded
-    _prepared[network] += 1
+    _prepared[site] += 1
     try:
         yield
     finally:
-        _prepared[network] -= 1
-        if not _prepared[network]:
-            del _prepared[network]
+        _prepared[site] -= 1
+        if not _prepared[site]:
+            del _prepared[site]
 
 
 async def prepare(context: Context, key: str, attempt: Attempt, input: Given) -> None:
@@ -59,7 +59,7 @@ async def prepare(context: Context, key: str, attempt: Attempt, input: Given) ->
         if not context.is_attempt_counted:
             context.is_attempt_counted = True
             await context.services.rate_limits.attempt(context.request.address)
-        with _turn(network(context.request.address)):
+        with _turn(site(context.request.address)):
             context.preparations[key] = await attempt.prepare(context, input.deferred())
     except (DomainError, BadUserInput):
         pass  # The input is invalid. Its field says so, unless it must say something else first.

@@ -30,13 +30,13 @@ class Limits(NamedTuple):
     """For the client to read what was sent, or the next megabyte of it."""
 
     @property
-    def per_network(self) -> int:
+    def per_site(self) -> int:
         """Those of an address, with and without a login: with several accounts, one customer could take all."""
         return self.in_all // 2
 
 
 class Connections:
-    """The connections of this process. Each counts for its network, and for a client: the address, or a user while the
+    """The connections of this process. Each counts for its site, and for a client: the address, or a user while the
     user holds it. A proxy's counts for nobody until somebody holds it."""
 
     def __init__(self, limits: Limits, proxies: str = "") -> None:
@@ -49,7 +49,7 @@ class Connections:
         self._proxies = None if proxies == "*" else [ip_network(each.strip()) for each in proxies.split(",") if each]
         self._number = 0
         self._of_client: Counter[Client] = Counter()
-        self._of_network: Counter[str] = Counter()
+        self._of_site: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return self._number
@@ -74,20 +74,20 @@ class Connections:
         """Raise TooManyConnections if this holder has too many to take over a connection of the former."""
         if holder is None:
             return
-        client, network = holder
+        client, site = holder
         most = self.limits.per_address if client.is_anonymous else self.limits.per_user
         if (former is None or client != former.client) and self._of_client[client] >= most:
             self.refused["client"] += 1
             raise TooManyConnections(most)
-        if (former is None or network != former.network) and self._of_network[network] >= self.limits.per_network:
-            self.refused["network"] += 1
-            raise TooManyConnections(self.limits.per_network)
+        if (former is None or site != former.site) and self._of_site[site] >= self.limits.per_site:
+            self.refused["site"] += 1
+            raise TooManyConnections(self.limits.per_site)
 
     def count(self, holder: Holder | None, number: int) -> None:
         """Count so many connections more for this holder."""
         if holder is not None:
             _add(self._of_client, holder.client, number)
-            _add(self._of_network, holder.network, number)
+            _add(self._of_site, holder.site, number)
 
     def _is_proxy(self, address: str) -> bool:
         if self._proxies is None:

@@ -47,7 +47,7 @@ def why_too_few(settings: Settings) -> str | None:
         return None
     return (
         f"the system allows {limits.in_all:,} connections per process instead of {settings.connections_per_process:,}, "
-        f"{limits.per_network:,} of them per address"
+        f"{limits.per_site:,} of them per address"
     )
 
 

@@ -13,6 +13,9 @@ from app.process.uvicorn_internals import WebSocketsSansIOProtocol
 
 MAX_HEAD = 64 * 1024
 """The most bytes before the body of a request, besides those of the first read."""
+_FRAMING_OF_BYTE = 8  # with the byte: in a chunk of its own, it takes six
+_MOST_FRAGMENTS = 1_000  # of one message
+_TOO_BIG = 1009
 
 
 def why_not_listen(host: str, port: int) -> OSError | None:
@@ -34,6 +37,8 @@ class Protocol(UpgradingProtocol):
     """None if it was refused."""
     _head: int | None = None
     """Bytes received of an incomplete head."""
+    _framing = 0
+    """Bytes received after the head beyond those that its body may take: lines between chunks, and trailers."""
     _is_arriving = True
     _deadline: asyncio.TimerHandle | None = None
 
@@ -74,6 +79,8 @@ class Protocol(UpgradingProtocol):
         """Receive data."""
         if self._head is not None:
             self._head += len(data)
+        else:
+            self._framing += len(data)
         idle, request = self.timeout_keep_alive_task, self.scope
         super().data_received(data)
         if idle is not None and self.scope is request:  # an empty line ends the idle time, but begins no request
@@ -81,6 +88,12 @@ class Protocol(UpgradingProtocol):
         if self._head is not None and self._head > MAX_HEAD:
             self._head = None
             self.send_400_response("The URL or the headers are too long.")
+        if self._is_arriving and self._framing > MAX_HEAD:
+            self._is_arriving = False
+            if self.cycle.response_started:
+                self.transport.close()
+            else:
+                self.send_400_response("The trailers are too long.")
         self._watch_arrival()
 
     def on_message_begin(self) -> None:
@@ -89,10 +102,20 @@ class Protocol(UpgradingProtocol):
         self._is_arriving = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header of a request. Trailers are dropped: nothing here knows any (RFC 9110, 6.5.1)."""
+        if self._head is not None:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Finish the head of a request."""
-        self._head = None
+        self._head, self._framing = None, 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Receive a part of the body."""
+        self._framing -= _FRAMING_OF_BYTE * len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Finish a request."""
@@ -153,6 +176,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Go on: the client has read."""
         super().resume_writing()
         self._connection.resume()
+
+    def handle_cont(self, event: Any) -> None:
+        """Take a fragment of a message, unless there are too many: each takes memory, also an empty one."""
+        if len(self.frames) < _MOST_FRAGMENTS:
+            super().handle_cont(event)
+        elif not self.close_sent:
+            self.conn.send_close(_TOO_BIG)
+            self.handle_parser_exception()
 
     def handle_ping(self) -> None:
         """Answer a ping, unless the client reads no answers; they would pile up."""

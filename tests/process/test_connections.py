@@ -26,6 +26,10 @@ UPGRADE = (
 POST = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 10\r\n\r\n"
 
 
+seen_headers: list[tuple[bytes, bytes]] = []
+"""The headers of the last request, as the application saw them in the end."""
+
+
 async def answer(scope: Any, receive: Any, send: Any) -> None:
     """An application that sends as many megabytes as its path says, or echoes messages."""
     if scope["type"] == "websocket":
@@ -41,6 +45,7 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
         more = message.get("more_body", False)
         if message["type"] == "http.disconnect":
             return
+    seen_headers[:] = scope["headers"]
     body = b"x" * int(float(scope["path"][1:] or 0) * CHUNK)
     headers = [
         (b"content-length", str(len(body)).encode()),
@@ -130,7 +135,50 @@ async def test_an_address_has_at_most_half_of_the_connections() -> None:
             await place.connect()
         assert await (await place.connect()).refusal() == ("429", "CONNECTION_LIMIT")
         assert await (await place.connect("127.0.0.2")).send(GET).status() == "200"
-    assert connections.refused == {"network": 1}
+    assert connections.refused == {"site": 1}
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("endless", [b"X: y\r\n" * 2_000, b"x" * 8_000], ids=["many trailers", "one without end"])
+async def test_trailers_are_limited(endless: bytes) -> None:
+    async with limited(Connections(LIMITS)) as place:
+        line = await place.connect()
+        line.send(CHUNKED + b"1\r\na\r\n0\r\n")
+        with suppress(ConnectionError):
+            for _ in range(200):
+                line.send(endless)
+                await line.writer.drain()
+        assert await line.status() == "400"
+
+
+async def test_trailers_are_no_headers() -> None:
+    async with limited(Connections(LIMITS)) as place:
+        line = await place.connect()
+        line.send(CHUNKED + b"1\r\na\r\n0\r\nAuthorization: Bearer x\r\n\r\n")
+        assert await line.status() == "200"
+        assert not [name for name, _ in seen_headers if name == b"authorization"]
+
+
+async def test_a_body_in_the_smallest_chunks_is_received() -> None:
+    async with limited(Connections(LIMITS)) as place:
+        line = await place.connect()
+        for _ in range(20):
+            line.send((CHUNKED if _ == 0 else b"") + b"1\r\na\r\n" * 2_000)
+            await line.writer.drain()
+        assert await line.send(b"0\r\n\r\n").status() == "200"
+
+
+async def test_a_message_has_so_many_fragments() -> None:
+    async with limited(Connections(LIMITS)) as place:
+        line = await place.connect()
+        assert await line.send(UPGRADE).status() == "101"
+        mask = bytes(4)
+        line.send(b"\x01\x80" + mask + (b"\x00\x80" + mask) * 1_000)
+        async with asyncio.timeout(PATIENCE):
+            received = await line.reader.read()
+        assert received[:4] == b"\x88\x02\x03\xf1"  # closed with 1009
 
 
 async def test_a_websocket_is_the_connection_that_it_was() -> None:

@@ -62,7 +62,7 @@ def test_a_system_that_refuses_is_left_as_it_is(system: System, monkeypatch: pyt
 def test_no_more_connections_are_accepted_than_the_system_allows(system: System, allowed: int, in_all: int) -> None:
     system(allowed, UNLIMITED)
     limits = connection_limits(SETTINGS)
-    assert (limits.in_all, limits.per_network) == (in_all, in_all // 2)
+    assert (limits.in_all, limits.per_site) == (in_all, in_all // 2)
     assert (why_too_few(SETTINGS) is None) == (in_all == 1_000)
 
 

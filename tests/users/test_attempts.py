@@ -9,13 +9,14 @@ from typing import Any
 import httpx2
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.db.engine import Database
 from app.db.models import User
 from app.main import create_app
 from app.settings import Settings
 from tests.api import Api
-from tests.databases import SingleConnection
+from tests.databases import SingleConnection, committing
 from tests.market import PASSWORD, Market, gid
 from tests.security.hashing import RecordingHasher
 from tests.statements import Statements
@@ -38,8 +39,8 @@ ATTEMPTS = [LOG_OUT_FIELD, LOG_IN_FIELD, REFRESH_FIELD, SIGN_UP_FIELD, EMAIL_FIE
 
 
 @asynccontextmanager
-async def opened(connection: AsyncConnection, settings: Settings) -> AsyncIterator[At]:
-    app = create_app(settings, SingleConnection(connection))
+async def opened(database: AsyncConnection | Database, settings: Settings) -> AsyncIterator[At]:
+    app = create_app(settings, SingleConnection(database) if isinstance(database, AsyncConnection) else database)
     clients: dict[str, httpx2.AsyncClient] = {}
 
     def at(address: str) -> Api:
@@ -339,10 +340,15 @@ async def test_a_wrong_current_password_hashes_no_new_one(api: Api, market: Mark
     assert hasher.methods == ["verify"]
 
 
-async def test_attempts_of_one_network_leave_the_hashing_to_others(committed_api: Api) -> None:
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8:1:{}::1"], ids=["an address", "48 bits of IPv6"])
+async def test_attempts_of_one_customer_leave_the_hashing_to_others(
+    committed_engine: AsyncEngine, settings: Settings, address: str
+) -> None:
     log_in = 'mutation { logIn(input: { email: "a@b.example", password: "wrong horse battery" }) { __typename } }'
 
-    results = [answer.json() for answer in await asyncio.gather(*(committed_api.send(log_in) for _ in range(30)))]
+    async with opened(committing(committed_engine), settings) as at:
+        answers = await asyncio.gather(*(at(address.format(number)).send(log_in) for number in range(30)))
+    results = [answer.json() for answer in answers]
 
     codes = Counter(result["errors"][0]["extensions"]["code"] if "errors" in result else "" for result in results)
     assert codes == {"": 20, "OVERLOADED": 10}

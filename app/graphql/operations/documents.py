@@ -224,12 +224,12 @@ class Documents:
                 message = f"A document may contain at most {limit:,} tokens."
                 return Document(errors=[limit_exceeded("TOKEN", message, limit + 1, limit)], weight=len(text))
             return Document(errors=[_kept(error)], weight=len(text))
+        weight = len(text) + _WEIGHT_OF_TOKEN * _unlinked(ast)
         errors = [*exceeded(ast, self._settings)] or self._invalid(ast)
         if errors:
             return Document(errors=[_kept(error) for error in errors], weight=len(text))
         fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
         is_trusted = self.trusted.includes(text)
-        weight = len(text) + _WEIGHT_OF_TOKEN * _number_of_tokens(ast)
         operations = [
             ParsedOperation(ast, node, fragments, Meter(self._schema, node, fragments), weight, is_trusted)
             for node in ast.definitions
@@ -266,8 +266,12 @@ def _kept(error: GraphQLError) -> GraphQLError:
     return kept
 
 
-def _number_of_tokens(ast: DocumentNode) -> int:
+def _unlinked(ast: DocumentNode) -> int:
+    """Take the tokens of a document apart, and return how many there are. Each refers to the next and the last one, for
+    the parser only, so all would stay until a rare, long garbage collection."""
     token, number = ast.loc.start_token if ast.loc else None, 0
     while token is not None:
-        token, number = token.next, number + 1
+        following = token.next
+        token.prev = token.next = None
+        token, number = following, number + 1
     return number

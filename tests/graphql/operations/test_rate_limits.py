@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.clients import network
+from app.clients import network, site
 from app.errors import RateLimited
 from app.graphql.http.endpoint import _quota_headers
 from app.graphql.operations import rate_limits as rates
@@ -137,16 +137,17 @@ async def test_without_a_limit_nothing_is_counted(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("address", "counted_as"),
     [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("2001:db8:1:2:ffff::", "2001:db8:1:2::"),
-        ("a name", "a name"),
-        ("", ""),
+        ("192.0.2.7", ("192.0.2.7", "192.0.2.7")),
+        ("::ffff:192.0.2.7", ("192.0.2.7", "192.0.2.7")),
+        ("2001:db8:1:2:3:4:5:6", ("2001:db8:1:2::", "2001:db8:1::")),
+        ("2001:db8:1:2:ffff::", ("2001:db8:1:2::", "2001:db8:1::")),
+        ("a name", ("", "")),
+        ("010.2.2.2", ("", "")),
+        ("", ("", "")),
     ],
 )
-def test_an_address_stands_for_a_customer(address: str, counted_as: str) -> None:
-    assert network(address) == counted_as
+def test_an_address_stands_for_a_customer(address: str, counted_as: tuple[str, str]) -> None:
+    assert (network(address), site(address)) == counted_as
 
 
 async def test_counts_that_are_over_take_no_memory(clock: Clock) -> None:

@@ -204,7 +204,7 @@ async def test_the_users_of_an_address_have_at_most_half_of_the_connections(shop
             await stack.enter_async_context(connected(shop.address, shop.token(shop.customer), **here))
         assert refused.value.response.status_code == 429
         await stack.enter_async_context(connected(shop.address, additional_headers=forwarded("192.0.2.2")))
-        assert shop.services.connections.refused == {"network": 1}
+        assert shop.services.connections.refused == {"site": 1}
 
 
 @pytest.mark.parametrize("changed_settings", [FEW])
