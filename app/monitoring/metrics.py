@@ -5,6 +5,7 @@ worker answers for all."""
 
 import asyncio
 import os
+import struct
 from collections.abc import AsyncIterator, Callable, Sized
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from sqlalchemy.pool import QueuePool
+from stamina import retry
 
 from app.db.engine import Database
 from app.db.notifications import Events
@@ -172,12 +174,12 @@ class Metrics:
                 (gauge.labels(**labels) if labels else gauge).set(number)
 
     def _exposition(self) -> bytes:
-        registry = self._registry
-        if self._directory is not None:
-            _forget_dead(Path(self._directory))
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, self._directory)  # type: ignore[no-untyped-call]  # the library is untyped
-        return generate_latest(registry)
+        if self._directory is None:
+            return generate_latest(self._registry)
+        _forget_dead(Path(self._directory))
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, self._directory)  # type: ignore[no-untyped-call]  # the library is untyped
+        return _exposed(registry)
 
     def _find(self, log: OperationLog, code: str) -> Series:
         """Return the series of an operation. Clients choose the names, so their number is limited, and only operations
@@ -199,6 +201,12 @@ class Metrics:
                 self._cost.labels(*kind),
             )
         return self._series[key]
+
+
+@retry(on=struct.error, attempts=5, wait_initial=0.02)
+def _exposed(registry: CollectorRegistry) -> bytes:
+    """Return the figures of all processes; the file of one that is just starting is empty for a moment."""
+    return generate_latest(registry)
 
 
 def _forget_dead(directory: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -80,6 +81,18 @@ def test_whichever_worker_is_asked_answers_for_all_also_for_one_that_died(databa
     }  # in any order, of two processes
     assert {line["name"] for line in lines if line["event"] == "operation"} == {"Catalogue"}
     assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_is_just_starting_keeps_nobody_from_the_figures(database_url: str, tmp_path: Path) -> None:
+    environment: Any = {**PRODUCTION, "METRICS_TOKEN": TOKEN, "TMPDIR": str(tmp_path)}
+    with served("--workers", "2", DATABASE_URL=database_url, **environment) as (_, url):
+        eventually(url, lambda found: len(pids(found)) == 2)
+        (directory,) = {file.parent for file in tmp_path.rglob("*.db")}
+        empty = directory / "counter_4000000.db"  # as the library begins it
+        empty.touch()
+        threading.Timer(0.05, empty.unlink).start()
+
+        assert len(pids(figures(url))) == 2
 
 
 def ask_for_nothing(url: str) -> None:
