@@ -1,6 +1,7 @@
 """Placing an order takes tracked stock, all of it or none."""
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Order, OrderItem
@@ -61,6 +62,19 @@ async def test_the_last_one_is_sold_once(api: Api, market: Market) -> None:
     assert first["__typename"] == "PlaceOrderSuccess"
     assert second["shortages"] == [{"requested": 1, "available": 0, "product": {"id": gid(last)}}]
     assert await stock_of(market, last) == 0
+
+
+async def test_a_sale_changes_no_index(api: Api, market: Market, connection: AsyncConnection) -> None:
+    store, user = await market.store(), await market.user()
+    products = [await market.product(store, stock=9) for _ in range(120)]  # several pages
+    updates = text("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'products'")
+    before = (await connection.execute(updates)).one()
+
+    for product in products[::30]:
+        await place(api, user, item(product))
+
+    after = (await connection.execute(updates)).one()
+    assert [now - then for now, then in zip(after, before, strict=True)] == [4, 4]
 
 
 @pytest.mark.parametrize("stock", [5, None])
