@@ -65,8 +65,8 @@ def updated(kind: str, keys: Iterable[UUID]) -> Iterable[Event]:
 
 
 def notifying(kind: str, changed: CTE) -> Select[tuple[int]]:
-    """Return the statement that makes the changes of a `changed` with the keys, and an event for each of them: within
-    Postgres, as they may be a hundred thousand."""
+    """Return a statement that runs `changed`, which returns the ids of changed rows, and sends an event for each of
+    them: within Postgres, as there may be a hundred thousand."""
     digits = func.replace(cast(changed.c.id, Text), "-", "")
     line = func.concat_ws(" ", kind, digits, digits)
     place = func.row_number().over() - 1

@@ -15,7 +15,8 @@ MAX_HEAD = 64 * 1024
 """The most bytes before the body of a request, besides those of the first read."""
 _FRAMING_OF_BYTE = 8  # with the byte: in a chunk of its own, it takes six
 _MOST_FRAGMENTS = 1_000  # of one message
-_TOO_BIG = 1009
+_MOST_CONTROLS = 1_000  # pings and pongs in a second
+_POLICY_VIOLATION, _TOO_BIG = 1008, 1009
 
 
 def why_not_listen(host: str, port: int) -> OSError | None:
@@ -156,6 +157,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A connection that has become a WebSocket, and closes if the client takes too long to read."""
 
     _connection: Connection
+    _controls = 0
+    """Pings and pongs since `_counted_from`."""
+    _counted_from = 0.0
 
     def connection_made(self, transport: Any) -> None:
         """Take the connection over."""
@@ -181,16 +185,36 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Take a fragment of a message, unless there are too many: each takes memory, also an empty one."""
         if len(self.frames) < _MOST_FRAGMENTS:
             super().handle_cont(event)
-        elif not self.close_sent:
-            self.conn.send_close(_TOO_BIG)
-            self.handle_parser_exception()
+        else:
+            self._cut_off(_TOO_BIG)
 
     def handle_ping(self) -> None:
         """Answer a ping, unless the client reads no answers; they would pile up."""
-        if self.writable.is_set():
+        if self._has_few_controls() and self.writable.is_set():
             super().handle_ping()
         else:
             self.conn.data_to_send()
+
+    def handle_pong(self, event: Any) -> None:
+        """Take a pong."""
+        if self._has_few_controls():
+            super().handle_pong(event)
+
+    def _has_few_controls(self) -> bool:
+        """Count a ping or pong, and cut off a client that floods the server with them: each takes 3 µs."""
+        now = self.loop.time()
+        if now >= self._counted_from + 1:
+            self._controls, self._counted_from = 0, now
+        self._controls += 1
+        if self._controls > _MOST_CONTROLS:
+            self._cut_off(_POLICY_VIOLATION)
+        return not self.close_sent
+
+    def _cut_off(self, code: int) -> None:
+        """Close with this code, and read no further."""
+        if not self.close_sent:
+            self.conn.send_close(code)
+            self.handle_parser_exception()
 
 
 def _give_up_unread(transport: Any, seconds: float) -> None:

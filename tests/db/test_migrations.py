@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +110,17 @@ def test_processes_that_migrate_at_once_do_it_once(empty_database: str) -> None:
     assert sum(output.count("up: ") for output in outputs) == len(list((ROOT / "alembic" / "versions").glob("*.py")))
 
 
+def test_the_last_migration_can_be_discarded(empty_database: str) -> None:
+    command.upgrade(alembic_config(empty_database), "head")
+    discard = [str(Path(sys.executable).with_name("alembic")), "downgrade", "-1"]
+
+    subprocess.run(discard, cwd=ROOT, env={"DATABASE_URL": empty_database}, check=True, capture_output=True)
+
+    (last,) = ScriptDirectory.from_config(alembic_config(empty_database)).get_revisions("head")
+    revision = run_on(empty_database, lambda connection: MigrationContext.configure(connection).get_current_revision())
+    assert revision == last.down_revision
+
+
 def test_offline_mode_writes_the_sql(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     command.upgrade(alembic_config(database_url), "head", sql=True)
     assert "CREATE TABLE orders" in capsys.readouterr().out
@@ -185,8 +197,8 @@ def unvalidated(connection: Connection) -> list[Any]:
     return list(connection.exec_driver_sql("SELECT conname FROM pg_constraint WHERE NOT convalidated"))
 
 
-async def test_no_update_finds_generated_columns_again(engine: AsyncEngine) -> None:
-    """With a trigger before updates, each sale would find the words of the product."""
+async def test_no_update_computes_generated_columns_in_vain(engine: AsyncEngine) -> None:
+    """With a trigger before updates, Postgres would compute them at each sale."""
     async with engine.connect() as connection:
         found = await connection.exec_driver_sql(
             """

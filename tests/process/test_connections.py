@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from app.process import protocol
 from app.process.connections import Connections
 from app.process.protocol import Protocol, WebSocketProtocol
 from tests.connections import LIMITS, PROTOCOLS, counting
@@ -181,6 +182,17 @@ async def test_a_message_has_so_many_fragments() -> None:
         assert received[:4] == b"\x88\x02\x03\xf1"  # closed with 1009
 
 
+@pytest.mark.parametrize("opcode", [b"\x89", b"\x8a"], ids=["pings", "pongs"])
+async def test_who_floods_a_websocket_with_control_frames_is_cut_off(opcode: bytes) -> None:
+    async with limited(Connections(LIMITS)) as place:
+        line = await place.connect()
+        assert await line.send(UPGRADE).status() == "101"
+        line.send((opcode + b"\x80" + bytes(4)) * 1_001)
+        async with asyncio.timeout(PATIENCE):
+            received = await line.reader.read()
+        assert received.replace(b"\x8a\x00", b"") == b"\x88\x02\x03\xf0"  # closed with 1008
+
+
 async def test_a_websocket_is_the_connection_that_it_was() -> None:
     connections = Connections(LIMITS._replace(per_address=1))
     async with limited(connections) as place:
@@ -269,7 +281,8 @@ async def test_who_reads_no_messages_is_cut_off() -> None:
     assert connections.timed_out == {"response": 1}
 
 
-async def test_pings_of_who_reads_no_answers_do_not_pile_up() -> None:
+async def test_pings_of_who_reads_no_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "_MOST_CONTROLS", 1_000_000)  # slow enough to be no flood
     opened: list[WebSocketProtocol] = []
 
     class Noting(WebSocketProtocol):

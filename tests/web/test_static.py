@@ -54,6 +54,7 @@ RUN = {
     "make storefront": Place("tests/examples/storefront.py", '"npm", "run", "dev"'),
     "make migration*": Place("tests/test_contributing.py", ".follow(recipe)"),
     "python -m app": Place("tests/cli/test_commands.py", '"-m", "app", *arguments'),
+    "DATABASE_URL=* .venv/bin/alembic downgrade -1": Place("tests/db/test_migrations.py", '"downgrade", "-1"'),
     ".venv/bin/python -m app migrate": Place("tests/db/test_migrations.py", '"-m", "app", "migrate"'),
     ".venv/bin/python -m app create-superuser": Place("tests/cli/test_commands.py", "create-superuser"),
     "python -m app migrate": Place("tests/db/test_migrations.py", '"-m", "app", "migrate"'),

@@ -82,8 +82,7 @@ class GraphQLEndpoint:
                 return
             parameters = await read_parameters(scope, headers, receive, self._services.settings.body_limit_kb * 1024)
             document = graphql_request(parameters, self._services.documents.trusted)
-            if not self._services.documents.has_read(document.query):
-                await self._services.documents.read_in_turn(document.query, address_of(scope))
+            await self._services.documents.read_in_turn(document.query, address_of(scope))
             request = OperationRequest(
                 document,
                 request_id,

@@ -168,8 +168,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
     async def run_operation(self, operation: Subscribed[Handshake, None]) -> None:
         """Send the results of an operation, and its completion."""
         document = GraphQLRequest(operation.query, operation.variables, operation.operation_name)
-        if not self._services.documents.has_read(document.query):
-            await self._services.documents.read_in_turn(document.query, address_of(self.context.scope))
+        await self._services.documents.read_in_turn(document.query, address_of(self.context.scope))
         responses = Operation(self._services, self.context.request(document)).stream()
         last: dict[str, Any] = {"id": operation.id, "type": "complete"}
         try:

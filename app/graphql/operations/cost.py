@@ -8,9 +8,8 @@ With 5,000 points an operation reads for a quarter of a second (docs/performance
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from operator import add
 from typing import Any
 
 import graphql
@@ -60,8 +59,10 @@ class Cost:
     values: int = 0
     """Fields that are completed, those of each object counted: what the resolver path takes its time for."""
     reads: int = 0
-    """The points of rows to read, without those of their width and of what mutations do. Those of a mutation are read
-    to show what it did, while it holds its locks."""
+    """The points of rows to read, without those of their width and of what mutations do."""
+    looks: int = 0
+    """The points of looking through lists. Those of a mutation are spent to show what it did, as `reads` are, while it
+    holds its locks."""
     width: int = 0
     """Bytes of the response that belong to the object which it is a part of."""
     searching: int = 0
@@ -69,11 +70,25 @@ class Cost:
     there is may belong to one, so those of many different objects cost no more than those of two."""
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(*map(add, astuple(self), astuple(other)))
+        return Cost(
+            self.points + other.points,
+            self.values + other.values,
+            self.reads + other.reads,
+            self.looks + other.looks,
+            self.width + other.width,
+            self.searching + other.searching,
+        )
 
     def times(self, number: int) -> "Cost":
         """Return the cost of so many of these."""
-        return Cost(*(each * number for each in astuple(self)))
+        return Cost(
+            self.points * number,
+            self.values * number,
+            self.reads * number,
+            self.looks * number,
+            self.width * number,
+            self.searching * number,
+        )
 
     def of_different(self, number: int) -> "Cost":
         """Return the cost of so many of these, which belong to different objects."""
@@ -82,7 +97,7 @@ class Cost:
     @property
     def settled(self) -> "Cost":
         """The cost where nothing more is known of the object."""
-        return replace(self, points=self.points + self.searching, reads=self.reads + self.searching, searching=0)
+        return replace(self, points=self.points + self.searching, looks=self.looks + self.searching, searching=0)
 
     @property
     def extra(self) -> "Cost":
@@ -163,7 +178,7 @@ class _Walk:
         fields = collect_fields(self.schema, self.fragments, self._coerced, root, self.operation)
         total = _sum(self._field(root, details) for details in fields.grouped_field_set.values()).settled
         points = total.points + total.width // BYTES_OF_POINT
-        return Cost(min(points, MOST), min(total.values, MOST), min(total.reads, MOST))
+        return Cost(min(points, MOST), min(total.values, MOST), min(total.reads, MOST), min(total.looks, MOST))
 
     def _selection(self, type_: graphql.GraphQLNamedType, details: list[FieldDetails]) -> Cost:
         """Return the cost of what is selected of an object."""
@@ -341,7 +356,7 @@ def _reading(points: int) -> Cost:
 
 def _looking(points: int, *, is_part: bool) -> Cost:
     """Return the cost of looking through a list: all that there is, or a part of it."""
-    return Cost(searching=points) if is_part else _reading(points)
+    return Cost(searching=points) if is_part else Cost(points=points, looks=points)
 
 
 def _is_list(field: graphql.GraphQLField) -> bool:
@@ -354,7 +369,8 @@ def _list(number: int, each: Cost) -> Cost:
 
 
 def _unpaged(each: Cost) -> Cost:
-    """Return the cost of a list without pages: rows of as many objects as most have, texts of as many as one can."""
+    """Return the cost of a list without pages: rows of as many objects as most have, but texts, and lists to look
+    through, of as many as one can."""
     most = _list(_MOST_OF_LIST, each)
     return replace(
         most, points=most.points - (_MOST_OF_LIST - _OBJECTS_OF_LIST) * each.reads, reads=_OBJECTS_OF_LIST * each.reads

@@ -168,13 +168,12 @@ class Documents:
         self._refused: Cache[str, Document] = Cache(_INVALID_KEPT, _CHARACTERS_KEPT // 10)
         self._turns = Turns(1)
 
-    def has_read(self, text: str) -> bool:
-        """Return whether reading this document again takes no time."""
-        return text in self._documents or text in self._refused
-
     async def read_in_turn(self, text: str, address: str) -> None:
-        """Read a new document when it is this address's turn. To read and compile one keeps everyone waiting for up to
-        50 ms; however many arrive together, other requests are answered in between, and clients alternate."""
+        """Read a document, which waits for this address's turn if it is new. To read and compile one keeps everyone
+        waiting for up to 50 ms. However many arrive together, other requests are answered in between, and clients
+        alternate."""
+        if text in self._documents or text in self._refused:
+            return
         async with self._turns.taken(self._turns.request(Client.of(None, address))):
             with suppress(Exception):  # whatever is wrong, it is found again, and reported, when the operation runs
                 self.read(text)
@@ -210,8 +209,9 @@ class Documents:
         payload_limit = self._settings.payload_cost_limit
         if cost.points > limit:
             return (cost_exceeded(cost.points, limit),)
-        if type_ is OperationType.MUTATION and cost.reads > payload_limit:
-            return (payload_exceeded(cost.reads, payload_limit),)
+        of_payload = cost.reads + cost.looks
+        if type_ is OperationType.MUTATION and of_payload > payload_limit:
+            return (payload_exceeded(of_payload, payload_limit),)
         return ()
 
     def _read(self, text: str) -> Document:

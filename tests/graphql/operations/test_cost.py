@@ -73,6 +73,21 @@ COSTS: dict[str, tuple[str, Any, int]] = {
         None,
         1 + 1 + 625,
     ),
+    "a total within a list without pages, as often as there can be items": (
+        '{ order(id: "x") { items { product { store { products(first: 1) { totalCount } } } } } }',
+        None,
+        1 + 15 * (1 + 1 + 1 + 1) + 100 * 312,
+    ),
+    "a total within a list within a list, as often as there can be items": (
+        '{ order(id: "x") { storeOrders { items { product { store { products(first: 1) { totalCount } } } } } } }',
+        None,
+        1 + 15 * (1 + 1 + 1 + 1 + 1) + 100 * 312,
+    ),
+    "a search within a list without pages": (
+        '{ order(id: "x") { items { product { store { products(filter: { search: "a" }) { nodes { id } } } } } } }',
+        None,
+        1 + 15 * (1 + 1 + 1 + 20) + 100 * 1_250,
+    ),
     "a filter within what may be the same object each time": (
         "{ products(first: 3) { nodes { store { products(first: 1, filter: { inStock: true }) { nodes { id } } } } } }",
         None,

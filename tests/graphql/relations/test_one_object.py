@@ -92,7 +92,7 @@ def _leads_on(value: Any) -> bool:
 async def either(request: Any, connection: AsyncConnection, settings: Settings) -> AsyncIterator[Api]:
     """The application on either path."""
     changed = settings.model_copy(
-        update={"compiled_path": request.param == "compiled", "cost_limit": 1_000_000, "value_limit": 1_000_000}
+        update={"compiled_path": request.param == "compiled", "cost_limit": 10_000_000, "value_limit": 1_000_000}
     )
     app = create_app(changed, SingleConnection(connection))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
