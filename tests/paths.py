@@ -13,6 +13,7 @@ from app.db.engine import Database
 from app.db.models import User
 from app.graphql.compiled.path import Answer, CompiledPath
 from app.graphql.compiled.plans import NoPlan, Plan
+from app.graphql.operations.documents import ParsedOperation, RequestedOperation
 from app.main import create_app
 from app.settings import Settings
 from tests.api import Api
@@ -76,14 +77,10 @@ class Paths:
         resolver, compiled = apis
         return cls(resolver, compiled, watch)
 
-    def compiled_path(self) -> CompiledPath:
-        """The compiled path that has answered last."""
-        assert self.watch.path is not None
-        return self.watch.path
-
     def plans(self) -> list[Plan | NoPlan]:
         """The plans of the document that was asked for last."""
-        return list(list(self.compiled_path()._queries)[-1])
+        assert self.watch.operation is not None
+        return list(self.watch.operation.plans)
 
     async def ask(
         self,
@@ -132,7 +129,7 @@ class Watch:
     """Sees what the compiled path does: a failure that is made good by the resolver path, and its statements."""
 
     def __init__(self) -> None:
-        self.path: CompiledPath | None = None
+        self.operation: ParsedOperation | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -146,11 +143,11 @@ class Watch:
     def started(cls) -> Iterator["Watch"]:
         watch, execute, driver_row = cls(), CompiledPath.execute, Database.driver_row
 
-        async def watched_execute(self: CompiledPath, *arguments: Any, **named: Any) -> Answer | None:
+        async def watched_execute(self: CompiledPath, viewer: Any, operation: RequestedOperation) -> Answer | None:
             watch.calls += 1
-            watch.path = self
+            watch.operation = operation.parsed
             try:
-                answer = await execute(self, *arguments, **named)
+                answer = await execute(self, viewer, operation)
             except Exception as failure:
                 watch.failure = failure
                 raise

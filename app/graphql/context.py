@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db.notifications import Topic
 from app.db.unit_of_work import UnitOfWork
 from app.errors import SESSION_ENDED, Unauthenticated
-from app.graphql.operations.documents import OperationRequest
+from app.graphql.operations.documents import OperationRequest, ParsedOperation
 from app.graphql.relations.loaders import Loaders
 from app.idempotency.service import IdempotentRequest, Replay
 from app.security.tokens import Login
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 class Context:
     """One operation on the resolver path: who asks, and what it works with."""
 
-    def __init__(self, services: Services, login: Login, request: OperationRequest) -> None:
+    def __init__(self, services: Services, login: Login, request: OperationRequest, operation: ParsedOperation) -> None:
         self.services = services
         self.login = login
         self.request = request
+        self.operation = operation
         self.following: Following | None = None
         """What this operation follows, once it is a subscription."""
         self.is_attempt_counted = False
@@ -115,6 +116,12 @@ class Context:
     def act_as(self, viewer: Viewer | None) -> None:
         """Resolve the rest of this root field for this viewer."""
         self.viewer = viewer
+        self.forget_loaded()
+
+    def forget_loaded(self) -> None:
+        """Drop the dataloaders with all that they have loaded. An executor of graphql-core is part of a cycle, so
+        otherwise this context would keep it until a rare garbage collection, and a subscription until its next event.
+        """
         self.__dict__.pop("loaders", None)
 
     def follow(self, topic: Topic, *, has_state: bool) -> UUID | None:

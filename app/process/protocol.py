@@ -15,7 +15,8 @@ MAX_HEAD = 64 * 1024
 """The most bytes before the body of a request, besides those of the first read."""
 _FRAMING_OF_BYTE = 8  # with the byte: in a chunk of its own, it takes six
 _MOST_FRAGMENTS = 1_000  # of one message
-_MOST_CONTROLS = 1_000  # pings and pongs in a second
+_MOST_FRAMES = 2_000  # in a second; each takes 3 µs
+_SLICE = 16 * 1024  # bytes, hence at most 2,700 frames, parsed before they are counted
 _POLICY_VIOLATION, _TOO_BIG = 1008, 1009
 
 
@@ -157,8 +158,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A connection that has become a WebSocket, and closes if the client takes too long to read."""
 
     _connection: Connection
-    _controls = 0
-    """Pings and pongs since `_counted_from`."""
+    _frames = 0
+    """Frames since `_counted_from`."""
     _counted_from = 0.0
 
     def connection_made(self, transport: Any) -> None:
@@ -181,32 +182,53 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().resume_writing()
         self._connection.resume()
 
+    def data_received(self, data: bytes) -> None:
+        """Receive data. A read has up to 256 kB, which can be 40,000 frames."""
+        for start in range(0, len(data), _SLICE):
+            if not self.transport.is_closing():
+                super().data_received(data[start : start + _SLICE])
+
+    def handle_text(self, event: Any) -> None:
+        """Take a message, or its first fragment."""
+        if self._has_few_frames():
+            super().handle_text(event)
+
+    def handle_bytes(self, event: Any) -> None:
+        """Take a binary message, or its first fragment."""
+        if self._has_few_frames():
+            super().handle_bytes(event)
+
     def handle_cont(self, event: Any) -> None:
         """Take a fragment of a message, unless there are too many: each takes memory, also an empty one."""
-        if len(self.frames) < _MOST_FRAGMENTS:
-            super().handle_cont(event)
-        else:
+        if len(self.frames) >= _MOST_FRAGMENTS:
             self._cut_off(_TOO_BIG)
+        elif self._has_few_frames():
+            super().handle_cont(event)
 
     def handle_ping(self) -> None:
         """Answer a ping, unless the client reads no answers; they would pile up."""
-        if self._has_few_controls() and self.writable.is_set():
+        if self._has_few_frames() and self.writable.is_set():
             super().handle_ping()
         else:
             self.conn.data_to_send()
 
     def handle_pong(self, event: Any) -> None:
         """Take a pong."""
-        if self._has_few_controls():
+        if self._has_few_frames():
             super().handle_pong(event)
 
-    def _has_few_controls(self) -> bool:
-        """Count a ping or pong, and cut off a client that floods the server with them: each takes 3 µs."""
+    def handle_parser_exception(self) -> None:
+        """Close where the client breaks the protocol, or our limits. For what is still being sent, it has left."""
+        self.disconnected = True
+        super().handle_parser_exception()
+
+    def _has_few_frames(self) -> bool:
+        """Count a frame, and cut off a client that floods the server with them."""
         now = self.loop.time()
         if now >= self._counted_from + 1:
-            self._controls, self._counted_from = 0, now
-        self._controls += 1
-        if self._controls > _MOST_CONTROLS:
+            self._frames, self._counted_from = 0, now
+        self._frames += 1
+        if self._frames > _MOST_FRAMES:
             self._cut_off(_POLICY_VIOLATION)
         return not self.close_sent
 

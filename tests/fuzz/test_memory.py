@@ -7,13 +7,17 @@ from contextlib import contextmanager
 
 import orjson
 import pytest
+from sqlalchemy import Row
 
 from app.graphql.operations.documents import Documents
+from app.graphql.relations.loaders import Loader
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
+from app.products.types import Product
 from app.settings import Settings
 from tests.fuzz.conftest import Fuzzed
 from tests.fuzz.requests import request
+from tests.garbage import without_collections
 
 MB = 1_000_000
 
@@ -47,14 +51,41 @@ def test_of_a_document_that_is_refused_only_the_reasons_are_kept(documents: Docu
 
 
 def test_documents_weigh_what_they_take(documents: Documents) -> None:
-    """A token takes 600 bytes, and of the weight there is two million: a hundred megabytes at most."""
+    """A token takes 400 bytes, and of the weight there is 700,000: thirty megabytes at most."""
     text = f"{{ nodes(ids: [{'1 ' * 1_900}]) {{ id }} }}"
 
     assert not documents.read(text).errors
 
     assert documents._documents.weight > 10 * 1_900
-    (operation,) = documents.read(text).operations.values()
-    assert operation.weight == documents._documents.weight
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"{{ {'viewer { email id fullName } ' * 20} }}", f"{{ nodes(ids: [{'1 ' * 100}]) {{ id }} }}"],
+    ids=["fields", "values"],
+)
+def test_a_document_has_few_objects_to_traverse(documents: Documents, text: str) -> None:
+    """Each takes time at every full garbage collection, while nobody is answered."""
+    documents.read("{ viewer { email } }")
+    with without_collections():
+        before = len(gc.get_objects())
+        document = documents.read(text)
+        gc.collect()
+        taken = len(gc.get_objects()) - before
+
+    assert not document.errors
+    assert taken < 0.32 * (document.weight - len(text))  # 10 for each token
+
+
+async def test_what_an_operation_has_loaded_is_freed_when_it_ends(fuzzed: Fuzzed) -> None:
+    """Without a garbage collection: one that frees what hundreds have loaded lets everybody wait."""
+    query = (
+        "{ stores(first: 5) { nodes { owner { id } products(first: 5, after: null) { totalCount nodes { id } } } } }"
+    )
+    with without_collections():
+        response = await request(fuzzed.resolver, orjson.dumps({"query": query}))
+        assert b"errors" not in response.body
+        assert not [each for each in gc.get_objects() if isinstance(each, Loader | Product | Row)]
 
 
 async def test_large_bodies_are_not_kept(fuzzed: Fuzzed) -> None:

@@ -182,15 +182,52 @@ async def test_a_message_has_so_many_fragments() -> None:
         assert received[:4] == b"\x88\x02\x03\xf1"  # closed with 1009
 
 
-@pytest.mark.parametrize("opcode", [b"\x89", b"\x8a"], ids=["pings", "pongs"])
-async def test_who_floods_a_websocket_with_control_frames_is_cut_off(opcode: bytes) -> None:
+@pytest.mark.parametrize("opcode", [b"\x89", b"\x8a", b"\x81", b"\x82"], ids=["pings", "pongs", "texts", "binaries"])
+async def test_who_floods_a_websocket_with_frames_is_cut_off(opcode: bytes) -> None:
     async with limited(Connections(LIMITS)) as place:
         line = await place.connect()
         assert await line.send(UPGRADE).status() == "101"
-        line.send((opcode + b"\x80" + bytes(4)) * 1_001)
+        line.send((opcode + b"\x80" + bytes(4)) * (protocol._MOST_FRAMES + 1))
         async with asyncio.timeout(PATIENCE):
             received = await line.reader.read()
         assert received.replace(b"\x8a\x00", b"") == b"\x88\x02\x03\xf0"  # closed with 1008
+
+
+async def test_of_a_flood_only_so_many_frames_are_parsed_as_have_to_be_counted() -> None:
+    parsed: list[bytes] = []
+
+    class Noting(WebSocketProtocol):
+        def handle_pong(self, event: Any) -> None:
+            super().handle_pong(event)
+            parsed.append(event.data)
+
+    async with (
+        serving(counting(answer, Connections(LIMITS)), http=Protocol, ws=Noting) as address,
+        AsyncExitStack() as stack,
+    ):
+        line = await Place(address, stack).connect()
+        assert await line.send(UPGRADE).status() == "101"
+        line.send(b"\x8a\x80\0\0\0\0" * 40_000)
+        with suppress(ConnectionError):
+            await line.reader.read()
+    assert protocol._MOST_FRAMES < len(parsed) < 2 * protocol._MOST_FRAMES
+
+
+@pytest.mark.parametrize(
+    ("last", "code"),
+    [(b"\x8a\x80\0\0\0\0" * 3_000, b"\x03\xf0"), (b"\x81\x81\0\0\0\0\xff", b"\x03\xef")],
+    ids=["flood", "no text"],
+)
+async def test_who_is_cut_off_while_being_answered_is_no_failure(
+    last: bytes, code: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with limited(Connections(LIMITS)) as place:
+        line = await place.connect()
+        assert await line.send(UPGRADE).status() == "101"
+        line.send(b"\x81\x80\0\0\0\0" * 10 + last)
+        with suppress(ConnectionError):
+            assert (await line.reader.read()).endswith(b"\x88\x02" + code)
+    assert "Exception in ASGI application" not in caplog.text
 
 
 async def test_a_websocket_is_the_connection_that_it_was() -> None:
@@ -282,7 +319,7 @@ async def test_who_reads_no_messages_is_cut_off() -> None:
 
 
 async def test_pings_of_who_reads_no_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "_MOST_CONTROLS", 1_000_000)  # slow enough to be no flood
+    monkeypatch.setattr(protocol, "_MOST_FRAMES", 1_000_000)  # slow enough to be no flood
     opened: list[WebSocketProtocol] = []
 
     class Noting(WebSocketProtocol):

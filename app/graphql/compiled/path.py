@@ -25,7 +25,6 @@ from app.errors import RequestError
 from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.compiler import compile_payload, compile_plan
 from app.graphql.compiled.plans import PAYLOAD_KEYS, Declined, NoPlan, Plan, Plans
-from app.graphql.operations.cache import Cache
 from app.graphql.operations.documents import ParsedOperation, RequestedOperation
 from app.graphql.strawberry_internals import graphql_schema
 from app.monitoring import operation_log
@@ -34,10 +33,6 @@ from app.security.viewer import Viewer
 # Whatever graphql-core or a rule of ours refuses while a plan is looked for is the client's mistake: the resolver path
 # finds it again, and reports it.
 _DECLINED = (Declined, GraphQLError, RequestError)
-_OPERATIONS_KEPT = 500
-# Characters of the statements that are kept; what a document weighs takes the memory of ten.
-_STATEMENTS_KEPT = 20_000_000
-_WEIGHT_OF_QUERY = 10
 _TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in range(256))
 
 
@@ -60,8 +55,6 @@ class CompiledPath:
         self._schema = schema
         self._core_schema = graphql_schema(schema)
         self._database = database
-        self._queries: Cache[ParsedOperation, Plans] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
-        self._payloads: Cache[tuple[Any, ...], Plans] = Cache(_OPERATIONS_KEPT, _STATEMENTS_KEPT)
 
     async def execute(self, viewer: Viewer | None, operation: RequestedOperation) -> Answer | None:
         """Return the response to a query, or to a subscription after an event; None, before anything ran, if the
@@ -81,7 +74,8 @@ class CompiledPath:
         self,
         work: UnitOfWork,
         viewer: Viewer | None,
-        operation: BoundOperation,
+        operation: ParsedOperation,
+        variables: VariableValues,
         type_: GraphQLObjectType,
         details: list[FieldDetails],
         keys: UUID | Sequence[UUID],
@@ -90,7 +84,7 @@ class CompiledPath:
         within its transaction; None if the compiler declines, or the viewer could not look all of them up."""
         plans = self._payload_plans(operation, type_, details, is_list=not isinstance(keys, UUID))
         try:
-            plan, parameters = plans.plan(operation.variables, viewer, {PAYLOAD_KEYS: keys})
+            plan, parameters = plans.plan(variables, viewer, {PAYLOAD_KEYS: keys})
         except _DECLINED:
             return None
         (text,) = await work.driver_row(plan.sql, parameters)
@@ -101,37 +95,43 @@ class CompiledPath:
         query = operation.parsed
         if query is None or query.type is OperationType.MUTATION or query.definition.directives:
             raise Declined("the operation is a mutation, or not a plain one")
-        definition, fragments = query.definition, query.fragments
-
-        def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
-            return compile_plan(self._schema, BoundOperation(definition, fragments, variables), viewer)
-
-        plans = self._queries.get(query, lambda: Plans(compiled), pin=query.is_trusted)
+        definition = query.definition
         given = dict(operation.request.variables or {})
         # The resolver path reports what is wrong with them, so the first error is enough.
         values = get_variable_values(self._core_schema, definition.variable_definitions or (), given, max_errors=0)
         if not isinstance(values, VariableValues):
             raise Declined("the variables are not valid")
-        found = plans.plan(values, viewer)
-        self._queries.weigh(query, _WEIGHT_OF_QUERY * query.weight + plans.weight)
+        return self._query_plans(query).plan(values, viewer)
+
+    def _query_plans(self, query: ParsedOperation) -> Plans:
+        """Return the plans of a whole query."""
+        found = query.selections.get(None)
+        if found is None:
+            definition, fragments = query.definition, query.fragments
+
+            def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
+                return compile_plan(self._schema, BoundOperation(definition, fragments, variables), viewer)
+
+            found = query.selections[None] = Plans(None, query.plans, compiled)
         return found
 
     def _payload_plans(
-        self, operation: BoundOperation, type_: GraphQLObjectType, details: list[FieldDetails], *, is_list: bool
+        self, operation: ParsedOperation, type_: GraphQLObjectType, details: list[FieldDetails], *, is_list: bool
     ) -> Plans:
         """Return the plans of what a mutation selects of an object, or of each object of a list."""
-        definition, fragments, _ = operation
+        definition, fragments = operation.definition, operation.fragments
 
         def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
-            # Not with the operation's own variables, which would be kept: they may hold a password. The operation is
-            # kept, or another might get the ids of its nodes.
+            # With the variables of now, not those of the first request, which would be kept: they may hold a password.
             now = BoundOperation(definition, fragments, variables)
             return compile_payload(self._schema, now, viewer, type_, details, is_list=is_list)
 
-        key = (type_.name, is_list, id(definition), *(id(detail.node) for detail in details))
-        plans = self._payloads.get(key, lambda: Plans(compiled, used=_variables_within(operation, details)))
-        self._payloads.weigh(key, plans.weight)
-        return plans
+        key = (type_.name, is_list, *(id(detail.node) for detail in details))
+        found = operation.selections.get(key)
+        if found is None:
+            used = _variables_within(operation, details)
+            found = operation.selections[key] = Plans(key, operation.plans, compiled, used)
+        return found
 
 
 def rendered(text: str) -> bytes:
@@ -139,7 +139,7 @@ def rendered(text: str) -> bytes:
     return orjson.dumps(text)[1:-1].translate(_TO_QUOTATION_MARKS)
 
 
-def _variables_within(operation: BoundOperation, details: list[FieldDetails]) -> set[str]:
+def _variables_within(operation: ParsedOperation, details: list[FieldDetails]) -> set[str]:
     """Return the names of the variables that a selection uses, or its fragments may use."""
     nodes = (*(detail.node for detail in details), *operation.fragments.values())
     return {name for node in nodes for name in re.findall(r"\$(\w+)", print_ast(node))}

@@ -1,6 +1,6 @@
 """A plan: one statement that answers an operation, for every viewer of a kind and all variables of a shape."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,8 +19,8 @@ VIEWER = "viewer_id"
 PAYLOAD_KEYS = "payload_keys"
 """The parameter that is the key of the object that a mutation returns, or the array of keys of a list of objects."""
 
-_PLANS_KEPT = 20  # of one document: its variables can have many shapes
 _MAX_LIST = 100  # items of a list in the variables, whose shapes are part of a plan's key
+_DECLINED_KEPT = 20
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -66,18 +66,24 @@ class NoPlan:
     bindings: Sequence[ArgumentBinding]
 
 
-class Plans(Cache[Any, Plan | NoPlan]):
+class Plans:
     """The plans of one selection, for each kind of viewer and each shape of the variables."""
 
     def __init__(
-        self, compiled: Callable[[VariableValues, Viewer | None], Plan | NoPlan], used: Container[str] | None = None
+        self,
+        selection: Hashable,
+        kept: Cache[Hashable, Plan | NoPlan],
+        compiled: Callable[[VariableValues, Viewer | None], Plan | NoPlan],
+        used: Container[str] | None = None,
     ) -> None:
-        """Take what compiles the selection, and the variables that it uses where those are not all."""
-        super().__init__(_PLANS_KEPT)
+        """Take the key of the selection, where the plans of its operation are kept, what compiles it, and the variables
+        that it uses where those are not all."""
+        self._selection = selection
+        self._kept = kept
         self._compiled = compiled
-        self._declined: Cache[Any, NoPlan] = Cache(_PLANS_KEPT)
-        """What was declined, for page sizes of any number."""
         self._used = used
+        self._declined: Cache[Hashable, NoPlan] = Cache(_DECLINED_KEPT)
+        """What was declined, for page sizes of any number."""
 
     def plan(
         self, variables: VariableValues, viewer: Viewer | None, given: Mapping[str, Any] = _NOTHING
@@ -89,9 +95,9 @@ class Plans(Cache[Any, Plan | NoPlan]):
         for, an id of another type for one, what it reads is added to the key, and there is the plan for those."""
         used, values = self._used, variables.coerced
         shape = _shape(values if used is None else {name: values[name] for name in values if name in used})
-        key: Any = (None if viewer is None else viewer.is_superuser, shape)
+        key: Any = (self._selection, None if viewer is None else viewer.is_superuser, shape)
         while True:
-            plan = self.get(key, partial(self._made, key, variables, viewer))
+            plan = self._kept.get(key, partial(self._made, key, variables, viewer))
             bound: dict[str, Any] = {}
             for number, binding in enumerate(plan.bindings):
                 shape, read = binding.read(variables, viewer)
@@ -102,7 +108,7 @@ class Plans(Cache[Any, Plan | NoPlan]):
             else:
                 if isinstance(plan, NoPlan):
                     raise Declined(plan.reason)
-                self.weigh(key, len(plan.sql))
+                self._kept.weigh(key, len(plan.sql))
                 parameters = {**plan.constants, VIEWER: viewer.id if viewer else None, **bound, **given}
                 return plan, [parameters[name] for name in plan.names]
 

@@ -1,7 +1,7 @@
 """The documents that clients send: parsed, checked against the schema and the limits, once; and kept."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +17,6 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     ValidationRule,
-    parse,
     specified_rules,
     validate,
 )
@@ -31,6 +30,7 @@ from app.graphql.errors import shortened
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.cost import Cost, Meter, cost_exceeded, payload_exceeded
 from app.graphql.operations.limits import INTROSPECTION, exceeded, limit_exceeded
+from app.graphql.operations.parsing import parsed
 from app.graphql.operations.trusted import TrustedDocuments
 from app.graphql.operations.turns import Turns
 from app.settings import Settings, Trust
@@ -38,8 +38,11 @@ from app.settings import Settings, Trust
 _RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)
 _DOCUMENTS_KEPT = 500
 _INVALID_KEPT = 100
-_CHARACTERS_KEPT = 2_000_000
+_CHARACTERS_KEPT = 700_000  # five hundred documents of a hundred tokens; twice as many would take twice as long to
+# traverse at a garbage collection, which nobody should feel
 _WEIGHT_OF_TOKEN = 10  # in characters: what is parsed of a token takes much more memory than its text
+_PLANS_KEPT = 20  # of one operation: its variables can have many shapes
+_CHARACTERS_OF_PLANS = 100_000
 _TOO_MANY_DIGITS = "integer string conversion"
 
 COST_OF_NOTHING = 10
@@ -56,22 +59,22 @@ class GraphQLRequest(NamedTuple):
 
 @dataclass(eq=False)
 class ParsedOperation:
-    """An operation of a valid document, and the fragments that it may use. Compared by identity, so that it can be the
-    key of what is made of it."""
+    """An operation of a valid document, the fragments that it may use, and what is compiled of it. Compared by
+    identity, so that it can be part of a key."""
 
     document: DocumentNode
     definition: OperationDefinitionNode
     fragments: Mapping[str, FragmentDefinitionNode]
     meter: Meter
     """Says what it costs, by its variables."""
-    weight: int
-    """The weight of its document."""
-    is_trusted: bool = False
-    """Whether its document is one of the manifest, so that what is made of it is always kept."""
 
     def __post_init__(self) -> None:
         self.type = self.definition.operation
         self.name = self.definition.name.value if self.definition.name else None
+        self.selections: dict[Hashable, Any] = {}
+        """What compiles the whole operation, or a selection within."""
+        self.plans: Cache[Hashable, Any] = Cache(_PLANS_KEPT, _CHARACTERS_OF_PLANS)
+        """What has been compiled of all its selections."""
 
     @cached_property
     def is_about_schema(self) -> bool:
@@ -217,26 +220,25 @@ class Documents:
     def _read(self, text: str) -> Document:
         try:
             limit = self._settings.token_limit
-            ast = parse(text, max_lexical_tokens=limit, max_comments=limit)
+            ast, tokens = parsed(text, limit)
         except GraphQLSyntaxError as error:
             error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
             if "contains more than" in error.message:
                 message = f"A document may contain at most {limit:,} tokens."
                 return Document(errors=[limit_exceeded("TOKEN", message, limit + 1, limit)], weight=len(text))
             return Document(errors=[_kept(error)], weight=len(text))
-        weight = len(text) + _WEIGHT_OF_TOKEN * _unlinked(ast)
+        weight = len(text) + _WEIGHT_OF_TOKEN * tokens
         errors = [*exceeded(ast, self._settings)] or self._invalid(ast)
         if errors:
             return Document(errors=[_kept(error) for error in errors], weight=len(text))
         fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
-        is_trusted = self.trusted.includes(text)
         operations = [
-            ParsedOperation(ast, node, fragments, Meter(self._schema, node, fragments), weight, is_trusted)
+            ParsedOperation(ast, node, fragments, Meter(self._schema, node, fragments))
             for node in ast.definitions
             if isinstance(node, OperationDefinitionNode)
         ]
         named = {operation.name: operation for operation in operations}
-        return Document(operations=named, weight=weight, is_trusted=is_trusted)
+        return Document(operations=named, weight=weight, is_trusted=self.trusted.includes(text))
 
     def _invalid(self, ast: DocumentNode) -> list[GraphQLError]:
         most, hides = self._settings.validation_error_limit, not self._settings.introspection
@@ -264,14 +266,3 @@ def _kept(error: GraphQLError) -> GraphQLError:
     kept = GraphQLError(message, extensions=error.extensions)
     kept.locations = error.locations
     return kept
-
-
-def _unlinked(ast: DocumentNode) -> int:
-    """Take the tokens of a document apart, and return how many there are. Each refers to the next and the last one, for
-    the parser only, so all would stay until a rare, long garbage collection."""
-    token, number = ast.loc.start_token if ast.loc else None, 0
-    while token is not None:
-        following = token.next
-        token.prev = token.next = None
-        token, number = following, number + 1
-    return number

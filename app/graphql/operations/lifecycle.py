@@ -160,8 +160,8 @@ class Operation:
         request = self._request
         if request.idempotency_key is not None and not is_replayable(self._services.schema, operation):
             request = request._replace(idempotency_key=None)
-        self._context = Context(self._services, self._login, request)
-        return await ResolverPath(self._context, operation, self._extensions, explain).execute()
+        self._context = Context(self._services, self._login, request, operation)
+        return await ResolverPath(self._context, self._extensions, explain).execute()
 
     async def _introspected(self, operation: RequestedOperation) -> Response:
         """Return what an operation reads of the schema, which is the same each time."""
@@ -218,8 +218,8 @@ class Operation:
         """Return the responses of a subscription."""
         assert operation.parsed is not None, "it is a subscription"
         self._require_few_values(operation)
-        context = Context(self._services, self._login, self._request)
-        resolver_path = ResolverPath(context, operation.parsed)
+        context = Context(self._services, self._login, self._request, operation.parsed)
+        resolver_path = ResolverPath(context)
 
         async def read() -> Response:
             with self._services.monitor.span(self.log):

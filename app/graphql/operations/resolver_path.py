@@ -35,14 +35,12 @@ from app.errors import (
     TransactionConflict,
 )
 from app.graphql.attempts import prepare
-from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.path import CompiledPath
 from app.graphql.context import Context
 from app.graphql.errors import of_payload, presentable
 from app.graphql.mutations import given_input, root_field
 from app.graphql.node import type_shown_by
 from app.graphql.operations.cancellation import Disconnected, Reason, undisturbed
-from app.graphql.operations.documents import ParsedOperation
 from app.graphql.operations.responses import Response, encoded, given_up
 from app.graphql.relations.declarations import AsEdge, Column, Embedded, Identifier, Itself, declaration_of
 from app.graphql.strawberry_internals import ExecutionContext, definition_of, is_awaitable
@@ -61,7 +59,6 @@ class ResolverPath:
     """One operation on the resolver path."""
 
     context: Context
-    operation: ParsedOperation
     extensions: Mapping[str, Any] = field(default_factory=dict)
     explain: OperationLog | None = None
     """What explains the operation in the response, if that is asked for."""
@@ -106,11 +103,12 @@ class ResolverPath:
             await undisturbed(work.close())  # a stream is cancelled again and again, until it has ended
             raise
         finally:
+            self.context.forget_loaded()
             await work.close()
 
     async def _resolve(self) -> ExecutionResult:
         """Return graphql-core's result. Strawberry's own `execute` would parse and validate the document again."""
-        services, operation = self.context.services, self.operation
+        services, operation = self.context.services, self.context.operation
         executed: Any = execute(
             services.schema,
             operation.document,
@@ -127,7 +125,7 @@ class ResolverPath:
 
     @property
     def _executor(self) -> type[ExecutionContext]:
-        if self.operation.type is not OperationType.MUTATION:
+        if self.context.operation.type is not OperationType.MUTATION:
             return ExecutionContext
         return MutationExecution if self.context.services.compiled is None else CompiledMutationExecution
 
@@ -298,8 +296,9 @@ class CompiledMutationExecution(MutationExecution):
     ) -> Any:
         """Return the JSON of an object or a list of them, or the value as shipped where the compiler declines."""
         context = self.context_value
-        operation = BoundOperation(self.operation, self.fragment_definitions, self.variable_values)
-        json = await self._compiled.payload(context.work, context.viewer, operation, type_, details, keys)
+        json = await self._compiled.payload(
+            context.work, context.viewer, context.operation, self.variable_values, type_, details, keys
+        )
         if json is not None:
             return orjson.Fragment(json)
         completed = as_shipped()

@@ -52,44 +52,38 @@ class Loaders:
     def reference(self, declaration: Reference) -> Loader:
         """Load what rows refer to: one loader for each model and condition, whichever fields refer to it."""
         model, condition = declaration.model, declaration.condition
-        return self._loader((model, condition), lambda: self._by_key(model, _referred(model, condition)))
+        return self._loader((model, condition), lambda: _by_key(self._work, model, _referred(model, condition)))
 
     def computed(self, declaration: Computed) -> Loader:
         """Load what SQL makes of rows."""
-        columns = table_of(declaration.model).c
-        value = declaration.expression(columns).label("value")
-        statement = select(columns.id, value).where(with_key_in_array(columns.id))
-
-        async def load(keys: list[UUID]) -> list[Any]:
-            found = {row.id: row.value for row in await self._work.rows(statement, {"keys": keys})}
-            return [found.get(key) for key in keys]
-
-        return self._loader(declaration, lambda: Loader(load))
+        return self._loader(declaration, lambda: _computed(self._work, declaration))
 
     def lookup(self, declaration: Lookup) -> Loader:
         """Load what the viewer may look up."""
         statement = declaration.statement
-        return self._loader(statement, lambda: self._by_key(declaration.model, statement(self._viewer)))
+        return self._loader(statement, lambda: _by_key(self._work, declaration.model, statement(self._viewer)))
 
     def node(self, name: str) -> Loader:
         """Load nodes of the type with this name that the viewer may look up."""
         node = node_named(name)
-        return self._loader(node.by_key, lambda: self._by_key(node.model, node.by_key(self._viewer)))
+        return self._loader(node.by_key, lambda: _by_key(self._work, node.model, node.by_key(self._viewer)))
 
     def rows(self, declaration: Rows) -> Loader:
         """Load the lists of rows that belong to others."""
-        return self._loader(declaration, lambda: self._lists(declaration))
+        return self._loader(declaration, lambda: _lists(self._work, self._viewer, declaration))
 
     def connection(self, declaration: Pages, parent: UUID, filter: Hashable, request: PageRequest) -> Connection[Any]:
         """Return the connection of one parent; it is read together with those of the others."""
-        pages = self._loader((declaration, "pages"), lambda: self._pages(declaration))
-        totals = self._loader((declaration, "totals"), lambda: self._totals(declaration))
+        pages = self._loader((declaration, "pages"), lambda: _pages(self._work, self._viewer, declaration))
+        totals = self._loader((declaration, "totals"), lambda: _totals(self._work, self._viewer, declaration))
 
         async def is_past_cursor(onward: bool) -> bool:
             if (request.before if onward else request.after) is None:
                 return False
             name = "next" if onward else "previous"
-            loader = self._loader((declaration, name), lambda: self._past_cursor(declaration, onward=onward))
+            loader = self._loader(
+                (declaration, name), lambda: _past_cursor(self._work, self._viewer, declaration, onward=onward)
+            )
             return bool(await loader.load(PageKey(parent, filter, request)))
 
         return Connection(
@@ -103,70 +97,92 @@ class Loaders:
             self.made[key] = make()
         return self.made[key]
 
-    def _by_key(self, model: type[Base], statement: Select[Any]) -> Loader:
-        """Load the row with each key; None if the statement doesn't find it."""
 
-        async def load(keys: list[UUID]) -> list[Any]:
-            found = {row.id: shown(model, row) for row in await self._work.rows(statement, {"keys": keys})}
-            return [found.get(key) for key in keys]
+# What a dataloader reads refers to no other, and to nothing that holds it: everything is freed as soon as an operation
+# ends, rather than in one of the rare garbage collections.
 
-        return Loader(load)
 
-    def _lists(self, declaration: Rows) -> Loader:
-        """Load all rows of each parent, in their order."""
+def _by_key(work: UnitOfWork, model: type[Base], statement: Select[Any]) -> Loader:
+    """Load the row with each key; None if the statement doesn't find it."""
 
-        async def load(keys: list[UUID]) -> list[list[Any]]:
-            rows, relation = declaration.statement(self._viewer), declaration.relation
-            statement = each_parent(lambda parent: rows.where(relation(parent)), *declaration.order)
-            found = _by_parent(await self._work.rows(statement, {"parents": keys}))
-            model = declaration.model
-            return [[row if model is None else shown(model, row) for row in found[key]] for key in keys]
+    async def load(keys: list[UUID]) -> list[Any]:
+        found = {row.id: shown(model, row) for row in await work.rows(statement, {"keys": keys})}
+        return [found.get(key) for key in keys]
 
-        return Loader(load)
+    return Loader(load)
 
-    def _pages(self, declaration: Pages) -> Loader:
-        """Load pages: a statement for each set of arguments, whatever the number of parents."""
-        collection, relation = declaration.collection, _relation(declaration)
 
-        async def load(keys: list[PageKey]) -> list[Page[Any]]:
-            pages: dict[PageKey, Page[Any]] = {}
-            for (filter, request), parents in _grouped(keys).items():
-                statement = collection.listing(self._viewer, filter).page_each(relation, request)
-                found = _by_parent(await self._work.rows(statement, {"parents": parents}))
-                for parent in parents:
-                    page = page_of(found[parent], request, lambda row: shown(collection.model, row))
-                    pages[PageKey(parent, filter, request)] = page
-            return [pages[key] for key in keys]
+def _computed(work: UnitOfWork, declaration: Computed) -> Loader:
+    """Load the value that SQL makes of each row."""
+    columns = table_of(declaration.model).c
+    value = declaration.expression(columns).label("value")
+    statement = select(columns.id, value).where(with_key_in_array(columns.id))
 
-        return Loader(load)
+    async def load(keys: list[UUID]) -> list[Any]:
+        found = {row.id: row.value for row in await work.rows(statement, {"keys": keys})}
+        return [found.get(key) for key in keys]
 
-    def _past_cursor(self, declaration: Pages, *, onward: bool) -> Loader:
-        """Load whether there are rows past a cursor, of each parent."""
-        collection, relation = declaration.collection, _relation(declaration)
+    return Loader(load)
 
-        async def load(keys: list[PageKey]) -> list[bool]:
-            found: dict[PageKey, bool] = {}
-            for (filter, request), parents in _grouped(keys).items():
-                listing = collection.listing(self._viewer, filter)
-                statement = listing.past_cursor_each(relation, request, onward=onward)
-                for row in await self._work.rows(statement, {"parents": parents}):
-                    found[PageKey(getattr(row, PARENT), filter, request)] = row.found
-            return [found[key] for key in keys]
 
-        return Loader(load)
+def _lists(work: UnitOfWork, viewer: Viewer | None, declaration: Rows) -> Loader:
+    """Load all rows of each parent, in their order."""
 
-    def _totals(self, declaration: Pages) -> Loader:
-        collection, relation = declaration.collection, _relation(declaration)
+    async def load(keys: list[UUID]) -> list[list[Any]]:
+        rows, relation = declaration.statement(viewer), declaration.relation
+        statement = each_parent(lambda parent: rows.where(relation(parent)), *declaration.order)
+        found = _by_parent(await work.rows(statement, {"parents": keys}))
+        model = declaration.model
+        return [[row if model is None else shown(model, row) for row in found[key]] for key in keys]
 
-        async def load(keys: list[PageKey]) -> list[int]:
-            totals: dict[PageKey, int] = {}
-            for (filter, _), parents in _grouped(keys).items():
-                statement = collection.listing(self._viewer, filter).total_each(relation)
-                for row in await self._work.rows(statement, {"parents": parents}):
-                    totals[PageKey(getattr(row, PARENT), filter, None)] = row.total
-            return [totals[key] for key in keys]
+    return Loader(load)
 
-        return Loader(load)
+
+def _pages(work: UnitOfWork, viewer: Viewer | None, declaration: Pages) -> Loader:
+    """Load pages: a statement for each set of arguments, whatever the number of parents."""
+    collection, relation = declaration.collection, _relation(declaration)
+
+    async def load(keys: list[PageKey]) -> list[Page[Any]]:
+        pages: dict[PageKey, Page[Any]] = {}
+        for (filter, request), parents in _grouped(keys).items():
+            statement = collection.listing(viewer, filter).page_each(relation, request)
+            found = _by_parent(await work.rows(statement, {"parents": parents}))
+            for parent in parents:
+                page = page_of(found[parent], request, lambda row: shown(collection.model, row))
+                pages[PageKey(parent, filter, request)] = page
+        return [pages[key] for key in keys]
+
+    return Loader(load)
+
+
+def _past_cursor(work: UnitOfWork, viewer: Viewer | None, declaration: Pages, *, onward: bool) -> Loader:
+    """Load whether there are rows past a cursor, of each parent."""
+    collection, relation = declaration.collection, _relation(declaration)
+
+    async def load(keys: list[PageKey]) -> list[bool]:
+        found: dict[PageKey, bool] = {}
+        for (filter, request), parents in _grouped(keys).items():
+            listing = collection.listing(viewer, filter)
+            statement = listing.past_cursor_each(relation, request, onward=onward)
+            for row in await work.rows(statement, {"parents": parents}):
+                found[PageKey(getattr(row, PARENT), filter, request)] = row.found
+        return [found[key] for key in keys]
+
+    return Loader(load)
+
+
+def _totals(work: UnitOfWork, viewer: Viewer | None, declaration: Pages) -> Loader:
+    collection, relation = declaration.collection, _relation(declaration)
+
+    async def load(keys: list[PageKey]) -> list[int]:
+        totals: dict[PageKey, int] = {}
+        for (filter, _), parents in _grouped(keys).items():
+            statement = collection.listing(viewer, filter).total_each(relation)
+            for row in await work.rows(statement, {"parents": parents}):
+                totals[PageKey(getattr(row, PARENT), filter, None)] = row.total
+        return [totals[key] for key in keys]
+
+    return Loader(load)
 
 
 @lru_cache(_STATEMENTS_KEPT)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.graphql.compiled import plans
+from app.graphql.operations import documents
 from tests.graphql.compiled.operations import NODES as TYPES
 from tests.graphql.compiled.world import Population
 from tests.paths import Paths
@@ -120,11 +120,11 @@ async def test_a_plan_serves_any_number_of_ids_in_any_order(paths: Paths, popula
 
 
 async def test_plans_for_types_are_forgotten_as_others_are(paths: Paths, population: Population) -> None:
-    for bits in range(1, plans._PLANS_KEPT + 5):
+    for bits in range(1, documents._PLANS_KEPT + 5):
         chosen = [population.ids[type_name][0] for bit, type_name in enumerate(TYPES) if bits >> bit & 1]
         assert (await paths.agree(NODES, {"ids": chosen}, user=population.viewers["owner"])).was_compiled
 
-    assert len(paths.plans()) == plans._PLANS_KEPT
+    assert len(paths.plans()) == documents._PLANS_KEPT
 
 
 async def test_ids_of_several_fields_choose_a_plan_together(paths: Paths, population: Population) -> None:

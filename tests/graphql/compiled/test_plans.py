@@ -1,13 +1,13 @@
 """A plan serves whoever asks and whatever is asked for, and never with another's rows or another's arguments."""
 
+import weakref
 from itertools import permutations
 from typing import Any
 
 import pytest
-from graphql import FieldNode
 
-from app.graphql.compiled import path as compiled_path
-from app.graphql.compiled import plans
+from app.graphql.operations import documents
+from tests.garbage import without_collections
 from tests.graphql.compiled.world import Population
 from tests.paths import Paths
 
@@ -113,38 +113,30 @@ async def test_another_page_size_is_another_plan(paths: Paths) -> None:
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many operations paths keep that are opened from now on: fewer than otherwise."""
-    monkeypatch.setattr(compiled_path, "_OPERATIONS_KEPT", 20)
+    """How many documents paths keep that are opened from now on: fewer than otherwise."""
+    monkeypatch.setattr(documents, "_DOCUMENTS_KEPT", 20)
     return 20
 
 
-async def test_documents_are_forgotten(kept: int, paths: Paths) -> None:
-    for number in range(4 * kept):
-        await paths.compiled.data(f"{{ n{number}: stores(first: 1) {{ nodes {{ id }} }} }}")
-
-    assert len(paths.compiled_path()._queries) == kept
-    assert len(paths.watch.statements) == 4 * kept
-
-
-async def test_the_document_that_is_asked_for_is_kept(kept: int, paths: Paths) -> None:
-    for number in range(kept + 5):
-        await paths.compiled.data(f"{{ n{number}: __typename }}")
-        await paths.compiled.data("{ kept: __typename }")
-
-    queries = paths.compiled_path()._queries
-    found = [each.definition.selection_set.selections[0] for each in (*queries._once, *queries._again)]
-    keys = [field.alias.value for field in found if isinstance(field, FieldNode) and field.alias]
-    assert ("kept" in keys, "n0" in keys) == (True, False)
+async def test_what_is_compiled_is_forgotten_with_its_document(kept: int, paths: Paths) -> None:
+    await paths.compiled.data("{ stores(first: 1) { nodes { id } } }")
+    assert paths.watch.operation is not None
+    compiled = weakref.ref(paths.watch.operation)
+    with without_collections():
+        for number in range(kept):
+            assert compiled() is not None
+            await paths.compiled.data(f"{{ n{number}: __typename }}")
+        assert compiled() is None
 
 
 async def test_plans_of_a_document_are_forgotten(paths: Paths) -> None:
     declared = ", ".join(f"$v{number}: Boolean = false" for number in range(9))
     query = f"query ({declared}) {{ {' '.join(f'a{n}: __typename @skip(if: $v{n})' for n in range(9))} }}"
-    for number in range(5 * plans._PLANS_KEPT):
+    for number in range(5 * documents._PLANS_KEPT):
         variables = {f"v{bit}": bool(number >> bit & 1) for bit in range(9)}
         assert (await paths.compiled.send(query, variables)).status_code == 200
 
-    assert len(paths.plans()) == plans._PLANS_KEPT
+    assert len(paths.plans()) == documents._PLANS_KEPT
     await paths.agree(query, {"v1": True})
 
 

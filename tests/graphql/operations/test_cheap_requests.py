@@ -232,7 +232,7 @@ async def test_what_is_kept_of_the_schema_depends_on_variables(
 
 def test_invalid_documents_displace_no_valid_one(settings: Settings) -> None:
     read = Documents(graphql_schema(schema), settings)
-    with counted(documents, "parse") as parsed:
+    with counted(documents, "parsed") as parsed:
         read.read("{ viewer { id } }")
         for number in range(600):
             assert read.read(f"{{ nothing{number} }}").errors
@@ -244,7 +244,7 @@ def test_invalid_documents_displace_no_valid_one(settings: Settings) -> None:
 
 def test_documents_that_are_sent_once_displace_none_that_is_sent_again(settings: Settings) -> None:
     read = Documents(graphql_schema(schema), settings)
-    with counted(documents, "parse") as parsed:
+    with counted(documents, "parsed") as parsed:
         for _ in range(2):
             read.read("{ viewer { id } }")
         for number in range(600):
