@@ -143,11 +143,13 @@ class Watch:
     def started(cls) -> Iterator["Watch"]:
         watch, execute, driver_row = cls(), CompiledPath.execute, Database.driver_row
 
-        async def watched_execute(self: CompiledPath, viewer: Any, operation: RequestedOperation) -> Answer | None:
+        async def watched_execute(
+            self: CompiledPath, viewer: Any, operation: RequestedOperation, turn: Any
+        ) -> Answer | None:
             watch.calls += 1
             watch.operation = operation.parsed
             try:
-                answer = await execute(self, viewer, operation)
+                answer = await execute(self, viewer, operation, turn)
             except Exception as failure:
                 watch.failure = failure
                 raise

@@ -9,7 +9,8 @@ Measured with 10 lists of 20 objects: 11 µs here, and 0.2 ms in Postgres, where
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from app.db.unit_of_work import UnitOfWork
 from app.errors import RequestError
 from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.compiler import compile_payload, compile_plan
-from app.graphql.compiled.plans import PAYLOAD_KEYS, Declined, NoPlan, Plan, Plans
+from app.graphql.compiled.plans import PAYLOAD_KEYS, Declined, NoPlan, Plan, Plans, Uncompiled
 from app.graphql.operations.documents import ParsedOperation, RequestedOperation
 from app.graphql.strawberry_internals import graphql_schema
 from app.monitoring import operation_log
@@ -34,6 +35,10 @@ from app.security.viewer import Viewer
 # finds it again, and reports it.
 _DECLINED = (Declined, GraphQLError, RequestError)
 _TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in range(256))
+
+
+Turn = Callable[[Viewer | None], AbstractAsyncContextManager[None]]
+"""Waits for the turn of a viewer to keep everyone waiting."""
 
 
 class Answer(NamedTuple):
@@ -56,11 +61,15 @@ class CompiledPath:
         self._core_schema = graphql_schema(schema)
         self._database = database
 
-    async def execute(self, viewer: Viewer | None, operation: RequestedOperation) -> Answer | None:
+    async def execute(self, viewer: Viewer | None, operation: RequestedOperation, turn: Turn) -> Answer | None:
         """Return the response to a query, or to a subscription after an event; None, before anything ran, if the
-        resolver path must answer."""
+        resolver path must answer. It is compiled when it is the client's turn."""
         try:
-            plan, parameters = self._prepared(viewer, operation)
+            try:
+                plan, parameters = self._prepared(viewer, operation, may_compile=False)
+            except Uncompiled:
+                async with turn(viewer):
+                    plan, parameters = self._prepared(viewer, operation, may_compile=True)
         except _DECLINED as reason:
             if (log := operation_log.current()) is not None:
                 log.declined = str(reason)
@@ -90,7 +99,9 @@ class CompiledPath:
         (text,) = await work.driver_row(plan.sql, parameters)
         return None if text in (None, "null") else rendered(text)
 
-    def _prepared(self, viewer: Viewer | None, operation: RequestedOperation) -> tuple[Plan, list[Any]]:
+    def _prepared(
+        self, viewer: Viewer | None, operation: RequestedOperation, *, may_compile: bool
+    ) -> tuple[Plan, list[Any]]:
         """Return the plan for a request, and its parameters; Declined if there is none."""
         query = operation.parsed
         if query is None or query.type is OperationType.MUTATION or query.definition.directives:
@@ -101,7 +112,7 @@ class CompiledPath:
         values = get_variable_values(self._core_schema, definition.variable_definitions or (), given, max_errors=0)
         if not isinstance(values, VariableValues):
             raise Declined("the variables are not valid")
-        return self._query_plans(query).plan(values, viewer)
+        return self._query_plans(query).plan(values, viewer, may_compile=may_compile)
 
     def _query_plans(self, query: ParsedOperation) -> Plans:
         """Return the plans of a whole query."""

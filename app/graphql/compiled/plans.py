@@ -4,7 +4,6 @@ from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +25,10 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 class Declined(Exception):
     """Something that the compiled path does not understand, or must not answer."""
+
+
+class Uncompiled(Exception):
+    """There is no plan yet."""
 
 
 class Refused(Declined):
@@ -86,10 +89,15 @@ class Plans:
         """What was declined, for page sizes of any number."""
 
     def plan(
-        self, variables: VariableValues, viewer: Viewer | None, given: Mapping[str, Any] = _NOTHING
+        self,
+        variables: VariableValues,
+        viewer: Viewer | None,
+        given: Mapping[str, Any] = _NOTHING,
+        *,
+        may_compile: bool = True,
     ) -> tuple[Plan, list[Any]]:
         """Return the plan for the kind of viewer and the shape of the variables, and its parameters; Declined where
-        there is none.
+        there is none, Uncompiled where it would have to be made first.
 
         That is nearly always the plan with this key. Where it reads arguments of another shape than those it was made
         for, an id of another type for one, what it reads is added to the key, and there is the plan for those."""
@@ -97,7 +105,10 @@ class Plans:
         shape = _shape(values if used is None else {name: values[name] for name in values if name in used})
         key: Any = (self._selection, None if viewer is None else viewer.is_superuser, shape)
         while True:
-            plan = self._kept.get(key, partial(self._made, key, variables, viewer))
+            plan = self._kept.find(key)
+            if plan is None:
+                plan = self._made(key, variables, viewer, may_compile=may_compile)
+                self._kept.add(key, plan)
             bound: dict[str, Any] = {}
             for number, binding in enumerate(plan.bindings):
                 shape, read = binding.read(variables, viewer)
@@ -112,11 +123,13 @@ class Plans:
                 parameters = {**plan.constants, VIEWER: viewer.id if viewer else None, **bound, **given}
                 return plan, [parameters[name] for name in plan.names]
 
-    def _made(self, key: Any, variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
+    def _made(self, key: Any, variables: VariableValues, viewer: Viewer | None, *, may_compile: bool) -> Plan | NoPlan:
         """Compile the selection, unless it was declined for variables that differ in numbers alone."""
         numberless = _without_numbers(key)
         if (declined := self._declined.find(numberless)) is not None:
             return declined
+        if not may_compile:
+            raise Uncompiled
         plan = self._compiled(variables, viewer)
         if isinstance(plan, NoPlan):
             self._declined.add(numberless, NoPlan(plan.reason, ()))

@@ -1,8 +1,8 @@
 """The documents that clients send: parsed, checked against the schema and the limits, once; and kept."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -172,14 +172,19 @@ class Documents:
         self._turns = Turns(1)
 
     async def read_in_turn(self, text: str, address: str) -> None:
-        """Read a document, which waits for this address's turn if it is new. To read and compile one keeps everyone
-        waiting for up to 50 ms. However many arrive together, other requests are answered in between, and clients
-        alternate."""
+        """Read a document, which waits for this address's turn if it is new."""
         if text in self._documents or text in self._refused:
             return
-        async with self._turns.taken(self._turns.request(Client.of(None, address))):
+        async with self.turn(Client.of(None, address)):
             with suppress(Exception):  # whatever is wrong, it is found again, and reported, when the operation runs
                 self.read(text)
+
+    @asynccontextmanager
+    async def turn(self, client: Client) -> AsyncIterator[None]:
+        """Wait for a client's turn to read or compile a document, either of which keeps everyone waiting for up to
+        50 ms. However many arrive together, other requests are answered in between, and clients alternate."""
+        async with self._turns.taken(self._turns.request(client)):
+            yield
             await asyncio.sleep(0)
 
     def read(self, text: str) -> Document:

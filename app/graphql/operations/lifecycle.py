@@ -3,13 +3,14 @@ cost from their rate limit, execute it on one of the two paths, report it."""
 
 from asyncio import CancelledError
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
 import orjson
 import structlog
 from graphql import OperationType
 
+from app.clients import Client
 from app.db.engine import is_disconnection, raise_fault
 from app.db.pool_queue import SHARES
 from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, Restarting, TooManyValues, Unauthenticated
@@ -205,14 +206,19 @@ class Operation:
     async def _compiled(self, viewer: Viewer | None, operation: RequestedOperation) -> Answer | None:
         """Return the response of the compiled path; None if the resolver path must answer. Raise the database's
         faults; after any other failure the resolver path may still answer, and reports what is wrong if it cannot."""
-        if self._services.compiled is None:
+        compiled = self._services.compiled
+        if compiled is None:
             return None
         try:
-            return await self._services.compiled.execute(viewer, operation)
+            return await compiled.execute(viewer, operation, self._turn)
         except Exception as failure:
             raise_fault(failure)
             log.exception("compiled path failed", request_id=self._request.id)
             return None
+
+    def _turn(self, viewer: Viewer | None) -> AbstractAsyncContextManager[None]:
+        """Wait for the client's turn to compile a document."""
+        return self._services.documents.turn(Client.of(viewer, self._request.address))
 
     def _followed(self, operation: RequestedOperation) -> AsyncGenerator[Response]:
         """Return the responses of a subscription."""

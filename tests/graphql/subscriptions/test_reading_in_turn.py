@@ -1,20 +1,24 @@
-"""New documents keep everyone waiting while they are read, so they are read one by one, of clients by turns."""
+"""To read or compile a document keeps everyone waiting, so it is done one by one, of clients by turns."""
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 
+from app.graphql.compiled.compilation import BoundOperation
+from app.graphql.compiled.compiler import compile_plan
 from app.graphql.operations.documents import Document, Documents
 from tests.graphql.subscriptions.clients import PROTOCOL
 from tests.graphql.subscriptions.conftest import Shop
+from tests.paths import Paths
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
 
 class Reads:
-    """The documents that were read, each in which turn of the event loop."""
+    """What was read or compiled, each in which turn of the event loop."""
 
     def __init__(self) -> None:
         self.turn = 0
@@ -66,3 +70,22 @@ async def test_so_are_those_that_arrive_together_on_a_websocket(reads: Reads, sh
     counting.cancel()
 
     assert len({*reads.turns.values()}) == len(reads.turns) == 20
+
+
+async def test_so_are_those_that_are_compiled_for_other_variables(
+    reads: Reads, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noted(schema: Any, operation: BoundOperation, viewer: Any) -> Any:
+        reads.turns[str(operation.variables.coerced)] = reads.turn
+        return compile_plan(schema, operation, viewer)
+
+    query = "query ($a: Boolean!, $b: Boolean!) { a: __typename @skip(if: $a) b: __typename @skip(if: $b) }"
+    await paths.compiled.data(query, {"a": True, "b": True})
+    reads.turns.clear()
+    monkeypatch.setattr("app.graphql.compiled.path.compile_plan", noted)
+    counting = asyncio.create_task(reads.watch())
+    others = [{"a": False, "b": False}, {"a": True, "b": False}, {"a": False, "b": True}]
+    await asyncio.gather(*(paths.compiled.data(query, variables) for variables in others))
+    counting.cancel()
+
+    assert len({*reads.turns.values()}) == len(reads.turns) == 3
