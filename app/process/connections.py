@@ -46,6 +46,8 @@ class Connections:
         """How many were refused, by the limit."""
         self.timed_out: Counter[str] = Counter()
         """How many were closed because a request or a response took too long."""
+        self.lingering: set[object] = set()
+        """Those that were refused, and wait for their clients to read that."""
         self._proxies = None if proxies == "*" else [ip_network(each.strip()) for each in proxies.split(",") if each]
         self._number = 0
         self._of_client: Counter[Client] = Counter()

@@ -17,6 +17,7 @@ _FRAMING_OF_BYTE = 8  # with the byte: in a chunk of its own, it takes six
 _MOST_FRAGMENTS = 1_000  # of one message
 _MOST_FRAMES = 2_000  # in a second; each takes 3 µs
 _SLICE = 16 * 1024  # bytes, hence at most 2,700 frames, parsed before they are counted
+_LINGER_SECONDS, _MOST_LINGERING = 1.0, 50
 _POLICY_VIOLATION, _TOO_BIG = 1008, 1009
 
 
@@ -52,6 +53,7 @@ class Protocol(UpgradingProtocol):
             self._connection = self._connections.open(transport, self.client[0] if self.client else "")
         except RequestError as refusal:
             self._refuse(refusal)
+            self._linger()
             return
         self.app_state = {**self.app_state, CONNECTION: self._connection}
         _give_up_unread(transport, 2 * self._connections.limits.response_seconds)
@@ -63,6 +65,7 @@ class Protocol(UpgradingProtocol):
         self._watch_arrival()
         if self._connection is not None:
             self._connection.close()
+        self._connections.lingering.discard(self)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -79,6 +82,8 @@ class Protocol(UpgradingProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Receive data."""
+        if self._connection is None:
+            return
         if self._head is not None:
             self._head += len(data)
         else:
@@ -138,11 +143,10 @@ class Protocol(UpgradingProtocol):
         is_free = self.cycle is None or self.cycle.response_complete
         if (is_free and self._head is not None) or not (is_free or self.cycle.response_started):
             self._refuse(RequestTooSlow())
-        else:
-            self.transport.close()
+        self.transport.close()
 
     def _refuse(self, refusal: RequestError) -> None:
-        """Send a response without a request, and disconnect."""
+        """Send a response without a request."""
         status = HTTPStatus(refusal.status or HTTPStatus.BAD_REQUEST)
         body = json.dumps({"errors": [{"message": str(refusal), "extensions": refusal.extensions}]}).encode()
         retry = "" if refusal.retry_after is None else f"Retry-After: {refusal.retry_after}\r\n"
@@ -151,7 +155,16 @@ class Protocol(UpgradingProtocol):
             f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+
+    def _linger(self) -> None:
+        """Disconnect once the client has, or after a while: what it is sending would reset the connection, and then it
+        may never read the response. Where many linger, at once: they hold files."""
+        if self.transport.can_write_eof() and len(self._connections.lingering) < _MOST_LINGERING:
+            self._connections.lingering.add(self)
+            self.transport.write_eof()
+            self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

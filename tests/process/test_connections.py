@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Self
@@ -118,6 +119,32 @@ async def test_a_client_has_so_many_connections_whatever_they_do() -> None:
         await until(lambda: len(connections) == 2)
         assert await (await place.connect()).send(GET).status() == "200"
     assert connections.refused == {"client": 1}
+
+
+async def test_who_is_refused_can_send_the_request_and_then_read_the_response() -> None:
+    """What is sent to a connection that is closed resets it, and then a client fails while it is still sending."""
+
+    def exchange(address: str) -> bytes:
+        host, port = address.split(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:
+            for part in (POST, b"12345", b"67890"):
+                time.sleep(0.05)
+                client.sendall(part)
+            return client.recv(CHUNK)
+
+    async with limited(Connections(LIMITS._replace(per_address=1))) as place:
+        await place.connect()
+        assert (await asyncio.to_thread(exchange, place.address)).startswith(b"HTTP/1.1 429 ")
+
+
+async def test_few_linger_who_were_refused() -> None:
+    connections = Connections(LIMITS._replace(per_address=1))
+    async with limited(connections) as place:
+        await place.connect()
+        for _ in range(60):
+            await place.connect()
+        assert len(connections.lingering) == protocol._MOST_LINGERING
+        await until(lambda: not connections.lingering)
 
 
 async def test_a_process_has_so_many_connections_whosever_they_are() -> None:
