@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import uvicorn
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 from uvicorn.supervisors.multiprocess import Process
 
 from app.db.asyncpg_internals import socket_of
 from app.db.engine import driver_of
-from app.db.sqlalchemy_internals import connection_over, in_greenlet
+from app.db.sqlalchemy_internals import connection_over, in_greenlet, put_back, take_idle
 from app.process.uvicorn_internals import HttpToolsProtocol, Multiprocess, WebSocketsSansIOProtocol
 from app.settings import ROOT
 from tests.process.test_protocol import answer
@@ -83,6 +84,22 @@ async def test_sqlalchemy_wraps_a_connection_of_the_pool(engine: AsyncEngine) ->
         assert raw.driver_connection is not None, "SQLAlchemy moved driver_connection"
     finally:
         await connection.close()
+
+
+async def test_sqlalchemy_lets_a_connection_be_taken_from_its_pool(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    pool = engine.pool
+    assert isinstance(pool, QueuePool)
+    assert take_idle(pool) is None
+    async with engine.connect():
+        pass
+    entry = take_idle(pool)
+    assert entry is not None
+    assert (pool.checkedout(), pool.checkedin(), take_idle(pool)) == (1, 0, None)
+    assert await driver_of(entry).fetchval("SELECT 1") == 1
+    put_back(pool, entry)
+    assert (pool.checkedout(), pool.checkedin()) == (0, 1)
+    await engine.dispose()
 
 
 def private_names(path: Path) -> Iterator[str]:

@@ -12,11 +12,11 @@ from sqlalchemy import URL, PoolProxiedConnection, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, ManagesConnection, QueuePool
 
 from app.db.asyncpg_internals import socket_of
-from app.db.pool_queue import PoolQueue
-from app.db.sqlalchemy_internals import connection_over, in_greenlet
+from app.db.pool_queue import PoolQueue, Share
+from app.db.sqlalchemy_internals import connection_over, in_greenlet, put_back, take_idle
 from app.errors import DatabaseUnavailable, Overloaded, RequestError, TimedOut, TransactionConflict
 from app.monitoring.operation_log import timed_statement
 from app.settings import Settings
@@ -50,7 +50,8 @@ class Database:
         """Wrap an engine whose isolation level is AUTOCOMMIT: reads save the round trips of BEGIN and ROLLBACK, and
         UnitOfWork begins the transactions of mutations. At most `queue_length` callers wait for a connection."""
         self.engine = engine
-        self._queue = PoolQueue(cast(QueuePool, engine.pool), wait_seconds, queue_length)
+        self._pool = cast(QueuePool, engine.pool)
+        self._queue = PoolQueue(self._pool, wait_seconds, queue_length)
         event.listen(engine.sync_engine, "checkin", self._queue.returned)
         event.listen(engine.sync_engine, "checkout", _require_open)
         event.listen(engine.sync_engine, "do_connect", _require_greenlet)
@@ -80,21 +81,35 @@ class Database:
         return await self._driver_row(sql, parameters)
 
     async def _driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
-        connection = await self.take()
+        shares = await self._queue.wait()
+        entry = self._taken_idle()
+        if entry is None:
+            connection = await self._taken(shares)
+            try:
+                return await _fetched_row(connection, sql, parameters)
+            finally:
+                connection.close()
+        self._queue.taken(entry.info, shares)
         try:
-            with timed_statement(sql):
-                return await driver_of(connection).fetchrow(sql, *parameters)
-        except BaseException as failure:
-            if driver_of(connection).is_closed():
-                connection.invalidate(failure)
-            raise
+            return await _fetched_row(entry, sql, parameters)
         finally:
-            connection.close()
+            put_back(self._pool, entry)
+            self._queue.returned(None, entry)
+
+    def _taken_idle(self) -> ConnectionPoolEntry | None:
+        """Return an idle connection as the pool holds it; None if there is none, or it is broken."""
+        entry = take_idle(self._pool)
+        if entry is not None and (entry.dbapi_connection is None or driver_of(entry).is_closed()):
+            put_back(self._pool, entry)
+            return None
+        return entry
 
     async def take(self) -> PoolProxiedConnection:
         """Return a pooled connection when it is this caller's turn; only opening a new one needs a greenlet.
         Overloaded if too many callers wait, DatabaseUnavailable if none can be opened."""
-        shares = await self._queue.wait()
+        return await self._taken(await self._queue.wait())
+
+    async def _taken(self, shares: Sequence[Share]) -> PoolProxiedConnection:
         try:
             connection = await self._connected()
         except BaseException:
@@ -104,9 +119,9 @@ class Database:
         return connection
 
     async def _connected(self) -> PoolProxiedConnection:
-        if cast(QueuePool, self.engine.pool).checkedin():
+        if self._pool.checkedin():
             with suppress(MissingGreenlet):  # the idle connection is broken; reconnect below
-                return self.engine.pool.connect()
+                return self._pool.connect()
         try:
             return await self.engine.raw_connection()
         except (OSError, DBAPIError, EmulatedDBAPIException, PoolTimeoutError) as failure:
@@ -133,7 +148,19 @@ def _require_greenlet(*_: Any) -> None:
         raise MissingGreenlet
 
 
-def driver_of(connection: PoolProxiedConnection) -> "asyncpg.Connection[Any]":
+async def _fetched_row(connection: ManagesConnection, sql: str, parameters: Sequence[Any]) -> Any:
+    """Run a statement on a connection and return its first row. A connection that breaks is not used again."""
+    driver = driver_of(connection)
+    try:
+        with timed_statement(sql):
+            return await driver.fetchrow(sql, *parameters)
+    except BaseException as failure:
+        if driver.is_closed():
+            connection.invalidate(failure)
+        raise
+
+
+def driver_of(connection: ManagesConnection) -> "asyncpg.Connection[Any]":
     """Return asyncpg's own connection."""
     return cast("asyncpg.Connection[Any]", connection.driver_connection)
 
