@@ -43,11 +43,17 @@ class Statements(list[str]):
 @contextmanager
 def _recorded_by_driver(statements: list[str]) -> Iterator[None]:
     """Record what goes past SQLAlchemy."""
-    fetch, driver_row, execute_each = UnitOfWork.fetch, UnitOfWork.driver_row, UnitOfWork.execute_each
+    fetch, write = UnitOfWork.fetch, UnitOfWork.write
+    driver_row, execute_each = UnitOfWork.driver_row, UnitOfWork.execute_each
 
     async def recorded_fetch(self: UnitOfWork, statement: Prepared, **values: Any) -> Any:
         statements.append(statement.sql)
         return await fetch(self, statement, **values)
+
+    async def recorded_write(self: UnitOfWork, statement: Prepared, has_effect: Any, **values: Any) -> Any:
+        if self._is_alone:  # otherwise it is fetched
+            statements.append(statement.sql)
+        return await write(self, statement, has_effect, **values)
 
     async def recorded_driver_row(self: UnitOfWork, sql: str, parameters: Any) -> Any:
         statements.append(sql)
@@ -59,6 +65,7 @@ def _recorded_by_driver(statements: list[str]) -> Iterator[None]:
 
     with (
         patch.object(UnitOfWork, "fetch", recorded_fetch),
+        patch.object(UnitOfWork, "write", recorded_write),
         patch.object(UnitOfWork, "driver_row", recorded_driver_row),
         patch.object(UnitOfWork, "execute_each", recorded_execute_each),
     ):

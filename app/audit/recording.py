@@ -80,9 +80,9 @@ def note(session: AsyncSession, change: Change) -> None:
 
 
 def written_within(work: UnitOfWork, change: Change) -> Mapping[str, Any]:
-    """Return the parameters of the entry that a statement writes together with its one change and the noted events."""
+    """Return the parameters of the entry that a statement writes together with its one change."""
     recording: Recording = work.info[_RECORDING]
-    return repository.parameters_of(recording.entry(change), events.noted(work))
+    return repository.parameters_of(recording.entry(change))
 
 
 async def write(work: UnitOfWork) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, Uuid, bindparam, cast, false, func, insert, select, true
+from sqlalchemy import ColumnElement, FromClause, Select, Text, Uuid, bindparam, cast, false, func, insert, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.dml import ReturningInsert
 
 from app.audit.inputs import AuditFilter
 from app.db.models import AuditEntry
@@ -18,14 +19,14 @@ from app.security.viewer import Viewer
 entries = table_of(AuditEntry).c
 
 _WRITTEN = ("id", "actor_id", "operation", "entity_type", "entity_id", "fields", "request_id")
+_GIVEN = {name: bindparam(f"entry_{name}", type_=entries[name].type) for name in _WRITTEN}
 _NOTIFIED = func.unnest(bindparam("events", type_=ARRAY(Text))).column_valued("event")
 # Every mutation writes here, so that its events need no round trip of their own.
-INSERT = (
+_INSERT = Prepared(
     insert(AuditEntry)
-    .values({name: bindparam(f"entry_{name}", type_=entries[name].type) for name in _WRITTEN})
-    .returning(select(func.count(func.pg_notify(CHANNEL, _NOTIFIED))).scalar_subquery().label("notified"))
+    .values(_GIVEN)
+    .returning(select(func.count(func.pg_notify(CHANNEL, _NOTIFIED))).scalar_subquery())
 )
-_INSERT = Prepared(INSERT)
 
 _LATEST_FIRST = Ordering(name="ID", descending=True, column=entries.id, key=entries.id)
 
@@ -63,6 +64,12 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
     """Return the statement for the entries with `:keys`, of which only a superuser sees any."""
     is_superuser = viewer is not None and viewer.is_superuser
     return select_all(AuditEntry).where(with_key_in_array(entries.id), true() if is_superuser else false())
+
+
+def inserted_with(changed: FromClause, notified: Select[tuple[int]]) -> ReturningInsert[tuple[int]]:
+    """Return a part of a statement that inserts an entry for each row that is changed, and notifies."""
+    given = select(*(value.label(name) for name, value in _GIVEN.items())).select_from(changed)
+    return insert(AuditEntry).from_select([*_GIVEN], given).returning(notified.scalar_subquery())
 
 
 def parameters_of(entry: Mapping[str, Any], events: Iterable[Event] = ()) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, ManagesConnection, QueuePool
 from app.db.asyncpg_internals import socket_of
 from app.db.pool_queue import PoolQueue, Share
 from app.db.sqlalchemy_internals import connection_over, in_greenlet, put_back, take_idle
-from app.errors import DatabaseUnavailable, Overloaded, RequestError, TimedOut, TransactionConflict
+from app.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded, RequestError, TimedOut, TransactionConflict
 from app.monitoring.operation_log import timed_statement
 from app.settings import Settings
 
@@ -39,6 +39,7 @@ _DISCONNECTIONS = (
 _OUT_OF_TIME = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, asyncpg.IdleInTransactionSessionTimeoutError)
 _TOO_MANY = (asyncpg.TooManyConnectionsError, PoolTimeoutError)
 _CLOSE_SECONDS = 3.0
+_LATE_SECONDS = 1.0  # for Postgres to end a statement whose time is over, and to say so
 PAUSE_AFTER_BREAK = 0.02
 """Seconds for the driver to notice other connections that broke at the same time, so that none of them is used."""
 
@@ -46,9 +47,13 @@ PAUSE_AFTER_BREAK = 0.02
 class Database:
     """The connection pool of one process. SQLAlchemy begins no transactions on its connections."""
 
-    def __init__(self, engine: AsyncEngine, wait_seconds: float = 10, queue_length: int = 1_000) -> None:
+    def __init__(
+        self, engine: AsyncEngine, wait_seconds: float = 10, queue_length: int = 1_000, write_seconds: float = 10
+    ) -> None:
         """Wrap an engine whose isolation level is AUTOCOMMIT: reads save the round trips of BEGIN and ROLLBACK, and
-        UnitOfWork begins the transactions of mutations. At most `queue_length` callers wait for a connection."""
+        UnitOfWork begins the transactions of mutations. At most `queue_length` callers wait for a connection.
+        Postgres should have ended any statement after `write_seconds`."""
+        self.write_seconds = write_seconds
         self.engine = engine
         self._pool = cast(QueuePool, engine.pool)
         self._queue = PoolQueue(self._pool, wait_seconds, queue_length)
@@ -182,13 +187,17 @@ def open_database(url: str, settings: Settings) -> Database:
     def detect_a_silent_host(connection: Any, _: Any) -> None:
         _keep_alive(connection.driver_connection, settings.operation_timeout_seconds)
 
-    return Database(engine, wait, settings.database_pool_queue)
+    return Database(engine, wait, settings.database_pool_queue, _statement_seconds(settings) + _LATE_SECONDS)
+
+
+def _statement_seconds(settings: Settings) -> float:
+    return min(settings.statement_timeout_seconds, settings.operation_timeout_seconds)
 
 
 def _server_settings(settings: Settings) -> dict[str, str]:
     operation = settings.operation_timeout_seconds
     seconds = {
-        "statement_timeout": min(settings.statement_timeout_seconds, operation),
+        "statement_timeout": _statement_seconds(settings),
         # Releases the locks of a process that was suspended or cut off.
         "idle_in_transaction_session_timeout": 2 * operation,
         "tcp_user_timeout": 2 * operation,
@@ -225,8 +234,8 @@ def driver_arguments(url: URL, purpose: str) -> dict[str, Any]:
 
 def raise_fault(failure: BaseException | None) -> None:
     """Raise the error that clients see if the database itself failed: TransactionConflict if it asks to retry,
-    TimedOut, Overloaded or DatabaseUnavailable."""
-    if isinstance(failure, (TransactionConflict, TimedOut, Overloaded, DatabaseUnavailable)):
+    TimedOut, Overloaded, DatabaseUnavailable or OutcomeUnknown."""
+    if isinstance(failure, (TransactionConflict, TimedOut, Overloaded, DatabaseUnavailable, OutcomeUnknown)):
         raise failure
     cause = _cause(failure)
     if isinstance(cause, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import structlog
-from sqlalchemy import CTE, URL, Select, Text, cast, func, select
+from sqlalchemy import CTE, URL, ColumnElement, CompoundSelect, Select, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.engine import driver_arguments
@@ -67,11 +67,21 @@ def updated(kind: str, keys: Iterable[UUID]) -> Iterable[Event]:
 def notifying(kind: str, changed: CTE) -> Select[tuple[int]]:
     """Return a statement that runs `changed`, which returns the ids of changed rows, and sends an event for each of
     them: within Postgres, as there may be a hundred thousand."""
-    digits = func.replace(cast(changed.c.id, Text), "-", "")
-    line = func.concat_ws(" ", kind, digits, digits)
-    place = func.row_number().over() - 1
-    lines = select(line.label("line"), (place // _EVENTS_PER_TEXT).label("place")).subquery()
-    texts = select(func.string_agg(lines.c.line, "\n").label("packed")).group_by(lines.c.place).subquery()
+    return sending(select(line_of(kind, changed.c.id, changed.c.id)))
+
+
+def line_of(kind: str, key: ColumnElement[UUID], subject: ColumnElement[UUID]) -> ColumnElement[str]:
+    """Return the text of an event, within Postgres."""
+    texts = (func.replace(cast(each, Text), "-", "") for each in (key, subject))
+    return func.concat_ws(" ", kind, *texts).label("line")
+
+
+def sending(lines: Select[tuple[str]] | CompoundSelect[tuple[str]]) -> Select[tuple[int]]:
+    """Return a statement that sends the events with these texts."""
+    each = lines.subquery()
+    place = (func.row_number().over() - 1) // _EVENTS_PER_TEXT
+    placed = select(each.c.line, place.label("place")).subquery()
+    texts = select(func.string_agg(placed.c.line, "\n").label("packed")).group_by(placed.c.place).subquery()
     return select(func.count(func.pg_notify(CHANNEL, texts.c.packed)))
 
 

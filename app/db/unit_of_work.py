@@ -33,7 +33,11 @@ class UnitOfWork:
         self.writes = False
         """Whether this is a mutation."""
         self.is_settled = False
-        """Whether COMMIT has been sent, after which the operation can no longer be cancelled."""
+        """Whether COMMIT has been sent, or a statement that commits by itself; after that nothing can be cancelled."""
+        self.has_committed = False
+        """Whether a statement has committed by itself, after which only the payload can fail."""
+        self._is_alone = False
+        """Whether this is a mutation of one statement."""
         self.info: dict[str, Any] = {}
         """Notes of other modules about this operation, like `Session.info` of SQLAlchemy."""
         self._database = database
@@ -81,6 +85,34 @@ class UnitOfWork:
         """Run a prepared statement once per row, in one round trip."""
         sql, arguments = statement.sql, [statement.arguments(row) for row in rows]
         await self._sent(lambda driver: driver.executemany(sql, arguments), sql)
+
+    async def write(
+        self, statement: Prepared, has_effect: Callable[[Sequence[Record]], bool], **values: Any
+    ) -> Sequence[Record]:
+        """Run the statement of a mutation and return all its rows, which say whether it has changed anything. Where it
+        is alone it commits by itself, and is never sent again: Postgres ends it if it takes too long. OutcomeUnknown if
+        the connection breaks or Postgres doesn't answer."""
+        if not self._is_alone:
+            return await self.fetch(statement, **values)
+        sql, arguments = statement.sql, statement.arguments(values)
+
+        async def send(driver: "DriverConnection[Any]") -> Sequence[Record]:
+            self.is_settled = True
+            try:
+                async with asyncio.timeout(self._database.write_seconds):
+                    return await driver.fetch(sql, *arguments, record_class=Record)
+            except Exception as failure:
+                if is_disconnection(failure) or isinstance(failure, TimeoutError):
+                    raise OutcomeUnknown from failure
+                raise
+
+        rows = await self._sent(send, sql)
+        self.has_committed = has_effect(rows)
+        return rows
+
+    def begin_alone(self) -> None:
+        """Begin a mutation of one statement, which `write` sends. It needs no transaction."""
+        self.writes = self._is_alone = True
 
     async def begin(self) -> None:
         """Begin the transaction of a mutation, unless it has begun."""
@@ -190,7 +222,8 @@ class UnitOfWork:
                 try:
                     return await self._attempted(send, timed_as)
                 except Exception as failure:
-                    if self.writes or self._has_reconnected or not is_broken(failure):
+                    is_read = not self.writes or self.has_committed
+                    if not is_read or self._has_reconnected or not is_broken(failure):
                         raise
                 self._has_reconnected, self._is_doubtful = True, False
                 await self._invalidate()

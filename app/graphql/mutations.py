@@ -24,8 +24,11 @@ class RootField(FieldExtension):
     """Runs the resolver as a part of the operation's transaction that leaves nothing behind where it fails. What it
     did is final once the field's result has been read, which the execution of the operation sees to."""
 
-    def __init__(self, access: Access, *, attempt: Attempt | None, confirms: bool, is_replayable: bool) -> None:
+    def __init__(
+        self, access: Access, *, attempt: Attempt | None, confirms: bool, is_replayable: bool, is_one_statement: bool
+    ) -> None:
         self.access = access
+        self.is_one_statement = is_one_statement
         self.attempt = attempt
         self.is_replayable = is_replayable
         self.confirms = confirms
@@ -38,8 +41,12 @@ class RootField(FieldExtension):
         """Run the resolver, and undo what it did where it raises."""
         context = info.context
         context.prepared(info.path.key)  # raises why an attempt is refused, which needs no transaction
-        await context.begin_mutation()
-        await context.work.begin_field(alone=context.idempotent_request is None and _is_alone(info))
+        alone = context.idempotent_request is None and _is_alone(info)
+        if alone and self.is_one_statement:
+            context.work.begin_alone()
+        else:
+            await context.begin_mutation()
+            await context.work.begin_field(alone=alone)
         try:
             return await self._recorded(next_, source, info, kwargs)
         except Exception:
@@ -85,11 +92,15 @@ def mutation(
     attempt: Attempt | None = None,
     confirms: bool = False,
     is_replayable: bool = True,
+    is_one_statement: bool = False,
     points: int = 10,
 ) -> Any:
     """Make a root field of Mutation out of an async resolver. An attempt is counted, and prepared before the
     transaction begins. A resolver that confirms the viewer's account itself saves the round trip that would do so
-    before. Responses that are not replayable are not kept under an idempotency key. The points are what it costs to
-    lock, check, write and notify, besides the items of its input."""
-    extension = RootField(access, attempt=attempt, confirms=confirms, is_replayable=is_replayable)
+    before. Responses that are not replayable are not kept under an idempotency key. A resolver of one statement writes
+    with `UnitOfWork.write`, so that it needs no transaction where it is alone. The points are what it costs to lock,
+    check, write and notify, besides the items of its input."""
+    extension = RootField(
+        access, attempt=attempt, confirms=confirms, is_replayable=is_replayable, is_one_statement=is_one_statement
+    )
     return strawberry.mutation(description=description, extensions=[extension], metadata={POINTS: points})

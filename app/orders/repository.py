@@ -1,40 +1,20 @@
 """The SQL of orders, of the parts that stores sell, and of their items."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from asyncpg import UniqueViolationError
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.audit import repository as audit
 from app.db import notifications as events
 from app.db.models import Order, OrderItem, Product, StoreOrder
 from app.db.pagination import Collection, Ordering
-from app.db.statements import (
-    Prepared,
-    Record,
-    columns_of,
-    rows_of,
-    select_all,
-    table_of,
-    unforeseen,
-    unnested,
-    with_key_in_array,
-    within,
-)
-from app.db.unit_of_work import UnitOfWork
-from app.errors import TransactionConflict
+from app.db.statements import rows_of, select_all, table_of, with_key_in_array, within
 from app.inputs import MAX_STOCK
 from app.orders.inputs import OrderFilter, OrderSort, StoreOrderFilter
 from app.security.viewer import Viewer
 from app.stores import repository as stores
-from app.users import repository as users
-
-PLACED = "Placed"
-"""The kind of event that notifies a store of an order with its items."""
 
 orders = table_of(Order).c
 parts = table_of(StoreOrder).c
@@ -175,142 +155,6 @@ async def items_of(session: AsyncSession, order_id: UUID) -> Sequence[OrderItem]
     """Return the items of a locked order."""
     found = sa.select(OrderItem).where(OrderItem.order_id == order_id).order_by(OrderItem.id)
     return (await session.scalars(found.execution_options(populate_existing=True))).all()
-
-
-_products = table_of(Product).c
-
-
-def _to_order() -> Prepared:
-    """Return the statement for the account of the customer, and for each product with `:keys` that can be ordered; the
-    account is locked first, and the products in the order of their keys, as every operation locks them."""
-    customer = users.IN_ACTION.cte("customer")
-    columns = ("id", "name", "store_id", "price", "currency", "stock")
-    found = (
-        sa.select(*(_products[name] for name in columns))
-        .where(with_key_in_array(_products.id), _products.deleted_at.is_(None))
-        .order_by(_products.id)
-        .with_for_update(key_share=True)
-        .cte("found")
-    )
-    return Prepared(
-        sa.select(customer.c.is_superuser, customer.c.full_name, found).select_from(
-            customer.outerjoin(found, sa.true())
-        )
-    )
-
-
-_TO_ORDER = _to_order()
-
-
-class Customer(NamedTuple):
-    """Who places an order: with their current rights, and their name."""
-
-    viewer: Viewer
-    full_name: str
-
-
-async def products_to_quote(work: UnitOfWork, keys: Sequence[UUID]) -> Mapping[UUID, Any]:
-    """Return those of the products that can be ordered, not locked."""
-    found = select_all(Product).where(with_key_in_array(_products.id), _products.deleted_at.is_(None))
-    return {row.id: row for row in await work.rows(found, {"keys": keys})}
-
-
-async def customer_and_products(
-    work: UnitOfWork, customer_id: UUID, session_id: UUID | None, keys: Sequence[UUID]
-) -> tuple[Customer | None, Mapping[UUID, Record]]:
-    """Return the customer, None if their session has ended, and the products that can be ordered; all of them
-    locked."""
-    rows = await work.fetch(_TO_ORDER, viewer_id=customer_id, session_id=session_id, keys=keys)
-    if not rows:
-        return None, {}
-    viewer = Viewer(id=customer_id, is_superuser=rows[0].is_superuser)
-    return Customer(viewer, rows[0].full_name), {row.id: row for row in rows if row.id is not None}
-
-
-_NEW_PART: Mapping[str, Any] = {"id": sa.Uuid(), "store_id": sa.Uuid(), "total": sa.Numeric(), "currency": sa.Text()}
-_NEW_ITEM: Mapping[str, Any] = {
-    "id": sa.Uuid(),
-    "store_order_id": sa.Uuid(),
-    "product_id": sa.Uuid(),
-    "product_name": sa.Text(),
-    "store_id": sa.Uuid(),
-    "quantity": sa.Integer(),
-    "unit_price": sa.Numeric(),
-    "currency": sa.Text(),
-    "from_stock": sa.Boolean(),
-}
-_OF_ORDER = (
-    "id",
-    "number",
-    "customer_id",
-    "customer_name",
-    "note",
-    "recipient",
-    "address_lines",
-    "city",
-    "postcode",
-    "country",
-    "phone",
-)
-
-
-def _given(name: str, columns: Mapping[str, Any]) -> sa.TableValuedAlias:
-    """Return the rows of the arrays that are the parameters `name_column`."""
-    arrays = (unforeseen(sa.bindparam(f"{name}_{column}", type_=ARRAY(type_))) for column, type_ in columns.items())
-    return unnested(name, columns, arrays)
-
-
-def _placing() -> Prepared:
-    """Return the statement that inserts an order with its parts and items, takes their stock, and notifies of it."""
-    new, new_part = _given("item", _NEW_ITEM), _given("part", _NEW_PART)
-    taken = (
-        sa.update(Product)
-        .where(_products.id == new.c.product_id, new.c.from_stock)
-        .values(stock=_products.stock - new.c.quantity)
-        .cte("taken")
-    )
-    order = {orders[name]: sa.bindparam(f"order_{name}", type_=orders[name].type) for name in _OF_ORDER}
-    placed = sa.insert(Order).values(order).returning(*columns_of(Order)).cte("placed")
-    split = sa.select(placed.c.id, placed.c.placed_at, *(new_part.c[name] for name in _NEW_PART))
-    split_up = sa.insert(StoreOrder).from_select(["order_id", "placed_at", *_NEW_PART], split).cte("split_up")
-    rows = sa.select(placed.c.id, *(new.c[name] for name in _NEW_ITEM))
-    inserted = sa.insert(OrderItem).from_select(["order_id", *_NEW_ITEM], rows).cte("inserted")
-    notified = sa.select(audit.INSERT.cte("audited").c.notified).scalar_subquery()
-    row = (column.label(name) for name, column in placed.c.items())  # as the model names them: a record has no others
-    return Prepared(sa.select(*row, notified.label("notified")).add_cte(taken, split_up, inserted))
-
-
-_PLACE = _placing()
-
-
-def note_placed(work: UnitOfWork, key: UUID, items: Sequence[Mapping[str, Any]]) -> None:
-    """Note the events of an order with these items, for its stores and for followers of products with tracked stock."""
-    events.note(work, (events.Event(events.Topic(PLACED, item["store_id"]), key) for item in items))
-    events.note(work, events.updated("Product", (item["product_id"] for item in items if item["from_stock"])))
-
-
-async def place(
-    work: UnitOfWork,
-    order: Mapping[str, Any],
-    parts: Sequence[Mapping[str, Any]],
-    items: Sequence[Mapping[str, Any]],
-    entry: Mapping[str, Any],
-) -> Record:
-    """Insert an order with its parts and items, take their stock, and return the order. TransactionConflict if another
-    order has its number. With a million orders, one new order in a million is affected.
-
-    The products are locked. It is one statement, including the entry in the audit trail: this is the mutation that a
-    shop lives on, and each round trip takes a tenth of its time."""
-    values = {f"order_{name}": order.get(name) for name in _OF_ORDER}
-    values |= {f"part_{name}": [part[name] for part in parts] for name in _NEW_PART}
-    values |= {f"item_{name}": [item[name] for item in items] for name in _NEW_ITEM}
-    try:
-        (placed,) = await work.fetch(_PLACE, **values, **entry)
-    except UniqueViolationError as failure:
-        if failure.constraint_name == "uq_orders_number":
-            raise TransactionConflict from failure
-        raise
-    return placed
 
 
 async def add_stock(session: AsyncSession, quantities: Mapping[UUID, int]) -> None:

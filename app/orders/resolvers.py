@@ -15,7 +15,7 @@ from app.graphql.relations.fields import lookup_by, pages
 from app.graphql.subscriptions.fields import found, subscription
 from app.graphql.subscriptions.manager import NothingToSend
 from app.inputs import CurrencyCode
-from app.orders import repository, service
+from app.orders import placing, repository, service
 from app.orders.inputs import (
     CancelOrderInput,
     DeclineStoreOrderInput,
@@ -82,6 +82,7 @@ class OrderMutations:
         Access.LOGGED_IN,
         "Orders products at their current prices. Either all of them are ordered or none.",
         confirms=True,
+        is_one_statement=True,
     )
     async def place_order(self, info: Info, input: PlaceOrderInput) -> PlaceOrderResult | None:
         context = info.context
@@ -150,7 +151,7 @@ class OrderSubscriptions:
         context, key = info.context, key_of("Store", "storeId", store_id)
         store = found("store", await context.loaders.node("Store").load(key))
         require_manager(context.viewer, store.row.owner_id)
-        order_id = context.follow(Topic(repository.PLACED, key), has_state=False)
+        order_id = context.follow(Topic(placing.PLACED, key), has_state=False)
         part = None if order_id is None else await context.work.row(repository.part_sold_by(key, order_id))
         if part is None:
             raise NothingToSend

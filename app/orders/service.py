@@ -19,7 +19,7 @@ from app.db.statements import Record
 from app.db.unit_of_work import UnitOfWork
 from app.errors import SESSION_ENDED, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
 from app.inputs import repeated
-from app.orders import repository
+from app.orders import placing, repository
 from app.orders.errors import InsufficientStock, InvalidStoreOrderTransition, InvalidTransition, Shortage
 from app.orders.inputs import DeclineStoreOrderInput, FulfillStoreOrderInput, PlaceOrderInput
 from app.orders.numbers import new_number
@@ -34,19 +34,16 @@ async def place_order(
     """Order products at their current prices, and take them from stock. Return the customer with their current rights,
     and the order; Unauthenticated if their session has ended."""
     quantities = _quantities(new)
-    customer, products = await repository.customer_and_products(work, viewer.id, session_id, list(quantities))
-    if customer is None:
+    lines = [placing.Line(uuid7(), uuid7(), key, quantity) for key, quantity in quantities.items()]
+    order = {"id": uuid7(), "number": new_number(), "customer_id": viewer.id, **_delivery(new)}
+    entry = audit.written_within(work, audit.Change("Order", order["id"], ("customerId", "items"), is_new=True))
+    outcome = await placing.place(work, session_id, order, lines, entry)
+    if outcome is None:
         raise Unauthenticated(SESSION_ENDED)
-    _require_all(quantities, products)
-    if shortages := _shortages(quantities, products):
-        raise InsufficientStock(shortages)
-    items, order_id = [_item(products[key], quantity) for key, quantity in quantities.items()], uuid7()
-    parts = _split(items)
-    repository.note_placed(work, order_id, items)
-    entry = audit.written_within(work, audit.Change("Order", order_id, ("customerId", "items"), is_new=True))
-    customer_columns = {"customer_id": viewer.id, "customer_name": customer.full_name}
-    order = {"id": order_id, "number": new_number(), **customer_columns, **_delivery(new)}
-    return customer.viewer, await repository.place(work, order, parts, items, entry)
+    if outcome.order is None:
+        _require_all(quantities, outcome.available)
+        raise InsufficientStock(_shortages(quantities, outcome.available))
+    return Viewer(viewer.id, outcome.is_superuser), outcome.order
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Quote:
 async def quote_order(work: UnitOfWork, new: PlaceOrderInput) -> Quote:
     """Return what an order would cost now; NotFound for a product that can't be ordered."""
     quantities = _quantities(new)
-    products = await repository.products_to_quote(work, list(quantities))
+    products = await placing.products_to_quote(work, quantities)
     _require_all(quantities, products)
     lines = [
         QuoteLine(key, quantity, products[key].price, products[key].currency) for key, quantity in quantities.items()
@@ -165,7 +162,7 @@ def _shortages(quantities: Mapping[UUID, int], products: Mapping[UUID, Any]) -> 
     return [
         Shortage(product_id=key, requested=quantity, available=products[key].stock)
         for key, quantity in quantities.items()
-        if products[key].stock is not None and products[key].stock < quantity
+        if products[key].is_short
     ]
 
 
@@ -241,30 +238,6 @@ def _quantities(new: PlaceOrderInput) -> Mapping[UUID, int]:
     if issues := repeated([item.product_id for item in new.items], lambda index: ("items", str(index), "productId")):
         raise InvalidInput(issues)
     return {item.product_id: item.quantity for item in new.items}
-
-
-def _item(product: Record, quantity: int) -> dict[str, Any]:
-    return {
-        "id": uuid7(),
-        "product_id": product.id,
-        "product_name": product.name,
-        "store_id": product.store_id,
-        "quantity": quantity,
-        "unit_price": product.price,
-        "currency": product.currency,
-        "from_stock": product.stock is not None,
-    }
-
-
-def _split(items: Sequence[dict[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """Return the parts of an order with these items, one for each store, and put each item into its own."""
-    parts: dict[UUID, dict[str, Any]] = defaultdict(lambda: {"id": uuid7(), "total": Decimal(0)})
-    for item in items:
-        part = parts[item["store_id"]]
-        part |= {"store_id": item["store_id"], "currency": item["currency"]}
-        part["total"] += item["unit_price"] * item["quantity"]
-        item["store_order_id"] = part["id"]
-    return list(parts.values())
 
 
 def _delivery(new: PlaceOrderInput) -> Mapping[str, Any]:

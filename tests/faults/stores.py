@@ -30,6 +30,7 @@ STOCK = 100_000
 READ = "{ products { nodes { name } } }"
 NOTHING_DONE = {"TRANSACTION_CONFLICT", "TIMEOUT", "OVERLOADED", "DATABASE_UNAVAILABLE", "RESTARTING"}
 UNKNOWN = "OUTCOME_UNKNOWN"
+UNREADABLE = "PAYLOAD_UNREADABLE"  # it stands, and nobody was told which it is
 
 
 @dataclass
@@ -180,7 +181,7 @@ class Customers:
     @property
     def in_doubt(self) -> int:
         """How many orders may stand though nobody was told so."""
-        return self.unanswered + self.codes.count(UNKNOWN)
+        return self.unanswered + self.codes.count(UNKNOWN) + self.codes.count(UNREADABLE)
 
     def _work(self, over: Event) -> None:
         with httpx2.Client() as client:
@@ -196,7 +197,7 @@ class Customers:
         match result:
             case {"data": {"placeOrder": {"__typename": "PlaceOrderSuccess", "order": {"id": id}}}}:
                 self.placed.append(id)
-            case {"data": None, "errors": [{"extensions": {"code": str(code)}}]}:
+            case {"data": None | {"placeOrder": None}, "errors": [{"extensions": {"code": str(code)}}]}:
                 self.codes.append(code)
             case _:
                 self.unexpected.append(result)

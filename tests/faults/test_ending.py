@@ -20,6 +20,8 @@ from tests.faults.stores import SECRET, Customers, Shop, kill, opened, worker_id
 from tests.graphql.subscriptions.clients import PATIENCE
 from tests.servers import served
 
+KEY = {"Idempotency-Key": "12345678"}
+
 
 @pytest.fixture
 def shop(server_url: str) -> Iterator[Shop]:
@@ -36,10 +38,10 @@ def serving(shop: Shop, **environment: Any) -> Iterator[tuple[Popen[str], str]]:
 
 
 @contextmanager
-def order_under_way(shop: Shop, url: str) -> Iterator[Future[Any]]:
+def order_under_way(shop: Shop, url: str, key: str | None = None) -> Iterator[Future[Any]]:
     """Place an order that waits for its product until the end of the block."""
     with ThreadPoolExecutor(1) as threads, shop.locked() as locked:
-        placing = threads.submit(shop.place, url)
+        placing = threads.submit(shop.place, url, key)
         locked.until_waited_for()
         yield placing
 
@@ -73,12 +75,15 @@ def test_what_is_under_way_is_finished_and_nothing_new_taken(shop: Shop, workers
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_what_takes_longer_than_the_grace_is_undone_and_says_so(shop: Shop, workers: str) -> None:
+@pytest.mark.parametrize(("key", "code"), [(None, "OUTCOME_UNKNOWN"), ("12345678", "RESTARTING")])
+def test_what_takes_longer_than_the_grace_is_undone_and_says_what_is_known(
+    shop: Shop, workers: str, key: str | None, code: str
+) -> None:
     with serving(shop, WORKERS=workers, SHUTDOWN_GRACE_SECONDS="1") as (process, url):
-        with order_under_way(shop, url) as placing:
+        with order_under_way(shop, url, key) as placing:
             process.terminate()
             result = placing.result(10)
-            assert result["errors"][0]["extensions"]["code"] == "RESTARTING"
+            assert result["errors"][0]["extensions"]["code"] == code
             _, told = process.communicate(timeout=10)
         assert process.returncode == 0
         assert "Traceback" not in told
@@ -99,7 +104,9 @@ async def test_a_query_that_takes_longer_than_the_grace_says_so(open_shop: OpenS
 
 async def test_of_what_was_being_committed_nobody_knows(open_shop: OpenShop, settings: Settings) -> None:
     async with open_shop() as shop, shop.in_process() as client, shop.at_commit("pg_sleep(2)"):
-        ordering = asyncio.create_task(replace(shop, api=Api(client, settings)).order())
+        ordering = asyncio.create_task(
+            replace(shop, api=Api(client, settings)).order(**{"Idempotency-Key": "12345678"})
+        )
         async with asyncio.timeout(PATIENCE):
             while "COMMIT;" not in await shop.statements():
                 pass

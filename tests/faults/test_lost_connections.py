@@ -1,13 +1,16 @@
 """Connections that broke are not noticed by clients, as long as nothing was written on them."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from app.db.unit_of_work import UnitOfWork
 from tests.faults.conftest import PATHS, READ, OpenShop, Shop, fault, kind
 from tests.graphql.subscriptions.clients import PATIENCE
 from tests.locks import held
 
+KEY = {"Idempotency-Key": "12345678"}
 OURS = "FROM pg_stat_activity WHERE application_name = 'orders-api' AND datname = current_database()"
 
 
@@ -71,10 +74,67 @@ async def test_a_query_whose_connections_break_again_is_given_up(open_shop: Open
         assert fault(await reading) == "DATABASE_UNAVAILABLE"
 
 
-async def test_a_mutation_whose_connection_breaks_is_undone_and_not_sent_again(open_shop: OpenShop) -> None:
+async def test_an_order_whose_connection_breaks_has_an_unknown_outcome_and_is_not_sent_again(
+    open_shop: OpenShop,
+) -> None:
+    """It commits by itself, so it may have by then."""
     async with open_shop() as shop:
         async with held(shop.engine, shop.product):
             ordering = asyncio.create_task(shop.order())
+            await shop.until_waiting(1)
+            await end_connections(shop)
+            assert fault(await ordering) == "OUTCOME_UNKNOWN"
+        assert await shop.state() == (0, 100)
+        assert shop.taken == 0
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_order_whose_connection_breaks_after_it_is_read_on_another_one(
+    open_shop: OpenShop, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = UnitOfWork.write
+
+    async def write_and_break(work: UnitOfWork, *arguments: Any, **values: Any) -> Any:
+        rows = await write(work, *arguments, **values)
+        await end_connections(shop)
+        return rows
+
+    async with open_shop(compiled_path=PATHS[path]) as shop:
+        monkeypatch.setattr(UnitOfWork, "write", write_and_break)
+        response = await shop.order()
+        assert kind(response) == "PlaceOrderSuccess"
+        assert "errors" not in response.json()
+        assert await shop.state() == (1, 99)
+
+
+async def test_an_order_that_cannot_be_read_says_that_it_is_placed(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No code may say that nothing was done, or the client would place it again."""
+    write = UnitOfWork.write
+
+    async def write_and_break(work: UnitOfWork, *arguments: Any, **values: Any) -> Any:
+        rows = await write(work, *arguments, **values)
+        monkeypatch.setattr(UnitOfWork, "_attempted", no_connection)
+        return rows
+
+    async def no_connection(*_: Any) -> Any:
+        raise OSError
+
+    async with open_shop() as shop:
+        monkeypatch.setattr(UnitOfWork, "write", write_and_break)
+        result = (await shop.order()).json()
+        monkeypatch.undo()
+        (error,) = result["errors"]
+        assert error["extensions"] == {"code": "PAYLOAD_UNREADABLE", "cause": "DATABASE_UNAVAILABLE"}
+        assert "has been done" in error["message"]
+        assert await shop.state() == (1, 99)
+
+
+async def test_a_mutation_whose_connection_breaks_is_undone_and_not_sent_again(open_shop: OpenShop) -> None:
+    async with open_shop() as shop:
+        async with held(shop.engine, shop.product):
+            ordering = asyncio.create_task(shop.order(**KEY))
             await shop.until_waiting(1)
             await end_connections(shop)
             assert fault(await ordering) == "DATABASE_UNAVAILABLE"
@@ -84,15 +144,14 @@ async def test_a_mutation_whose_connection_breaks_is_undone_and_not_sent_again(o
 
 
 async def test_a_commit_whose_connection_breaks_has_an_unknown_outcome(open_shop: OpenShop) -> None:
-    key = {"Idempotency-Key": "12345678"}
     async with open_shop() as shop:
         async with shop.at_commit("pg_terminate_backend(pg_backend_pid())"):
-            response = await shop.order(**key)
+            response = await shop.order(**KEY)
         assert fault(response) == "OUTCOME_UNKNOWN"
         assert response.status_code == 200  # or a proxy might send it again
         assert shop.taken == 0
         orders, _ = await shop.state()
-        assert kind(await shop.order(**key)) == "PlaceOrderSuccess"
+        assert kind(await shop.order(**KEY)) == "PlaceOrderSuccess"
         assert await shop.state() == (1, 99)
         assert orders in (0, 1)
 
@@ -112,5 +171,5 @@ async def test_a_connection_that_breaks_before_commit_has_undone_the_mutation(
     async with open_shop() as shop:
         with monkeypatch.context() as patch:
             patch.setattr(recording, "write", write_and_break)
-            assert fault(await shop.order()) == "DATABASE_UNAVAILABLE"
+            assert fault(await shop.order(**KEY)) == "DATABASE_UNAVAILABLE"
         assert await shop.state() == (0, 100)

@@ -86,7 +86,18 @@ async def test_a_commit_that_is_never_answered_has_an_unknown_outcome(
             await other.execute(text(f"SELECT {lock}"))
             with monkeypatch.context() as patch:
                 patch.setattr("app.db.unit_of_work._COMMIT_SECONDS", 0.1)
-                assert fault(await shop.order()) == "OUTCOME_UNKNOWN"
+                assert fault(await shop.order(**{"Idempotency-Key": "12345678"})) == "OUTCOME_UNKNOWN"
+            assert shop.taken == 0
+        assert kind(await shop.order()) == "PlaceOrderSuccess"
+
+
+async def test_an_order_that_is_never_answered_has_an_unknown_outcome(open_shop: OpenShop) -> None:
+    lock = "pg_advisory_xact_lock(1)"
+    async with open_shop() as shop:
+        async with shop.at_commit(lock), shop.engine.begin() as other:
+            await other.execute(text(f"SELECT {lock}"))
+            shop.database.write_seconds = 0.1
+            assert fault(await shop.order()) == "OUTCOME_UNKNOWN"
             assert shop.taken == 0
         assert kind(await shop.order()) == "PlaceOrderSuccess"
 

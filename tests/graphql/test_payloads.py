@@ -223,15 +223,13 @@ async def test_attributes_alone_are_not_read_again(
     assert not [statement for statement in statements if "AS text" in statement]
 
 
-async def test_an_order_is_placed_and_read_in_three_statements(
-    compiled: Api, shop: Shop, statements: Statements
-) -> None:
+async def test_an_order_is_placed_and_read_in_two_statements(compiled: Api, shop: Shop, statements: Statements) -> None:
     selection = "order { id items { quantity product { name store { name } } } } orderEdge { cursor node { id } }"
 
     statements.clear()
     await compiled.data(document(PLACE, selection), shop.variables("customer"), user=shop.users["customer"])
 
-    assert len(statements) == 3
+    assert len(statements) == 2
 
 
 async def test_each_field_reads_what_stands_then(compiled: Api, shop: Shop) -> None:

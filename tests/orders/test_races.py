@@ -249,6 +249,22 @@ async def test_an_order_has_the_price_and_the_stock_of_the_change_that_it_waited
     assert await stock_of(committed_market, world.product) == 0
 
 
+async def test_an_order_can_have_the_stock_that_arrives_while_it_waits(
+    world: World, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    """Postgres checks that stock isn't negative before it looks whether the row has changed meanwhile."""
+    async with committed_engine.begin() as connection:
+        await connection.execute(update(Product).values(stock=1))
+    async with asyncio.TaskGroup() as tasks, held(committed_engine, world.product) as gate:
+        placing = tasks.create_task(_answer(STEPS["place"], world))
+        await gate.until_waiting(1)
+        await gate.connection.execute(update(Product).values(stock=9))
+        await gate.connection.commit()
+
+    assert placing.result()["__typename"] == "PlaceOrderSuccess"
+    assert await stock_of(committed_market, world.product) == 6
+
+
 @pytest.fixture
 def reads_rows_as_they_lie(committed_engine: AsyncEngine) -> None:
     """Read no index, which would give the rows in the order of their keys by itself."""

@@ -96,7 +96,7 @@ class ResolverPath:
             if (replay := _replay_in(self.context, result)) is not None:
                 return Response(replay.response, replayed=True)
             if self.context.unclaimed is not None:
-                return self._undone(self.context.unclaimed)
+                return self._failed(self.context.unclaimed)
             return await self._finish(result)
         except CancelledError:
             work.cancel()
@@ -133,9 +133,9 @@ class ResolverPath:
         """Commit what the operation did, with the response where it is to be kept, and present its errors."""
         context, work, data = self.context, self.context.work, result.data
         is_executed = data is not None or any(error.path is not None for error in result.errors or ())
-        errors = [presentable(error, context.request.id) for error in result.errors or ()]
+        errors = [presentable(_of_fault(error), context.request.id) for error in result.errors or ()]
         if work.writes:
-            errors = [of_payload(error) if _leaves_field(error, data) else error for error in errors]
+            errors = [self._told(error, is_done=_leaves_field(error, data)) for error in errors]
         try:
             response = None
             # A response in which nothing happened and something failed is no use to repeat for a day.
@@ -149,8 +149,9 @@ class ResolverPath:
         except OutcomeUnknown:
             raise
         except Exception as failure:
-            raise_fault(failure)
-            return self._undone(failure)
+            if not work.has_committed:
+                raise_fault(failure)
+            return self._failed(failure)
         if response is not None and self.explain is None:
             return response
         extensions = self.extensions
@@ -165,10 +166,16 @@ class ResolverPath:
         if len(response.body) > limit:
             raise ResponseTooLarge(limit)
 
-    def _undone(self, failure: Exception) -> Response:
+    def _failed(self, failure: Exception) -> Response:
         """Return the response to an operation that failed as a whole."""
-        error = GraphQLError(str(failure), original_error=failure)
-        return encoded(None, [presentable(error, self.context.request.id)])
+        error = presentable(GraphQLError(str(failure), original_error=failure), self.context.request.id)
+        return encoded(None, [self._told(error)])
+
+    def _told(self, error: GraphQLError, *, is_done: bool = False) -> GraphQLError:
+        """Return an error of a mutation. Where that is done, the error must not say that nothing was."""
+        if self.context.work.has_committed and isinstance(error.original_error, (*FAULTS, ResponseTooLarge)):
+            error.message = "The mutation has been done, but what it selects can't be read. Query it."
+        return of_payload(error) if is_done or self.context.work.has_committed else error
 
 
 def _replay_in(context: Context, result: ExecutionResult) -> Replay | None:
@@ -179,8 +186,18 @@ def _replay_in(context: Context, result: ExecutionResult) -> Replay | None:
             context.following.raise_not_now(error.original_error)
         if isinstance(error.original_error, Replay):
             return error.original_error
-        raise_fault(error.original_error)
+        if not context.work.has_committed:
+            raise_fault(error.original_error)
     return None
+
+
+def _of_fault(error: GraphQLError) -> GraphQLError:
+    """Return the error as one of the database's faults, if it is."""
+    try:
+        raise_fault(error.original_error)
+    except FAULTS as fault:
+        return GraphQLError(str(fault), error.nodes, path=error.path, original_error=fault)
+    return error
 
 
 def _leaves_field(error: GraphQLError, data: Mapping[str, Any] | None) -> bool:
