@@ -31,9 +31,10 @@ from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
 from app.process.connections import CONNECTIONS, Connections
 from app.process.files import connection_limits
+from app.process.garbage import settle
 from app.process.logging import configure_logging
 from app.process.probes import probes
-from app.process.supervisor import end_with_parent, on_termination, settle
+from app.process.supervisor import end_with_parent, on_termination
 from app.security import passwords
 from app.security.tokens import AccessTokens, RefreshTokens
 from app.settings import Settings, settings

@@ -80,7 +80,7 @@ class Paths:
     def plans(self) -> list[Plan | NoPlan]:
         """The plans of the document that was asked for last."""
         assert self.watch.operation is not None
-        return list(self.watch.operation.plans)
+        return [plan for plan in self.watch.operation.plans if plan.bindings or not isinstance(plan, NoPlan)]
 
     async def ask(
         self,

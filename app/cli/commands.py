@@ -17,6 +17,7 @@ from app.cli.databases import database, requires_tools
 from app.cli.output import Mark, fail, print_finding, print_line, progress_bars, say
 from app.errors import Conflict, InvalidInput
 from app.monitoring.workers import figures_shared
+from app.process import garbage
 from app.process import supervisor as processes
 from app.process.logging import configure_logging, logs_json
 from app.settings import InvalidSettings, Settings, load_settings
@@ -87,7 +88,7 @@ def serve(
                 log.warning("TRUSTED_PROXIES is empty", effect=serving.SHARED_ADDRESS, advice=advice)
         else:
             serving.greet(settings, host, port, demo=demo)
-        processes.collect_seldom()
+        garbage.collect_seldom()
         with figures_shared(workers):
             processes.serve(serving.configured(settings, host, port, workers))
 

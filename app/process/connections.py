@@ -1,6 +1,7 @@
 """The open connections of a process: whose they are, how many there may be, and for how long it waits for them."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -15,6 +16,7 @@ CONNECTIONS = "connections"
 CONNECTION = "connection"
 """The key of its Connection in the state of a request."""
 _CHUNK = 1024 * 1024
+_MOST_FRAMES = 2_000  # of a client's WebSockets together, in a second; a message takes 20 µs
 
 
 class Limits(NamedTuple):
@@ -52,6 +54,9 @@ class Connections:
         self._number = 0
         self._of_client: Counter[Client] = Counter()
         self._of_site: Counter[str] = Counter()
+        self._frames: Counter[object] = Counter()
+        """What each client has sent since `_counted_from`."""
+        self._counted_from = 0.0
 
     def __len__(self) -> int:
         return self._number
@@ -91,6 +96,15 @@ class Connections:
             _add(self._of_client, holder.client, number)
             _add(self._of_site, holder.site, number)
 
+    def has_few_frames(self, holder: object) -> bool:
+        """Count a frame of a WebSocket; return whether its holder has sent no more than one may in a second."""
+        now = time.monotonic()
+        if now >= self._counted_from + 1:
+            self._frames.clear()
+            self._counted_from = now
+        self._frames[holder] += 1
+        return self._frames[holder] <= _MOST_FRAMES
+
     def _is_proxy(self, address: str) -> bool:
         if self._proxies is None:
             return True
@@ -127,6 +141,10 @@ class Connection:
         finally:
             if self._is_open:
                 self._pass_to(former)
+
+    def has_few_frames(self) -> bool:
+        """Count a frame for the holder of the connection; return whether these are few."""
+        return self._connections.has_few_frames(self if self._holder is None else self._holder.client)
 
     def _pass_to(self, holder: Holder | None) -> None:
         self._connections.count(self._holder, -1)

@@ -15,8 +15,7 @@ MAX_HEAD = 64 * 1024
 """The most bytes before the body of a request, besides those of the first read."""
 _FRAMING_OF_BYTE = 8  # with the byte: in a chunk of its own, it takes six
 _MOST_FRAGMENTS = 1_000  # of one message
-_MOST_FRAMES = 2_000  # in a second; each takes 3 µs
-_SLICE = 16 * 1024  # bytes, hence at most 2,700 frames, parsed before they are counted
+_SLICE = 2 * 1024  # bytes, hence at most 340 frames, parsed before they are counted
 _LINGER_SECONDS, _MOST_LINGERING = 1.0, 50
 _POLICY_VIOLATION, _TOO_BIG = 1008, 1009
 
@@ -171,9 +170,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A connection that has become a WebSocket, and closes if the client takes too long to read."""
 
     _connection: Connection
-    _frames = 0
-    """Frames since `_counted_from`."""
-    _counted_from = 0.0
 
     def connection_made(self, transport: Any) -> None:
         """Take the connection over."""
@@ -237,11 +233,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _has_few_frames(self) -> bool:
         """Count a frame, and cut off a client that floods the server with them."""
-        now = self.loop.time()
-        if now >= self._counted_from + 1:
-            self._frames, self._counted_from = 0, now
-        self._frames += 1
-        if self._frames > _MOST_FRAMES:
+        if not self._connection.has_few_frames():
             self._cut_off(_POLICY_VIOLATION)
         return not self.close_sent
 

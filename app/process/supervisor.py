@@ -1,7 +1,6 @@
 """How server processes start and stop: on a signal, or together with the process that started them."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -18,21 +17,6 @@ from app.process.uvicorn_internals import Multiprocess
 _CHECK_EVERY_SECONDS = 0.5
 _LAST_SECONDS = 5.0  # after the grace period, to close connections
 _STARTUP_FAILED = 3  # the exit code of uvicorn's own command
-
-
-def collect_seldom() -> None:
-    """Collect garbage less often than Python does: collections took a sixth of the start-up time and found nothing. But
-    often enough for none but a full one to take more than 30 ms, while nobody is answered: an object takes 0.5 µs."""
-    gc.set_threshold(10_000, 5, 10)
-
-
-def settle() -> None:
-    """Exclude the objects made during start-up from garbage collection, and collect less often.
-
-    Traversing objects that live as long as the process took half the time of a query on the resolver path."""
-    gc.collect()
-    gc.freeze()
-    collect_seldom()
 
 
 def exit_on_termination() -> None:

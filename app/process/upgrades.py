@@ -61,6 +61,8 @@ class UpgradingProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _should_upgrade(self) -> bool:
-        """Return whether the client opens a WebSocket, which it does by GET (RFC 6455, 4.1)."""
+        """Return whether the client opens a WebSocket, which it does by GET and without a body (RFC 6455, 4.1)."""
         asked = [value.lower() for name, value in self.headers if name == b"upgrade"]
-        return self.parser.get_method() == b"GET" and asked == [b"websocket"]
+        lengths = [value for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
+        has_body = any(value != b"0" for value in lengths)
+        return self.parser.get_method() == b"GET" and asked == [b"websocket"] and not has_body

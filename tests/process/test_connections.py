@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from app.process import connections as connections_module
 from app.process import protocol
 from app.process.connections import Connections
 from app.process.protocol import Protocol, WebSocketProtocol
@@ -214,10 +215,24 @@ async def test_who_floods_a_websocket_with_frames_is_cut_off(opcode: bytes) -> N
     async with limited(Connections(LIMITS)) as place:
         line = await place.connect()
         assert await line.send(UPGRADE).status() == "101"
-        line.send((opcode + b"\x80" + bytes(4)) * (protocol._MOST_FRAMES + 1))
+        line.send((opcode + b"\x80" + bytes(4)) * (connections_module._MOST_FRAMES + 1))
         async with asyncio.timeout(PATIENCE):
             received = await line.reader.read()
         assert received.replace(b"\x8a\x00", b"") == b"\x88\x02\x03\xf0"  # closed with 1008
+
+
+async def test_the_frames_of_all_websockets_of_a_client_are_counted() -> None:
+    async with limited(Connections(LIMITS)) as place:
+        lines = [await place.connect() for _ in range(3)]
+        stranger = await place.connect("127.0.0.2")
+        for line in (*lines, stranger):
+            assert await line.send(UPGRADE).status() == "101"
+            line.send(b"\x8a\x80\0\0\0\0" * 900)
+        async with asyncio.timeout(PATIENCE):
+            assert await lines[2].reader.read() == b"\x88\x02\x03\xf0"
+        stranger.send(b"\x89\x80\0\0\0\0")
+        async with asyncio.timeout(PATIENCE):
+            assert await stranger.reader.readexactly(2) == b"\x8a\0"
 
 
 async def test_of_a_flood_only_so_many_frames_are_parsed_as_have_to_be_counted() -> None:
@@ -237,7 +252,7 @@ async def test_of_a_flood_only_so_many_frames_are_parsed_as_have_to_be_counted()
         line.send(b"\x8a\x80\0\0\0\0" * 40_000)
         with suppress(ConnectionError):
             await line.reader.read()
-    assert protocol._MOST_FRAMES < len(parsed) < 2 * protocol._MOST_FRAMES
+    assert connections_module._MOST_FRAMES < len(parsed) < 2 * connections_module._MOST_FRAMES
 
 
 @pytest.mark.parametrize(
@@ -346,7 +361,7 @@ async def test_who_reads_no_messages_is_cut_off() -> None:
 
 
 async def test_pings_of_who_reads_no_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "_MOST_FRAMES", 1_000_000)  # slow enough to be no flood
+    monkeypatch.setattr(connections_module, "_MOST_FRAMES", 1_000_000)  # slow enough to be no flood
     opened: list[WebSocketProtocol] = []
 
     class Noting(WebSocketProtocol):

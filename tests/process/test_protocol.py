@@ -89,6 +89,7 @@ UPGRADES = {
     "Java": b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
     b"Upgrade: h2c\r\nUser-Agent: Java-http-client/17.0.15\r\n",
     "a WebSocket by POST": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+    "a WebSocket with a body": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
     "several": b"Connection: keep-alive\r\nConnection: upgrade\r\nUpgrade: TLS/1.2, h2c\r\nUpgrade: IRC/6.9\r\n",
 }
 
@@ -241,3 +242,13 @@ async def test_what_has_arrived_may_take_its_time(impatient: str) -> None:
         await websocket.send("still here")
         assert await websocket.recv() == "still here"
         assert (await client.post("/", content=b"12345")).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])
+def test_a_websocket_that_begins_with_a_body_is_a_request_like_any_other(url: str, body: bytes) -> None:
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    key = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    with connection_to(url) as connection:
+        connection.sendall(b"GET /graphql HTTP/1.1\r\nHost: shop\r\n" + upgrade + key + body)
+        ((status, _),) = responses(connection, 1)
+    assert status.split()[1] == b"400"

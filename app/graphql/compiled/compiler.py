@@ -38,10 +38,11 @@ def compile_payload(
     details: list[FieldDetails],
     *,
     is_list: bool,
+    limit: int,
 ) -> Plan | NoPlan:
     """Return the plan of the object that shows the row with the key PAYLOAD_KEYS, or of the list of those with these
-    keys, as it is selected by a field that returns it."""
-    compilation = Compilation(schema, operation, viewer, _field)
+    keys, as it is selected by a field that returns it; none if compiling it costs more than the limit."""
+    compilation = Compilation(schema, operation, viewer, _field, limit)
     node_type = type_shown_by(type_.name)
     assert node_type is not None, "it shows a row"
     statement = node_type.by_key(compilation.viewer)
@@ -61,17 +62,17 @@ def _planned(compilation: Compilation, parts: Callable[[Scope], list[Part]]) -> 
     except Refused:
         raise
     except Declined as reason:
-        return NoPlan(str(reason), tuple(compilation.bindings))
+        return NoPlan(str(reason), tuple(compilation.bindings), compilation.cost)
     errors = [error.formatted for error in compilation.errors]
     if all(isinstance(part, Json) for part in made):
         data = "".join(str(part) for part in made).encode()
-        return Plan("", (), {}, tuple(compilation.bindings), errors, data)
+        return Plan("", (), {}, tuple(compilation.bindings), errors, data, compilation.cost)
     statement: Any = select(text_of(made).label("text"))
     if scope.source is not None:
         statement = statement.select_from(scope.source)
     prepared = Prepared(statement)
     constants = {**prepared.constants, **compilation.constants}
-    return Plan(prepared.sql, prepared.names, constants, tuple(compilation.bindings), errors)
+    return Plan(prepared.sql, prepared.names, constants, tuple(compilation.bindings), errors, cost=compilation.cost)
 
 
 def _field(

@@ -23,7 +23,7 @@ from app.db.engine import Database
 from app.db.texts import QUOTE
 from app.db.unit_of_work import UnitOfWork
 from app.errors import RequestError
-from app.graphql.compiled.compilation import BoundOperation
+from app.graphql.compiled.compilation import MAX_COST, BoundOperation
 from app.graphql.compiled.compiler import compile_payload, compile_plan
 from app.graphql.compiled.plans import PAYLOAD_KEYS, Declined, NoPlan, Plan, Plans, Uncompiled
 from app.graphql.operations.documents import ParsedOperation, RequestedOperation
@@ -130,14 +130,17 @@ class CompiledPath:
         self, operation: ParsedOperation, type_: GraphQLObjectType, details: list[FieldDetails], *, is_list: bool
     ) -> Plans:
         """Return the plans of what a mutation selects of an object, or of each object of a list."""
-        definition, fragments = operation.definition, operation.fragments
+        definition, fragments, costs = operation.definition, operation.fragments, operation.costs
+        key = f"{type_.name} {is_list} {[id(detail.node) for detail in details]}"
 
         def compiled(variables: VariableValues, viewer: Viewer | None) -> Plan | NoPlan:
             # With the variables of now, not those of the first request, which would be kept: they may hold a password.
             now = BoundOperation(definition, fragments, variables)
-            return compile_payload(self._schema, now, viewer, type_, details, is_list=is_list)
+            limit = MAX_COST - sum(cost for other, cost in costs.items() if other != key)
+            plan = compile_payload(self._schema, now, viewer, type_, details, is_list=is_list, limit=limit)
+            costs[key] = min(plan.cost, limit)
+            return plan
 
-        key = (type_.name, is_list, *(id(detail.node) for detail in details))
         found = operation.selections.get(key)
         if found is None:
             used = _variables_within(operation, details)

@@ -10,6 +10,7 @@ from typing import Any
 from graphql.execution.values import VariableValues
 
 from app.graphql.operations.cache import Cache
+from app.process.garbage import collected_at_once
 from app.security.viewer import Viewer
 
 VIEWER = "viewer_id"
@@ -19,7 +20,8 @@ PAYLOAD_KEYS = "payload_keys"
 """The parameter that is the key of the object that a mutation returns, or the array of keys of a list of objects."""
 
 _MAX_LIST = 100  # items of a list in the variables, whose shapes are part of a plan's key
-_DECLINED_KEPT = 20
+_DECLINED = "declined"  # marks the key of what was, for page sizes of any number
+_WEIGHT_OF_PLAN, _CHARACTERS_OF_WEIGHT = 500, 10  # a plan has 75 objects, as 35 tokens of a document; text has none
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -59,6 +61,13 @@ class Plan:
     """Of the root fields that the kind of viewer may not read, as the response has them."""
     data: bytes | None = None
     """The response, where it depends on no row: there is no statement then."""
+    cost: int = 0
+    """What compiling it has cost."""
+
+    @property
+    def weight(self) -> int:
+        """The memory that it takes, in characters of a document."""
+        return _WEIGHT_OF_PLAN + len(self.sql) // _CHARACTERS_OF_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,9 @@ class NoPlan:
 
     reason: str
     bindings: Sequence[ArgumentBinding]
+    cost: int = 0
+    """What finding that out has cost."""
+    weight = _WEIGHT_OF_PLAN
 
 
 class Plans:
@@ -85,8 +97,6 @@ class Plans:
         self._kept = kept
         self._compiled = compiled
         self._used = used
-        self._declined: Cache[Hashable, NoPlan] = Cache(_DECLINED_KEPT)
-        """What was declined, for page sizes of any number."""
 
     def plan(
         self,
@@ -108,7 +118,7 @@ class Plans:
             plan = self._kept.find(key)
             if plan is None:
                 plan = self._made(key, variables, viewer, may_compile=may_compile)
-                self._kept.add(key, plan)
+                self._kept.add(key, plan, plan.weight)
             bound: dict[str, Any] = {}
             for number, binding in enumerate(plan.bindings):
                 shape, read = binding.read(variables, viewer)
@@ -119,20 +129,20 @@ class Plans:
             else:
                 if isinstance(plan, NoPlan):
                     raise Declined(plan.reason)
-                self._kept.weigh(key, len(plan.sql))
                 parameters = {**plan.constants, VIEWER: viewer.id if viewer else None, **bound, **given}
                 return plan, [parameters[name] for name in plan.names]
 
     def _made(self, key: Any, variables: VariableValues, viewer: Viewer | None, *, may_compile: bool) -> Plan | NoPlan:
         """Compile the selection, unless it was declined for variables that differ in numbers alone."""
-        numberless = _without_numbers(key)
-        if (declined := self._declined.find(numberless)) is not None:
+        numberless = (_DECLINED, _without_numbers(key))
+        if (declined := self._kept.find(numberless)) is not None:
             return declined
         if not may_compile:
             raise Uncompiled
-        plan = self._compiled(variables, viewer)
+        with collected_at_once():
+            plan = self._compiled(variables, viewer)
         if isinstance(plan, NoPlan):
-            self._declined.add(numberless, NoPlan(plan.reason, ()))
+            self._kept.add(numberless, NoPlan(plan.reason, ()), plan.weight)
         return plan
 
 

@@ -29,6 +29,7 @@ from app.graphql.http.protocol import (
     read_parameters,
     require_carriable,
 )
+from app.graphql.operations.cancellation import Disconnected
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest
 from app.graphql.operations.lifecycle import Operation
 from app.graphql.operations.rate_limits import Quota
@@ -82,7 +83,6 @@ class GraphQLEndpoint:
                 return
             parameters = await read_parameters(scope, headers, receive, self._services.settings.body_limit_kb * 1024)
             document = graphql_request(parameters, self._services.documents.trusted)
-            await self._services.documents.read_in_turn(document.query, address_of(scope))
             request = OperationRequest(
                 document,
                 request_id,
@@ -92,6 +92,9 @@ class GraphQLEndpoint:
                 idempotency_key=_text(headers.get(_IDEMPOTENCY_KEY)),
                 check=partial(require_carriable, method, accepts),
             )
+            if not self._services.documents.knows(document.query):
+                with self._services.watch.over(receive):
+                    await self._services.documents.read_in_turn(document.query, self._holder(request).client)
             if accepts.events and self._is_streamed(method, accepts, document):
                 stream = event_stream(Operation(self._services, request).stream())
                 with held_by(self._holder(request), scope):
@@ -101,7 +104,7 @@ class GraphQLEndpoint:
             await Operation(self._services, request).answer(partial(_send, send, media_type, request_id))
         except RequestError as failure:
             await _send(send, media_type, request_id, refused(failure))
-        except ClientDisconnect:
+        except (ClientDisconnect, Disconnected):
             pass
 
     def _holder(self, request: OperationRequest) -> Holder:

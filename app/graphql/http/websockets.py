@@ -28,7 +28,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 
-from app.clients import Holder
+from app.clients import Client, Holder
 from app.errors import SESSION_ENDED, RequestError, Restarting, TooManyConnections, TooManySubscriptions
 from app.graphql.http.protocol import JSON, Refusal, address_of, graphql_request, without_bom
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest
@@ -168,7 +168,9 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
     async def run_operation(self, operation: Subscribed[Handshake, None]) -> None:
         """Send the results of an operation, and its completion."""
         document = GraphQLRequest(operation.query, operation.variables, operation.operation_name)
-        await self._services.documents.read_in_turn(document.query, address_of(self.context.scope))
+        if not self._services.documents.knows(document.query):
+            client = Client.of(self._login.viewer, address_of(self.context.scope))
+            await self._services.documents.read_in_turn(document.query, client)
         responses = Operation(self._services, self.context.request(document)).stream()
         last: dict[str, Any] = {"id": operation.id, "type": "complete"}
         try:

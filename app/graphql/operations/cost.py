@@ -43,7 +43,8 @@ _TEXTS_OF_LIST = 4
 _OBJECTS_OF_LIST = 15  # of a list without pages: few orders have more items, which take a few pages of Postgres each
 _MOST_OF_LIST = 100  # that they can have, with texts of any length
 _MAX_FIELDS = 10_000  # that are visited; nested fragments can select more than anyone could count
-_COSTS_KEPT = 100
+_COSTS_KEPT = 20
+_VALUES_OF_PAGE = 25  # to find out what a connection is asked for takes the resolver path as long, even if it is empty
 _DEPTH = 3  # of the inputs that are looked at
 MOST = 1_000_000_000
 """The reported cost of an operation that is too large to count."""
@@ -279,7 +280,12 @@ class _Walk:
                     beyond = sum(self._argument(node, cursor) is not None for cursor in ("after", "before"))
                 case "totalCount":
                     total += _looking(to_count, is_part=is_part) + Cost(values=1)
-        return total + _reading(max(1, size)) + _looking(to_filter * (1 + beyond), is_part=is_part)
+        return (
+            total
+            + Cost(values=_VALUES_OF_PAGE)
+            + _reading(max(1, size))
+            + _looking(to_filter * (1 + beyond), is_part=is_part)
+        )
 
     def _mutation(self, field: graphql.GraphQLField, details: list[FieldDetails]) -> Cost:
         """Return the cost of a mutation and its payload."""

@@ -1,8 +1,7 @@
 """The documents that clients send: parsed, checked against the schema and the limits, once; and kept."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -33,16 +32,18 @@ from app.graphql.operations.limits import INTROSPECTION, exceeded, limit_exceede
 from app.graphql.operations.parsing import parsed
 from app.graphql.operations.trusted import TrustedDocuments
 from app.graphql.operations.turns import Turns
+from app.process.garbage import collected_at_once
 from app.settings import Settings, Trust
 
 _RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)
 _DOCUMENTS_KEPT = 500
 _INVALID_KEPT = 100
-_CHARACTERS_KEPT = 700_000  # five hundred documents of a hundred tokens; twice as many would take twice as long to
-# traverse at a garbage collection, which nobody should feel
+# A few hundred documents of a hundred tokens, with their plans. Twice as much would take twice as long to traverse at a
+# garbage collection, which nobody should feel.
+_WEIGHT_KEPT = 1_000_000
 _WEIGHT_OF_TOKEN = 10  # in characters: what is parsed of a token takes much more memory than its text
-_PLANS_KEPT = 20  # of one operation: its variables can have many shapes
-_CHARACTERS_OF_PLANS = 100_000
+_PLANS_KEPT, _WEIGHT_OF_PLANS_KEPT = 100, 100_000  # of one operation: its variables can have many shapes
+_REST = 0.5  # a turn of the event loop accepts one connection, so that it needs many between two documents
 _TOO_MANY_DIGITS = "integer string conversion"
 
 COST_OF_NOTHING = 10
@@ -73,7 +74,9 @@ class ParsedOperation:
         self.name = self.definition.name.value if self.definition.name else None
         self.selections: dict[Hashable, Any] = {}
         """What compiles the whole operation, or a selection within."""
-        self.plans: Cache[Hashable, Any] = Cache(_PLANS_KEPT, _CHARACTERS_OF_PLANS)
+        self.costs: dict[Hashable, int] = {}
+        """What compiling each selection of a mutation has cost."""
+        self.plans: Cache[Hashable, Any] = Cache(_PLANS_KEPT, _WEIGHT_OF_PLANS_KEPT)
         """What has been compiled of all its selections."""
 
     @cached_property
@@ -98,9 +101,14 @@ class Document:
 
     errors: Sequence[GraphQLError] = ()
     operations: Mapping[str | None, ParsedOperation] = field(default_factory=dict)
-    weight: int = 0
+    own_weight: int = 0
     """The memory it takes, in characters; of an invalid document only the errors are kept."""
     is_trusted: bool = False
+
+    @property
+    def weight(self) -> int:
+        """The memory that it and what is compiled of it takes, in characters."""
+        return self.own_weight + sum(operation.plans.weight for operation in self.operations.values())
 
     def operation(self, name: str | None) -> ParsedOperation | None:
         """Return the operation with this name, or the only one; None if there is none."""
@@ -166,34 +174,37 @@ class Documents:
         self._schema = schema
         self._settings = settings
         self._rules = _RULES if settings.introspection else (*_RULES, NoIntrospection)
-        self._documents: Cache[str, Document] = Cache(_DOCUMENTS_KEPT, _CHARACTERS_KEPT)
+        self._documents: Cache[str, Document] = Cache(_DOCUMENTS_KEPT, _WEIGHT_KEPT)
         # Apart, so that however many there are, they displace none that is valid.
-        self._refused: Cache[str, Document] = Cache(_INVALID_KEPT, _CHARACTERS_KEPT // 10)
-        self._turns = Turns(1)
+        self._refused: Cache[str, Document] = Cache(_INVALID_KEPT, _WEIGHT_KEPT // 10)
+        self._turns = Turns(1, rest=_REST)
 
-    async def read_in_turn(self, text: str, address: str) -> None:
-        """Read a document, which waits for this address's turn if it is new."""
-        if text in self._documents or text in self._refused:
-            return
-        async with self.turn(Client.of(None, address)):
+    def knows(self, text: str) -> bool:
+        """Return whether a document has been read."""
+        return text in self._documents or text in self._refused
+
+    async def read_in_turn(self, text: str, client: Client) -> None:
+        """Read a new document when it is the client's turn."""
+        async with self.turn(client):
             with suppress(Exception):  # whatever is wrong, it is found again, and reported, when the operation runs
                 self.read(text)
 
-    @asynccontextmanager
-    async def turn(self, client: Client) -> AsyncIterator[None]:
+    def turn(self, client: Client) -> AbstractAsyncContextManager[None]:
         """Wait for a client's turn to read or compile a document, either of which keeps everyone waiting for up to
         50 ms. However many arrive together, other requests are answered in between, and clients alternate."""
-        async with self._turns.taken(self._turns.request(client)):
-            yield
-            await asyncio.sleep(0)
+        return self._turns.taken(self._turns.request(client))
 
     def read(self, text: str) -> Document:
         """Return the document that a client sent, with its errors if it has any."""
         if self._settings.trusted_documents is Trust.REQUIRE and not self.trusted.includes(text):
             return _NOT_TRUSTED
-        if (known := self._documents.find(text) or self._refused.find(text)) is not None:
+        if (known := self._documents.find(text)) is not None:
+            self._documents.weigh(text, known.weight)  # more has been compiled of it since
             return known
-        document = self._read(text)
+        if (refused := self._refused.find(text)) is not None:
+            return refused
+        with collected_at_once():
+            document = self._read(text)
         kept = self._refused if document.errors else self._documents
         kept.add(text, document, document.weight, pin=document.is_trusted)
         return document
@@ -230,12 +241,12 @@ class Documents:
             error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
             if "contains more than" in error.message:
                 message = f"A document may contain at most {limit:,} tokens."
-                return Document(errors=[limit_exceeded("TOKEN", message, limit + 1, limit)], weight=len(text))
-            return Document(errors=[_kept(error)], weight=len(text))
+                return Document(errors=[limit_exceeded("TOKEN", message, limit + 1, limit)], own_weight=len(text))
+            return Document(errors=[_kept(error)], own_weight=len(text))
         weight = len(text) + _WEIGHT_OF_TOKEN * tokens
         errors = [*exceeded(ast, self._settings)] or self._invalid(ast)
         if errors:
-            return Document(errors=[_kept(error) for error in errors], weight=len(text))
+            return Document(errors=[_kept(error) for error in errors], own_weight=len(text))
         fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
         operations = [
             ParsedOperation(ast, node, fragments, Meter(self._schema, node, fragments))
@@ -243,7 +254,7 @@ class Documents:
             if isinstance(node, OperationDefinitionNode)
         ]
         named = {operation.name: operation for operation in operations}
-        return Document(operations=named, weight=weight, is_trusted=self.trusted.includes(text))
+        return Document(operations=named, own_weight=weight, is_trusted=self.trusted.includes(text))
 
     def _invalid(self, ast: DocumentNode) -> list[GraphQLError]:
         most, hides = self._settings.validation_error_limit, not self._settings.introspection

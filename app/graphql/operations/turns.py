@@ -1,6 +1,7 @@
 """Who is next: clients take turns at what keeps others waiting, so that one who wants it often delays no others."""
 
 import asyncio
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +23,9 @@ class Turn:
 class Turns:
     """The turns of a process. No client holds more than half of them, nor do all anonymous ones together."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, rest: float = 0) -> None:
+        """Take how many there are, and for which part of the time that one took nobody has it afterwards."""
+        self._rest = rest
         self._free = number
         self._free_for_anonymous = max(1, (number + 1) // 2)
         self._per_client = max(1, number // 2)
@@ -52,12 +55,17 @@ class Turns:
     @asynccontextmanager
     async def taken(self, turn: Turn) -> AsyncIterator[None]:
         """Wait for the turn, and let others follow afterwards."""
+        begun = None
         try:
             await turn.granted
+            begun = time.perf_counter()
             yield
         finally:
             if turn.granted.cancelled():
                 self._leave(turn)
+            elif self._rest and begun is not None:
+                rest = self._rest * (time.perf_counter() - begun)
+                asyncio.get_running_loop().call_later(rest, self._release, turn)
             else:
                 self._release(turn)
 

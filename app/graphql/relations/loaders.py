@@ -19,7 +19,7 @@ from app.graphql.relations.connections import Connection
 from app.graphql.relations.declarations import Computed, Lookup, Pages, Reference, Rows
 from app.security.viewer import Viewer
 
-_STATEMENTS_KEPT = 200
+_STATEMENTS_KEPT = 50  # of each kind
 
 
 class Loader(DataLoader[Any, Any]):
@@ -140,12 +140,12 @@ def _lists(work: UnitOfWork, viewer: Viewer | None, declaration: Rows) -> Loader
 
 def _pages(work: UnitOfWork, viewer: Viewer | None, declaration: Pages) -> Loader:
     """Load pages: a statement for each set of arguments, whatever the number of parents."""
-    collection, relation = declaration.collection, _relation(declaration)
+    collection = declaration.collection
 
     async def load(keys: list[PageKey]) -> list[Page[Any]]:
         pages: dict[PageKey, Page[Any]] = {}
         for (filter, request), parents in _grouped(keys).items():
-            statement = collection.listing(viewer, filter).page_each(relation, request)
+            statement = _of_pages(declaration, viewer, filter, request)
             found = _by_parent(await work.rows(statement, {"parents": parents}))
             for parent in parents:
                 page = page_of(found[parent], request, lambda row: shown(collection.model, row))
@@ -191,6 +191,13 @@ def _referred(model: type[Base], condition: Callable[[Any], Any] | None) -> Sele
     columns = table_of(model).c
     statement = select_all(model).where(with_key_in_array(columns.id))
     return statement if condition is None else statement.where(condition(columns))
+
+
+@lru_cache(_STATEMENTS_KEPT)
+def _of_pages(declaration: Pages, viewer: Viewer | None, filter: Any, request: PageRequest) -> Select[Any]:
+    """Return the statement for the pages of `:parents`. It is kept, as the objects that it consists of are parts of
+    cycles, which only a garbage collection frees."""
+    return declaration.collection.listing(viewer, filter).page_each(_relation(declaration), request)
 
 
 def _relation(declaration: Pages) -> Relation:

@@ -119,7 +119,10 @@ async def test_a_plan_serves_any_number_of_ids_in_any_order(paths: Paths, popula
     assert len(paths.plans()) == 3
 
 
-async def test_plans_for_types_are_forgotten_as_others_are(paths: Paths, population: Population) -> None:
+async def test_plans_for_types_are_forgotten_as_others_are(
+    paths: Paths, population: Population, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "_PLANS_KEPT", 20)
     for bits in range(1, documents._PLANS_KEPT + 5):
         chosen = [population.ids[type_name][0] for bit, type_name in enumerate(TYPES) if bits >> bit & 1]
         assert (await paths.agree(NODES, {"ids": chosen}, user=population.viewers["owner"])).was_compiled

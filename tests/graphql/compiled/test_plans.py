@@ -129,7 +129,8 @@ async def test_what_is_compiled_is_forgotten_with_its_document(kept: int, paths:
         assert compiled() is None
 
 
-async def test_plans_of_a_document_are_forgotten(paths: Paths) -> None:
+async def test_plans_of_a_document_are_forgotten(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "_PLANS_KEPT", 20)
     declared = ", ".join(f"$v{number}: Boolean = false" for number in range(9))
     query = f"query ({declared}) {{ {' '.join(f'a{n}: __typename @skip(if: $v{n})' for n in range(9))} }}"
     for number in range(5 * documents._PLANS_KEPT):

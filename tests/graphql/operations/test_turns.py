@@ -1,6 +1,7 @@
 """Whose turn it is to read."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack, suppress
 
 import pytest
@@ -114,3 +115,31 @@ async def test_a_turn_that_is_granted_to_who_leaves_passes_on() -> None:
     with suppress(asyncio.CancelledError):
         await leaving
     assert granted([turns.request(SOMEONE)]) == [True]
+
+
+async def test_after_a_turn_nobody_has_it_for_a_part_of_the_time_that_it_took() -> None:
+    """Meanwhile the event loop has many turns of its own, in each of which it accepts a connection."""
+    turns, loop_turns = Turns(1, rest=2), 0
+    async with turns.taken(turns.request(ADA)):
+        time.sleep(0.02)  # noqa: ASYNC251  # as parsing a document does, it keeps everyone waiting
+    following = turns.request(BOB)
+    while not following.granted.done():
+        loop_turns += 1
+        await asyncio.sleep(0)
+    assert loop_turns > 100
+
+
+async def test_a_turn_that_nobody_waits_for_any_more_is_forgotten() -> None:
+    turns = Turns(1, rest=1_000)
+    async with turns.taken(turns.request(ADA)):
+        waiting = asyncio.create_task(_take(turns, BOB))
+        await asyncio.sleep(0)
+        assert len(turns) == 1
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert len(turns) == 0
+
+
+async def _take(turns: Turns, client: Client) -> None:
+    async with turns.taken(turns.request(client)):
+        pass

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
+from app.clients import Client
 from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.compiler import compile_plan
 from app.graphql.operations.documents import Document, Documents
-from tests.graphql.subscriptions.clients import PROTOCOL
+from tests.graphql.subscriptions.clients import PROTOCOL, until
 from tests.graphql.subscriptions.conftest import Shop
 from tests.paths import Paths
 
-HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+HERE, ELSEWHERE = Client.of(None, "192.0.2.1"), Client.of(None, "192.0.2.2")
 
 
 class Reads:
@@ -54,6 +55,34 @@ async def test_others_are_answered_between_two_documents_and_clients_alternate(r
     assert "{ theirs: __typename }" in [*reads.turns][:3]
     await documents.read_in_turn("{ a4: __typename }", HERE)
     assert len(reads.turns) == 6
+
+
+async def test_nothing_is_read_for_a_client_that_has_gone(reads: Reads, shop: Shop) -> None:
+    documents = shop.services.documents
+    body = b'{"query": "{ gone: __typename }"}'
+    head = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    async with documents.turn(ELSEWHERE):
+        _, writer = await asyncio.open_connection(*shop.address.split(":"))
+        writer.write(head % len(body) + body)
+        await until(lambda: len(documents._turns) == 1)
+        writer.close()
+        await until(lambda: len(documents._turns) == 0)
+    await documents.read_in_turn("{ later: __typename }", HERE)
+    assert [*reads.turns] == ["{ later: __typename }"]
+
+
+async def test_a_new_document_of_a_user_waits_among_those_of_users(reads: Reads, shop: Shop) -> None:
+    """Or many addresses without a login could keep it waiting."""
+    documents = shop.services.documents
+    async with documents.turn(ELSEWHERE):
+        anonymous = [
+            asyncio.create_task(documents.read_in_turn(f"{{ a{n}: __typename }}", Client.of(None, f"192.0.3.{n}")))
+            for n in range(20)
+        ]
+        mine = asyncio.create_task(shop.api.data("{ mine: viewer { id } }", user=shop.customer))
+        await until(lambda: len(documents._turns) == 21)
+    await asyncio.gather(mine, *anonymous)
+    assert "{ mine: viewer { id } }" in [*reads.turns][:2]
 
 
 async def test_so_are_those_that_arrive_together_on_a_websocket(reads: Reads, shop: Shop) -> None:
