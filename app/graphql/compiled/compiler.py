@@ -98,7 +98,7 @@ def _declared(
     """Return the parts of a field by what it is declared to be."""
     declaration = declaration_of(asked.definition)
     if isinstance(declaration, declarations.Through):
-        columns = joined(compilation, declaration.reference, columns, scope).c
+        columns = joined(compilation, declaration.reference, columns, scope)
         declaration = declaration.declaration
     match declaration:
         case declarations.Column(expression, visible):

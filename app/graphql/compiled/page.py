@@ -15,7 +15,18 @@ from app.errors import RequestError
 from app.graphql.compiled.binding import Asked, bound_filter, bound_request, shape_and_values
 from app.graphql.compiled.compilation import Compilation, object_type
 from app.graphql.compiled.plans import Declined
-from app.graphql.compiled.statements import NULL, TRUE, Json, Part, Scope, cursor_of, shown_as, text_of, text_or_null
+from app.graphql.compiled.statements import (
+    NULL,
+    TRUE,
+    Columns,
+    Json,
+    Part,
+    Scope,
+    cursor_of,
+    shown_as,
+    text_of,
+    text_or_null,
+)
 from app.graphql.relations.declarations import Pages, Row
 from app.graphql.relations.resolving import requested
 from app.security.viewer import Viewer, require
@@ -101,13 +112,14 @@ class _Page:
             number = func.row_number().over(
                 order_by=_directed(ordering.columns, ordering.descending != request.backward)
             )
-            self._rows = paginate(statement, request).add_columns(number.label(_NUMBER)).lateral(name)
-            wanted = self._rows.c[_NUMBER] <= constant(request.limit)
+            found = paginate(statement, request).add_columns(number.label(_NUMBER)).lateral(name)
         else:
-            self._rows, wanted = paginate(statement, request, spare=0).lateral(name), None
+            found = paginate(statement, request, spare=0).lateral(name)
+        self._rows = Columns(found)
+        wanted = self._rows[_NUMBER] <= constant(request.limit) if counts_others else None
         self._past: dict[bool, ColumnElement[bool] | None] = {}
         """Whether there are rows past the cursor after the page, and the one before it."""
-        self._scope = Scope(self._rows, only=wanted, name=compilation.name("found_"))
+        self._scope = Scope(found, only=wanted, name=compilation.name("found_"))
 
     def connection(self, asked: Asked) -> list[Part]:
         """Return the parts of the connection."""
@@ -150,13 +162,13 @@ class _Page:
         return [Json("["), self._scope.add(self._scope.text_of_rows(parts, self._in_order())), Json("]")]
 
     def _node(self, type_: GraphQLOutputType, details: list[FieldDetails]) -> list[Part]:
-        return self._compilation.row(type_, details, self._rows.c, self._scope)
+        return self._compilation.row(type_, details, self._rows, self._scope)
 
     def _edge(self, type_: GraphQLOutputType, details: list[FieldDetails]) -> list[Part]:
         return self._object(
             type_,
             details,
-            cursor=lambda *_: [Json('"'), cursor_of(self._request.ordering, self._rows.c), Json('"')],
+            cursor=lambda *_: [Json('"'), cursor_of(self._request.ordering, self._rows), Json('"')],
             node=self._node,
         )
 
@@ -191,7 +203,7 @@ class _Page:
 
     def _cursor_at(self, place: ColumnElement[int]) -> list[Part]:
         """Return the cursor of the row in this place of the page, null where there is none."""
-        row = {name: self._all(self._rows.c[name])[place] for name in ("id", CURSOR_VALUE)}
+        row = {name: self._all(self._rows[name])[place] for name in ("id", CURSOR_VALUE)}
         cursor = self._scope.add(cursor_of(self._request.ordering, row))
         return [text_or_null([Json('"'), cursor, Json('"')])]
 
@@ -202,7 +214,7 @@ class _Page:
 
     def _in_order(self) -> list[ColumnElement[Any]]:
         """Return what the rows are ordered by: just what the page itself is, or Postgres sorts them once more."""
-        ordering, rows = self._request.ordering, self._rows.c
+        ordering, rows = self._request.ordering, self._rows
         columns = [rows.id] if ordering.column is ordering.key else [rows[CURSOR_VALUE], rows.id]
         return _directed(columns, ordering.descending)
 

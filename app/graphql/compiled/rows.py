@@ -15,7 +15,7 @@ from app.db.pagination import constant
 from app.db.statements import KEYS, select_all, table_of
 from app.graphql.compiled.binding import Asked
 from app.graphql.compiled.compilation import Compilation
-from app.graphql.compiled.statements import EMPTY, NULL, Json, Part, Scope, text_of
+from app.graphql.compiled.statements import EMPTY, NULL, Columns, Json, Part, Scope, text_of
 from app.graphql.node import node_named
 from app.graphql.relations.declarations import Lookup, Nodes, Reference, Row, Rows, Unique
 from app.security.viewer import Viewer
@@ -29,7 +29,7 @@ def reference(compilation: Compilation, declared: Reference, asked: Asked, colum
     row = _referred(compilation, declared, columns)
     if isinstance(asked.type, GraphQLNonNull):
         scope.join(row)
-        return compilation.row(asked.type, asked.details, row.c, scope)
+        return compilation.row(asked.type, asked.details, Columns(row), scope)
     return [func.coalesce(_if_present(compilation, row, asked.type, asked.details, scope), NULL)]
 
 
@@ -41,12 +41,13 @@ def _referred(compilation: Compilation, declared: Reference, columns: Row) -> Fr
     return statement.correlate_except(table).lateral(compilation.source("row_"))
 
 
-def joined(compilation: Compilation, declared: Reference, columns: Row, scope: Scope) -> FromClause:
-    """Return the row that a row refers to, joined once for all fields that show a part of it."""
+def joined(compilation: Compilation, declared: Reference, columns: Row, scope: Scope) -> Columns:
+    """Return the columns of the row that a row refers to, joined once for all fields that show a part of it."""
     key = (declared.model, declared.key(columns))
     if key not in scope.joined:
-        scope.joined[key] = _referred(compilation, declared, columns)
-        scope.join(scope.joined[key])
+        row = _referred(compilation, declared, columns)
+        scope.join(row)
+        scope.joined[key] = Columns(row)
     return scope.joined[key]
 
 
@@ -55,16 +56,17 @@ def _if_present(
 ) -> ColumnElement[str]:
     """Return the text of the object that a row is, which is joined to those around it and may be missing."""
     scope.join(row, outer=True)
-    return case((row.c.id.is_not(None), text_of(compilation.row(type_, details, row.c, scope.optional()))))
+    columns = Columns(row)
+    return case((columns.id.is_not(None), text_of(compilation.row(type_, details, columns, scope.optional()))))
 
 
 def rows(compilation: Compilation, declared: Rows, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
     """Return the parts of the list of all rows that belong to a row."""
     statement = declared.statement(compilation.viewer).where(declared.relation(columns.id))
     found = statement.correlate(columns.id.table).lateral(compilation.source("rows_"))
-    inner = Scope(found)
-    parts = compilation.row(asked.type, asked.details, found.c, inner)
-    text = inner.text_of_rows(parts, [found.c[name].asc() for name in declared.order])
+    inner, own = Scope(found), Columns(found)
+    parts = compilation.row(asked.type, asked.details, own, inner)
+    text = inner.text_of_rows(parts, [own[name].asc() for name in declared.order])
     return [Json("["), _gathered(compilation, inner, scope, text), Json("]")]
 
 
@@ -146,7 +148,7 @@ def with_key(
     """Return the parts of the row that a statement finds by this key."""
     found = _keyed(statement, key).subquery(compilation.source("rows_"))
     inner = Scope(found)
-    text = text_of(compilation.row(type_, details, found.c, inner))
+    text = text_of(compilation.row(type_, details, Columns(found), inner))
     return [_gathered(compilation, inner, scope, func.coalesce(func.string_agg(text, EMPTY), NULL))]
 
 
@@ -164,7 +166,7 @@ def with_keys(
     row = _keyed(statement, keys.c.key).offset(constant(0)).correlate(keys).lateral(compilation.source("row_"))
     inner = Scope(keys)
     inner.join(row)
-    text = inner.text_of_rows(compilation.row(type_, details, row.c, inner), [keys.c.place.asc()])
+    text = inner.text_of_rows(compilation.row(type_, details, Columns(row), inner), [keys.c.place.asc()])
     are_all = func.count() == func.cardinality(_array(name, Uuid))
     return [Json("["), _gathered(compilation, inner, scope, case((are_all, text))), Json("]")]
 
