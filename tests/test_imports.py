@@ -49,10 +49,10 @@ FOUNDATIONS = {
         "settings",
     ),
     "db.startup": ("db.engine",),
-    "db.unit_of_work": ("db.engine", "errors", "monitoring.operation_log", "db.statements"),
+    "db.unit_of_work": ("db.asyncpg_internals", "db.engine", "errors", "monitoring.operation_log", "db.statements"),
     "db.notifications": ("db.engine", "errors", "db.unit_of_work"),
     "process.readiness": ("db.engine", "db.migrations"),
-    "idempotency": ("errors", "db.models"),
+    "idempotency": ("errors", "db.models", "db.statements", "db.unit_of_work"),
     "monitoring": (
         "db.engine",
         "db.notifications",

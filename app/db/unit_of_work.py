@@ -7,10 +7,12 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from asyncpg import Connection as DriverConnection
+from asyncpg import InterfaceError
 from asyncpg.transaction import Transaction
 from sqlalchemy import Executable, PoolProxiedConnection, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from app.db.asyncpg_internals import has_unread
 from app.db.engine import PAUSE_AFTER_BREAK, Database, driver_of, is_broken, is_disconnection
 from app.db.statements import Prepared, Record
 from app.errors import DatabaseUnavailable, OutcomeUnknown
@@ -97,6 +99,8 @@ class UnitOfWork:
         sql, arguments = statement.sql, statement.arguments(values)
 
         async def send(driver: "DriverConnection[Any]") -> Sequence[Record]:
+            if not self._has_reconnected and has_unread(driver):
+                raise InterfaceError("the connection has broken while it was idle")
             self.is_settled = True
             try:
                 async with asyncio.timeout(self._database.write_seconds):
@@ -222,8 +226,8 @@ class UnitOfWork:
                 try:
                     return await self._attempted(send, timed_as)
                 except Exception as failure:
-                    is_read = not self.writes or self.has_committed
-                    if not is_read or self._has_reconnected or not is_broken(failure):
+                    may_repeat = not self.writes or self.has_committed or (self._is_alone and not self.is_settled)
+                    if not may_repeat or self._has_reconnected or not is_broken(failure):
                         raise
                 self._has_reconnected, self._is_doubtful = True, False
                 await self._invalidate()

@@ -92,13 +92,12 @@ class Context:
         await self.work.begin()
         if self.idempotent_request is not None:
             try:
-                response = await self.idempotent_request.claim(self.session)
+                response = await self.idempotent_request.claim(self.work)
                 if response is not None:
                     raise Replay(response)
             except Exception as reason:
                 self.unclaimed = reason
                 raise
-            await self.work.end_session(commit=True)
 
     async def begin_field(self, *, confirm: bool = True) -> None:
         """Begin a root field of a mutation, which must not see what an earlier field has read.

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import orjson
 from cryptography.fernet import Fernet, MultiFernet
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db.unit_of_work import UnitOfWork
 from app.errors import BadUserInput, ResponseTooLarge
 from app.idempotency import repository
 
@@ -62,7 +62,7 @@ class IdempotentRequest:
     response_limit: int
     """The most bytes that its response may have."""
 
-    async def claim(self, session: AsyncSession) -> bytes | None:
+    async def claim(self, work: UnitOfWork) -> bytes | None:
         """Claim the key within the transaction; return the response if the request was already executed.
 
         BadUserInput if the key is malformed or was used for another request.
@@ -70,8 +70,9 @@ class IdempotentRequest:
         if not _KEY.fullmatch(self.key):
             raise BadUserInput(HEADER, "must be 8 to 255 printable ASCII characters without spaces")
         fingerprints = self._fingerprints()
-        await repository.forget(session, self.scope, self.key, datetime.now(UTC) - KEPT)
-        if (earlier := await repository.claim(session, self.scope, self.key, fingerprints[0])) is None:
+        expired_before = datetime.now(UTC) - KEPT
+        earlier = await repository.claim(work, self.scope, self.key, fingerprints[0], expired_before)
+        if earlier is None:
             return None
         assert earlier.response is not None, "it was committed with its response"
         if earlier.fingerprint not in fingerprints:
@@ -79,14 +80,14 @@ class IdempotentRequest:
         response = self.secrets.cipher.decrypt(earlier.response)
         return response if response.startswith(b"{") else zlib.decompress(response)
 
-    async def keep(self, session: AsyncSession, response: bytes) -> None:
+    async def keep(self, work: UnitOfWork, response: bytes) -> None:
         """Store the response within the transaction, encrypted because it may contain tokens. ResponseTooLarge if it
         is too large to be stored for a day."""
         if len(response) > self.response_limit:
             raise ResponseTooLarge(self.response_limit, "A response with an Idempotency-Key")
         if len(response) > _COMPRESSED_FROM:
             response = await asyncio.to_thread(zlib.compress, response, level=1)  # takes up to 40 ms
-        await repository.keep(session, self.scope, self.key, self.secrets.cipher.encrypt(response))
+        await repository.keep(work, self.scope, self.key, self.secrets.cipher.encrypt(response))
 
     @property
     def scope(self) -> str:

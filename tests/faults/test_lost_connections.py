@@ -1,11 +1,15 @@
 """Connections that broke are not noticed by clients, as long as nothing was written on them."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select, text
 
+from app.db.statements import Prepared
 from app.db.unit_of_work import UnitOfWork
+from tests.databases import run_on
 from tests.faults.conftest import PATHS, READ, OpenShop, Shop, fault, kind
 from tests.graphql.subscriptions.clients import PATIENCE
 from tests.locks import held
@@ -41,6 +45,22 @@ async def test_no_request_fails_for_connections_that_broke_while_they_were_idle(
             assert kind(response) == "PlaceOrderSuccess"
         assert shop.taken == 0
         assert await shop.state() == (9, 91)
+
+
+async def test_no_write_is_sent_on_a_connection_of_which_the_event_loop_has_not_noticed_that_it_broke(
+    open_shop: OpenShop, database_url: str
+) -> None:
+    """Or its outcome would be unknown."""
+    statement = Prepared(select(func.pg_backend_pid().label("pid")))
+    end = text(f"SELECT pg_terminate_backend(pid, 5000) {OURS}")
+    async with open_shop(database_pool_size=1) as shop:
+        await filled(shop, 1)
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(run_on, database_url, lambda connection: connection.execute(end)).result()
+        work = UnitOfWork(shop.database)
+        work.begin_alone()
+        assert await work.write(statement, bool)
+        await work.close()
 
 
 @pytest.mark.parametrize("path", PATHS)

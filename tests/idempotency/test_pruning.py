@@ -2,12 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
-from sqlalchemy import event, insert, select, text, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.engine import driver_of
 from app.db.models import IdempotencyKey, Order
+from app.db.statements import Prepared
+from app.db.unit_of_work import UnitOfWork
 from tests.api import Api
 from tests.idempotency.requests import KEY, is_replay, kept, order, send
 from tests.market import Market
@@ -141,18 +145,18 @@ async def test_however_many_keys_are_old_few_are_read(api: Api, market: Market, 
     await keep_others(connection, 3_000, 2 * A_DAY)
     await connection.execute(text("ANALYZE idempotency_keys"))
     deletions: list[tuple[str, Any]] = []
+    fetch = UnitOfWork.fetch
 
-    def record(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        if "DELETE" in statement:
-            deletions.append((statement, parameters))
+    async def recorded(work: UnitOfWork, statement: Prepared, **values: Any) -> Any:
+        if "DELETE" in statement.sql:
+            deletions.append((statement.sql, statement.arguments(values)))
+        return await fetch(work, statement, **values)
 
-    event.listen(connection.engine.sync_engine, "before_cursor_execute", record)
-    try:
+    with patch.object(UnitOfWork, "fetch", recorded):
         await order(api, customer, product)
-    finally:
-        event.remove(connection.engine.sync_engine, "before_cursor_execute", record)
 
-    (deletion,) = deletions
-    plan = "\n".join((await connection.exec_driver_sql(f"EXPLAIN {deletion[0]}", deletion[1])).scalars())
+    ((deletion, arguments),) = deletions
+    driver = driver_of(await connection.get_raw_connection())
+    plan = "\n".join(row[0] for row in await driver.fetch(f"EXPLAIN {deletion}", *arguments))
     assert "Index Scan" in plan
     assert "Seq Scan" not in plan

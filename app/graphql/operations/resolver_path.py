@@ -144,7 +144,7 @@ class ResolverPath:
                 response = encoded(data, errors, self.extensions)
                 self._require_fit(response)
                 if context.idempotent_request is not None:
-                    await context.idempotent_request.keep(work.session, response.body)
+                    await context.idempotent_request.keep(work, response.body)
             await work.finish(commit=is_settled)
         except OutcomeUnknown:
             raise
