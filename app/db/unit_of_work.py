@@ -61,7 +61,7 @@ class UnitOfWork:
         self._failure: BaseException | None = None
         """The last failure of a statement, which makes Postgres abort the whole transaction."""
         self._is_doubtful = False
-        """Whether a BEGIN was sent whose outcome is unknown."""
+        """Whether a BEGIN, or a statement that commits by itself, was sent whose outcome is unknown."""
         self._has_reconnected = False
         self._is_over = False
 
@@ -107,12 +107,18 @@ class UnitOfWork:
                     return await driver.fetch(sql, *arguments, record_class=Record)
             except Exception as failure:
                 if is_disconnection(failure) or isinstance(failure, TimeoutError):
+                    self._is_doubtful = True
                     raise OutcomeUnknown from failure
                 raise
 
         rows = await self._sent(send, sql)
-        self.has_committed = has_effect(rows)
+        self.is_settled = self.has_committed = has_effect(rows)
         return rows
+
+    @property
+    def may_have_written(self) -> bool:
+        """Whether this is a mutation that has begun."""
+        return self.is_settled if self._is_alone else self.writes
 
     def begin_alone(self) -> None:
         """Begin a mutation of one statement, which `write` sends. It needs no transaction."""
@@ -226,8 +232,8 @@ class UnitOfWork:
                 try:
                     return await self._attempted(send, timed_as)
                 except Exception as failure:
-                    may_repeat = not self.writes or self.has_committed or (self._is_alone and not self.is_settled)
-                    if not may_repeat or self._has_reconnected or not is_broken(failure):
+                    is_read = not self.may_have_written or self.has_committed
+                    if not is_read or self._has_reconnected or not is_broken(failure):
                         raise
                 self._has_reconnected, self._is_doubtful = True, False
                 await self._invalidate()

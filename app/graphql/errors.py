@@ -17,10 +17,10 @@ def shortened(message: str) -> str:
 
 def of_payload(error: GraphQLError) -> GraphQLError:
     """Return the error of a field below a mutation's root field: its own code, such as FORBIDDEN, would say that
-    nothing was done."""
+    nothing was done, and so would its status."""
     extensions = error.extensions or {}
-    error.extensions = {**extensions, "code": errors.PAYLOAD_UNREADABLE, "cause": extensions.get("code")}
-    return error
+    own = {**extensions, "code": errors.PAYLOAD_UNREADABLE, "cause": extensions.get("code")}
+    return GraphQLError(error.message, error.nodes, path=error.path, extensions=own)
 
 
 def presentable(error: GraphQLError, request_id: str) -> GraphQLError:

@@ -11,6 +11,7 @@ from strawberry.extensions.field_extension import AsyncExtensionResolver
 from strawberry.types.field import StrawberryField
 
 from app.audit import recording as audit
+from app.errors import DomainError
 from app.graphql.attempts import Attempt
 from app.graphql.context import Context, Info
 from app.graphql.inputs import Given, describe_inputs, inputs_of
@@ -41,23 +42,25 @@ class RootField(FieldExtension):
         """Run the resolver, and undo what it did where it raises."""
         context = info.context
         context.prepared(info.path.key)  # raises why an attempt is refused, which needs no transaction
-        await self._begin(context, is_alone=_is_alone(info))
+        is_alone = _is_alone(info)
+        await self._begin(context, is_alone=is_alone)
         try:
             return await self._recorded(next_, source, info, kwargs)
-        except Exception:
-            await context.work.end_field(undo=True)
+        except Exception as failure:
+            # A single statement that is refused has done nothing, and the refusal is kept with the request's key.
+            is_refused = is_alone and self.is_one_statement and isinstance(failure, DomainError)
+            await context.work.end_field(undo=not is_refused)
             raise
 
     async def _begin(self, context: Context, *, is_alone: bool) -> None:
-        """Begin the transaction, if need be, and what the field can be rolled back to. A single statement needs
-        neither: if it fails it has done nothing. But a key and its response are written in the same transaction."""
+        """Begin the transaction, if need be, and what the field can be rolled back to. A single statement needs no
+        transaction; but a key and its response are written in the same one."""
         is_single, has_key = is_alone and self.is_one_statement, context.idempotent_request is not None
         if is_single and not has_key:
             context.work.begin_alone()
-            return
-        await context.begin_mutation()
-        if not is_single:
-            await context.work.begin_field(alone=is_alone and not has_key)
+        else:
+            await context.begin_mutation()
+            await context.work.begin_field(alone=is_single or (is_alone and not has_key))
 
     async def _recorded(self, next_: AsyncExtensionResolver, source: Any, info: Info, kwargs: Any) -> Any:
         """Run the resolver for the viewer as they are now, and write what it changed to the audit trail."""

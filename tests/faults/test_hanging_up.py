@@ -96,6 +96,20 @@ async def test_a_query_that_waits_for_a_connection_is_given_up_as_well(open_shop
         assert (await first).json()["data"]
 
 
+async def test_an_order_that_waits_for_a_connection_is_not_placed_for_who_hung_up(open_shop: OpenShop) -> None:
+    limits = dict.fromkeys(("operation_timeout_seconds", "statement_timeout_seconds", "database_pool_wait_seconds"), 60)
+    async with open_shop(database_pool_size=1, database_pool_queue=1, **limits) as shop:
+        async with shop.unreadable():
+            first = asyncio.create_task(shop.read())
+            await shop.until_waiting(1)
+            client = await sent(shop, PLACE, {"items": [item(shop.product)]})
+            await until(lambda: shop.database.waiting == 1)
+            client.transport.abort()
+            await until(lambda: shop.database.waiting == 0)
+        await first
+        assert await shop.state() == (0, 100)
+
+
 @pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
 async def test_a_mutation_that_has_begun_is_done_though_its_client_hangs_up(open_shop: OpenShop, accept: str) -> None:
     async with open_shop() as shop:

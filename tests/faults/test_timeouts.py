@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from app.db.unit_of_work import UnitOfWork
 from tests.faults.conftest import PATHS, OpenShop, Shop, fault, kind
 from tests.graphql.subscriptions.clients import until
 from tests.locks import held
+from tests.orders.operations import PLACE, item
 
 # What waits for ever takes longer than these, and what waits for nothing does not, on a machine that is busy.
 STATEMENT, OPERATION = 0.5, 1.0
@@ -100,6 +102,24 @@ async def test_an_order_that_is_never_answered_has_an_unknown_outcome(open_shop:
             assert fault(await shop.order()) == "OUTCOME_UNKNOWN"
             assert shop.taken == 0
         assert kind(await shop.order()) == "PlaceOrderSuccess"
+
+
+@pytest.mark.parametrize("quantity", [1, 101], ids=["placed", "refused"])
+async def test_what_is_read_of_an_order_has_a_time_limit_too(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch, quantity: int
+) -> None:
+    async def never(*_: Any, **__: Any) -> Any:
+        await asyncio.sleep(60)
+
+    async with open_shop(operation_timeout_seconds=0.3) as shop:
+        monkeypatch.setattr(UnitOfWork, "driver_row", never)
+        monkeypatch.setattr(UnitOfWork, "rows", never)
+        response = await shop.api.send(PLACE, {"items": [item(shop.product, quantity)]}, user=shop.customer)
+        assert response.status_code == 200
+        (error,) = response.json()["errors"]
+        codes = {"code": "TIMEOUT"} if quantity > 100 else {"code": "PAYLOAD_UNREADABLE", "cause": "TIMEOUT"}
+        assert error["extensions"] == codes
+        assert await shop.state() == ((1, 99) if quantity == 1 else (0, 100))
 
 
 async def test_a_transaction_in_which_nothing_happens_is_ended_by_postgres(open_shop: OpenShop) -> None:

@@ -90,7 +90,8 @@ class CompiledPath:
         keys: UUID | Sequence[UUID],
     ) -> bytes | None:
         """Return the JSON of the object that a mutation returns, or of the objects in the order of their keys, read
-        within its transaction; None if the compiler declines, or the viewer could not look all of them up."""
+        within its transaction, if there is one; None if the compiler declines, or the viewer could not look all of
+        them up."""
         plans = self._payload_plans(operation, type_, details, is_list=not isinstance(keys, UUID))
         try:
             plan, parameters = plans.plan(variables, viewer, {PAYLOAD_KEYS: keys})

@@ -71,13 +71,16 @@ class ResolverPath:
         context = self.context
 
         def may_give_up(reason: Reason) -> bool:
-            return not (context.work.writes if isinstance(reason, Disconnected) else context.work.is_settled)
+            work = context.work
+            if isinstance(reason, Disconnected):
+                return not work.may_have_written
+            return work.has_committed or not work.is_settled  # what is read of what is done may take too long, too
 
         try:
             with context.services.watch.over(context.request.receive, may_give_up):
                 return await self._execute_until_settled()
         except FAULTS as fault:
-            return given_up(fault, self.extensions)
+            return self._failed(fault) if context.work.has_committed else given_up(fault, self.extensions)
 
     async def _execute_until_settled(self) -> Response:
         try:
@@ -135,7 +138,7 @@ class ResolverPath:
         is_executed = data is not None or any(error.path is not None for error in result.errors or ())
         errors = [presentable(_of_fault(error), context.request.id) for error in result.errors or ()]
         if work.writes:
-            errors = [self._told(error, is_done=_leaves_field(error, data)) for error in errors]
+            errors = [self._reported(error, is_done=_leaves_field(error, data)) for error in errors]
         try:
             response = None
             # A response in which nothing happened and something failed is no use to repeat for a day.
@@ -169,9 +172,9 @@ class ResolverPath:
     def _failed(self, failure: Exception) -> Response:
         """Return the response to an operation that failed as a whole."""
         error = presentable(GraphQLError(str(failure), original_error=failure), self.context.request.id)
-        return encoded(None, [self._told(error)])
+        return encoded(None, [self._reported(error)])
 
-    def _told(self, error: GraphQLError, *, is_done: bool = False) -> GraphQLError:
+    def _reported(self, error: GraphQLError, *, is_done: bool = False) -> GraphQLError:
         """Return an error of a mutation. Where that is done, the error must not say that nothing was."""
         if self.context.work.has_committed and isinstance(error.original_error, (*FAULTS, ResponseTooLarge)):
             error.message = "The mutation has been done, but what it selects can't be read. Query it."
