@@ -10,7 +10,7 @@ from typing import Any
 from graphql.execution.values import VariableValues
 
 from app.graphql.operations.cache import Cache
-from app.process.garbage import collected_at_once
+from app.process.garbage import collected_afterwards
 from app.security.viewer import Viewer
 
 VIEWER = "viewer_id"
@@ -139,7 +139,7 @@ class Plans:
             return declined
         if not may_compile:
             raise Uncompiled
-        with collected_at_once():
+        with collected_afterwards():
             plan = self._compiled(variables, viewer)
         if isinstance(plan, NoPlan):
             self._kept.add(numberless, NoPlan(plan.reason, ()), plan.weight)

@@ -92,9 +92,9 @@ class GraphQLEndpoint:
                 idempotency_key=_text(headers.get(_IDEMPOTENCY_KEY)),
                 check=partial(require_carriable, method, accepts),
             )
-            if not self._services.documents.knows(document.query):
+            if not self._services.documents.knows(document):
                 with self._services.watch.over(receive):
-                    await self._services.documents.read_in_turn(document.query, self._holder(request).client)
+                    await self._services.documents.read_in_turn(document, self._holder(request).client)
             if accepts.events and self._is_streamed(method, accepts, document):
                 stream = event_stream(Operation(self._services, request).stream())
                 with held_by(self._holder(request), scope):

@@ -36,6 +36,10 @@ class Cache(Generic[K, T]):
     def __contains__(self, key: K) -> bool:
         return key in self._again or key in self._pinned or key in self._once
 
+    def peek(self, key: K) -> T | None:
+        """Return the entry, which isn't used; None if it is missing."""
+        return self._again.get(key) or self._once.get(key) or self._pinned.get(key)
+
     def find(self, key: K) -> T | None:
         """Return the entry; None if it is missing."""
         if key in self._again:

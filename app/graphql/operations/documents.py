@@ -32,7 +32,7 @@ from app.graphql.operations.limits import INTROSPECTION, exceeded, limit_exceede
 from app.graphql.operations.parsing import parsed
 from app.graphql.operations.trusted import TrustedDocuments
 from app.graphql.operations.turns import Turns
-from app.process.garbage import collected_at_once
+from app.process.garbage import collected_afterwards
 from app.settings import Settings, Trust
 
 _RULES = (*specified_rules, MaxIntrospectionDepthRule, MaybeNullValidationRule, OneOfInputValidationRule)
@@ -179,15 +179,19 @@ class Documents:
         self._refused: Cache[str, Document] = Cache(_INVALID_KEPT, _WEIGHT_KEPT // 10)
         self._turns = Turns(1, rest=_REST)
 
-    def knows(self, text: str) -> bool:
-        """Return whether a document has been read."""
-        return text in self._documents or text in self._refused
+    def knows(self, request: GraphQLRequest) -> bool:
+        """Return whether the document of a request has been read, and its cost is known or soon computed."""
+        document = self._documents.peek(request.query)
+        if document is None:
+            return request.query in self._refused
+        operation = document.operation(request.operation_name)
+        return operation is None or not operation.meter.takes_long(request.variables)
 
-    async def read_in_turn(self, text: str, client: Client) -> None:
-        """Read a new document when it is the client's turn."""
+    async def read_in_turn(self, request: GraphQLRequest, client: Client) -> None:
+        """Read the document of a request, and compute its cost, when it is the client's turn."""
         async with self.turn(client):
             with suppress(Exception):  # whatever is wrong, it is found again, and reported, when the operation runs
-                self.read(text)
+                self.requested(request)
 
     def turn(self, client: Client) -> AbstractAsyncContextManager[None]:
         """Wait for a client's turn to read or compile a document, either of which keeps everyone waiting for up to
@@ -203,7 +207,7 @@ class Documents:
             return known
         if (refused := self._refused.find(text)) is not None:
             return refused
-        with collected_at_once():
+        with collected_afterwards():
             document = self._read(text)
         kept = self._refused if document.errors else self._documents
         kept.add(text, document, document.weight, pin=document.is_trusted)
