@@ -6,7 +6,7 @@ but the schema may be read."""
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from rich.table import Table
 
 from app.lengths import PARAGRAPHS
 from benchmarks.__main__ import DATABASE, database_server
-from benchmarks.contestants import APP, Request
+from benchmarks.contestants import WITH_INTROSPECTION, Request
 from benchmarks.database import opened
 from benchmarks.load import Connection, connect
 from benchmarks.processes import cpu_seconds, resident_megabytes
@@ -27,7 +27,6 @@ from benchmarks.sql import dsn_of
 from tools.bulk import Size
 
 SIZE = Size(stores=200, products=200_000, orders=100_000)
-SERVER = replace(APP, environment={**APP.environment, "INTROSPECTION": "true"})
 SOME = "SELECT id, description FROM products ORDER BY id LIMIT 100"
 SET = "UPDATE products SET description = $2 WHERE id = $1"
 
@@ -189,7 +188,7 @@ def _told(answer: bytes) -> str:
 async def attacked(server_url: str, times: int) -> list[tuple[Attack, Taken]]:
     """Return what each attack took, the worst for its size first."""
     found = []
-    async with opened(server_url, DATABASE, SIZE) as database, served(SERVER, database.url) as server:
+    async with opened(server_url, DATABASE, SIZE) as database, served(WITH_INTROSPECTION, database.url) as server:
         writer = await asyncpg.connect(dsn_of(database.url))
         before = [(row["id"], row["description"]) for row in await writer.fetch(SOME)]
         await writer.executemany(SET, [(key, "😀" * PARAGRAPHS) for key, _ in before])

@@ -74,6 +74,8 @@ APP = Contestant(
     },
 )
 
+WITH_INTROSPECTION = replace(APP, environment={**APP.environment, "INTROSPECTION": "true"})
+
 _PLAIN_ORDER = "id placedAt items { quantity product { id name price currency store { id name } } }"
 
 TUTORIAL = Contestant(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.__main__ import DATABASE, database_server
-from benchmarks.contestants import APP, Request
+from benchmarks.contestants import WITH_INTROSPECTION, Request
 from benchmarks.database import opened
 from benchmarks.load import Connection, ask, connect
 from benchmarks.processes import resident_megabytes
@@ -32,9 +32,9 @@ def query(number: int) -> str:
     return QUERIES[number % len(QUERIES)].format(n=number, size=number % 50 + 1)
 
 
-async def measure(server_url: str, different: int, same: int) -> None:
+async def measure(server_url: str, name: str, size: Size, different: int, same: int) -> None:
     """Send different queries, then the same ones, and print the server's memory use after each block."""
-    async with opened(server_url, DATABASE, SIZE) as database, served(APP, database.url) as server:
+    async with opened(server_url, name, size) as database, served(WITH_INTROSPECTION, database.url) as server:
         token = (await database.world()).tokens[SUPERUSER]
         connections = [await connect(server.port) for _ in range(CONNECTIONS)]
         for what, total, numbers in (("different", different, range(different)), ("the same", same, range(same))):
@@ -58,7 +58,7 @@ def main(
 ) -> None:
     """Print the server's memory use after each block of queries, on the database of the benchmarks."""
     with database_server() as url:
-        asyncio.run(measure(url, different, same))
+        asyncio.run(measure(url, DATABASE, SIZE, different, same))
 
 
 if __name__ == "__main__":

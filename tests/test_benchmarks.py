@@ -16,12 +16,11 @@ from sqlalchemy import make_url
 
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
-from benchmarks import live, processes
+from benchmarks import live, memory, processes
 from benchmarks.__main__ import chosen, run
 from benchmarks.contestants import APP, CONTESTANTS, SQL, TUTORIAL, variant
 from benchmarks.figures import Measurement, Series, percentile, ratio, ratio_to
 from benchmarks.load import BadAnswer, body_of
-from benchmarks.memory import query
 from benchmarks.race import Course
 from benchmarks.report import printed, raw
 from benchmarks.scenarios import SCENARIOS, essence
@@ -152,10 +151,19 @@ def test_names_are_chosen_or_refused() -> None:
 
 
 def test_the_queries_that_memory_is_measured_with_are_valid_and_all_different() -> None:
-    queries = [query(number) for number in range(200)]
+    queries = [memory.query(number) for number in range(200)]
 
     assert len(set(queries)) == 200
     assert not any(validate(graphql_schema(schema), parse(text)) for text in queries)
+
+
+async def test_the_memory_of_a_server_is_measured_while_it_answers_each_query(
+    server_url: str, database_name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await memory.measure(server_url, database_name, Size(stores=10, products=400, orders=50), different=24, same=12)
+
+    shown = [line.split() for line in capsys.readouterr().out.splitlines() if line.endswith("MB")]
+    assert [line[:-2] for line in shown] == [["24", "different"], ["12", "the", "same"]]
 
 
 async def test_every_subscriber_is_told_of_every_event(server_url: str, database_name: str) -> None:

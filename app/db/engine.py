@@ -36,6 +36,8 @@ _DISCONNECTIONS = (
     asyncpg.TooManyConnectionsError,
     PoolTimeoutError,
 )
+FAULTS = (TransactionConflict, TimedOut, Overloaded, DatabaseUnavailable, OutcomeUnknown)
+"""Failures of the database itself, for which an operation is given up."""
 _OUT_OF_TIME = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, asyncpg.IdleInTransactionSessionTimeoutError)
 _TOO_MANY = (asyncpg.TooManyConnectionsError, PoolTimeoutError)
 _CLOSE_SECONDS = 3.0
@@ -52,7 +54,7 @@ class Database:
     ) -> None:
         """Wrap an engine whose isolation level is AUTOCOMMIT: reads save the round trips of BEGIN and ROLLBACK, and
         UnitOfWork begins the transactions of mutations. At most `queue_length` callers wait for a connection.
-        Postgres should have ended any statement after `write_seconds`."""
+        After `write_seconds`, Postgres should have ended any statement."""
         self.write_seconds = write_seconds
         self.engine = engine
         self._pool = cast(QueuePool, engine.pool)
@@ -87,9 +89,9 @@ class Database:
 
     async def _driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         shares = await self._queue.wait()
-        entry = self._taken_idle()
+        entry = self._idle_entry()
         if entry is None:
-            connection = await self._taken(shares)
+            connection = await self._checked_out(shares)
             try:
                 return await _fetched_row(connection, sql, parameters)
             finally:
@@ -101,7 +103,7 @@ class Database:
             put_back(self._pool, entry)
             self._queue.returned(None, entry)
 
-    def _taken_idle(self) -> ConnectionPoolEntry | None:
+    def _idle_entry(self) -> ConnectionPoolEntry | None:
         """Return an idle connection as the pool holds it; None if there is none, or it is broken."""
         entry = take_idle(self._pool)
         if entry is not None and (entry.dbapi_connection is None or driver_of(entry).is_closed()):
@@ -112,9 +114,9 @@ class Database:
     async def take(self) -> PoolProxiedConnection:
         """Return a pooled connection when it is this caller's turn; only opening a new one needs a greenlet.
         Overloaded if too many callers wait, DatabaseUnavailable if none can be opened."""
-        return await self._taken(await self._queue.wait())
+        return await self._checked_out(await self._queue.wait())
 
-    async def _taken(self, shares: Sequence[Share]) -> PoolProxiedConnection:
+    async def _checked_out(self, shares: Sequence[Share]) -> PoolProxiedConnection:
         try:
             connection = await self._connected()
         except BaseException:
@@ -233,9 +235,8 @@ def driver_arguments(url: URL, purpose: str) -> dict[str, Any]:
 
 
 def raise_fault(failure: BaseException | None) -> None:
-    """Raise the error that clients see if the database itself failed: TransactionConflict if it asks to retry,
-    TimedOut, Overloaded, DatabaseUnavailable or OutcomeUnknown."""
-    if isinstance(failure, (TransactionConflict, TimedOut, Overloaded, DatabaseUnavailable, OutcomeUnknown)):
+    """Raise the error that clients see, one of FAULTS, if the database itself failed."""
+    if isinstance(failure, FAULTS):
         raise failure
     cause = _cause(failure)
     if isinstance(cause, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):

@@ -100,7 +100,7 @@ class UnitOfWork:
 
         async def send(driver: "DriverConnection[Any]") -> Sequence[Record]:
             if not self._has_reconnected and has_unread(driver):
-                raise InterfaceError("the connection has broken while it was idle")
+                raise InterfaceError("the connection broke while it was idle")
             self.is_settled = True
             try:
                 async with asyncio.timeout(self._database.write_seconds):

@@ -43,24 +43,15 @@ class RootField(FieldExtension):
         context = info.context
         context.prepared(info.path.key)  # raises why an attempt is refused, which needs no transaction
         is_alone = _is_alone(info)
-        await self._begin(context, is_alone=is_alone)
+        is_single_statement = is_alone and self.is_one_statement
+        await _begin(context, is_alone=is_alone, is_single_statement=is_single_statement)
         try:
             return await self._recorded(next_, source, info, kwargs)
         except Exception as failure:
             # A single statement that is refused has done nothing, and the refusal is kept with the request's key.
-            is_refused = is_alone and self.is_one_statement and isinstance(failure, DomainError)
+            is_refused = is_single_statement and isinstance(failure, DomainError)
             await context.work.end_field(undo=not is_refused)
             raise
-
-    async def _begin(self, context: Context, *, is_alone: bool) -> None:
-        """Begin the transaction, if need be, and what the field can be rolled back to. A single statement needs no
-        transaction; but a key and its response are written in the same one."""
-        is_single, has_key = is_alone and self.is_one_statement, context.idempotent_request is not None
-        if is_single and not has_key:
-            context.work.begin_alone()
-        else:
-            await context.begin_mutation()
-            await context.work.begin_field(alone=is_single or (is_alone and not has_key))
 
     async def _recorded(self, next_: AsyncExtensionResolver, source: Any, info: Info, kwargs: Any) -> Any:
         """Run the resolver for the viewer as they are now, and write what it changed to the audit trail."""
@@ -75,6 +66,17 @@ class RootField(FieldExtension):
         audit.act_as(context.work, context.actor_id)  # who has just logged in
         await audit.write(context.work)
         return result
+
+
+async def _begin(context: Context, *, is_alone: bool, is_single_statement: bool) -> None:
+    """Begin the transaction, if need be, and what the field can be rolled back to. A single statement needs no
+    transaction, except together with an idempotency key and its response."""
+    has_key = context.idempotent_request is not None
+    if is_single_statement and not has_key:
+        context.work.begin_alone()
+    else:
+        await context.begin_mutation()
+        await context.work.begin_field(alone=is_single_statement or (is_alone and not has_key))
 
 
 def _is_alone(info: Info) -> bool:

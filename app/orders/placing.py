@@ -14,7 +14,17 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from app.audit import repository as audit
 from app.db import notifications as events
 from app.db.models import Order, OrderItem, Product, StoreOrder
-from app.db.statements import Prepared, Record, columns_of, rows_of, table_of, unforeseen, unnested, with_key_in_array
+from app.db.statements import (
+    KEYS,
+    Prepared,
+    Record,
+    columns_of,
+    rows_of,
+    table_of,
+    unforeseen,
+    unnested,
+    with_key_in_array,
+)
 from app.db.unit_of_work import UnitOfWork
 from app.errors import TransactionConflict
 from app.users import repository as users
@@ -22,7 +32,7 @@ from app.users import repository as users
 PLACED = "Placed"
 """The kind of event that notifies a store of an order with its items."""
 
-_products, _orders, _parts, _items = (table_of(model).c for model in (Product, Order, StoreOrder, OrderItem))
+_products, _orders = table_of(Product).c, table_of(Order).c
 _FROM_PRODUCT = ("id", "name", "store_id", "price", "currency", "stock")
 _OF_ORDER = (
     "id",
@@ -39,7 +49,8 @@ _OF_ORDER = (
 
 
 class Line(NamedTuple):
-    """A product to order: the id that its item will have, and the one of its store's part, where it is the first."""
+    """A product to order, with an id for its item, and one for its store's part of the order, in case it is the first
+    item there."""
 
     id: UUID
     part_id: UUID
@@ -68,10 +79,10 @@ def is_short(stock: sa.ColumnElement[Any], quantity: sa.ColumnElement[Any]) -> s
 
 
 def _given() -> sa.TableValuedAlias:
-    """Return what is to be ordered: the rows of the arrays that are the parameters `line_…`."""
+    """Return the lines of the order: the rows of the arrays `:line_…` and, for the products, `:keys`."""
     columns: dict[str, Any] = {"id": sa.Uuid(), "part_id": sa.Uuid(), "product_id": sa.Uuid(), "quantity": sa.Integer()}
-    arrays = (unforeseen(sa.bindparam(f"line_{name}", type_=ARRAY(type_))) for name, type_ in columns.items())
-    return unnested("given", columns, arrays)
+    arrays = {name: sa.bindparam(f"line_{name}", type_=ARRAY(type_)) for name, type_ in columns.items()}
+    return unnested("given", columns, map(unforeseen, {**arrays, "product_id": KEYS}.values()))
 
 
 def _locked(customer: sa.CTE) -> sa.CTE:
@@ -119,9 +130,7 @@ def _placing() -> Prepared:
     customer = users.IN_ACTION.cte("customer")
     line = _lines(_locked(customer))
     may_place = (
-        sa.select(sa.func.count() == sa.func.cardinality(sa.bindparam("keys", type_=ARRAY(sa.Uuid))))
-        .where(sa.not_(line.c.is_short))
-        .scalar_subquery()
+        sa.select(sa.func.count() == sa.func.cardinality(KEYS)).where(sa.not_(line.c.is_short)).scalar_subquery()
     )
     order = {name: sa.bindparam(f"order_{name}", type_=_orders[name].type) for name in _OF_ORDER}
     new = sa.select(customer.c.full_name, *(value.label(name) for name, value in order.items())).where(may_place)
@@ -178,8 +187,8 @@ async def place(
     None if the customer's session has ended. TransactionConflict if another order has its number. With a million
     orders, one new order in a million is affected."""
     values = {f"order_{name}": order.get(name) for name in _OF_ORDER}
-    values |= dict(zip((f"line_{name}" for name in Line._fields), zip(*lines, strict=True), strict=True))
-    asked = {"keys": values["line_product_id"], "viewer_id": order["customer_id"], "session_id": session_id}
+    values |= {f"line_{name}": [getattr(line, name) for line in lines] for name in ("id", "part_id", "quantity")}
+    asked = {"keys": [line.product_id for line in lines], "viewer_id": order["customer_id"], "session_id": session_id}
     try:
         rows = await work.write(_PLACE, _is_placed, **values, **asked, **entry)
     except UniqueViolationError as failure:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 def collect_seldom() -> None:
     """Collect garbage less often than Python does: collections took a sixth of the start-up time and found nothing. But
-    often enough for all but the full ones to take less than 30 ms."""
+    often enough for all but the full ones to take about 30 ms at most."""
     gc.set_threshold(10_000, 5, 3)
 
 

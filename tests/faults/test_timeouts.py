@@ -95,12 +95,16 @@ async def test_a_commit_that_is_never_answered_has_an_unknown_outcome(
 
 async def test_an_order_that_is_never_answered_has_an_unknown_outcome(open_shop: OpenShop) -> None:
     lock = "pg_advisory_xact_lock(1)"
-    async with open_shop() as shop:
+    async with open_shop(database_pool_size=1) as shop:
         async with shop.at_commit(lock), shop.engine.begin() as other:
             await other.execute(text(f"SELECT {lock}"))
             shop.database.write_seconds = 0.1
+            (before,) = await shop.database.driver_row("SELECT pg_backend_pid()", [])
             assert fault(await shop.order()) == "OUTCOME_UNKNOWN"
             assert shop.taken == 0
+            # On the connection another order might wait for the end of this one.
+            (after,) = await shop.database.driver_row("SELECT pg_backend_pid()", [])
+            assert after != before
         assert kind(await shop.order()) == "PlaceOrderSuccess"
 
 

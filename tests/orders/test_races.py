@@ -13,11 +13,12 @@ import pytest
 from sqlalchemy import event, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db.models import Base, Order, OrderStatus, Product, Store, StoreOrder, StoreOrderStatus, User
+from app.db.models import Base, Order, OrderStatus, Product, Session, Store, StoreOrder, StoreOrderStatus, User
 from tests.api import Api
+from tests.graphql.subscriptions.clients import PATIENCE
 from tests.locks import deadlocks, held
 from tests.market import Market, gid
-from tests.orders.operations import cancel, delete, item, place, stock_of
+from tests.orders.operations import PLACE, cancel, delete, item, place, stock_of
 from tests.orders.store_orders import decline, fulfill
 from tests.products.changes import adjust_stock, set_stock, update_many
 from tests.products.changes import delete as delete_product
@@ -247,6 +248,17 @@ async def test_an_order_has_the_price_and_the_stock_of_the_change_that_it_waited
 
     assert placing.result()["order"]["items"][0]["unitPrice"]["amount"] == "99.00"
     assert await stock_of(committed_market, world.product) == 0
+
+
+async def test_whose_session_has_ended_waits_for_no_product(
+    world: World, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    """The account is locked and confirmed first, as by every operation, or two could wait for each other."""
+    async with committed_engine.begin() as connection:
+        await connection.execute(update(Session).values(ended_at=func.now()))
+    async with asyncio.timeout(PATIENCE), held(committed_engine, world.product):
+        error = await world.api.error(PLACE, {"items": [item(world.product)]}, user=world.customer)
+    assert error["code"] == "UNAUTHENTICATED"
 
 
 async def test_an_order_can_have_the_stock_that_arrives_while_it_waits(

@@ -37,8 +37,8 @@ _DECLINED = (Declined, GraphQLError, RequestError)
 _TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in range(256))
 
 
-Turn = Callable[[Viewer | None], AbstractAsyncContextManager[None]]
-"""Waits for the turn of a viewer to keep everyone waiting."""
+InTurn = Callable[[Viewer | None], AbstractAsyncContextManager[None]]
+"""Waits for a viewer's turn to compile, which keeps everyone else waiting."""
 
 
 class Answer(NamedTuple):
@@ -61,14 +61,14 @@ class CompiledPath:
         self._core_schema = graphql_schema(schema)
         self._database = database
 
-    async def execute(self, viewer: Viewer | None, operation: RequestedOperation, turn: Turn) -> Answer | None:
+    async def execute(self, viewer: Viewer | None, operation: RequestedOperation, in_turn: InTurn) -> Answer | None:
         """Return the response to a query, or to a subscription after an event; None, before anything ran, if the
         resolver path must answer. It is compiled when it is the client's turn."""
         try:
             try:
                 plan, parameters = self._prepared(viewer, operation, may_compile=False)
             except Uncompiled:
-                async with turn(viewer):
+                async with in_turn(viewer):
                     plan, parameters = self._prepared(viewer, operation, may_compile=True)
         except _DECLINED as reason:
             if (log := operation_log.current()) is not None:

@@ -37,7 +37,7 @@ class Columns:
         self._selected = {column.key: column for column in statement.selected_columns}
 
     def __getattr__(self, key: str) -> Any:
-        if key.startswith("_"):  # not one of ours, and not before there are any
+        if key.startswith("_"):  # no column's does, and before `__init__` this would recurse
             raise AttributeError(key)
         return self[key]
 

@@ -37,8 +37,8 @@ class Cache(Generic[K, T]):
         return key in self._again or key in self._pinned or key in self._once
 
     def peek(self, key: K) -> T | None:
-        """Return the entry, which isn't used; None if it is missing."""
-        return self._again.get(key) or self._once.get(key) or self._pinned.get(key)
+        """Return the entry, which doesn't count as a use; None if it is missing."""
+        return next((kept[key] for kept in (self._again, self._pinned, self._once) if key in kept), None)
 
     def find(self, key: K) -> T | None:
         """Return the entry; None if it is missing."""
@@ -56,12 +56,12 @@ class Cache(Generic[K, T]):
             self.weigh(key, weight)
             self._forget_surplus()
 
-    def get(self, key: K, make: Callable[[], T], *, pin: bool = False) -> T:
+    def get(self, key: K, make: Callable[[], T]) -> T:
         """Return the entry, which is made if it is missing."""
         entry = self.find(key)
         if entry is None:
             entry = make()
-            self.add(key, entry, pin=pin)
+            self.add(key, entry)
         return entry
 
     def weigh(self, key: K, weight: int) -> None:

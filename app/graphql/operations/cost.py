@@ -44,8 +44,8 @@ _OBJECTS_OF_LIST = 15  # of a list without pages: few orders have more items, wh
 _MOST_OF_LIST = 100  # that they can have, with texts of any length
 _MAX_FIELDS = 10_000  # that are visited; nested fragments can select more than anyone could count
 _COSTS_KEPT = 100
-_FEW_FIELDS = 300  # that are visited in a millisecond
-_VALUES_OF_PAGE = 25  # to find out what a connection is asked for takes the resolver path as long, even if it is empty
+_FEW_FIELDS = 300  # to visit them takes a millisecond
+_VALUES_OF_PAGE = 25  # a connection takes the resolver path as long as so many values, even if it is empty
 _DEPTH = 3  # of the inputs that are looked at
 MOST = 1_000_000_000
 """The reported cost of an operation that is too large to count."""
@@ -151,25 +151,26 @@ class Meter:
 
     def of(self, variables: Variables | None) -> Cost:
         """Return the cost of the operation with these variables, valid or not."""
-        counting = self._counted(variables)
-        return self._costs.get(_key(counting), lambda: self._computed(counting))
+        counted = self._counted(variables)
+        return self._costs.get(_key(counted), lambda: self._computed(counted))
 
     def takes_long(self, variables: Variables | None) -> bool:
         """Return whether the cost with these variables is unknown, and others should not wait for it to be computed."""
         return self._is_large and _key(self._counted(variables)) not in self._costs
 
     def _counted(self, variables: Variables | None) -> dict[str, Any]:
+        """Return what counts of the variables, by their names."""
         return {node.variable.name.value: _counted(node, variables or {}) for node in self._counting}
 
-    def _computed(self, counting: dict[str, Any]) -> Cost:
-        walk = self._walk(counting)
+    def _computed(self, counted: dict[str, Any]) -> Cost:
+        walk = self._walk(counted)
         cost = walk.cost()
         self._is_large = walk.visited > _FEW_FIELDS
         return cost
 
 
-def _key(counting: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(map(_hashable, counting.values()))
+def _key(counted: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(map(_hashable, counted.values()))
 
 
 @dataclass

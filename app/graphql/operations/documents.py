@@ -40,10 +40,10 @@ _DOCUMENTS_KEPT = 500
 _INVALID_KEPT = 100
 # A few hundred documents of a hundred tokens, with their plans. Twice as much would take twice as long to traverse at a
 # garbage collection, which nobody should feel.
-_WEIGHT_KEPT = 1_000_000
+_WEIGHT_KEPT = 800_000
 _WEIGHT_OF_TOKEN = 10  # in characters: what is parsed of a token takes much more memory than its text
 _PLANS_KEPT, _WEIGHT_OF_PLANS_KEPT = 100, 100_000  # of one operation: its variables can have many shapes
-_REST = 0.5  # a turn of the event loop accepts one connection, so that it needs many between two documents
+_REST = 0.5  # the event loop accepts one connection in each of its turns, so it needs many between two documents
 _TOO_MANY_DIGITS = "integer string conversion"
 
 COST_OF_NOTHING = 10
@@ -180,7 +180,7 @@ class Documents:
         self._turns = Turns(1, rest=_REST)
 
     def knows(self, request: GraphQLRequest) -> bool:
-        """Return whether the document of a request has been read, and its cost is known or soon computed."""
+        """Return whether the document of a request has been read, and its cost is known or quickly computed."""
         document = self._documents.peek(request.query)
         if document is None:
             return request.query in self._refused

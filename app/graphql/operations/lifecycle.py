@@ -11,7 +11,7 @@ import structlog
 from graphql import OperationType
 
 from app.clients import Client
-from app.db.engine import is_disconnection, raise_fault
+from app.db.engine import FAULTS, is_disconnection, raise_fault
 from app.db.pool_queue import SHARES
 from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, Restarting, TooManyValues, Unauthenticated
 from app.graphql.compiled.path import Answer
@@ -19,7 +19,7 @@ from app.graphql.context import Context
 from app.graphql.operations.cancellation import Disconnected, undisturbed
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest, ParsedOperation, RequestedOperation
 from app.graphql.operations.rate_limits import Quota
-from app.graphql.operations.resolver_path import FAULTS, ResolverPath
+from app.graphql.operations.resolver_path import ResolverPath
 from app.graphql.operations.responses import Response, completed, encoded, error_of, failed, given_up
 from app.graphql.operations.root_fields import ignores_token, is_replayable
 from app.graphql.operations.services import Services
@@ -210,13 +210,13 @@ class Operation:
         if compiled is None:
             return None
         try:
-            return await compiled.execute(viewer, operation, self._turn)
+            return await compiled.execute(viewer, operation, self._in_turn)
         except Exception as failure:
             raise_fault(failure)
             log.exception("compiled path failed", request_id=self._request.id)
             return None
 
-    def _turn(self, viewer: Viewer | None) -> AbstractAsyncContextManager[None]:
+    def _in_turn(self, viewer: Viewer | None) -> AbstractAsyncContextManager[None]:
         """Wait for the client's turn to compile a document."""
         return self._services.documents.turn(Client.of(viewer, self._request.address))
 

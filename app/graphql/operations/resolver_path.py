@@ -24,16 +24,8 @@ from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
 from stamina import retry_context
 
-from app.db.engine import raise_fault
-from app.errors import (
-    DatabaseUnavailable,
-    MultipleAttempts,
-    OutcomeUnknown,
-    Overloaded,
-    ResponseTooLarge,
-    TimedOut,
-    TransactionConflict,
-)
+from app.db.engine import FAULTS, raise_fault
+from app.errors import MultipleAttempts, OutcomeUnknown, ResponseTooLarge, TransactionConflict
 from app.graphql.attempts import prepare
 from app.graphql.compiled.path import CompiledPath
 from app.graphql.context import Context
@@ -48,8 +40,6 @@ from app.idempotency.service import Replay
 from app.monitoring.monitor import explanation
 from app.monitoring.operation_log import OperationLog
 
-FAULTS = (TransactionConflict, TimedOut, Overloaded, DatabaseUnavailable, OutcomeUnknown)
-"""Why an operation is given up, and undone."""
 # After the first attempt, up to four more.
 _RETRIES: dict[str, Any] = {"attempts": 4, "wait_initial": 0.01, "wait_max": 0.2, "wait_jitter": 0.02}
 
