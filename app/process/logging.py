@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import structlog
+from stamina.instrumentation import set_on_retry_hooks
 from structlog.typing import EventDict, Processor
 
 from app.monitoring import operation_log
@@ -67,6 +68,7 @@ def _catch_libraries(first: Sequence[Processor], renderer: Processor) -> None:
     for former in [former for former in root.handlers if former.name == __name__]:
         root.removeHandler(former)
     root.addHandler(handler)
+    set_on_retry_hooks(())  # a retry is no warning: clients can cause them, and what fails in the end is reported
     logging.getLogger("strawberry.ws").setLevel(logging.ERROR)  # we report refused origins ourselves, with the setting
 
 

@@ -85,7 +85,7 @@ def test_whichever_worker_is_asked_answers_for_all_also_for_one_that_died(databa
 
 def test_a_worker_that_is_just_starting_keeps_nobody_from_the_figures(database_url: str, tmp_path: Path) -> None:
     environment: Any = {**PRODUCTION, "METRICS_TOKEN": TOKEN, "TMPDIR": str(tmp_path)}
-    with served("--workers", "2", DATABASE_URL=database_url, **environment) as (_, url):
+    with served("--workers", "2", DATABASE_URL=database_url, **environment) as (process, url):
         eventually(url, lambda found: len(pids(found)) == 2)
         (directory,) = {file.parent for file in tmp_path.rglob("*.db")}
         empty = directory / "counter_4000000.db"  # as the library begins it
@@ -93,6 +93,9 @@ def test_a_worker_that_is_just_starting_keeps_nobody_from_the_figures(database_u
         threading.Timer(0.05, empty.unlink).start()
 
         assert len(pids(figures(url))) == 2
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=PATIENCE)
+    assert [json.loads(line)["event"] for line in log.splitlines()] == ["serving"]
 
 
 def ask_for_nothing(url: str) -> None:
