@@ -1,14 +1,26 @@
 """What we use of Strawberry beyond its public API; `tests/graphql/test_strawberry_internals.py` checks each part."""
 
-from graphql import GraphQLField, GraphQLSchema
+from graphql import GraphQLField, GraphQLResolveInfoHelpers, GraphQLSchema
 from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
-ExecutionContext = StrawberryGraphQLCoreExecutionContext
-"""The execution context with which Strawberry runs graphql-core."""
+
+class ExecutionContext(StrawberryGraphQLCoreExecutionContext):
+    """The execution context with which Strawberry runs graphql-core, which refers to itself by these helpers: with all
+    that it has collected and loaded, it would stay until a garbage collection."""
+
+    @property
+    def async_helpers(self) -> GraphQLResolveInfoHelpers:
+        """What helps a resolver to await several values."""
+        return GraphQLResolveInfoHelpers(gather=self.gather_async_work, track=self.track_async_work)
+
+    @async_helpers.setter
+    def async_helpers(self, _: GraphQLResolveInfoHelpers) -> None:
+        """Keep none."""
+
 
 is_awaitable = optimized_is_awaitable
 

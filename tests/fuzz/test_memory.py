@@ -88,6 +88,30 @@ async def test_what_an_operation_has_loaded_is_freed_when_it_ends(fuzzed: Fuzzed
         assert not [each for each in gc.get_objects() if isinstance(each, Loader | Product | Row)]
 
 
+@pytest.mark.parametrize("path", ["resolver", "compiled"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "{ stores(first: 5) { nodes { products(first: 5) { totalCount nodes { price { amount } } } } } }",
+        """mutation ($me: ID!) {
+          updateUser(input: { id: $me }) { ... on UpdateUserSuccess { user { orders { totalCount } } } }
+        }""",
+    ],
+    ids=["query", "mutation"],
+)
+async def test_what_an_operation_has_made_is_freed_when_it_ends(fuzzed: Fuzzed, path: str, operation: str) -> None:
+    customer = fuzzed.population.viewers["customer"]
+    assert customer is not None
+    body = orjson.dumps({"query": operation, "variables": {"me": f"User_{customer.id}"}})
+    app = getattr(fuzzed, path)
+    for _ in range(3):  # what is kept for later is made
+        await request(app, body, headers=fuzzed.headers("customer"))
+    with without_collections():
+        response = await request(app, body, headers=fuzzed.headers("customer"))
+        assert b"errors" not in response.body
+        assert gc.collect() == 0
+
+
 async def test_large_bodies_are_not_kept(fuzzed: Fuzzed) -> None:
     with taking_at_most(10 * MB):
         for number in range(100):

@@ -8,9 +8,11 @@ has the database refuse it, and `safety` refuses a schema that would show any ot
 Measured with 10 lists of 20 objects: 11 µs here, and 0.2 ms in Postgres, where writing JSON takes 0.3 to 0.5 ms.
 """
 
+import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -60,6 +62,7 @@ class CompiledPath:
         self._schema = schema
         self._core_schema = graphql_schema(schema)
         self._database = database
+        self._compiling_payload = asyncio.Lock()
 
     async def execute(self, viewer: Viewer | None, operation: RequestedOperation, in_turn: InTurn) -> Answer | None:
         """Return the response to a query, or to a subscription after an event; None, before anything ran, if the
@@ -93,12 +96,26 @@ class CompiledPath:
         within its transaction, if there is one; None if the compiler declines, or the viewer could not look all of
         them up."""
         plans = self._payload_plans(operation, type_, details, is_list=not isinstance(keys, UUID))
+        prepared = partial(plans.plan, variables, viewer, {PAYLOAD_KEYS: keys})
         try:
-            plan, parameters = plans.plan(variables, viewer, {PAYLOAD_KEYS: keys})
+            try:
+                plan, parameters = prepared(may_compile=False)
+            except Uncompiled:
+                async with self._one_by_one():
+                    plan, parameters = prepared(may_compile=True)
         except _DECLINED:
             return None
         (text,) = await work.driver_row(plan.sql, parameters)
         return None if text in (None, "null") else rendered(text)
+
+    @asynccontextmanager
+    async def _one_by_one(self) -> AsyncIterator[None]:
+        """Let others be answered before the next payload is compiled. Its turn doesn't come later: it holds locks."""
+        async with self._compiling_payload:
+            try:
+                yield
+            finally:
+                await asyncio.sleep(0)
 
     def _prepared(
         self, viewer: Viewer | None, operation: RequestedOperation, *, may_compile: bool

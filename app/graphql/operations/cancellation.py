@@ -81,6 +81,7 @@ class Watched:
         self._running.discard(self)
         if self._listening is not None:
             self._listening.cancel()
+            self._listening = None  # its traceback refers to this
         if self._reason is not None and self._task.uncancel() == 0 and isinstance(failure, asyncio.CancelledError):
             raise self._reason from failure
 

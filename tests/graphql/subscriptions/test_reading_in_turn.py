@@ -3,14 +3,20 @@
 import asyncio
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from graphql.execution.values import VariableValues
 from websockets.asyncio.client import connect
 
 from app.clients import Client
 from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.compiler import compile_plan
+from app.graphql.compiled.path import CompiledPath
+from app.graphql.compiled.plans import NoPlan, Plans
+from app.graphql.operations.cache import Cache
 from app.graphql.operations.documents import Document, Documents, GraphQLRequest
+from app.graphql.schema import schema
 from tests.graphql.subscriptions.clients import PROTOCOL, until
 from tests.graphql.subscriptions.conftest import Shop
 from tests.paths import Paths
@@ -124,6 +130,25 @@ async def test_so_are_those_that_are_compiled_for_other_variables(
     counting.cancel()
 
     assert len({*reads.turns.values()}) == len(reads.turns) == 3
+
+
+async def test_so_is_what_mutations_return(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by turns, as they hold locks."""
+    nothing: Any = None
+    path = CompiledPath(schema, nothing)
+
+    def noted(variables: VariableValues, _: Any) -> NoPlan:
+        reads.turns[str(variables.coerced)] = reads.turn
+        return NoPlan("Nothing is read.", ())
+
+    monkeypatch.setattr(path, "_payload_plans", lambda *_, is_list: Plans(None, Cache(1_000_000), noted))
+    counting = asyncio.create_task(reads.watch())
+    shapes = [VariableValues({}, {"a": a, "b": b}) for a in (True, False) for b in (True, False)]
+    read = [path.payload(nothing, None, nothing, shape, nothing, nothing, uuid4()) for shape in shapes]
+    assert await asyncio.gather(*read) == [None] * 4
+    counting.cancel()
+
+    assert len({*reads.turns.values()}) == len(reads.turns) == 4
 
 
 async def test_a_large_document_is_counted_in_turn_for_other_variables(shop: Shop) -> None:
