@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -22,6 +23,20 @@ from app.users import repository as users
 if TYPE_CHECKING:
     from app.graphql.operations.services import Services
     from app.graphql.subscriptions.manager import Following
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the root field of a mutation has returned or raised, which is still to be shown."""
+
+    returned: Any = None
+    raised: Exception | None = None
+
+    def value(self) -> Any:
+        """Return or raise it."""
+        if self.raised is not None:
+            raise self.raised
+        return self.returned
 
 
 class Context:
@@ -54,6 +69,8 @@ class Context:
         """Why the request could not claim its idempotency key."""
         self.preparations: dict[str | int, Any] = {}
         """What was prepared before the transaction began, or why it could not be, by the key of the root field."""
+        self.outcome: Outcome | None = None
+        """What became of the one root field of a mutation, if it has run."""
         self.act_as(self.login.viewer)
 
     @cached_property
@@ -118,9 +135,7 @@ class Context:
         self.forget_loaded()
 
     def forget_loaded(self) -> None:
-        """Drop the dataloaders with all that they have loaded. An executor of graphql-core is part of a cycle, so
-        otherwise this context would keep it until a rare garbage collection, and a subscription until its next event.
-        """
+        """Drop the dataloaders with all that they have loaded. A subscription would keep it until its next event."""
         self.__dict__.pop("loaders", None)
 
     def follow(self, topic: Topic, *, has_state: bool) -> UUID | None:

@@ -1,7 +1,8 @@
 """How a mutation's root field runs: the viewer's access and the input are checked, it can be undone by itself, and the
 audit trail records it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import strawberry
@@ -39,21 +40,26 @@ class RootField(FieldExtension):
         describe_inputs(field)
 
     async def resolve_async(self, next_: AsyncExtensionResolver, source: Any, info: Info, **kwargs: Any) -> Any:
-        """Run the resolver, and undo what it did where it raises."""
+        """Run the resolver, or return what it has returned if it has run."""
+        if (outcome := info.context.outcome) is not None:
+            return outcome.value()
+        return await self.run(info, partial(next_, source, info, **inputs_of(kwargs)), is_alone=_is_alone(info))
+
+    async def run(self, info: Info, resolve: Callable[[], Awaitable[Any]], *, is_alone: bool) -> Any:
+        """Run the resolver, alone in its operation or not, and undo what it did where it raises."""
         context = info.context
         context.prepared(info.path.key)  # raises why an attempt is refused, which needs no transaction
-        is_alone = _is_alone(info)
         is_single_statement = is_alone and self.is_one_statement
         await _begin(context, is_alone=is_alone, is_single_statement=is_single_statement)
         try:
-            return await self._recorded(next_, source, info, kwargs)
+            return await self._recorded(info, resolve)
         except Exception as failure:
             # A single statement that is refused has done nothing, and the refusal is kept with the request's key.
             is_refused = is_single_statement and isinstance(failure, DomainError)
             await context.work.end_field(undo=not is_refused)
             raise
 
-    async def _recorded(self, next_: AsyncExtensionResolver, source: Any, info: Info, kwargs: Any) -> Any:
+    async def _recorded(self, info: Info, resolve: Callable[[], Awaitable[Any]]) -> Any:
         """Run the resolver for the viewer as they are now, and write what it changed to the audit trail."""
         context = info.context
         if self.access is Access.UNIDENTIFIED:
@@ -62,7 +68,7 @@ class RootField(FieldExtension):
             await context.begin_field(confirm=not self.confirms)
             require(self.access, context.viewer)
         audit.begin(context.work, info.field_name, context.request.id, context.actor_id)
-        result = await next_(source, info, **inputs_of(kwargs))
+        result = await resolve()
         audit.act_as(context.work, context.actor_id)  # who has just logged in
         await audit.write(context.work)
         return result

@@ -1,7 +1,12 @@
 """What we use of Strawberry beyond its public API; `tests/graphql/test_strawberry_internals.py` checks each part."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, NamedTuple, cast
+
 from graphql import GraphQLField, GraphQLResolveInfoHelpers, GraphQLSchema
-from strawberry import Schema
+from graphql.pyutils import Path
+from strawberry import Info, Schema
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -34,3 +39,26 @@ def definition_of(field: GraphQLField) -> StrawberryField:
     """Return Strawberry's definition of a field of a type that we defined; introspection's fields have none."""
     definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
     return definition
+
+
+class _ResolveInfo(NamedTuple):
+    """What the resolvers of mutations ask graphql-core's for."""
+
+    context: Any
+    path: Path
+    field_name: str
+
+
+def called(field: GraphQLField, context: Any, path: Path, name: str, **arguments: Any) -> "Called":
+    """Return a call of a root field's resolver without graphql-core."""
+    definition = definition_of(field)
+    assert definition.base_resolver is not None, "a root field has a resolver"
+    info = Info(_raw_info=cast(Any, _ResolveInfo(context, path, name)), _field=definition)
+    return Called(info, partial(definition.base_resolver, cast(Any, None), info=info, **arguments))
+
+
+class Called(NamedTuple):
+    """A call of a resolver."""
+
+    info: Info[Any, Any]
+    resolve: Callable[[], Awaitable[Any]]

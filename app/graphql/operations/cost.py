@@ -451,7 +451,7 @@ def _is_given(summary: Any) -> bool:
 def _hashable(summary: Any) -> Any:
     if isinstance(summary, dict):
         return tuple((name, _hashable(each)) for name, each in summary.items())
-    return summary
+    return type(summary), summary  # True equals 1
 
 
 def _nullable(type_: graphql.TypeNode) -> graphql.TypeNode:

@@ -74,6 +74,8 @@ class ParsedOperation:
         self.name = self.definition.name.value if self.definition.name else None
         self.selections: dict[Hashable, Any] = {}
         """What compiles the whole operation, or a selection within."""
+        self.reads: dict[Hashable, bool] = {}
+        """Of which objects that a mutation returns more is selected than their own row."""
         self.costs: dict[Hashable, int] = {}
         """What compiling each selection of a mutation has cost."""
         self.plans: Cache[Hashable, Any] = Cache(_PLANS_KEPT, _WEIGHT_OF_PLANS_KEPT)

@@ -17,7 +17,6 @@ from graphql import (
     OperationType,
     execute,
     get_argument_values,
-    get_named_type,
     get_nullable_type,
 )
 from graphql.execution.collect_fields import FieldDetails
@@ -33,9 +32,10 @@ from app.graphql.errors import of_payload, presentable
 from app.graphql.mutations import given_input, root_field
 from app.graphql.node import type_shown_by
 from app.graphql.operations.cancellation import Disconnected, Reason, undisturbed
+from app.graphql.operations.lone_mutation import LoneMutation
+from app.graphql.operations.payloads import is_read
 from app.graphql.operations.responses import Response, encoded, given_up
-from app.graphql.relations.declarations import AsEdge, Column, Embedded, Identifier, Itself, declaration_of
-from app.graphql.strawberry_internals import ExecutionContext, definition_of, is_awaitable
+from app.graphql.strawberry_internals import ExecutionContext, is_awaitable
 from app.idempotency.service import Replay
 from app.monitoring.monitor import explanation
 from app.monitoring.operation_log import OperationLog
@@ -100,6 +100,11 @@ class ResolverPath:
             await work.close()
 
     async def _resolve(self) -> ExecutionResult:
+        """Return the result."""
+        lone = LoneMutation.of(self.context)
+        return (lone and await lone.execute()) or await self._executed()
+
+    async def _executed(self) -> ExecutionResult:
         """Return graphql-core's result. Strawberry's own `execute` would parse and validate the document again."""
         services, operation = self.context.services, self.context.operation
         executed: Any = execute(
@@ -218,7 +223,9 @@ class MutationExecution(ExecutionContext):
     def _attempts(
         self, type_: GraphQLObjectType, fields: Mapping[str, list[FieldDetails]]
     ) -> Iterator[Callable[[], Awaitable[None]]]:
-        """Yield what prepares each root field that is an attempt."""
+        """Yield what prepares each root field that is an attempt, unless it has run."""
+        if self.context_value.outcome is not None:
+            return
         for key, details in fields.items():
             field = type_.fields.get(details[0].node.name.value)  # none is declared for `__typename`
             attempt = field and root_field(field).attempt
@@ -263,7 +270,7 @@ class CompiledMutationExecution(MutationExecution):
         one statement."""
         type_, details, _, path, payload, _ = given
         as_shipped = partial(super().complete_object_value, *given, **named)
-        if path.prev is not None or type_shown_by(type_.name) is None or self._is_of_row(type_, details):
+        if path.prev is not None or not is_read(self.context_value.operation, type_, details):
             return as_shipped()
         return self._read(type_, details, payload.row.id, as_shipped)
 
@@ -281,21 +288,6 @@ class CompiledMutationExecution(MutationExecution):
         compiled = self.context_value.services.compiled
         assert compiled is not None, "otherwise the mutation is executed as shipped"
         return compiled
-
-    def _is_of_row(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> bool:
-        """Return whether nothing is selected of an object but its own row, which it has already."""
-        selection = self.collect_subfields(type_, details).grouped_field_set
-        return all(self._shows_row(type_, selected) for selected in selection.values())
-
-    def _shows_row(self, type_: GraphQLObjectType, selected: list[FieldDetails]) -> bool:
-        """Return whether a field shows nothing but the row of its object."""
-        if (name := selected[0].node.name.value) in ("__typename", "id", "cursor"):
-            return True
-        field = type_.fields[name]
-        declared = declaration_of(definition_of(field))
-        if isinstance(declared, Itself | AsEdge) or name == "node":  # the node of an edge
-            return self._is_of_row(cast(GraphQLObjectType, get_named_type(field.type)), selected)
-        return isinstance(declared, Column | Embedded | Identifier)
 
     async def _read(
         self,

@@ -247,12 +247,22 @@ def doubling(levels: int) -> str:
     return f"query ($id: ID!) {{ store(id: $id) {{ ...F0 }} }} {fragments} fragment F{levels} on Store {{ id }}"
 
 
-def cost_of(query: str) -> int:
-    """Return what an operation costs, however large its document is."""
+def meter_of(query: str) -> Meter:
     operation, *fragments = parse(query).definitions
     assert isinstance(operation, OperationDefinitionNode)
     named = {node.name.value: node for node in fragments if isinstance(node, FragmentDefinitionNode)}
-    return Meter(graphql_schema(schema), operation, named).of({"id": "Store_x"}).points
+    return Meter(graphql_schema(schema), operation, named)
+
+
+def cost_of(query: str) -> int:
+    """Return what an operation costs, however large its document is."""
+    return meter_of(query).of({"id": "Store_x"}).points
+
+
+def test_the_cost_that_is_kept_is_that_of_the_same_variables() -> None:
+    meter = meter_of("mutation ($input: DeleteStoreInput!) { deleteStore(input: $input) { __typename } }")
+    costs = [meter.of({"input": {"id": id}}).points for id in ("Store_x", ["Store_x"], "Store_x")]
+    assert costs == [1_250, 1_252, 1_250]
 
 
 def test_lists_within_pages_within_lists_are_those_of_others() -> None:
