@@ -1,6 +1,7 @@
 """Reports every operation to the log, and to metrics and traces where they are switched on."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Sequence, Sized
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -63,10 +64,10 @@ class Monitor:
         seconds = perf_counter() - log.begun
         if self._metrics is not None:
             self._metrics.count(log, seconds)
-        if seconds < self._slow_seconds or log.type == SUBSCRIPTION:
-            self._log.info("operation", **_fields(log, seconds))
-        else:
+        if seconds >= self._slow_seconds and log.type != SUBSCRIPTION:
             self._log.warning("operation", **_fields(log, seconds), sql=_statements_of(log, _LONGEST_STATEMENT))
+        elif self._log.is_enabled_for(logging.INFO):
+            self._log.info("operation", **_fields(log, seconds))
 
     def report_untrusted_proxy(self, peer: str) -> None:
         """Report that a proxy's word for the client's address isn't taken, in the log once."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from app.errors import RequestError, RequestTooSlow
 from app.process.connections import CONNECTION, CONNECTIONS, Connection, Connections
@@ -17,6 +17,7 @@ _FRAMING_OF_BYTE = 8  # with the byte: in a chunk of its own, it takes six
 _MOST_FRAGMENTS = 1_000  # of one message
 _SLICE = 2 * 1024  # bytes, hence at most 340 frames, parsed before they are counted
 _LINGER_SECONDS, _MOST_LINGERING = 1.0, 50
+_LENGTH = b"\r\ncontent-length: "
 _POLICY_VIOLATION, _TOO_BIG = 1008, 1009
 
 
@@ -116,7 +117,10 @@ class Protocol(UpgradingProtocol):
     def on_headers_complete(self) -> None:
         """Finish the head of a request."""
         self._head, self._framing = None, 0
+        former = self.cycle
         super().on_headers_complete()
+        if self.cycle is not former and self.scope["method"] != "HEAD":  # whose response has no body to wait for
+            self.cycle.transport = cast(asyncio.Transport, _Joining(self.transport))
 
     def on_body(self, body: bytes) -> None:
         """Receive a part of the body."""
@@ -164,6 +168,30 @@ class Protocol(UpgradingProtocol):
             self.loop.call_later(_LINGER_SECONDS, self.transport.close)
         else:
             self.transport.close()
+
+
+class _Joining:
+    """Where a response is written. Its head, if its body follows at once, is sent together with that: a system call of
+    its own takes 8 µs, an eighth of a small request."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self._is_first = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send data, or keep a head of which the body has a length."""
+        if self._is_first and _LENGTH in data:
+            self._head = data
+        elif self._head is not None:
+            self._transport.writelines((self._head, data))
+            self._head = None
+        else:
+            self._transport.write(data)
+        self._is_first = False
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from app.process.connections import Connections
-from app.process.protocol import MAX_HEAD, Protocol
+from app.process.protocol import MAX_HEAD, Protocol, _Joining
 from tests.connections import LIMITS, PROTOCOLS, counting
 from tests.graphql.subscriptions.clients import PATIENCE, serving, until
 from tests.servers import served
@@ -252,3 +252,44 @@ def test_a_websocket_that_begins_with_a_body_is_a_request_like_any_other(url: st
         connection.sendall(b"GET /graphql HTTP/1.1\r\nHost: shop\r\n" + upgrade + key + body)
         ((status, _),) = responses(connection, 1)
     assert status.split()[1] == b"400"
+
+
+class Written:
+    """A transport that takes note of what is written at once."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def writelines(self, data: tuple[bytes, ...]) -> None:
+        self.pieces.append(b"".join(data))
+
+
+OF_FIVE = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
+OF_ANY_LENGTH = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sent"),
+    [
+        ([OF_FIVE, b"hello"], [OF_FIVE + b"hello"]),
+        ([OF_FIVE, b"he", b"llo"], [OF_FIVE + b"he", b"llo"]),
+        ([OF_ANY_LENGTH, b"5\r\nhello\r\n"], [OF_ANY_LENGTH, b"5\r\nhello\r\n"]),
+        ([CONTINUE, OF_FIVE, b"hello"], [CONTINUE, OF_FIVE, b"hello"]),
+        ([OF_ANY_LENGTH, OF_FIVE], [OF_ANY_LENGTH, OF_FIVE]),
+    ],
+    ids=["a response", "the rest follows", "a stream, whose client waits", "after a continue", "a body like a head"],
+)
+def test_the_head_and_the_body_of_a_response_are_written_at_once(pieces: list[bytes], sent: list[bytes]) -> None:
+    written: Any = Written()
+    joining = _Joining(written)
+    for piece in pieces:
+        joining.write(piece)
+    assert written.pieces == sent
+
+
+def test_a_response_without_a_body_is_sent(url: str) -> None:
+    assert httpx2.head(f"{url}/livez").status_code == 200

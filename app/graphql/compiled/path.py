@@ -19,12 +19,13 @@ from uuid import UUID
 import orjson
 from graphql import GraphQLError, GraphQLObjectType, OperationType, print_ast
 from graphql.execution.collect_fields import FieldDetails
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.values import VariableValues
 
 from app.db.engine import Database
 from app.db.texts import QUOTE
 from app.db.unit_of_work import UnitOfWork
 from app.errors import RequestError
+from app.graphql.compiled.coercion import coerced_variables
 from app.graphql.compiled.compilation import MAX_COST, BoundOperation
 from app.graphql.compiled.compiler import compile_payload, compile_plan
 from app.graphql.compiled.plans import PAYLOAD_KEYS, Declined, NoPlan, Plan, Plans, Uncompiled
@@ -124,11 +125,8 @@ class CompiledPath:
         query = operation.parsed
         if query is None or query.type is OperationType.MUTATION or query.definition.directives:
             raise Declined("the operation is a mutation, or not a plain one")
-        definition = query.definition
-        given = dict(operation.request.variables or {})
-        # The resolver path reports what is wrong with them, so the first error is enough.
-        values = get_variable_values(self._core_schema, definition.variable_definitions or (), given, max_errors=0)
-        if not isinstance(values, VariableValues):
+        values = coerced_variables(self._core_schema, query, operation.request.variables or {})
+        if values is None:
             raise Declined("the variables are not valid")
         return self._query_plans(query).plan(values, viewer, may_compile=may_compile)
 

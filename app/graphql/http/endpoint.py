@@ -90,17 +90,20 @@ class GraphQLEndpoint:
                 client_request_id=client_request_id(headers),
                 authorization=_text(headers.get(b"authorization")),
                 idempotency_key=_text(headers.get(_IDEMPOTENCY_KEY)),
+                explain=_EXPLAIN in headers,
+                receive=receive,
                 check=partial(require_carriable, method, accepts),
+                operation=self._services.documents.known(document),
             )
-            if not self._services.documents.knows(document):
+            if request.operation is None:
                 with self._services.watch.over(receive):
                     await self._services.documents.read_in_turn(document, self._holder(request).client)
             if accepts.events and self._is_streamed(method, accepts, document):
-                stream = event_stream(Operation(self._services, request).stream())
+                streamed = request._replace(explain=False, receive=None)
+                stream = event_stream(Operation(self._services, streamed).stream())
                 with held_by(self._holder(request), scope):
                     await stream(scope, receive, _with_headers(send, request_id))
                 return
-            request = request._replace(explain=_EXPLAIN in headers, receive=receive)
             await Operation(self._services, request).answer(partial(_send, send, media_type, request_id))
         except RequestError as failure:
             await _send(send, media_type, request_id, refused(failure))

@@ -168,7 +168,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
     async def run_operation(self, operation: Subscribed[Handshake, None]) -> None:
         """Send the results of an operation, and its completion."""
         document = GraphQLRequest(operation.query, operation.variables, operation.operation_name)
-        if not self._services.documents.knows(document):
+        if self._services.documents.known(document) is None:
             client = Client.of(self._login.viewer, address_of(self.context.scope))
             await self._services.documents.read_in_turn(document, client)
         responses = Operation(self._services, self.context.request(document)).stream()

@@ -36,10 +36,6 @@ class Cache(Generic[K, T]):
     def __contains__(self, key: K) -> bool:
         return key in self._again or key in self._pinned or key in self._once
 
-    def peek(self, key: K) -> T | None:
-        """Return the entry, which doesn't count as a use; None if it is missing."""
-        return next((kept[key] for kept in (self._again, self._pinned, self._once) if key in kept), None)
-
     def find(self, key: K) -> T | None:
         """Return the entry; None if it is missing."""
         if key in self._again:

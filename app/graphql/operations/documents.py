@@ -72,6 +72,8 @@ class ParsedOperation:
     def __post_init__(self) -> None:
         self.type = self.definition.operation
         self.name = self.definition.name.value if self.definition.name else None
+        self.variables: Any = None
+        """What coerces its variables."""
         self.selections: dict[Hashable, Any] = {}
         """What compiles the whole operation, or a selection within."""
         self.reads: dict[Hashable, bool] = {}
@@ -110,7 +112,10 @@ class Document:
     @property
     def weight(self) -> int:
         """The memory that it and what is compiled of it takes, in characters."""
-        return self.own_weight + sum(operation.plans.weight for operation in self.operations.values())
+        weight = self.own_weight
+        for operation in self.operations.values():
+            weight += operation.plans.weight
+        return weight
 
     def operation(self, name: str | None) -> ParsedOperation | None:
         """Return the operation with this name, or the only one; None if there is none."""
@@ -157,6 +162,8 @@ class OperationRequest(NamedTuple):
     """Reports that the client has disconnected; None if the transport cancels the operation itself."""
     check: Callable[[RequestedOperation], Any] = lambda _: None
     """Raises RequestError for an operation that this transport cannot carry."""
+    operation: RequestedOperation | None = None
+    """What the document asks for, if that is known."""
 
 
 _NO_OPERATION = GraphQLError(
@@ -181,13 +188,16 @@ class Documents:
         self._refused: Cache[str, Document] = Cache(_INVALID_KEPT, _WEIGHT_KEPT // 10)
         self._turns = Turns(1, rest=_REST)
 
-    def knows(self, request: GraphQLRequest) -> bool:
-        """Return whether the document of a request has been read, and its cost is known or quickly computed."""
-        document = self._documents.peek(request.query)
-        if document is None:
-            return request.query in self._refused
-        operation = document.operation(request.operation_name)
-        return operation is None or not operation.meter.takes_long(request.variables)
+    def known(self, request: GraphQLRequest) -> RequestedOperation | None:
+        """Return what a request asks for; None if its document hasn't been read, or its cost takes long to compute."""
+        text = request.query
+        if text not in self._documents and text not in self._refused:
+            return None
+        document = self.read(text)
+        parsed = document.operation(request.operation_name)
+        if parsed is not None and parsed.meter.takes_long(request.variables):
+            return None
+        return self._requested(request, document, parsed)
 
     async def read_in_turn(self, request: GraphQLRequest, client: Client) -> None:
         """Read the document of a request, and compute its cost, when it is the client's turn."""
@@ -218,7 +228,11 @@ class Documents:
     def requested(self, request: GraphQLRequest) -> RequestedOperation:
         """Return what a request asks for."""
         document = self.read(request.query)
-        parsed = document.operation(request.operation_name)
+        return self._requested(request, document, document.operation(request.operation_name))
+
+    def _requested(
+        self, request: GraphQLRequest, document: Document, parsed: ParsedOperation | None
+    ) -> RequestedOperation:
         if parsed is None:
             return RequestedOperation(request, errors=document.errors or (_NO_OPERATION,))
         cost, limit = parsed.cost(request.variables), self._limit_of(parsed.type)

@@ -104,7 +104,7 @@ class Operation:
     async def _admitted(self) -> RequestedOperation:
         """Parse the document, determine its cost, find out who asks, and take the cost from their rate limit."""
         services, request = self._services, self._request
-        operation = services.documents.requested(request.document)
+        operation = request.operation or services.documents.requested(request.document)
         if operation.parsed is not None:
             self.log.type, self.log.name = operation.parsed.type.value, operation.parsed.name or ""
         if request.authorization is not None:

@@ -1,7 +1,7 @@
 """A mutation of one root field, which runs without graphql-core: that took a quarter of the time of placing an order.
 
-graphql-core coerces what the client gave, and the compiler reads what is selected of the result. Whatever else there is
-to show, such as a refusal, graphql-core shows as ever: it finds the outcome of the field."""
+The compiler reads what is selected of the result. Whatever else there is to show, such as a refusal, graphql-core shows
+as ever: it finds the outcome of the field."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,10 +17,11 @@ from graphql import (
     get_argument_values,
 )
 from graphql.execution.collect_fields import FieldDetails
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 
 from app.graphql.attempts import prepare
+from app.graphql.compiled.coercion import coerced_variables
 from app.graphql.compiled.path import CompiledPath
 from app.graphql.context import Context, Outcome
 from app.graphql.inputs import Given
@@ -46,11 +47,12 @@ class LoneMutation:
 
     async def execute(self) -> ExecutionResult | None:
         """Run the field. Return its result; None if graphql-core must show it, or what is wrong with the arguments."""
-        variables = self._variables()
+        context = self.context
+        given = context.request.document.variables or {}
+        variables = coerced_variables(context.services.schema, context.operation, given)
         input = None if variables is None else self._input(variables)
         if variables is None or input is None:
             return None
-        context = self.context
         try:
             returned = await self._run(input)
             context.outcome = Outcome(returned)
@@ -89,13 +91,6 @@ class LoneMutation:
         return await self.compiled.payload(
             context.work, context.viewer, context.operation, variables, type_, details, returned.row.id
         )
-
-    def _variables(self) -> VariableValues | None:
-        """Return the variables as graphql-core coerces them; None if any is wrong."""
-        definitions = self.context.operation.definition.variable_definitions or ()
-        given = self.context.request.document.variables or {}
-        values = get_variable_values(self.context.services.schema, definitions, given, max_errors=0)
-        return values if isinstance(values, VariableValues) else None
 
     @property
     def _field(self) -> GraphQLField:

@@ -160,9 +160,9 @@ async def test_a_large_document_is_counted_in_turn_for_other_variables(shop: Sho
     small = "query ($n: Int!) { products(first: $n) { nodes { id } } }"
     for text in (large, small):
         first, other = (GraphQLRequest(text, {"n": number}, None) for number in (1, 2))
-        assert not documents.knows(first)
+        assert documents.known(first) is None
         await documents.read_in_turn(first, HERE)
-        assert documents.knows(first)
-        assert documents.knows(other) == (text == small)
+        assert documents.known(first) is not None
+        assert (documents.known(other) is not None) == (text == small)
         await documents.read_in_turn(other, HERE)
-        assert documents.knows(other)
+        assert documents.known(other) is not None

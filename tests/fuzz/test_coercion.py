@@ -1,0 +1,98 @@
+"""Variables are coerced as graphql-core coerces them, whatever they are."""
+
+from contextlib import suppress
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+from graphql import OperationDefinitionNode, parse
+from graphql.execution.values import VariableValues, get_variable_values
+from hypothesis import given
+
+from app.graphql.compiled import coercion
+from app.graphql.compiled.coercion import coerced_variables
+from app.graphql.operations.documents import ParsedOperation
+from tests.fuzz.conftest import Fuzzed
+from tests.fuzz.contract import Caller, fields
+from tests.fuzz.mutations import mutated_json
+from tests.fuzz.profile import RANDOMS, tries
+from tests.graphql.compiled.operations import SCHEMA
+
+CALLED = fields("Query", "Mutation", "Subscription")
+
+
+def operation_of(document: str) -> ParsedOperation:
+    ast = parse(document)
+    (definition,) = ast.definitions
+    assert isinstance(definition, OperationDefinitionNode)
+    nothing: Any = None
+    return ParsedOperation(ast, definition, {}, nothing)
+
+
+def coerced(operation: ParsedOperation, variables: dict[str, Any]) -> Any:
+    return shown(coerced_variables(SCHEMA, operation, variables))
+
+
+def expected(operation: ParsedOperation, variables: dict[str, Any]) -> Any:
+    return shown(get_variable_values(SCHEMA, operation.definition.variable_definitions or (), variables, max_errors=0))
+
+
+def shown(values: Any) -> Any:
+    """Return the values with their types and their order, and what they were made of; None if any is invalid."""
+    if not isinstance(values, VariableValues):
+        return None
+    return repr(values.coerced), repr({name: source.value for name, source in values.sources.items()})
+
+
+@tries(1_000)
+@given(random=RANDOMS)
+def test_any_variables(fuzzed: Fuzzed, random: Random) -> None:
+    document, variables = Caller(random, fuzzed.samples).call(random.choice(CALLED))
+    operation = operation_of(document)
+    given = [variables]
+    with suppress(orjson.JSONDecodeError):
+        given.append(orjson.loads(mutated_json(random, orjson.dumps(variables).decode())))
+    for each in given:
+        if isinstance(each, dict):
+            assert coerced(operation, each) == expected(operation, each)
+
+
+DEFAULTS = """
+query (
+  $ids: [ID!]! = ["a"], $first: Int = 3, $filter: ProductFilter = { inStock: true }, $search: String = null,
+  $cursor: String, $when: DateTime = "2026-01-31T12:00:00Z", $field: ProductSortField = NAME, $yes: Boolean! = true
+) { __typename }
+"""
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"ids": "b", "first": 2.0, "cursor": None, "unknown": 1},
+        {"ids": ["b", 7], "first": None, "filter": None, "when": None, "field": None, "search": "c"},
+        {"ids": [None]},
+        {"ids": None},
+        {"yes": None},
+        {"first": 2**31},
+        {"first": True},
+        {"field": "COLOR"},
+        {"filter": {"price": {"gte": 1}, "storeId": 7}},
+        {"filter": {"color": "red"}},
+        {"filter": []},
+    ],
+    ids=repr,
+)
+def test_defaults_and_what_is_missing(variables: dict[str, Any]) -> None:
+    operation = operation_of(DEFAULTS)
+    assert coerced(operation, variables) == expected(operation, variables)
+
+
+def test_what_is_plain_is_not_left_to_graphql_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    operation = operation_of("query ($f: ProductFilter, $n: Int = 3, $ids: [ID!]!) { __typename }")
+    variables = {"f": {"price": {"gte": "1.50"}, "inStock": None}, "ids": ["a", "b"]}
+    wanted = expected(operation, variables)
+    coerced(operation, {})  # the defaults have been read
+    monkeypatch.setattr(coercion, "get_variable_values", None)
+    assert coerced(operation, variables) == wanted
