@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,11 @@ from uuid import UUID
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.clients import Client
 from app.db.notifications import Topic
 from app.db.unit_of_work import UnitOfWork
 from app.errors import SESSION_ENDED, Unauthenticated
-from app.graphql.operations.documents import OperationRequest, ParsedOperation
+from app.graphql.operations.documents import OperationRequest, RequestedOperation
 from app.graphql.relations.loaders import Loaders
 from app.idempotency.service import IdempotentRequest, Replay
 from app.security.tokens import Login
@@ -42,11 +44,16 @@ class Outcome:
 class Context:
     """One operation on the resolver path: who asks, and what it works with."""
 
-    def __init__(self, services: Services, login: Login, request: OperationRequest, operation: ParsedOperation) -> None:
+    def __init__(
+        self, services: Services, login: Login, request: OperationRequest, operation: RequestedOperation
+    ) -> None:
         self.services = services
         self.login = login
         self.request = request
-        self.operation = operation
+        assert operation.parsed is not None, "it is valid"
+        assert operation.variables is not None, "they are, too"
+        self.operation = operation.parsed
+        self.variables = operation.variables
         self.following: Following | None = None
         """What this operation follows, once it is a subscription."""
         self.is_attempt_counted = False
@@ -87,6 +94,10 @@ class Context:
     def session(self) -> AsyncSession:
         """The session of a mutation."""
         return self.work.session
+
+    def in_turn(self, viewer: Viewer | None) -> AbstractAsyncContextManager[None]:
+        """Wait for this viewer's turn to compile something."""
+        return self.services.documents.turn(Client.of(viewer, self.request.address))
 
     def acting(self) -> tuple[AsyncSession, Viewer]:
         """Return the session and the viewer of a mutation; Unauthenticated if nobody is logged in."""

@@ -2,7 +2,6 @@
 audit trail records it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Any, cast
 
 import strawberry
@@ -43,7 +42,8 @@ class RootField(FieldExtension):
         """Run the resolver, or return what it has returned if it has run."""
         if (outcome := info.context.outcome) is not None:
             return outcome.value()
-        return await self.run(info, partial(next_, source, info, **inputs_of(kwargs)), is_alone=_is_alone(info))
+        # An input is read only once the viewer may send one.
+        return await self.run(info, lambda: next_(source, info, **inputs_of(kwargs)), is_alone=_is_alone(info))
 
     async def run(self, info: Info, resolve: Callable[[], Awaitable[Any]], *, is_alone: bool) -> Any:
         """Run the resolver, alone in its operation or not, and undo what it did where it raises."""

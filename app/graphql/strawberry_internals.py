@@ -1,6 +1,6 @@
 """What we use of Strawberry beyond its public API; `tests/graphql/test_strawberry_internals.py` checks each part."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -49,16 +49,10 @@ class _ResolveInfo(NamedTuple):
     field_name: str
 
 
-def called(field: GraphQLField, context: Any, path: Path, name: str, **arguments: Any) -> "Called":
-    """Return a call of a root field's resolver without graphql-core."""
+def called(field: GraphQLField, context: Any, path: Path, name: str) -> tuple[Info[Any, Any], Callable[..., Any]]:
+    """Return what calls a root field's resolver without graphql-core: its info, and the resolver, which takes the info
+    and the arguments by their names."""
     definition = definition_of(field)
     assert definition.base_resolver is not None, "a root field has a resolver"
     info = Info(_raw_info=cast(Any, _ResolveInfo(context, path, name)), _field=definition)
-    return Called(info, partial(definition.base_resolver, cast(Any, None), info=info, **arguments))
-
-
-class Called(NamedTuple):
-    """A call of a resolver."""
-
-    info: Info[Any, Any]
-    resolve: Callable[[], Awaitable[Any]]
+    return info, partial(definition.base_resolver, cast(Any, None), info=info)

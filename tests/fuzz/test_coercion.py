@@ -10,9 +10,8 @@ from graphql import OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues, get_variable_values
 from hypothesis import given
 
-from app.graphql.compiled import coercion
-from app.graphql.compiled.coercion import coerced_variables
-from app.graphql.operations.documents import ParsedOperation
+from app.graphql.operations import variables as coercion
+from app.graphql.operations.variables import Variables
 from tests.fuzz.conftest import Fuzzed
 from tests.fuzz.contract import Caller, fields
 from tests.fuzz.mutations import mutated_json
@@ -22,20 +21,20 @@ from tests.graphql.compiled.operations import SCHEMA
 CALLED = fields("Query", "Mutation", "Subscription")
 
 
-def operation_of(document: str) -> ParsedOperation:
-    ast = parse(document)
-    (definition,) = ast.definitions
-    assert isinstance(definition, OperationDefinitionNode)
-    nothing: Any = None
-    return ParsedOperation(ast, definition, {}, nothing)
+class Asked:
+    """The variables of an operation, coerced by us and by graphql-core."""
 
+    def __init__(self, document: str) -> None:
+        (definition,) = parse(document).definitions
+        assert isinstance(definition, OperationDefinitionNode)
+        self.definition = definition
+        self.variables = Variables(SCHEMA, definition, most_errors=5, hide_suggestions=False)
 
-def coerced(operation: ParsedOperation, variables: dict[str, Any]) -> Any:
-    return shown(coerced_variables(SCHEMA, operation, variables))
+    def coerced(self, given: dict[str, Any]) -> Any:
+        return shown(self.variables.coerced(given))
 
-
-def expected(operation: ParsedOperation, variables: dict[str, Any]) -> Any:
-    return shown(get_variable_values(SCHEMA, operation.definition.variable_definitions or (), variables, max_errors=0))
+    def expected(self, given: dict[str, Any]) -> Any:
+        return shown(get_variable_values(SCHEMA, self.definition.variable_definitions or (), given, max_errors=0))
 
 
 def shown(values: Any) -> Any:
@@ -49,13 +48,13 @@ def shown(values: Any) -> Any:
 @given(random=RANDOMS)
 def test_any_variables(fuzzed: Fuzzed, random: Random) -> None:
     document, variables = Caller(random, fuzzed.samples).call(random.choice(CALLED))
-    operation = operation_of(document)
+    asked = Asked(document)
     given = [variables]
     with suppress(orjson.JSONDecodeError):
         given.append(orjson.loads(mutated_json(random, orjson.dumps(variables).decode())))
     for each in given:
         if isinstance(each, dict):
-            assert coerced(operation, each) == expected(operation, each)
+            assert asked.coerced(each) == asked.expected(each)
 
 
 DEFAULTS = """
@@ -85,14 +84,14 @@ query (
     ids=repr,
 )
 def test_defaults_and_what_is_missing(variables: dict[str, Any]) -> None:
-    operation = operation_of(DEFAULTS)
-    assert coerced(operation, variables) == expected(operation, variables)
+    asked = Asked(DEFAULTS)
+    assert asked.coerced(variables) == asked.expected(variables)
 
 
 def test_what_is_plain_is_not_left_to_graphql_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    operation = operation_of("query ($f: ProductFilter, $n: Int = 3, $ids: [ID!]!) { __typename }")
+    asked = Asked("query ($f: ProductFilter, $n: Int = 3, $ids: [ID!]!) { __typename }")
     variables = {"f": {"price": {"gte": "1.50"}, "inStock": None}, "ids": ["a", "b"]}
-    wanted = expected(operation, variables)
-    coerced(operation, {})  # the defaults have been read
+    wanted = asked.expected(variables)
+    asked.coerced({})  # the defaults have been read
     monkeypatch.setattr(coercion, "get_variable_values", None)
-    assert coerced(operation, variables) == wanted
+    assert asked.coerced(variables) == wanted

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from sqlalchemy import Row
 
-from app.graphql.operations.documents import Documents
+from app.graphql.operations.documents import Documents, GraphQLRequest
 from app.graphql.relations.loaders import Loader
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
@@ -48,6 +48,16 @@ def test_of_a_document_that_is_refused_only_the_reasons_are_kept(documents: Docu
     with taking_at_most(4 * MB):
         for number in range(8):
             assert documents.read(f"{start}z{number}{end}").errors
+
+
+def test_of_variables_that_are_refused_nothing_is_kept(documents: Documents) -> None:
+    """What they have cost was kept by the names of all their fields, 4 MB for each request."""
+    text = "query ($filter: ProductFilter) { products(filter: $filter) { totalCount } }"
+    documents.read(text)
+    with taking_at_most(1 * MB):
+        for number in range(20):
+            filter = {f"{number} {field}": 1 for field in range(3_000)}
+            assert documents.requested(GraphQLRequest(text, {"filter": filter}, None)).errors
 
 
 def test_documents_weigh_what_they_take(documents: Documents) -> None:

@@ -403,3 +403,9 @@ async def test_a_repeated_request_has_the_same_bytes(compiled: Api, shop: Shop) 
 
     assert responses[0].content == responses[1].content
     assert [response.headers.get("Idempotency-Replayed") for response in responses] == [None, "true"]
+
+
+async def test_an_input_is_read_only_if_the_viewer_may_send_one(compiled: Api, api: Api) -> None:
+    query = 'mutation { createProduct(input: { storeId: "x", name: "", price: 1 }) { __typename } }'
+    for each in (compiled, api):
+        assert (await each.error(query))["code"] == "UNAUTHENTICATED"

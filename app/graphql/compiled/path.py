@@ -8,11 +8,9 @@ has the database refuse it, and `safety` refuses a schema that would show any ot
 Measured with 10 lists of 20 objects: 11 µs here, and 0.2 ms in Postgres, where writing JSON takes 0.3 to 0.5 ms.
 """
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,7 +23,6 @@ from app.db.engine import Database
 from app.db.texts import QUOTE
 from app.db.unit_of_work import UnitOfWork
 from app.errors import RequestError
-from app.graphql.compiled.coercion import coerced_variables
 from app.graphql.compiled.compilation import MAX_COST, BoundOperation
 from app.graphql.compiled.compiler import compile_payload, compile_plan
 from app.graphql.compiled.plans import PAYLOAD_KEYS, Declined, NoPlan, Plan, Plans, Uncompiled
@@ -37,6 +34,8 @@ from app.security.viewer import Viewer
 # Whatever graphql-core or a rule of ours refuses while a plan is looked for is the client's mistake: the resolver path
 # finds it again, and reports it.
 _DECLINED = (Declined, GraphQLError, RequestError)
+_KEYS: Any = object()
+"""Stands for the keys of what a mutation returns, among the parameters of a statement."""
 _TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in range(256))
 
 
@@ -56,6 +55,24 @@ class Answer(NamedTuple):
         return self.data.rfind(b"{") == len(b'{"data":')
 
 
+class AskedPayload(NamedTuple):
+    """What a mutation selects of an object that it returns, or of each object of a list."""
+
+    operation: ParsedOperation
+    variables: VariableValues
+    type_: GraphQLObjectType
+    details: list[FieldDetails]
+    is_list: bool = False
+
+
+class PlannedPayload(NamedTuple):
+    """How to read a payload for a viewer."""
+
+    plan: Plan
+    parameters: list[Any]
+    viewer: Viewer | None
+
+
 class CompiledPath:
     """Compiles queries, keeps their plans, and runs them."""
 
@@ -63,7 +80,6 @@ class CompiledPath:
         self._schema = schema
         self._core_schema = graphql_schema(schema)
         self._database = database
-        self._compiling_payload = asyncio.Lock()
 
     async def execute(self, viewer: Viewer | None, operation: RequestedOperation, in_turn: InTurn) -> Answer | None:
         """Return the response to a query, or to a subscription after an event; None, before anything ran, if the
@@ -83,40 +99,43 @@ class CompiledPath:
         (text,) = await self._database.driver_row(plan.sql, parameters)
         return Answer(rendered(text), plan.errors)
 
+    async def planned(self, viewer: Viewer | None, asked: AskedPayload, in_turn: InTurn) -> PlannedPayload | None:
+        """Return how to read what a mutation returns, which is compiled when it is the client's turn; None if the
+        compiler declines. Until then the mutation should hold nothing that others wait for."""
+        try:
+            try:
+                plan, parameters = self._of_payload(viewer, asked, may_compile=False)
+            except Uncompiled:
+                async with in_turn(viewer):
+                    plan, parameters = self._of_payload(viewer, asked, may_compile=True)
+        except _DECLINED:
+            return None
+        return PlannedPayload(plan, parameters, viewer)
+
     async def payload(
         self,
         work: UnitOfWork,
         viewer: Viewer | None,
-        operation: ParsedOperation,
-        variables: VariableValues,
-        type_: GraphQLObjectType,
-        details: list[FieldDetails],
+        asked: AskedPayload,
         keys: UUID | Sequence[UUID],
+        planned: PlannedPayload | None = None,
     ) -> bytes | None:
         """Return the JSON of the object that a mutation returns, or of the objects in the order of their keys, read
         within its transaction, if there is one; None if the compiler declines, or the viewer could not look all of
         them up."""
-        plans = self._payload_plans(operation, type_, details, is_list=not isinstance(keys, UUID))
-        prepared = partial(plans.plan, variables, viewer, {PAYLOAD_KEYS: keys})
-        try:
+        if planned is None or planned.viewer != viewer:
             try:
-                plan, parameters = prepared(may_compile=False)
-            except Uncompiled:
-                async with self._one_by_one():
-                    plan, parameters = prepared(may_compile=True)
-        except _DECLINED:
-            return None
-        (text,) = await work.driver_row(plan.sql, parameters)
+                planned = PlannedPayload(*self._of_payload(viewer, asked, may_compile=True), viewer)
+            except _DECLINED:
+                return None
+        parameters = [keys if each is _KEYS else each for each in planned.parameters]
+        (text,) = await work.driver_row(planned.plan.sql, parameters)
         return None if text in (None, "null") else rendered(text)
 
-    @asynccontextmanager
-    async def _one_by_one(self) -> AsyncIterator[None]:
-        """Let others be answered before the next payload is compiled. Its turn doesn't come later: it holds locks."""
-        async with self._compiling_payload:
-            try:
-                yield
-            finally:
-                await asyncio.sleep(0)
+    def _of_payload(self, viewer: Viewer | None, asked: AskedPayload, *, may_compile: bool) -> tuple[Plan, list[Any]]:
+        """Return the plan of a payload, and its parameters, of which one stands for the keys."""
+        plans = self._payload_plans(asked.operation, asked.type_, asked.details, is_list=asked.is_list)
+        return plans.plan(asked.variables, viewer, {PAYLOAD_KEYS: _KEYS}, may_compile=may_compile)
 
     def _prepared(
         self, viewer: Viewer | None, operation: RequestedOperation, *, may_compile: bool
@@ -125,10 +144,8 @@ class CompiledPath:
         query = operation.parsed
         if query is None or query.type is OperationType.MUTATION or query.definition.directives:
             raise Declined("the operation is a mutation, or not a plain one")
-        values = coerced_variables(self._core_schema, query, operation.request.variables or {})
-        if values is None:
-            raise Declined("the variables are not valid")
-        return self._query_plans(query).plan(values, viewer, may_compile=may_compile)
+        assert operation.variables is not None, "the operation is valid"
+        return self._query_plans(query).plan(operation.variables, viewer, may_compile=may_compile)
 
     def _query_plans(self, query: ParsedOperation) -> Plans:
         """Return the plans of a whole query."""

@@ -118,7 +118,7 @@ class Plans:
             plan = self._kept.find(key)
             if plan is None:
                 plan = self._made(key, variables, viewer, may_compile=may_compile)
-                self._kept.add(key, plan, plan.weight)
+                self._kept.add(key, plan, plan.weight + _weight_of(key))
             bound: dict[str, Any] = {}
             for number, binding in enumerate(plan.bindings):
                 shape, read = binding.read(variables, viewer)
@@ -142,8 +142,13 @@ class Plans:
         with collected_afterwards():
             plan = self._compiled(variables, viewer)
         if isinstance(plan, NoPlan):
-            self._kept.add(numberless, NoPlan(plan.reason, ()), plan.weight)
+            self._kept.add(numberless, NoPlan(plan.reason, ()), plan.weight + _weight_of(numberless))
         return plan
+
+
+def _weight_of(key: Any) -> int:
+    """Return the weight of a key: the shape of a list of objects has several tuples for each."""
+    return 2 + sum(map(_weight_of, key)) if isinstance(key, tuple | frozenset) else 1
 
 
 def _without_numbers(key: Any) -> Any:

@@ -19,19 +19,21 @@ from graphql import (
     specified_rules,
     validate,
 )
+from graphql.execution.values import VariableValues
 from graphql.validation import MaxIntrospectionDepthRule
 from starlette.types import Receive
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.clients import Client
-from app.graphql.errors import shortened
+from app.graphql.errors import presentable, shortened
 from app.graphql.operations.cache import Cache
 from app.graphql.operations.cost import Cost, Meter, cost_exceeded, payload_exceeded
 from app.graphql.operations.limits import INTROSPECTION, exceeded, limit_exceeded
 from app.graphql.operations.parsing import parsed
 from app.graphql.operations.trusted import TrustedDocuments
 from app.graphql.operations.turns import Turns
+from app.graphql.operations.variables import Variables
 from app.process.garbage import collected_afterwards
 from app.settings import Settings, Trust
 
@@ -68,12 +70,11 @@ class ParsedOperation:
     fragments: Mapping[str, FragmentDefinitionNode]
     meter: Meter
     """Says what it costs, by its variables."""
+    variables: Variables
 
     def __post_init__(self) -> None:
         self.type = self.definition.operation
         self.name = self.definition.name.value if self.definition.name else None
-        self.variables: Any = None
-        """What coerces its variables."""
         self.selections: dict[Hashable, Any] = {}
         """What compiles the whole operation, or a selection within."""
         self.reads: dict[Hashable, bool] = {}
@@ -129,6 +130,8 @@ class RequestedOperation(NamedTuple):
 
     request: GraphQLRequest
     parsed: ParsedOperation | None = None
+    variables: VariableValues | None = None
+    """As coerced; None if there are errors."""
     cost: Cost | None = None
     errors: Sequence[GraphQLError] = ()
     limit: int = 0
@@ -195,9 +198,12 @@ class Documents:
             return None
         document = self.read(text)
         parsed = document.operation(request.operation_name)
-        if parsed is not None and parsed.meter.takes_long(request.variables):
+        if parsed is None:
+            return self._without_operation(request, document)
+        variables = parsed.variables.coerced(request.variables or {})
+        if isinstance(variables, VariableValues) and parsed.meter.takes_long(request.variables):
             return None
-        return self._requested(request, document, parsed)
+        return self._requested(request, parsed, variables)
 
     async def read_in_turn(self, request: GraphQLRequest, client: Client) -> None:
         """Read the document of a request, and compute its cost, when it is the client's turn."""
@@ -228,15 +234,24 @@ class Documents:
     def requested(self, request: GraphQLRequest) -> RequestedOperation:
         """Return what a request asks for."""
         document = self.read(request.query)
-        return self._requested(request, document, document.operation(request.operation_name))
+        parsed = document.operation(request.operation_name)
+        if parsed is None:
+            return self._without_operation(request, document)
+        return self._requested(request, parsed, parsed.variables.coerced(request.variables or {}))
+
+    def _without_operation(self, request: GraphQLRequest, document: Document) -> RequestedOperation:
+        return RequestedOperation(request, errors=document.errors or (_NO_OPERATION,))
 
     def _requested(
-        self, request: GraphQLRequest, document: Document, parsed: ParsedOperation | None
+        self, request: GraphQLRequest, parsed: ParsedOperation, variables: VariableValues | list[GraphQLError]
     ) -> RequestedOperation:
-        if parsed is None:
-            return RequestedOperation(request, errors=document.errors or (_NO_OPERATION,))
+        if isinstance(variables, list):  # they may have any number of fields, so their cost isn't computed
+            errors = [_kept(presentable(error, "")) for error in variables]
+            variables.clear()  # the stack that an error was raised from holds it, too
+            return RequestedOperation(request, parsed, errors=errors)
         cost, limit = parsed.cost(request.variables), self._limit_of(parsed.type)
-        return RequestedOperation(request, parsed, cost, self._costs_too_much(cost, limit, parsed.type), limit)
+        too_much = self._costs_too_much(cost, limit, parsed.type)
+        return RequestedOperation(request, parsed, variables, cost, too_much, limit)
 
     def _limit_of(self, type_: OperationType) -> int:
         settings = self._settings
@@ -269,12 +284,16 @@ class Documents:
             return Document(errors=[_kept(error) for error in errors], own_weight=len(text))
         fragments = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
         operations = [
-            ParsedOperation(ast, node, fragments, Meter(self._schema, node, fragments))
+            ParsedOperation(ast, node, fragments, Meter(self._schema, node, fragments), self._variables_of(node))
             for node in ast.definitions
             if isinstance(node, OperationDefinitionNode)
         ]
         named = {operation.name: operation for operation in operations}
         return Document(operations=named, own_weight=weight, is_trusted=self.trusted.includes(text))
+
+    def _variables_of(self, node: OperationDefinitionNode) -> Variables:
+        most, hides = self._settings.validation_error_limit, not self._settings.introspection
+        return Variables(self._schema, node, most_errors=most, hide_suggestions=hides)
 
     def _invalid(self, ast: DocumentNode) -> list[GraphQLError]:
         most, hides = self._settings.validation_error_limit, not self._settings.introspection

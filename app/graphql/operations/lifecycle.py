@@ -17,7 +17,7 @@ from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, Restartin
 from app.graphql.compiled.path import Answer
 from app.graphql.context import Context
 from app.graphql.operations.cancellation import Disconnected, undisturbed
-from app.graphql.operations.documents import GraphQLRequest, OperationRequest, ParsedOperation, RequestedOperation
+from app.graphql.operations.documents import GraphQLRequest, OperationRequest, RequestedOperation
 from app.graphql.operations.rate_limits import Quota
 from app.graphql.operations.resolver_path import ResolverPath
 from app.graphql.operations.responses import Response, completed, encoded, error_of, failed, given_up
@@ -153,13 +153,14 @@ class Operation:
                 return self._of_fit_size(completed(answer.data, answer.errors, extensions))
             self.log.path = RESOLVER
         self._require_few_values(operation)
-        response = await self._resolved(operation.parsed, explain)
+        response = await self._resolved(operation, explain)
         return self._of_fit_size(response) if operation.type is OperationType.QUERY else response
 
-    async def _resolved(self, operation: ParsedOperation, explain: OperationLog | None = None) -> Response:
+    async def _resolved(self, operation: RequestedOperation, explain: OperationLog | None = None) -> Response:
         """Return the response of the resolver path."""
         request = self._request
-        if request.idempotency_key is not None and not is_replayable(self._services.schema, operation):
+        assert operation.parsed is not None, "it is valid"
+        if request.idempotency_key is not None and not is_replayable(self._services.schema, operation.parsed):
             request = request._replace(idempotency_key=None)
         self._context = Context(self._services, self._login, request, operation)
         return await ResolverPath(self._context, self._extensions, explain).execute()
@@ -169,7 +170,7 @@ class Operation:
         assert operation.parsed is not None, "it has fields"
         known, key = self._services.introspections, (operation.parsed, _key(operation.request))
         if (response := known.find(key)) is None:
-            response = await self._resolved(operation.parsed)
+            response = await self._resolved(operation)
             if not response.errors:
                 known.add(key, response, len(response.body))
         return response
@@ -224,7 +225,7 @@ class Operation:
         """Return the responses of a subscription."""
         assert operation.parsed is not None, "it is a subscription"
         self._require_few_values(operation)
-        context = Context(self._services, self._login, self._request, operation.parsed)
+        context = Context(self._services, self._login, self._request, operation)
         resolver_path = ResolverPath(context)
 
         async def read() -> Response:

@@ -3,31 +3,22 @@
 The compiler reads what is selected of the result. Whatever else there is to show, such as a refusal, graphql-core shows
 as ever: it finds the outcome of the field."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
-from graphql import (
-    ExecutionResult,
-    FieldNode,
-    GraphQLError,
-    GraphQLField,
-    GraphQLObjectType,
-    OperationType,
-    get_argument_values,
-)
+from graphql import ExecutionResult, FieldNode, GraphQLError, GraphQLField, OperationType, get_argument_values
 from graphql.execution.collect_fields import FieldDetails
-from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 
 from app.graphql.attempts import prepare
-from app.graphql.compiled.coercion import coerced_variables
-from app.graphql.compiled.path import CompiledPath
+from app.graphql.compiled.path import AskedPayload, CompiledPath, PlannedPayload
 from app.graphql.context import Context, Outcome
 from app.graphql.inputs import Given
 from app.graphql.mutations import given_input, root_field
 from app.graphql.operations.documents import ParsedOperation
-from app.graphql.operations.payloads import is_read
+from app.graphql.operations.payloads import asked_of
 from app.graphql.strawberry_internals import called
 
 
@@ -47,16 +38,14 @@ class LoneMutation:
 
     async def execute(self) -> ExecutionResult | None:
         """Run the field. Return its result; None if graphql-core must show it, or what is wrong with the arguments."""
-        context = self.context
-        given = context.request.document.variables or {}
-        variables = coerced_variables(context.services.schema, context.operation, given)
-        input = None if variables is None else self._input(variables)
-        if variables is None or input is None:
+        context, input = self.context, self._input()
+        if input is None:
             return None
+        planned = await self._planned()
         try:
             returned = await self._run(input)
             context.outcome = Outcome(returned)
-            json = await self._read(returned, variables)
+            json = await self._read(returned, planned)
             if json is None:
                 return None
             is_done = await context.work.end_field(undo=False)
@@ -65,10 +54,19 @@ class LoneMutation:
             return None
         return ExecutionResult({self._key: orjson.Fragment(json) if is_done else None})
 
-    def _input(self, variables: VariableValues) -> Given | None:
+    async def _planned(self) -> Mapping[str, tuple[AskedPayload, PlannedPayload | None]]:
+        """Return what is selected of a success, and how it is read, by its type."""
+        context, planned = self.context, {}
+        for asked in asked_of(context, self._field, [FieldDetails(self.node, None)]):
+            plan = await self.compiled.planned(context.viewer, asked, context.in_turn)
+            if not asked.is_list:  # which graphql-core leads to
+                planned[asked.type_.name] = (asked, plan)
+        return planned
+
+    def _input(self) -> Given | None:
         """Return the input of the field; None if a literal in it is invalid."""
         try:
-            values = get_argument_values(self._field, self.node, variables)
+            values = get_argument_values(self._field, self.node, self.context.variables)
         except GraphQLError:
             return None
         return given_input(self._field, values["input"])
@@ -79,18 +77,18 @@ class LoneMutation:
         root = root_field(field)
         if root.attempt and root.attempt.is_made_with(input.values):
             await prepare(context, key, root.attempt, input)
-        info, resolve = called(field, context, Path(None, key, None), self.node.name.value, input=input.deferred())
-        return await root.run(info, resolve, is_alone=True)
+        info, resolve = called(field, context, Path(None, key, None), self.node.name.value)
+        return await root.run(info, lambda: resolve(input=input.deferred()), is_alone=True)
 
-    async def _read(self, returned: Any, variables: VariableValues) -> bytes | None:
+    async def _read(
+        self, returned: Any, planned: Mapping[str, tuple[AskedPayload, PlannedPayload | None]]
+    ) -> bytes | None:
         """Return the JSON of what is selected of the result, if the compiler reads that."""
-        context, details = self.context, [FieldDetails(self.node, None)]
-        type_ = context.services.schema.type_map.get(type(returned).__name__)
-        if not isinstance(type_, GraphQLObjectType) or not is_read(context.operation, type_, details):
+        context, found = self.context, planned.get(type(returned).__name__)
+        if found is None:
             return None
-        return await self.compiled.payload(
-            context.work, context.viewer, context.operation, variables, type_, details, returned.row.id
-        )
+        asked, plan = found
+        return await self.compiled.payload(context.work, context.viewer, asked, returned.row.id, plan)
 
     @property
     def _field(self) -> GraphQLField:

@@ -17,7 +17,6 @@ from graphql import (
     OperationType,
     execute,
     get_argument_values,
-    get_nullable_type,
 )
 from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
@@ -26,14 +25,13 @@ from stamina import retry_context
 from app.db.engine import FAULTS, raise_fault
 from app.errors import MultipleAttempts, OutcomeUnknown, ResponseTooLarge, TransactionConflict
 from app.graphql.attempts import prepare
-from app.graphql.compiled.path import CompiledPath
+from app.graphql.compiled.path import AskedPayload, CompiledPath
 from app.graphql.context import Context
 from app.graphql.errors import of_payload, presentable
 from app.graphql.mutations import given_input, root_field
-from app.graphql.node import type_shown_by
 from app.graphql.operations.cancellation import Disconnected, Reason, undisturbed
 from app.graphql.operations.lone_mutation import LoneMutation
-from app.graphql.operations.payloads import is_read
+from app.graphql.operations.payloads import asked_of, is_read, node_type_of
 from app.graphql.operations.responses import Response, encoded, given_up
 from app.graphql.strawberry_internals import ExecutionContext, is_awaitable
 from app.idempotency.service import Replay
@@ -265,6 +263,25 @@ class CompiledMutationExecution(MutationExecution):
     """Reads what a mutation's fields return through the compiler: `placeOrder` with its items and their products takes
     0.4 ms less, `createProducts` of 1,000 a third of the time."""
 
+    def execute_fields_serially(self, *given: Any, **named: Any) -> Any:
+        """Return the values of the root fields, once what they return is compiled: not while the mutation holds what
+        others wait for."""
+        parent_type, _, _, fields, *_ = given
+        execute = partial(super().execute_fields_serially, *given, **named)
+        has_run = self.context_value.outcome is not None
+        return execute() if has_run else self._compiled_ahead(parent_type, fields, execute)
+
+    async def _compiled_ahead(
+        self, type_: GraphQLObjectType, fields: Mapping[str, list[FieldDetails]], execute: Callable[[], Any]
+    ) -> Any:
+        context = self.context_value
+        for details in fields.values():
+            field = type_.fields.get(details[0].node.name.value)
+            for asked in asked_of(context, field, details) if field else ():
+                await self._compiled.planned(context.viewer, asked, context.in_turn)
+        executed = execute()
+        return await executed if is_awaitable(executed) else executed
+
     def complete_object_value(self, *given: Any, **named: Any) -> Any:
         """Return the fields of an object: of what a root field returns, if more than its own row is selected, in
         one statement."""
@@ -278,8 +295,8 @@ class CompiledMutationExecution(MutationExecution):
         """Return the items of a list: of a list of objects that a root field's payload holds, in one statement."""
         list_type, details, _, path, nodes, _ = given
         as_shipped = partial(super().complete_list_value, *given, **named)
-        type_, is_in_payload = get_nullable_type(list_type.of_type), path.prev is not None and path.prev.prev is None
-        if is_in_payload and nodes and isinstance(type_, GraphQLObjectType) and type_shown_by(type_.name) is not None:
+        type_, is_in_payload = node_type_of(list_type), path.prev is not None and path.prev.prev is None
+        if is_in_payload and nodes and type_ is not None:
             return self._read(type_, details, [node.row.id for node in nodes], as_shipped)
         return as_shipped()
 
@@ -298,9 +315,9 @@ class CompiledMutationExecution(MutationExecution):
     ) -> Any:
         """Return the JSON of an object or a list of them, or the value as shipped where the compiler declines."""
         context = self.context_value
-        json = await self._compiled.payload(
-            context.work, context.viewer, context.operation, self.variable_values, type_, details, keys
-        )
+        is_list = not isinstance(keys, UUID)
+        asked = AskedPayload(context.operation, self.variable_values, type_, details, is_list)
+        json = await self._compiled.payload(context.work, context.viewer, asked, keys)
         if json is not None:
             return orjson.Fragment(json)
         completed = as_shipped()

@@ -157,3 +157,14 @@ async def test_a_refused_field_has_one_plan_for_all_arguments_of_a_shape(paths: 
         assert (answers.was_compiled, answers.has_errors) == (True, True)
 
     assert len(paths.plans()) == 1
+
+
+async def test_a_key_weighs_what_it_takes(paths: Paths) -> None:
+    """A hundred products with other quantities each time have other shapes, and 20 kB of them."""
+    query = "query ($input: PlaceOrderInput!) { quoteOrder(input: $input) { __typename } }"
+    for number in range(3):
+        items = [{"productId": "x", "quantity": 1 + number + each} for each in range(100)]
+        await paths.ask(query, {"input": {"items": items}})
+
+    assert paths.watch.operation is not None
+    assert paths.watch.operation.plans.weight > 5_000

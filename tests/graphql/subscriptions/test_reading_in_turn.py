@@ -3,25 +3,26 @@
 import asyncio
 import json
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from graphql.execution.values import VariableValues
+from sqlalchemy import QueuePool
 from websockets.asyncio.client import connect
 
 from app.clients import Client
 from app.graphql.compiled.compilation import BoundOperation
 from app.graphql.compiled.compiler import compile_plan
-from app.graphql.compiled.path import CompiledPath
-from app.graphql.compiled.plans import NoPlan, Plans
-from app.graphql.operations.cache import Cache
 from app.graphql.operations.documents import Document, Documents, GraphQLRequest
-from app.graphql.schema import schema
 from tests.graphql.subscriptions.clients import PROTOCOL, until
 from tests.graphql.subscriptions.conftest import Shop
+from tests.market import gid
 from tests.paths import Paths
 
 HERE, ELSEWHERE = Client.of(None, "192.0.2.1"), Client.of(None, "192.0.2.2")
+
+
+@pytest.fixture
+def changed_settings() -> dict[str, Any]:
+    return {"compiled_path": True}
 
 
 def asked(text: str) -> GraphQLRequest:
@@ -132,23 +133,25 @@ async def test_so_are_those_that_are_compiled_for_other_variables(
     assert len({*reads.turns.values()}) == len(reads.turns) == 3
 
 
-async def test_so_is_what_mutations_return(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not by turns, as they hold locks."""
-    nothing: Any = None
-    path = CompiledPath(schema, nothing)
+ADJUST = "adjustStock(input: { productId: $id, delta: 1 }) { ... on AdjustStockSuccess { product { store { name } } } }"
+UPDATE = """updateProducts(input: { products: [{ id: $id, price: 7 }] }) {
+  ... on UpdateProductsSuccess { products { store { name } } }
+}"""
 
-    def noted(variables: VariableValues, _: Any) -> NoPlan:
-        reads.turns[str(variables.coerced)] = reads.turn
-        return NoPlan("Nothing is read.", ())
 
-    monkeypatch.setattr(path, "_payload_plans", lambda *_, is_list: Plans(None, Cache(1_000_000), noted))
-    counting = asyncio.create_task(reads.watch())
-    shapes = [VariableValues({}, {"a": a, "b": b}) for a in (True, False) for b in (True, False)]
-    read = [path.payload(nothing, None, nothing, shape, nothing, nothing, uuid4()) for shape in shapes]
-    assert await asyncio.gather(*read) == [None] * 4
-    counting.cancel()
-
-    assert len({*reads.turns.values()}) == len(reads.turns) == 4
+@pytest.mark.parametrize("fields", [ADJUST, f"a: {ADJUST} b: {ADJUST}", UPDATE, f"__typename {UPDATE}"])
+async def test_what_a_mutation_returns_is_compiled_before_it_begins(shop: Shop, fields: str) -> None:
+    """Or it would hold a connection, and rows, while it waits for its turn."""
+    documents, pool = shop.services.documents, shop.services.database.engine.pool
+    assert isinstance(pool, QueuePool)
+    document, variables = f"mutation ($id: ID!) {{ {fields} }}", {"id": gid(shop.product)}
+    await documents.read_in_turn(GraphQLRequest(document, variables, None), HERE)
+    async with documents.turn(ELSEWHERE):
+        before = pool.checkedout()
+        changing = asyncio.create_task(shop.api.data(document, variables, user=shop.owner))
+        await until(lambda: len(documents._turns) == 1)
+        assert pool.checkedout() == before
+    await changing
 
 
 async def test_a_large_document_is_counted_in_turn_for_other_variables(shop: Shop) -> None:

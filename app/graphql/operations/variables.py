@@ -19,6 +19,7 @@ from graphql import (
     GraphQLNonNull,
     GraphQLSchema,
     GraphQLString,
+    OperationDefinitionNode,
     Undefined,
     VariableDefinitionNode,
     get_named_type,
@@ -27,8 +28,6 @@ from graphql import (
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 from graphql.utilities.coerce_input_value import coerce_default_value
-
-from app.graphql.operations.documents import ParsedOperation
 
 Coerce = Callable[[Any], Any]
 """Returns the coerced value; Unsure where it may be invalid."""
@@ -53,18 +52,27 @@ class Variable(NamedTuple):
     """Undefined if there is none."""
 
 
-def coerced_variables(
-    schema: GraphQLSchema, operation: ParsedOperation, given: Mapping[str, Any]
-) -> VariableValues | None:
-    """Return the values of an operation's variables; None if any is invalid."""
-    nodes = operation.definition.variable_definitions or ()
-    if operation.variables is None:
-        operation.variables = [_variable(schema, node) for node in nodes]
-    try:
-        return _coerced(operation.variables, given)
-    except Unsure:
-        values = get_variable_values(schema, nodes, dict(given), max_errors=0)
-        return values if isinstance(values, VariableValues) else None
+class Variables:
+    """The variables of an operation."""
+
+    def __init__(
+        self, schema: GraphQLSchema, operation: OperationDefinitionNode, *, most_errors: int, hide_suggestions: bool
+    ) -> None:
+        self._schema = schema
+        self._nodes = operation.variable_definitions or ()
+        self._reporting = partial(
+            get_variable_values, schema, self._nodes, max_errors=most_errors, hide_suggestions=hide_suggestions
+        )
+        self._variables: list[Variable] | None = None
+
+    def coerced(self, given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
+        """Return the values that a client gave, as graphql-core would, or else what is wrong with them."""
+        if self._variables is None:
+            self._variables = [_variable(self._schema, node) for node in self._nodes]
+        try:
+            return _coerced(self._variables, given)
+        except Unsure:
+            return self._reporting(dict(given))
 
 
 def _coerced(variables: list[Variable], given: Mapping[str, Any]) -> VariableValues:
