@@ -95,3 +95,13 @@ def test_what_is_plain_is_not_left_to_graphql_core(monkeypatch: pytest.MonkeyPat
     asked.coerced({})  # the defaults have been read
     monkeypatch.setattr(coercion, "get_variable_values", None)
     assert asked.coerced(variables) == wanted
+
+
+def test_lists_have_a_limit_however_they_are_nested() -> None:
+    """Each item takes time, on the event loop: 42,000 numbers took 0.3 s."""
+    asked = Asked("query ($ids: [ID!]!, $more: [ID!]) { __typename }")
+    assert shown(asked.variables.coerced({"ids": ["a"] * 3_000, "more": ["b"] * 2_000})) is not None
+    for more in (["b"] * 2_001, {"x": ["b"] * 2_001}, [["b"] * 2_000]):
+        errors = asked.variables.coerced({"ids": [1e308] * 3_000, "more": more})
+        assert isinstance(errors, list)
+        assert [error.extensions for error in errors] == [{"code": "BAD_USER_INPUT"}]

@@ -207,7 +207,7 @@ async def test_of_a_query_whose_statement_fails_the_rest_is_shown_and_not_the_st
     ("document", "variables"),
     [
         (PRODUCTS, {"filter": {f"field{number}": number for number in range(12_000)}}),
-        (ORDERS, {"filter": {"status": ["X"] * 40_000}}),
+        (ORDERS, {"filter": {"status": ["X"] * 4_000}}),
     ],
     ids=["unknown fields", "unknown values"],
 )

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import httpx2
 import pytest
@@ -11,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Order, Product, Store, StoreOrder, User
 from app.db.unit_of_work import UnitOfWork
+from app.graphql.context import Context
+from app.graphql.operations.payloads import asked_of
 from app.main import create_app
 from app.settings import Settings
 from tests.api import Api
@@ -409,3 +412,25 @@ async def test_an_input_is_read_only_if_the_viewer_may_send_one(compiled: Api, a
     query = 'mutation { createProduct(input: { storeId: "x", name: "", price: 1 }) { __typename } }'
     for each in (compiled, api):
         assert (await each.error(query))["code"] == "UNAUTHENTICATED"
+
+
+async def test_what_is_known_of_merged_selections_is_limited(compiled: Api) -> None:
+    """Conditions merge any of the root fields with one key: 65,536 combinations of sixteen."""
+    names = [f"v{number}" for number in range(9)]
+    selected = "{ ... on DeleteProductSuccess { product { store { name } } } }"
+    field = f"deleteProduct(input: {{ id: $id }}) @include(if: $%s) {selected}"
+    declared = " ".join(f"${name}: Boolean!" for name in names)
+    query = f"mutation ($id: ID!, {declared}) {{ {' '.join(field % name for name in names)} }}"
+    operations = set()
+
+    def noted(context: Context, field: Any, details: Any) -> Any:
+        operations.add(context.operation)
+        return asked_of(context, field, details)
+
+    with patch("app.graphql.operations.resolver_path.asked_of", noted):
+        for number in range(1, 2 ** len(names)):
+            included = {name: bool(number >> place & 1) for place, name in enumerate(names)}
+            await compiled.error(query, {"id": "Product_x", **included})
+    (operation,) = operations
+    assert len(operation.reads) <= 210
+    assert len(operation.selections) <= 210

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
@@ -31,7 +31,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 from app.clients import Client, Holder
 from app.errors import SESSION_ENDED, RequestError, Restarting, TooManyConnections, TooManySubscriptions
 from app.graphql.http.protocol import JSON, Refusal, address_of, graphql_request, without_bom
-from app.graphql.operations.documents import GraphQLRequest, OperationRequest
+from app.graphql.operations.documents import GraphQLRequest, OperationRequest, RequestedOperation
 from app.graphql.operations.lifecycle import Operation
 from app.graphql.operations.responses import refused
 from app.graphql.operations.services import Services
@@ -168,13 +168,16 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
     async def run_operation(self, operation: Subscribed[Handshake, None]) -> None:
         """Send the results of an operation, and its completion."""
         document = GraphQLRequest(operation.query, operation.variables, operation.operation_name)
-        if self._services.documents.known(document) is None:
+        known = self._services.documents.known(document)
+        if known is None:
             client = Client.of(self._login.viewer, address_of(self.context.scope))
             await self._services.documents.read_in_turn(document, client)
-        responses = Operation(self._services, self.context.request(document)).stream()
+            known = self._services.documents.known(document)
+        request = self.context.request(document)._replace(operation=known)
+        responses = Operation(self._services, request).stream()
         last: dict[str, Any] = {"id": operation.id, "type": "complete"}
         try:
-            async with self._turn(document), aclosing(responses):
+            async with self._turn(known), aclosing(responses):
                 async for response in responses:
                     if not response.is_executed:
                         last = {"id": operation.id, "type": "error", "payload": response.errors}
@@ -190,12 +193,10 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
             log.exception("operation failed")
             await self.websocket.close(1011, "Internal server error")
 
-    def _turn(self, document: GraphQLRequest) -> AbstractAsyncContextManager[Any]:
+    def _turn(self, operation: RequestedOperation | None) -> AbstractAsyncContextManager[Any]:
         """Return the turn to answer, for which a subscription doesn't wait."""
-        with suppress(Exception):  # whatever is wrong, it is found again, and reported, when the operation runs
-            if self._services.documents.requested(document).type is OperationType.SUBSCRIPTION:
-                return nullcontext()
-        return self._answering
+        is_subscription = operation is not None and operation.type is OperationType.SUBSCRIPTION
+        return nullcontext() if is_subscription else self._answering
 
     def forget_id(self, id: str) -> None:
         """Let the id be used again."""

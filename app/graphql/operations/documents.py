@@ -45,6 +45,7 @@ _INVALID_KEPT = 100
 _WEIGHT_KEPT = 800_000
 _WEIGHT_OF_TOKEN = 10  # in characters: what is parsed of a token takes much more memory than its text
 _PLANS_KEPT, _WEIGHT_OF_PLANS_KEPT = 100, 100_000  # of one operation: its variables can have many shapes
+_SELECTIONS_KEPT = 200  # of one mutation, which may have twenty fields, each with results of several types
 _REST = 0.5  # the event loop accepts one connection in each of its turns, so it needs many between two documents
 _TOO_MANY_DIGITS = "integer string conversion"
 
@@ -83,6 +84,13 @@ class ParsedOperation:
         """What compiling each selection of a mutation has cost."""
         self.plans: Cache[Hashable, Any] = Cache(_PLANS_KEPT, _WEIGHT_OF_PLANS_KEPT)
         """What has been compiled of all its selections."""
+
+    def forget_surplus(self) -> None:
+        """Forget what is known of the selections of a mutation's results if there are too many: conditions in the
+        variables can merge any of them."""
+        if max(len(self.selections), len(self.reads)) > _SELECTIONS_KEPT:
+            for known in (self.selections, self.reads, self.costs):
+                known.clear()
 
     @cached_property
     def is_about_schema(self) -> bool:

@@ -31,6 +31,7 @@ def asked_of(context: Context, field: GraphQLField, details: list[FieldDetails])
     """Yield what the compiler may have to read of what a root field returns: of its success, or of the list in that."""
     schema, operation, variables = context.services.schema, context.operation, context.variables
     result = get_named_type(field.type)
+    operation.forget_surplus()
     possible = schema.get_possible_types(result) if is_abstract_type(result) else (result,)
     for type_ in cast(Sequence[GraphQLObjectType], possible):
         if is_read(operation, type_, details):

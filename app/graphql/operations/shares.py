@@ -12,12 +12,13 @@ EXPENSIVE = 1_000
 
 
 class Shares:
-    """The shares of clients without a login, of expensive operations, and of each client's writes."""
+    """The shares of clients without a login, of expensive operations, of writes, and of each client's writes."""
 
     def __init__(self, connections: int) -> None:
-        """Leave a quarter of the connections to those who are logged in, half to what is not expensive, and some to
-        others than any one client."""
-        self._most_writing = max(1, connections * 3 // 4)
+        """Leave a quarter of the connections to those who are logged in, a quarter to what only reads, half to what is
+        not expensive, and some to others than any one client."""
+        self._writing = (Share(max(1, connections * 3 // 4)),)  # a popular row may let all of them wait for each other
+        self._most_writing = max(1, connections // 2)
         self._most_expensive = max(1, connections // 8)
         self._anonymous = (Share(max(1, connections * 3 // 4)),)
         self._expensive = (Share(max(1, connections // 2)),)
@@ -31,7 +32,7 @@ class Shares:
             return shares
         client = Client.of(viewer, address)
         if points < EXPENSIVE:
-            return *shares, self._of_client(client, self._most_writing, is_expensive=False)
+            return *shares, *self._writing, self._of_client(client, self._most_writing, is_expensive=False)
         of_all = self._expensive_and_anonymous if client.is_anonymous else self._expensive
         return *shares, *of_all, self._of_client(client, self._most_expensive, is_expensive=True)
 

@@ -35,6 +35,7 @@ _UNSURE: Any = object()
 """The default of what must be given, or has a default that isn't plain."""
 _PLAIN: Mapping[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
 """The scalars that take values of a type as they are."""
+_MOST_ITEMS = 5_000
 _INTEGERS = range(-(2**31), 2**31)
 _coercers: dict[tuple[GraphQLNamedType, str], Coerce] = {}
 
@@ -67,12 +68,30 @@ class Variables:
 
     def coerced(self, given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
         """Return the values that a client gave, as graphql-core would, or else what is wrong with them."""
+        if _has_many_items(given):
+            message = f"Lists in the variables may have at most {_MOST_ITEMS:,} items together."
+            return [GraphQLError(message, extensions={"code": "BAD_USER_INPUT"})]
         if self._variables is None:
             self._variables = [_variable(self._schema, node) for node in self._nodes]
         try:
             return _coerced(self._variables, given)
         except Unsure:
             return self._reporting(dict(given))
+
+
+def _has_many_items(given: Mapping[str, Any]) -> bool:
+    """Return whether lists have more items than any input may have, each of which takes time to coerce."""
+    items, within = 0, list(given.values())
+    while within:
+        value = within.pop()
+        if type(value) is list:
+            items += len(value)
+            if items > _MOST_ITEMS:
+                return True
+            within += value
+        elif type(value) is dict:
+            within += value.values()
+    return False
 
 
 def _coerced(variables: list[Variable], given: Mapping[str, Any]) -> VariableValues:

@@ -21,16 +21,17 @@ def test_others_share_what_they_may_use() -> None:
     shares = Shares(16)
 
     assert most(shares, None, 1) == [12]
-    assert most(shares, ADA, 1, writes=True) == [12]
-    assert most(shares, None, 1, writes=True) == [12, 12]
+    assert most(shares, ADA, 1, writes=True) == [8, 12]
+    assert most(shares, None, 1, writes=True) == [8, 12, 12]
     assert most(shares, ADA, EXPENSIVE) == [2, 8]
     assert most(shares, None, EXPENSIVE) == [2, 4, 8, 12]
 
 
 def test_each_client_has_its_own_share_while_it_is_used() -> None:
     shares = Shares(16)
-    (ada,), (again,), (bob,) = (shares.of(viewer, "", 1, writes=True) for viewer in (ADA, ADA, BOB))
+    (all_, ada), (_, again), (others, bob) = (shares.of(viewer, "", 1, writes=True) for viewer in (ADA, ADA, BOB))
 
+    assert all_ is others
     assert ada is again is not bob
     assert len(shares._of_clients) == 2
     del ada, again, bob
