@@ -289,8 +289,6 @@ class _Walk:
         size, filter = self._page_size(node), self._argument(node, "filter")
         given = {name for name, value in filter.items() if _is_given(value)} if isinstance(filter, dict) else set()
         to_filter, to_count = _points_of(declared, given)
-        if "search" in given and self._argument(node, "orderBy") is not None:
-            to_filter *= 2  # it sorts all that it finds, and not only the first of that
         is_part = declared.relation is not None and "search" not in given
         beyond = 0
         for selected in self._selected(type_, details):

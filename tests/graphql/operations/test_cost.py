@@ -265,13 +265,6 @@ def test_the_cost_that_is_kept_is_that_of_the_same_variables() -> None:
     assert costs == [1_250, 1_252, 1_250]
 
 
-def test_a_search_in_another_order_costs_twice_as_much() -> None:
-    """It sorts all that it finds: up to 350 ms for three of them, for 3,756 points."""
-    products = '{ products(first: 2, filter: { search: "s" }%s) { nodes { id } } }'
-    by_relevance, by_name = (cost_of(products % order) for order in ("", ", orderBy: { field: NAME }"))
-    assert by_name - by_relevance == 1_250
-
-
 def test_lists_within_pages_within_lists_are_those_of_others() -> None:
     orders = "store { orders(first: 2) { nodes { items { id } } } }"
 
