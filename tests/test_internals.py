@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.supervisors.multiprocess import Process
 
 from app.db.asyncpg_internals import socket_of
@@ -53,6 +54,11 @@ def test_a_connection_of_uvicorn_has_the_attributes_we_use() -> None:
     websocket = WebSocketsSansIOProtocol(CONFIG, uvicorn.Server(CONFIG).server_state, {}, object())  # type: ignore[arg-type]
     for name in ("app_state", "conn", "writable"):
         assert hasattr(websocket, name), f"uvicorn moved WebSocketsSansIOProtocol.{name}"
+
+
+def test_a_response_of_uvicorn_is_written_to_the_transport_that_we_replace() -> None:
+    source = inspect.getsource(RequestResponseCycle.send)
+    assert source.count("self.transport.write(") == 3, "uvicorn writes responses elsewhere"
 
 
 def test_the_supervisor_of_uvicorn_has_the_attributes_we_use() -> None:

@@ -11,7 +11,8 @@ Measured with 10 lists of 20 objects: 11 µs here, and 0.2 ms in Postgres, where
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import orjson
@@ -27,7 +28,6 @@ from app.graphql.compiled.compilation import MAX_COST, BoundOperation
 from app.graphql.compiled.compiler import compile_payload, compile_plan
 from app.graphql.compiled.plans import PAYLOAD_KEYS, Declined, NoPlan, Plan, Plans, Uncompiled
 from app.graphql.operations.documents import ParsedOperation, RequestedOperation
-from app.graphql.strawberry_internals import graphql_schema
 from app.monitoring import operation_log
 from app.security.viewer import Viewer
 
@@ -39,6 +39,7 @@ _KEYS: Any = object()
 _TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in range(256))
 
 
+T = TypeVar("T")
 InTurn = Callable[[Viewer | None], AbstractAsyncContextManager[None]]
 """Waits for a viewer's turn to compile, which keeps everyone else waiting."""
 
@@ -78,18 +79,13 @@ class CompiledPath:
 
     def __init__(self, schema: Any, database: Database) -> None:
         self._schema = schema
-        self._core_schema = graphql_schema(schema)
         self._database = database
 
     async def execute(self, viewer: Viewer | None, operation: RequestedOperation, in_turn: InTurn) -> Answer | None:
         """Return the response to a query, or to a subscription after an event; None, before anything ran, if the
         resolver path must answer. It is compiled when it is the client's turn."""
         try:
-            try:
-                plan, parameters = self._prepared(viewer, operation, may_compile=False)
-            except Uncompiled:
-                async with in_turn(viewer):
-                    plan, parameters = self._prepared(viewer, operation, may_compile=True)
+            plan, parameters = await _in_turn(partial(self._prepared, viewer, operation), in_turn, viewer)
         except _DECLINED as reason:
             if (log := operation_log.current()) is not None:
                 log.declined = str(reason)
@@ -103,11 +99,7 @@ class CompiledPath:
         """Return how to read what a mutation returns, which is compiled when it is the client's turn; None if the
         compiler declines. Until then the mutation should hold nothing that others wait for."""
         try:
-            try:
-                plan, parameters = self._of_payload(viewer, asked, may_compile=False)
-            except Uncompiled:
-                async with in_turn(viewer):
-                    plan, parameters = self._of_payload(viewer, asked, may_compile=True)
+            plan, parameters = await _in_turn(partial(self._of_payload, viewer, asked), in_turn, viewer)
         except _DECLINED:
             return None
         return PlannedPayload(plan, parameters, viewer)
@@ -179,6 +171,15 @@ class CompiledPath:
             used = _variables_within(operation, details)
             found = operation.selections[key] = Plans(key, operation.plans, compiled, used)
         return found
+
+
+async def _in_turn(prepare: Callable[..., T], in_turn: InTurn, viewer: Viewer | None) -> T:
+    """Return what `prepare` returns, which compiles only when it is the client's turn."""
+    try:
+        return prepare(may_compile=False)
+    except Uncompiled:
+        async with in_turn(viewer):
+            return prepare(may_compile=True)
 
 
 def rendered(text: str) -> bytes:

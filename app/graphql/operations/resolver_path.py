@@ -98,7 +98,7 @@ class ResolverPath:
             await work.close()
 
     async def _resolve(self) -> ExecutionResult:
-        """Return the result."""
+        """Return the result, without graphql-core where it isn't needed."""
         lone = LoneMutation.of(self.context)
         return (lone and await lone.execute()) or await self._executed()
 

@@ -35,7 +35,7 @@ _UNSURE: Any = object()
 """The default of what must be given, or has a default that isn't plain."""
 _PLAIN: Mapping[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
 """The scalars that take values of a type as they are."""
-_MOST_ITEMS = 5_000
+_MOST_ITEMS = 5_000  # the longest list that any input takes has 1,000
 _INTEGERS = range(-(2**31), 2**31)
 _coercers: dict[tuple[GraphQLNamedType, str], Coerce] = {}
 
