@@ -72,12 +72,16 @@ ATTACKS = [
     Attack("a search of 250 words", within("name", SEARCH % ("a " * 250), "nodes")),
     Attack("a search of 8 words", within("name", SEARCH % " ".join("aostbfcm"), "nodes")),
     Attack(
+        "3 searches of 8 letters",
+        within(" ".join(f"{word}: {SEARCH % (word + ' o t a f s b c')} {{ nodes {{ name }} }}" for word in "lpm")),
+    ),
+    Attack(
         "3 searches", within(" ".join(f"{word}: {SEARCH % (word + ' of')} {{ nodes {{ name }} }}" for word in "aos"))
     ),
     Attack("searches of 100 stores", within("id", "stores(first: 100)", "nodes", SEARCH % "a", "nodes")),
     Attack(
-        "3 filters that nothing matches",
-        within(repeated(3, 'products(first: 1, filter: { currency: "X#" }) { nodes { name } }')),
+        "16 filters that nothing matches",
+        within(repeated(16, 'products(first: 1, filter: { currency: "X#" }) { nodes { name } }')),
     ),
     Attack(
         "a range in another order, and its total",
@@ -89,7 +93,7 @@ ATTACKS = [
     ),
     Attack("7 totals", within(repeated(7, "products(first: 1) { totalCount }"))),
     Attack(
-        "filters of 24 stores",
+        "filters and totals of 24 stores",
         within(
             "nodes { id } totalCount", "stores(first: 24)", "nodes", 'products(first: 1, filter: { currency: "XXX" })'
         ),

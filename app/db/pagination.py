@@ -74,6 +74,12 @@ class Ordering:
     key: sa.ColumnElement[UUID] = field(compare=False)
     ranked: sa.ColumnElement[Any] | None = field(default=None, compare=False)
     """What the column ranks rows by, if it does: a column of the same table, which is ranked for so many rows only."""
+    is_indexed: bool = field(default=True, compare=False)
+    """Whether an index has the rows in this order."""
+    start: sa.ColumnElement[bool] | None = field(default=None, compare=False)
+    """What a filter says about the column, if it says where the first rows are."""
+    end: sa.ColumnElement[bool] | None = field(default=None, compare=False)
+    """What it says about the last ones."""
 
     @property
     def columns(self) -> tuple[sa.ColumnElement[Any], ...]:
@@ -116,17 +122,18 @@ class Ordering:
 
 
 def search_ordering(
-    columns: Mapping[str, sa.ColumnElement[Any]], search: sa.ColumnElement[Any]
+    columns: Mapping[str, sa.ColumnElement[Any]], key: sa.ColumnElement[UUID], search: sa.ColumnElement[Any]
 ) -> Callable[[Any, Any], Ordering]:
     """Return what orders a list that can be searched: by one of these columns, or without a choice the best match
     first, or else the oldest."""
 
     def ordering(filter: Any, sort: Any) -> Ordering:
-        if sort is None and filter.search is not None:
-            return Ordering("RELEVANCE", True, relevance(search, filter.search), columns["ID"], ranked=search)
+        found = filter.search is not None
+        if sort is None and found:
+            return Ordering("RELEVANCE", True, relevance(search, filter.search), key, search, is_indexed=False)
         name, descending = ("ID", False) if sort is None else (sort.field.value, sort.descending)
-        column = columns[name] if filter.search is None else unindexed(columns[name])
-        return Ordering(name, descending, column, columns["ID"])
+        column = unindexed(columns[name]) if found else columns[name]
+        return Ordering(name, descending, column, column if name == "ID" else key, is_indexed=not found)
 
     return ordering
 
@@ -180,6 +187,9 @@ def page_request(
 def paginate(statement: sa.Select[Any], request: PageRequest, spare: int = 1) -> sa.Select[Any]:
     """Restrict a statement to the page, read from its near end, and a spare row that shows whether there are more."""
     statement, ordering = bounded(statement, request.ordering)
+    near, position = (ordering.end, request.before) if request.backward else (ordering.start, request.after)
+    if near is not None and position is None:  # there, the index begins to be read
+        statement = statement.where(near)
     for position, onward in ((request.after, True), (request.before, False)):
         if position is not None:
             columns, place = _compared(ordering, position)
@@ -215,7 +225,7 @@ def past_cursor(statement: sa.Select[Any], request: PageRequest, *, onward: bool
     columns, place = _compared(ordering, position)
     ascending = onward != ordering.descending
     found = statement.where(columns >= place if ascending else columns <= place)
-    if isinstance(ordering.column, sa.Column):  # read in this order, an index finds the first at once
+    if ordering.is_indexed:  # read in this order, an index finds the first at once
         found = found.order_by(*(term.asc() if ascending else term.desc() for term in ordering.columns))
     first = found.with_only_columns(sa.true(), maintain_column_froms=True).limit(constant(1))
     return first.scalar_subquery().is_not(None)  # Postgres would leave out the order of an EXISTS
@@ -321,9 +331,10 @@ class Collection(Generic[FilterType, SortType]):
     sort: type[SortType] | None = None
     points: int = 100
     """The cost of looking through all rows, to find those that match, or to count them."""
-    indexed: frozenset[str] = frozenset()
-    """The fields of the filter for which an index has the rows in the order of the list, so that only those of the page
-    are read; to find what matches any other field, all rows are looked through."""
+    indexed: Mapping[str, int] = field(default_factory=dict)
+    """The cost of finding what matches these fields of the filter: nothing where an index has the rows in the order of
+    the list, so that only those of the page are read, and little where it has what to compare. To find what matches any
+    other field, all rows are looked through."""
 
     def listing(self, viewer: Viewer | None, filter: FilterType) -> Listing:
         """Return the rows that meet the filter and are for this viewer."""

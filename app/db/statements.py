@@ -3,7 +3,7 @@
 Reads select a table's columns and get rows, at half the cost of entities. Keys go as one array, so that a
 statement is compiled once whatever their number."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import starmap
 from typing import Any
@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from asyncpg import Record as DriverRecord
 from asyncpg import UniqueViolationError
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
 from sqlalchemy.exc import IntegrityError
 
@@ -125,6 +126,24 @@ def unindexed(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     How many rows have a word cannot be foreseen: with an index in the order of the column, Postgres looks through
     all rows for a word that none has (0.2 s of 200,000 products)."""
     return sa.func.greatest(column, type_=column.type)
+
+
+def compared(column: sa.ColumnElement[Any], comparison: Callable[[Any, Any], Any], value: Any) -> Any:
+    """Return the condition that a column compares so with a value, where a list is read in the order of an index that
+    also holds the column.
+
+    Postgres expects most rows to match one of an array that it does not look at. Of those between two bounds, a
+    prepared statement would expect few, and sort all that it finds: 100,000 rows take 0.1 s."""
+    array = postgresql.array([value if isinstance(value, sa.BindParameter) else sa.literal(value, column.type)])
+    return comparison(column, sa.any_(sa.cast(sa.select(array).scalar_subquery(), ARRAY(column.type))))
+
+
+def indexed_apart(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return the column as the indexes that hold it beside the order of a list do, and no index in its own order.
+
+    By the index of the primary key, Postgres may read every row for what a filter compares; by that of prices, all
+    those of a range, to sort them."""
+    return sa.func.least(column, type_=column.type)
 
 
 def relevance(search_vector: sa.ColumnElement[Any], words: str) -> sa.ColumnElement[Any]:

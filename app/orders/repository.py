@@ -1,10 +1,12 @@
 """The SQL of orders, of the parts that stores sell, and of their items."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import notifications as events
@@ -22,19 +24,29 @@ items = table_of(OrderItem).c
 
 
 def _conditions(_: Viewer | None, filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions that a filter puts on orders, of all customers."""
-    found = [orders.deleted_at.is_(None), *within(orders.placed_at, filter.placed_at)]
-    if filter.status is not None:
-        found.append(orders.status.in_(filter.status))
-    if filter.store_id is not None:
-        store_id = sa.type_coerce(filter.store_id, sa.Uuid())
-        found.append(sa.exists().where(parts.order_id == orders.id, parts.store_id == store_id))
-    return found
+    """Return the conditions that a filter puts on the orders of one customer."""
+    sold = _parts_sold_by(filter.store_id).where(parts.order_id == orders.id)
+    return [*_plain_conditions(filter), *([] if filter.store_id is None else [sold.exists()])]
 
 
 def _own_conditions(viewer: Viewer | None, filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
     """Return the conditions for the viewer's own orders; a superuser's are all."""
-    return [*_conditions(viewer, filter), visible_to(viewer)]
+    if viewer is None or not viewer.is_superuser or filter.store_id is None:
+        return [*_conditions(viewer, filter), visible_to(viewer)]
+    # What the store sold is found first: it takes 0.1 s to look at all of 100,000 orders.
+    sold = sa.func.array(_parts_sold_by(filter.store_id).scalar_subquery(), type_=ARRAY(sa.Uuid))
+    return [*_plain_conditions(filter), orders.id == sa.any_(sold)]
+
+
+def _plain_conditions(filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
+    found = [orders.deleted_at.is_(None), *within(orders.placed_at, filter.placed_at)]
+    return found if filter.status is None else [*found, orders.status.in_(filter.status)]
+
+
+def _parts_sold_by(store_id: Any) -> sa.Select[Any]:
+    """Return the statement for the keys of the orders that the store has sold parts of."""
+    sold = parts.store_id == sa.type_coerce(store_id, sa.Uuid())
+    return sa.select(parts.order_id).where(sold, parts.deleted_at.is_(None))
 
 
 def _part_conditions(_: Viewer | None, filter: StoreOrderFilter) -> list[sa.ColumnElement[bool]]:
@@ -52,12 +64,12 @@ def _by_time(columns: Any) -> Callable[[Any, OrderSort | None], Ordering]:
     return lambda _, sort: Ordering("PLACED_AT", sort is None or sort.descending, columns.placed_at, columns.id)
 
 
-_BY_TIME = frozenset({"placed_at"})
+_BY_TIME = {"placed_at": 0}
 
 everyones = Collection(Order, OrderFilter, _conditions, _by_time(orders), OrderSort, indexed=_BY_TIME)
-own = Collection(Order, OrderFilter, _own_conditions, _by_time(orders), OrderSort, indexed=_BY_TIME)
+own = replace(everyones, conditions=_own_conditions, points=300)  # a superuser looks through those of everyone
 of_store = Collection(
-    StoreOrder, StoreOrderFilter, _part_conditions, _by_time(parts), OrderSort, indexed=_BY_TIME | {"number"}
+    StoreOrder, StoreOrderFilter, _part_conditions, _by_time(parts), OrderSort, indexed={**_BY_TIME, "number": 0}
 )
 
 

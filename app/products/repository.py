@@ -1,6 +1,8 @@
 """The SQL of products."""
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +11,18 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import Product
-from app.db.pagination import Collection, search_ordering
-from app.db.statements import conflicts, in_array, matches, rows_of, select_all, table_of, with_key_in_array
+from app.db.pagination import Collection, Ordering, search_ordering
+from app.db.statements import (
+    compared,
+    conflicts,
+    in_array,
+    indexed_apart,
+    matches,
+    rows_of,
+    select_all,
+    table_of,
+    with_key_in_array,
+)
 from app.errors import ConflictCode
 from app.inputs import DecimalRange
 from app.products.inputs import ProductFilter, ProductSort
@@ -22,6 +34,9 @@ products = table_of(Product).c
 
 BY_KEY = select_all(Product).where(with_key_in_array(products.id))
 _COLUMNS = {"ID": products.id, "NAME": products.folded_name, "PRICE": products.price, "CREATED_AT": products.created_at}
+_PRICE = indexed_apart(products.price)
+# What finding the products with these fields of a filter costs: the index of each order holds them.
+_INDEXED = {"store_id": 0, "price": 300, "currency": 300, "in_stock": 300}
 NAME_TAKEN = ConflictCode.PRODUCT_NAME_TAKEN, "The store already has a product with this name."
 _CONFLICTS = {"uq_products_store_id_name": ("name", *NAME_TAKEN)}
 
@@ -37,26 +52,36 @@ def conditions(viewer: Viewer | None, filter: ProductFilter) -> Sequence[sa.Colu
     if filter.store_id is not None:
         found.append(products.store_id == filter.store_id)
     if price.gte is not None:
-        found.append(products.price >= price.gte)
+        found.append(compared(_PRICE, operator.ge, price.gte))
     if price.lte is not None:
-        found.append(products.price <= price.lte)
+        found.append(compared(_PRICE, operator.le, price.lte))
     if filter.currency is not None:
-        found.append(products.currency == filter.currency)
+        found.append(compared(products.currency, operator.eq, filter.currency))
     if filter.in_stock is not None:
-        available = sa.or_(products.stock.is_(None), products.stock > 0)
-        found.append(available if filter.in_stock else ~available)
+        found.append(compared(products.in_stock, operator.eq, filter.in_stock))
     return found
 
 
-catalog = Collection(
-    Product,
-    ProductFilter,
-    conditions,
-    search_ordering(_COLUMNS, products.words),
-    ProductSort,
-    points=1_250,
-    indexed=frozenset({"store_id"}),
-)
+_ordering = search_ordering(_COLUMNS, products.id, products.words)
+_ordering_apart = search_ordering({**_COLUMNS, "ID": indexed_apart(products.id)}, products.id, products.words)
+
+
+def _ordering_of_all(filter: ProductFilter, sort: ProductSort | None) -> Ordering:
+    is_filtered = any(getattr(filter, name) is not None for name in _INDEXED)
+    return _ordering_of_store(filter, sort) if is_filtered else _ordering(filter, sort)
+
+
+def _ordering_of_store(filter: ProductFilter, sort: ProductSort | None) -> Ordering:
+    ordering, price = _ordering_apart(filter, sort), filter.price or DecimalRange()
+    if ordering.column is not products.price:
+        return ordering
+    above = None if price.gte is None else products.price >= price.gte
+    below = None if price.lte is None else products.price <= price.lte
+    return replace(ordering, start=below if ordering.descending else above, end=above if ordering.descending else below)
+
+
+catalog = Collection(Product, ProductFilter, conditions, _ordering_of_all, ProductSort, points=1_250, indexed=_INDEXED)
+of_store = replace(catalog, ordering=_ordering_of_store)
 
 
 def visible_by_key(viewer: Viewer | None) -> sa.Select[Any]:

@@ -40,7 +40,7 @@ def conditions(_: Viewer | None, filter: StoreFilter) -> Sequence[ColumnElement[
     return found
 
 
-catalog = Collection(Store, StoreFilter, conditions, search_ordering(_COLUMNS, stores.words), StoreSort)
+catalog = Collection(Store, StoreFilter, conditions, search_ordering(_COLUMNS, stores.id, stores.words), StoreSort)
 
 
 def managed_by(viewer: Viewer | None) -> ColumnElement[bool]:

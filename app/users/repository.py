@@ -78,7 +78,7 @@ _OF_USER = _credentials_where(users.id == bindparam("user_id", type_=Uuid()))
 
 _CONFLICTS = {"uq_users_email": ("email", ConflictCode.EMAIL_TAKEN, "An account with this email already exists.")}
 _OLDEST_FIRST = Ordering(name="ID", descending=False, column=users.id, key=users.id)
-_OLDEST_FIRST_FOUND = Ordering(name="ID", descending=False, column=unindexed(users.id), key=users.id)
+_OLDEST_FIRST_FOUND = Ordering(name="ID", descending=False, column=unindexed(users.id), key=users.id, is_indexed=False)
 _SEARCHED: ColumnElement[Any] = literal_column(USER_WORDS)
 
 

@@ -105,6 +105,10 @@ EXPENSIVE = {
     ),
     "a total": "{ products(first: 1) { totalCount } }",
     "a total of what is filtered": "{ products(first: 1, filter: { inStock: true }) { totalCount } }",
+    "filters within an index, and their totals": (
+        "{ products(first: 1, filter: { inStock: false, price: { lte: 0 } }, orderBy: { field: NAME }) "
+        "{ nodes { id } totalCount } }"
+    ),
     "filters of stores": (
         '{ stores(first: 5) { nodes { products(first: 1, filter: { currency: "XXX" }) { totalCount } } } }'
     ),

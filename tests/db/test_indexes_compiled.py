@@ -70,9 +70,9 @@ query ($number: String) { order(number: $number) { id number storeOrders { statu
 
 ROOTS = [  # what is paged through, by whom, in which order, and the index that has it
     (PRODUCTS, "anonymous", None, "pk_products"),
-    (PRODUCTS, "anonymous", "NAME", "ix_products_folded_name_id"),
-    (PRODUCTS, "anonymous", "PRICE", "ix_products_price_id"),
-    (PRODUCTS, "anonymous", "CREATED_AT", "ix_products_created_at_id"),
+    (PRODUCTS, "anonymous", "NAME", "ix_products_by_name"),
+    (PRODUCTS, "anonymous", "PRICE", "ix_products_by_price"),
+    (PRODUCTS, "anonymous", "CREATED_AT", "ix_products_by_age"),
     (STORES, "anonymous", None, "pk_stores"),
     (STORES, "anonymous", "NAME", "ix_stores_folded_name_id"),
     (STORES, "anonymous", "CREATED_AT", "ix_stores_created_at_id"),
@@ -80,10 +80,10 @@ ROOTS = [  # what is paged through, by whom, in which order, and the index that 
     (ORDERS, "customer", "PLACED_AT", "ix_orders_customer_id_date_id"),
 ]
 OF_ONE_STORE = {
-    None: "ix_products_store_id_id",
-    "NAME": "ix_products_store_id_folded_name_id",
-    "PRICE": "ix_products_store_id_price_id",
-    "CREATED_AT": "ix_products_store_id_created_at_id",
+    None: "ix_products_of_store_by_id",
+    "NAME": "ix_products_of_store_by_name",
+    "PRICE": "ix_products_of_store_by_price",
+    "CREATED_AT": "ix_products_of_store_by_age",
 }
 LOOKUPS = {
     "Product": "query ($id: ID!) { product(id: $id) { name store { name owner { fullName } } } }",
@@ -196,13 +196,59 @@ async def test_the_products_of_one_store_are_read_in_the_order_of_an_index(
             assert not sorted_for_a_page(plan)
 
 
+COMPARED: dict[str, Any] = {  # filters within an index, by the columns that it compares
+    "currency": {"currency": "XXX"},
+    "in_stock": {"inStock": False},
+    "price": {"price": {"gte": "1"}},
+    "price currency in_stock": {"price": {"gte": "1", "lte": "149"}, "currency": "EUR", "inStock": True},
+}
+BY_ROOT = {None: "ix_products_by_id", "NAME": "ix_products_by_name", "PRICE": "ix_products_by_price"}
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+@pytest.mark.parametrize("field", BY_ROOT)
+@pytest.mark.parametrize("columns", COMPARED)
+async def test_what_a_filter_compares_is_in_the_index_of_each_order(
+    catalogue: Catalogue, planned: Planned, columns: str, field: str | None, direction: str
+) -> None:
+    """So a filter that nothing matches reads no product."""
+    order_by, filter = order(field, direction), COMPARED[columns]
+    cursor = await catalogue.far_cursor(PRODUCTS, orderBy=order_by)
+    for query, index in ((PRODUCTS, BY_ROOT[field]), (PRODUCTS_OF_STORES, OF_ONE_STORE[field])):
+        for place in ({}, {"last": 20}, {"after": cursor}):
+            for plan in await planned.plans(query, {"orderBy": order_by, "filter": filter, **place}):
+                assert indexes_of_products(plan) == {index}
+                read = conditions_of(plan, index)
+                assert all(column in compared for compared in read for column in columns.split())
+                assert not sorted_for_a_page(plan)
+
+
+async def test_an_index_of_prices_is_read_from_the_bound_of_a_range(planned: Planned) -> None:
+    filter = {"price": {"gte": "1", "lte": "2"}}
+    bounds = {("ASC", False): "(price >=", ("ASC", True): "(price <=", ("DESC", False): "(price <="}
+    for (direction, backward), bound in bounds.items():
+        place = {"last": 20} if backward else {}
+        for plan in await planned.plans(PRODUCTS, {"filter": filter, "orderBy": order("PRICE", direction), **place}):
+            assert any(bound in condition for condition in conditions_of(plan, "ix_products_by_price"))
+
+
+async def test_a_superuser_finds_what_a_store_sold_by_its_parts_of_orders(
+    catalogue: Catalogue, planned: Planned
+) -> None:
+    """So it takes no look at the orders of the others."""
+    for plan in await planned.plans(ORDERS, {"filter": {"storeId": catalogue.store}}, "superuser"):
+        assert conditions_of(plan, "ix_store_orders_of_store")
+        assert all("id = ANY" in condition for condition in conditions_of(plan, "pk_orders"))
+        assert not conditions_of(plan, "ix_orders_date_id")
+
+
 @pytest.mark.parametrize(
     ("query", "role", "index"),
     [
         (ORDERS_OF_VIEWER, "customer", "ix_orders_customer_id_date_id"),
         (STORES_OF_VIEWER, "owner", "ix_stores_owner_id_id"),
-        (ORDERS_OF_STORE, "owner", "ix_store_orders_store_id_placed_at_id"),
-        (ORDERS_OF_STORE, "superuser", "ix_store_orders_store_id_placed_at_id"),
+        (ORDERS_OF_STORE, "owner", "ix_store_orders_of_store"),
+        (ORDERS_OF_STORE, "superuser", "ix_store_orders_of_store"),
     ],
 )
 async def test_what_belongs_to_a_user_or_a_store_is_read_in_the_order_of_an_index(
@@ -235,7 +281,7 @@ async def test_the_orders_of_a_store_are_read_in_the_order_of_an_index_and_no_ot
         for place in ({}, {"last": 20}, {"after": cursor}, {"before": cursor, "last": 20}):
             variables = {"id": store, "direction": direction, "filter": filter, **place}
             for plan in await planned.plans(ORDERS_OF_STORE, variables, "superuser"):
-                read = conditions_of(plan, "ix_store_orders_store_id_placed_at_id")
+                read = conditions_of(plan, "ix_store_orders_of_store")
                 assert read
                 assert all("store_id = " in condition for condition in read)
                 assert any("ROW(" in condition for condition in read) == (cursor in place.values())
@@ -252,7 +298,7 @@ async def test_the_orders_of_a_store_are_counted_through_the_same_index(
     store = catalogue.empty_store if empty else catalogue.store
     for plan in await planned.plans(query, {"id": store}, "superuser"):
         assert "store_id = " in condition(plan)
-        assert indexes(plan) >= {"ix_store_orders_store_id_placed_at_id"}
+        assert indexes(plan) >= {"ix_store_orders_of_store"}
         assert not scanned_whole(plan) & LARGE
 
 
@@ -270,7 +316,7 @@ async def test_a_store_finds_an_order_by_its_number_in_unique_indexes(catalogue:
     for plan in await planned.plans(ORDERS_OF_STORE, variables, "owner"):
         assert "uq_orders_number" in indexes(plan)
         assert conditions_of(plan, "uq_store_orders_order_id_store_id")
-        assert not conditions_of(plan, "ix_store_orders_store_id_placed_at_id")
+        assert not conditions_of(plan, "ix_store_orders_of_store")
         assert not scanned_whole(plan) & LARGE
 
 
@@ -302,7 +348,7 @@ INDEXES = {
     "ix_orders_customer_id_date_id": ORDERS_OF_VIEWER,
     "pk_store_orders": "query ($id: ID!) { node(id: $id) { ... on StoreOrder { status } } }",
     "uq_store_orders_order_id_store_id": LOOKUPS["Order"],
-    "ix_store_orders_store_id_placed_at_id": ORDERS_OF_STORE,
+    "ix_store_orders_of_store": ORDERS_OF_STORE,
     "pk_order_items": "query ($id: ID!) { node(id: $id) { ... on OrderItem { quantity } } }",
     "uq_order_items_order_id_product_id": LOOKUPS["Order"],
 }

@@ -215,7 +215,7 @@ class _Page:
     def _in_order(self) -> list[ColumnElement[Any]]:
         """Return what the rows are ordered by: just what the page itself is, or Postgres sorts them once more."""
         ordering, rows = self._request.ordering, self._rows
-        columns = [rows.id] if ordering.column is ordering.key else [rows[CURSOR_VALUE], rows.id]
+        columns = [rows[CURSOR_VALUE], rows.id][: len(ordering.columns)]
         return _directed(columns, ordering.descending)
 
 

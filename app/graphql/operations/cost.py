@@ -363,11 +363,13 @@ class _Length(int):
 def _points_of(declared: Pages, given: Set[str]) -> tuple[int, int]:
     """Return the points for finding what matches a filter with these fields, and for counting that."""
     collection = declared.collection
-    points = collection.points
+    fields = collection.filter.model_fields
+    indexed = {fields[name].alias: points for name, points in collection.indexed.items()}
+    to_filter = max((indexed.get(name, collection.points) for name in given), default=0)
+    to_count = collection.points if given - indexed.keys() else collection.points // 2
     if declared.relation is not None and "search" not in given:  # an index of words has those of all rows
-        points //= 2
-    indexed = {collection.filter.model_fields[name].alias for name in collection.indexed}
-    return (points, points) if given - indexed else (0, points // 2)
+        return to_filter // 2, to_count // 2
+    return to_filter, to_count
 
 
 def _of_leaf(field: graphql.GraphQLField) -> Cost:

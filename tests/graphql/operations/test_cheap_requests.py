@@ -34,7 +34,7 @@ def repeated(number: int, field: str) -> str:
 
 
 SEARCH = 'products(first: 1, filter: { search: "a" }) { nodes { id } }'
-PAST = 'products(after: "x", before: "y", filter: { inStock: true }) { pageInfo { hasNextPage } }'
+PAST = 'products(after: "x", before: "y", filter: { search: "a" }) { pageInfo { hasNextPage } }'
 PLACE_ORDER = 'placeOrder(input: { items: [{ productId: "Product_x", quantity: 1 }] })'
 STORE = f"... on PlaceOrderSuccess {{ order {{ items {{ product {{ store {{ {repeated(20, SEARCH)} }} }} }} }} }}"
 DESCRIPTIONS = f"fragment F on Product {{ {repeated(28, 'description')} }}"
