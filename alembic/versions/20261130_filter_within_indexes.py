@@ -33,8 +33,11 @@ IS_WRONG = "NEW.in_stock IS DISTINCT FROM (NEW.stock IS NULL OR NEW.stock > 0)"
 BATCH = 1_000
 # Rows are locked in the order of their keys, as by orders.
 FILL = """
-WITH sold_out AS (SELECT id FROM products WHERE stock = 0 AND in_stock ORDER BY id LIMIT :size FOR NO KEY UPDATE)
-UPDATE products SET in_stock = false FROM sold_out WHERE products.id = sold_out.id
+WITH batch AS (
+    SELECT id FROM products WHERE in_stock IS DISTINCT FROM (stock IS NULL OR stock > 0) ORDER BY id LIMIT :size
+    FOR NO KEY UPDATE
+)
+UPDATE products SET in_stock = stock IS NULL OR stock > 0 FROM batch WHERE products.id = batch.id
 """
 NEW = {
     "ix_products_by_id": "products (least(id), currency, least(price), in_stock)",
@@ -59,12 +62,20 @@ OLD = {
 
 
 def fill() -> None:
-    """Mark what is sold out, batch by batch; written to a file, in one."""
+    """Correct what is sold out, batch by batch; written to a file, in one."""
     if context.is_offline_mode():
         op.execute(FILL.replace("LIMIT :size ", ""))
         return
     while op.get_bind().execute(sa.text(FILL), {"size": BATCH}).rowcount:
         pass
+
+
+def create_index(name: str, indexed: str) -> None:
+    """Create an index, unless an earlier attempt has; one that failed leaves an invalid one."""
+    is_invalid = "SELECT FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid"
+    if not context.is_offline_mode() and op.get_bind().execute(sa.text(is_invalid), {"name": name}).rowcount:
+        op.execute(f"DROP INDEX CONCURRENTLY {name}")
+    op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {indexed} WHERE deleted_at IS NULL")
 
 
 def upgrade() -> None:
@@ -78,8 +89,7 @@ def upgrade() -> None:
             )
         fill()
         for name, indexed in NEW.items():
-            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # an attempt that failed leaves an invalid one
-            op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {indexed} WHERE deleted_at IS NULL")
+            create_index(name, indexed)
         for name in OLD:
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         op.execute("ANALYZE products, store_orders")

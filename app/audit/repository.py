@@ -56,7 +56,7 @@ trail: Collection[AuditFilter, Sort] = Collection(
     AuditFilter,
     conditions,
     lambda _, __: _LATEST_FIRST,
-    indexed=dict.fromkeys(("actor_id", "entity_id", "operation"), 0),
+    filter_points=dict.fromkeys(("actor_id", "entity_id", "operation"), 0),
 )
 
 

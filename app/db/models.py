@@ -161,8 +161,8 @@ class Store(Audited):
 
 
 def _filtered(name: str, *order: Any) -> sa.Index:
-    """Return an index of the products on sale in this order, which also holds what they are filtered by: whatever a
-    filter matches, Postgres reads no others."""
+    """Return an index of a list of products in this order. It also holds their currency, price, and whether they are
+    in stock, so that Postgres 17 and later filters by these without reading products."""
     return sa.Index(name, *order, "currency", sa.func.least(sa.text("price")), "in_stock", postgresql_where=PRESENT)
 
 
@@ -194,7 +194,7 @@ class Product(Audited):
         sa.CheckConstraint("price >= 0", name="price_not_negative"),
         sa.CheckConstraint("stock >= 0", name="stock_not_negative"),
         sa.Index("uq_products_store_id_name", "store_id", NAME_KEY, unique=True, postgresql_where=NAMED),
-        _filtered("ix_products_by_id", sa.func.least(sa.text("id"))),  # see indexed_apart
+        _filtered("ix_products_by_id", sa.func.least(sa.text("id"))),  # see disguised
         _filtered("ix_products_by_name", "folded_name", "id"),
         _filtered("ix_products_by_price", "price", "id"),
         _filtered("ix_products_by_age", "created_at", "id"),

@@ -75,11 +75,12 @@ class Ordering:
     ranked: sa.ColumnElement[Any] | None = field(default=None, compare=False)
     """What the column ranks rows by, if it does: a column of the same table, which is ranked for so many rows only."""
     is_indexed: bool = field(default=True, compare=False)
-    """Whether an index has the rows in this order."""
-    start: sa.ColumnElement[bool] | None = field(default=None, compare=False)
-    """What a filter says about the column, if it says where the first rows are."""
-    end: sa.ColumnElement[bool] | None = field(default=None, compare=False)
-    """What it says about the last ones."""
+    """Whether to read in this order where one row is looked for."""
+    first_bound: sa.ColumnElement[bool] | None = field(default=None, compare=False)
+    """What a filter says about the column where the first rows of this order are. The conditions say it, too: this
+    shows Postgres where to begin or end."""
+    last_bound: sa.ColumnElement[bool] | None = field(default=None, compare=False)
+    """What it says where the last ones are."""
 
     @property
     def columns(self) -> tuple[sa.ColumnElement[Any], ...]:
@@ -97,7 +98,12 @@ class Ordering:
 
     def cursor_of(self, row: Any) -> str:
         """Return the opaque text of the position of a row, or an entity, that was not read as part of a page."""
-        return self._cursor(row, getattr(row, self.column.key or ""))
+        return self._cursor(row, getattr(row, self.attribute))
+
+    @property
+    def attribute(self) -> str:
+        """The attribute of an entity that holds the value which rows are ordered by."""
+        return "id" if self.column is self.key else self.column.key or ""
 
     def _cursor(self, row: Any, value: Any) -> str:
         return self._text_of(row.id, value)
@@ -130,10 +136,11 @@ def search_ordering(
     def ordering(filter: Any, sort: Any) -> Ordering:
         found = filter.search is not None
         if sort is None and found:
-            return Ordering("RELEVANCE", True, relevance(search, filter.search), key, search, is_indexed=False)
+            return Ordering("RELEVANCE", True, relevance(search, filter.search), key, ranked=search, is_indexed=False)
         name, descending = ("ID", False) if sort is None else (sort.field.value, sort.descending)
         column = unindexed(columns[name]) if found else columns[name]
-        return Ordering(name, descending, column, column if name == "ID" else key, is_indexed=not found)
+        key_in_order = column if name == "ID" else key  # or rows would be ordered by it twice
+        return Ordering(name, descending, column, key_in_order, is_indexed=not found)
 
     return ordering
 
@@ -187,9 +194,8 @@ def page_request(
 def paginate(statement: sa.Select[Any], request: PageRequest, spare: int = 1) -> sa.Select[Any]:
     """Restrict a statement to the page, read from its near end, and a spare row that shows whether there are more."""
     statement, ordering = bounded(statement, request.ordering)
-    near, position = (ordering.end, request.before) if request.backward else (ordering.start, request.after)
-    if near is not None and position is None:  # there, the index begins to be read
-        statement = statement.where(near)
+    if (bound := _bound_of(request)) is not None:
+        statement = statement.where(bound)
     for position, onward in ((request.after, True), (request.before, False)):
         if position is not None:
             columns, place = _compared(ordering, position)
@@ -200,6 +206,16 @@ def paginate(statement: sa.Select[Any], request: PageRequest, spare: int = 1) ->
         .order_by(*(term.desc() if descending else term.asc() for term in ordering.columns))
         .limit(constant(request.limit + spare))
     )
+
+
+def _bound_of(request: PageRequest) -> sa.ColumnElement[bool] | None:
+    """Return the bound at which a page without a cursor begins to be read, or else the one at which it ends. Of rows
+    between two bounds, or a bound and a cursor, Postgres would expect few."""
+    if request.after is not None or request.before is not None:
+        return None
+    first, last = request.ordering.first_bound, request.ordering.last_bound
+    near, far = (last, first) if request.backward else (first, last)
+    return far if near is None else near
 
 
 def bounded(statement: sa.Select[Any], ordering: Ordering) -> tuple[sa.Select[Any], Ordering]:
@@ -331,10 +347,9 @@ class Collection(Generic[FilterType, SortType]):
     sort: type[SortType] | None = None
     points: int = 100
     """The cost of looking through all rows, to find those that match, or to count them."""
-    indexed: Mapping[str, int] = field(default_factory=dict)
-    """The cost of finding what matches these fields of the filter: nothing where an index has the rows in the order of
-    the list, so that only those of the page are read, and little where it has what to compare. To find what matches any
-    other field, all rows are looked through."""
+    filter_points: Mapping[str, int] = field(default_factory=dict)
+    """The cost of filtering by these fields: nothing where an index has the rows in the order of the list, so that only
+    those of the page are read, and little where it has what to compare. Any other field costs `points`."""
 
     def listing(self, viewer: Viewer | None, filter: FilterType) -> Listing:
         """Return the rows that meet the filter and are for this viewer."""

@@ -24,7 +24,7 @@ items = table_of(OrderItem).c
 
 
 def _conditions(_: Viewer | None, filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions that a filter puts on the orders of one customer."""
+    """Return the conditions that a filter puts on orders, of all customers."""
     sold = _parts_sold_by(filter.store_id).where(parts.order_id == orders.id)
     return [*_plain_conditions(filter), *([] if filter.store_id is None else [sold.exists()])]
 
@@ -39,6 +39,7 @@ def _own_conditions(viewer: Viewer | None, filter: OrderFilter) -> list[sa.Colum
 
 
 def _plain_conditions(filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
+    """Return those conditions that need no other table."""
     found = [orders.deleted_at.is_(None), *within(orders.placed_at, filter.placed_at)]
     return found if filter.status is None else [*found, orders.status.in_(filter.status)]
 
@@ -66,10 +67,10 @@ def _by_time(columns: Any) -> Callable[[Any, OrderSort | None], Ordering]:
 
 _BY_TIME = {"placed_at": 0}
 
-everyones = Collection(Order, OrderFilter, _conditions, _by_time(orders), OrderSort, indexed=_BY_TIME)
+everyones = Collection(Order, OrderFilter, _conditions, _by_time(orders), OrderSort, filter_points=_BY_TIME)
 own = replace(everyones, conditions=_own_conditions, points=300)  # a superuser looks through those of everyone
 of_store = Collection(
-    StoreOrder, StoreOrderFilter, _part_conditions, _by_time(parts), OrderSort, indexed={**_BY_TIME, "number": 0}
+    StoreOrder, StoreOrderFilter, _part_conditions, _by_time(parts), OrderSort, filter_points={**_BY_TIME, "number": 0}
 )
 
 

@@ -15,8 +15,8 @@ from app.db.pagination import Collection, Ordering, search_ordering
 from app.db.statements import (
     compared,
     conflicts,
+    disguised,
     in_array,
-    indexed_apart,
     matches,
     rows_of,
     select_all,
@@ -33,10 +33,15 @@ from app.texts import name_key
 products = table_of(Product).c
 
 BY_KEY = select_all(Product).where(with_key_in_array(products.id))
-_COLUMNS = {"ID": products.id, "NAME": products.folded_name, "PRICE": products.price, "CREATED_AT": products.created_at}
-_PRICE = indexed_apart(products.price)
-# What finding the products with these fields of a filter costs: the index of each order holds them.
-_INDEXED = {"store_id": 0, "price": 300, "currency": 300, "in_stock": 300}
+_COLUMNS = {
+    "ID": disguised(products.id),
+    "NAME": products.folded_name,
+    "PRICE": products.price,
+    "CREATED_AT": products.created_at,
+}
+_PRICE = disguised(products.price)
+# The index of each order holds what these compare.
+_FILTER_POINTS = {"store_id": 0, "price": 300, "currency": 300, "in_stock": 300}
 NAME_TAKEN = ConflictCode.PRODUCT_NAME_TAKEN, "The store already has a product with this name."
 _CONFLICTS = {"uq_products_store_id_name": ("name", *NAME_TAKEN)}
 
@@ -63,25 +68,22 @@ def conditions(viewer: Viewer | None, filter: ProductFilter) -> Sequence[sa.Colu
 
 
 _ordering = search_ordering(_COLUMNS, products.id, products.words)
-_ordering_apart = search_ordering({**_COLUMNS, "ID": indexed_apart(products.id)}, products.id, products.words)
 
 
-def _ordering_of_all(filter: ProductFilter, sort: ProductSort | None) -> Ordering:
-    is_filtered = any(getattr(filter, name) is not None for name in _INDEXED)
-    return _ordering_of_store(filter, sort) if is_filtered else _ordering(filter, sort)
-
-
-def _ordering_of_store(filter: ProductFilter, sort: ProductSort | None) -> Ordering:
-    ordering, price = _ordering_apart(filter, sort), filter.price or DecimalRange()
+def _ordering_within(filter: ProductFilter, sort: ProductSort | None) -> Ordering:
+    """Return the order of products, with the bounds of their prices if that is what they are ordered by."""
+    ordering, price = _ordering(filter, sort), filter.price or DecimalRange()
     if ordering.column is not products.price:
         return ordering
     above = None if price.gte is None else products.price >= price.gte
     below = None if price.lte is None else products.price <= price.lte
-    return replace(ordering, start=below if ordering.descending else above, end=above if ordering.descending else below)
+    first, last = (below, above) if ordering.descending else (above, below)
+    return replace(ordering, first_bound=first, last_bound=last)
 
 
-catalog = Collection(Product, ProductFilter, conditions, _ordering_of_all, ProductSort, points=1_250, indexed=_INDEXED)
-of_store = replace(catalog, ordering=_ordering_of_store)
+catalog = Collection(
+    Product, ProductFilter, conditions, _ordering_within, ProductSort, points=1_250, filter_points=_FILTER_POINTS
+)
 
 
 def visible_by_key(viewer: Viewer | None) -> sa.Select[Any]:

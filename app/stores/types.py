@@ -46,7 +46,7 @@ class Store(Node):
         condition=users.not_closed,
     )
     products: Connection[lazy.Product] = pages(
-        products.of_store,
+        products.catalog,
         "Products of this store that aren't deleted, oldest first by default.",
         within=models.Product.store_id,
     )

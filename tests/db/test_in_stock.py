@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from tests.db.test_splitting_orders import execute
 
 OWNER, STORE = UUID(int=1), UUID(int=2)
 STOCKS = [None, 0, 1, 9_999]
+RIGHT = {(None, True), (0, False), (1, True), (9_999, True)}
 
 
 @pytest.fixture
@@ -46,9 +48,6 @@ def in_stock(url: str) -> set[tuple[Any, bool]]:
     return {(stock, is_in_stock) for stock, is_in_stock in found}
 
 
-RIGHT = {(None, True), (0, False), (1, True), (9_999, True)}
-
-
 def test_existing_products_are_marked_however_many_there_are(database: str) -> None:
     add(database, *STOCKS, *[0] * 2_500)
 
@@ -57,20 +56,34 @@ def test_existing_products_are_marked_however_many_there_are(database: str) -> N
     assert in_stock(database) == RIGHT
 
 
-def test_new_products_are_marked(database: str) -> None:
+def test_new_products_and_changes_are_marked(database: str) -> None:
     command.upgrade(alembic_config(database), "head")
-
     add(database, *STOCKS)
-
     assert in_stock(database) == RIGHT
 
+    for before, after in product(STOCKS, STOCKS):
+        execute(database, "UPDATE products SET stock = $1", before)
+        execute(database, "UPDATE products SET stock = $1", after)
 
-@pytest.mark.parametrize("stock", STOCKS)
-@pytest.mark.parametrize("before", STOCKS)
-def test_whatever_changes_the_stock(database: str, before: int | None, stock: int | None) -> None:
+        assert in_stock(database) == {(after, after != 0)}
+
+
+def test_an_attempt_that_failed_half_way_is_completed(database: str) -> None:
+    """Such as one that left a wrong value, an index that is invalid, and others that are valid."""
     command.upgrade(alembic_config(database), "head")
-    add(database, before)
+    add(database, *STOCKS)
+    execute(database, "UPDATE products SET in_stock = NOT in_stock")
+    execute(database, "DROP TRIGGER set_in_stock_again ON products")
+    invalid = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_products_by_name'::regclass"
+    execute(database, invalid)
+    valid = "SELECT relfilenode FROM pg_class WHERE relname = 'ix_products_by_price'"
+    before = execute(database, valid)
+    execute(database, "UPDATE alembic_version SET version_num = '0013'")
 
-    execute(database, "UPDATE products SET stock = $1", stock)
+    command.upgrade(alembic_config(database), "head")
 
-    assert in_stock(database) == {(stock, stock != 0)}
+    assert in_stock(database) == RIGHT
+    assert execute(database, valid) == before
+    assert execute(database, "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid") == []
+    execute(database, "UPDATE products SET stock = 0")
+    assert in_stock(database) == {(0, False)}

@@ -30,7 +30,7 @@ query ($after: String, $filter: ProductFilter, $orderBy: ProductSort) {
 }
 """
 ORDERS = {
-    "the oldest first": (None, "pk_products", "ix_products_of_store_by_id"),
+    "the oldest first": (None, "ix_products_by_id", "ix_products_of_store_by_id"),
     "by name": ("NAME", "ix_products_by_name", "ix_products_of_store_by_name"),
     "by price": ("PRICE", "ix_products_by_price", "ix_products_of_store_by_price"),
     "by age": ("CREATED_AT", "ix_products_by_age", "ix_products_of_store_by_age"),

@@ -83,7 +83,7 @@ def _counts_others(compilation: Compilation, asked: Asked) -> bool:
 
 def edge(compilation: Compilation, ordering: Ordering, asked: Asked, columns: Row, scope: Scope) -> list[Part]:
     """Return the parts of an edge whose node is the row itself."""
-    row = {"id": columns.id, CURSOR_VALUE: columns[ordering.column.key or ""]}
+    row = {"id": columns.id, CURSOR_VALUE: columns[ordering.attribute]}
 
     def field(parent: GraphQLObjectType, name: str, details: list[FieldDetails]) -> list[Part]:
         if name == "cursor":

@@ -364,9 +364,9 @@ def _points_of(declared: Pages, given: Set[str]) -> tuple[int, int]:
     """Return the points for finding what matches a filter with these fields, and for counting that."""
     collection = declared.collection
     fields = collection.filter.model_fields
-    indexed = {fields[name].alias: points for name, points in collection.indexed.items()}
-    to_filter = max((indexed.get(name, collection.points) for name in given), default=0)
-    to_count = collection.points if given - indexed.keys() else collection.points // 2
+    known = {fields[name].alias: points for name, points in collection.filter_points.items()}
+    to_filter = max((known.get(name, collection.points) for name in given), default=0)
+    to_count = collection.points if given - known.keys() else collection.points // 2
     if declared.relation is not None and "search" not in given:  # an index of words has those of all rows
         return to_filter // 2, to_count // 2
     return to_filter, to_count

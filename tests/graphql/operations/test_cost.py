@@ -87,6 +87,21 @@ COSTS: dict[str, tuple[str, Any, int]] = {
         None,
         1 + 1 + 150,
     ),
+    "a search and its total in the list of one object, which an index of all rows answers": (
+        '{ store(id: "x") { products(first: 1, filter: { search: "a" }) { totalCount } } }',
+        None,
+        1 + 1 + 1_250 + 1_250,
+    ),
+    "what is deleted, and its total": (
+        "{ products(first: 1, filter: { deleted: true, inStock: true }) { totalCount } }",
+        None,
+        1 + 1_250 + 1_250,
+    ),
+    "orders, of which a superuser looks through those of everyone": (
+        "{ a: orders(first: 1) { totalCount } b: orders(first: 1, filter: { status: [PLACED] }) { totalCount } }",
+        None,
+        1 + 150 + 1 + 300 + 300,
+    ),
     "a total within a list without pages, as often as there can be items": (
         '{ order(id: "x") { items { product { store { products(first: 1) { totalCount } } } } } }',
         None,
