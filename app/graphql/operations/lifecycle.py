@@ -243,7 +243,9 @@ class Operation:
         def pay() -> Awaitable[Quota | None]:
             return self._services.rate_limits.take(operation.points, self._login.viewer, self._request.address)
 
-        return self._services.subscriptions.responses(context, _key(self._request.document), read, pay)
+        is_limited = bool(self._services.settings.rate_limit)
+        key = _key(self._request.document)
+        return self._services.subscriptions.responses(context, key, read, pay if is_limited else None)
 
     async def _reread(self, context: Context, operation: RequestedOperation) -> Answer | None:
         """Return the current state of what a subscription follows, for the viewer as they are now; None if the resolver
@@ -274,7 +276,8 @@ class Operation:
 def _key(document: GraphQLRequest) -> Hashable:
     """Return a key that is equal for those who are sent the same; BadUserInput if variables are nested too deeply."""
     try:
-        variables = orjson.dumps(document.variables, option=orjson.OPT_SORT_KEYS)
+        # As text, which takes no more than it needs: a subscription keeps it.
+        variables = orjson.dumps(document.variables, option=orjson.OPT_SORT_KEYS).decode()
     except orjson.JSONEncodeError:
         raise BadUserInput("variables", "are nested too deeply") from None
     return document.query, document.operation_name, variables

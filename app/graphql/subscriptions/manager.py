@@ -29,7 +29,7 @@ _ATTEMPTS = 20
 Read = Callable[[], Awaitable[Response]]
 """Reads the current state of what a subscription follows."""
 Pay = Callable[[], Awaitable[object]]
-"""Takes the cost of an event from the rate limit; RateLimited if too little is left."""
+"""Takes the cost of an event from the rate limit, if there is one; RateLimited if too little is left."""
 
 
 class NothingToSend(Exception):
@@ -154,7 +154,7 @@ class SubscriptionManager:
         raise Restarting
 
     async def responses(
-        self, context: Subscriber, operation: Hashable, read: Read, pay: Pay
+        self, context: Subscriber, operation: Hashable, read: Read, pay: Pay | None
     ) -> AsyncGenerator[Response]:
         """Yield the response of a subscription now, and after each event that it follows and can pay for, until it
         fails.
@@ -208,23 +208,25 @@ class Following:
             self.subscription = self._events.follow(topic, has_state=has_state)
         return self.subject
 
-    async def proceed(self, expires_at: float | None, pay: Pay) -> None:
+    async def proceed(self, expires_at: float | None, pay: Pay | None) -> None:
         """Wait for the next event, and until it is paid for; Unauthenticated if the token expires before."""
         assert self.subscription is not None, "the field follows a topic"
-        left = None if expires_at is None else expires_at - time.time()
-        try:
-            async with asyncio.timeout(left):
-                await self.subscription.wait()
-                await self._pay(self.subscription, pay)
-        except TimeoutError:
-            raise Unauthenticated(EXPIRED) from None
+        if expires_at is None:
+            await self._wait(self.subscription, pay)
+        else:
+            try:
+                async with asyncio.timeout(expires_at - time.time()):
+                    await self._wait(self.subscription, pay)
+            except TimeoutError:
+                raise Unauthenticated(EXPIRED) from None
         self.subject = self.subscription.next()
 
     @staticmethod
-    async def _pay(subscription: Subscription, pay: Pay) -> None:
-        """Pay for an event. A client that can't pay now receives it later, together with those that follow until
-        then."""
-        while True:
+    async def _wait(subscription: Subscription, pay: Pay | None) -> None:
+        """Wait for an event, and pay for it. A client that can't pay now receives it later, together with those that
+        follow until then."""
+        await subscription.wait()
+        while pay is not None:
             try:
                 await pay()
                 return
