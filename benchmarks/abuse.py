@@ -51,6 +51,11 @@ def repeated(number: int, field: str) -> str:
     return " ".join(f"a{each}: {field}".replace("#", str(each)) for each in range(10, 10 + number))
 
 
+def filtered(alias: str, filter: str, order: str) -> str:
+    """Return a page of products that match a filter, in another order than that of their ids."""
+    return f"{alias}: products(first: 1, filter: {filter}, orderBy: {{ field: {order} }}) {{ nodes {{ name }} }}"
+
+
 def within(selected: str, *fields: str) -> str:
     """Return what is selected within these fields, the outermost first, and the braces of an operation."""
     opened, closed = "".join(f"{field} {{ " for field in ("", *fields)), " }" * (len(fields) + 1)
@@ -58,6 +63,8 @@ def within(selected: str, *fields: str) -> str:
 
 
 SEARCH = 'products(first: 1, filter: {search: "%s"})'
+NOTHING = "{ price: { gte: 1, lte: 0 } }"
+MOST = '{ search: "o", price: { gte: 0, lte: 999999 }, inStock: true }'
 DESCRIPTIONS = f" fragment F on Product {{ {repeated(28, 'description')} }}"
 PRICES = f" fragment F on Product {{ {repeated(28, 'price { amount currency }')} }}"
 NUMBERED = "query ($a: Int, $b: Int) "
@@ -80,8 +87,14 @@ ATTACKS = [
     ),
     Attack("searches of 100 stores", within("id", "stores(first: 100)", "nodes", SEARCH % "a", "nodes")),
     Attack(
-        "16 filters that nothing matches",
-        within(repeated(16, 'products(first: 1, filter: { currency: "X#" }) { nodes { name } }')),
+        "14 filters that nothing matches", within(" ".join(filtered(f"a{each}", NOTHING, "NAME") for each in range(14)))
+    ),
+    Attack(
+        "2 searches in another order, with filters, and a filter",
+        within(
+            " ".join(filtered(alias, MOST, "PRICE") for alias in "ab")
+            + "".join(filtered(f" {alias}", NOTHING, "NAME") for alias in "c")
+        ),
     ),
     Attack(
         "a range in another order, and its total",

@@ -20,7 +20,7 @@ from tests.api import Api
 
 # What is refused for its size is refused by neither path.
 UNLIMITED = {
-    "cost_limit": 1_000_000_000,
+    "cost_limit": 10_000_000_000,
     "payload_cost_limit": 1_000_000_000,
     "value_limit": 1_000_000_000,
     "depth_limit": 100,

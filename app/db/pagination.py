@@ -347,6 +347,10 @@ class Collection(Generic[FilterType, SortType]):
     sort: type[SortType] | None = None
     points: int = 100
     """The cost of looking through all rows, to find those that match, or to count them."""
+    count_points: int = 50
+    """The cost of counting rows of which an index holds all that a filter compares."""
+    sorting_points: int = 100
+    """The cost of finding what matches a search and sorting it in another order than by relevance."""
     filter_points: Mapping[str, int] = field(default_factory=dict)
     """The cost of filtering by these fields: nothing where an index has the rows in the order of the list, so that only
     those of the page are read, and little where it has what to compare. Any other field costs `points`."""

@@ -40,8 +40,8 @@ _COLUMNS = {
     "CREATED_AT": products.created_at,
 }
 _PRICE = disguised(products.price)
-# The index of each order holds what these compare.
-_FILTER_POINTS = {"store_id": 0, "price": 300, "currency": 300, "in_stock": 300}
+# The index of each order holds what these compare, but for the search, whose matches are also ranked.
+_FILTER_POINTS = {"store_id": 0, "price": 350, "currency": 350, "in_stock": 350, "search": 1_400}
 NAME_TAKEN = ConflictCode.PRODUCT_NAME_TAKEN, "The store already has a product with this name."
 _CONFLICTS = {"uq_products_store_id_name": ("name", *NAME_TAKEN)}
 
@@ -82,7 +82,15 @@ def _ordering_within(filter: ProductFilter, sort: ProductSort | None) -> Orderin
 
 
 catalog = Collection(
-    Product, ProductFilter, conditions, _ordering_within, ProductSort, points=1_250, filter_points=_FILTER_POINTS
+    Product,
+    ProductFilter,
+    conditions,
+    _ordering_within,
+    ProductSort,
+    points=1_250,
+    count_points=625,
+    sorting_points=2_200,
+    filter_points=_FILTER_POINTS,
 )
 
 

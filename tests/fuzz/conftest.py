@@ -51,7 +51,8 @@ class Fuzzed:
 async def fuzzed(pooled: AsyncEngine, population: Population, settings: Settings) -> AsyncIterator[Fuzzed]:
     resolver, compiled = (
         create_app(
-            settings.model_copy(update={"compiled_path": path, "value_limit": 1_000_000_000}), committing(pooled)
+            settings.model_copy(update={"compiled_path": path, "cost_limit": 100_000, "value_limit": 1_000_000_000}),
+            committing(pooled),
         )
         for path in (False, True)
     )

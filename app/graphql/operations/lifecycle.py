@@ -17,6 +17,7 @@ from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, Restartin
 from app.graphql.compiled.path import Answer
 from app.graphql.context import Context
 from app.graphql.operations.cancellation import Disconnected, undisturbed
+from app.graphql.operations.cost import RESOLVED_VALUES_OF_POINT
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest, RequestedOperation
 from app.graphql.operations.rate_limits import Quota
 from app.graphql.operations.resolver_path import ResolverPath
@@ -176,9 +177,11 @@ class Operation:
         return response
 
     def _require_few_values(self, operation: RequestedOperation) -> None:
-        """Raise TooManyValues if the resolver path would keep others waiting for long."""
+        """Raise TooManyValues if the resolver path would keep others waiting for long, or the operation would exceed
+        its limit with the points that the values stand for."""
         assert operation.cost is not None, "it is valid"
-        values, limit = operation.cost.values, self._services.settings.value_limit
+        values, left = operation.cost.values, operation.limit - operation.cost.points
+        limit = min(self._services.settings.value_limit, left * RESOLVED_VALUES_OF_POINT)
         if values > limit:
             raise TooManyValues(values, limit, self._why_not_compiled(operation))
 

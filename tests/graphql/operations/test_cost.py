@@ -26,25 +26,32 @@ COSTS: dict[str, tuple[str, Any, int]] = {
     "a total of what is found": (
         '{ products(first: 1, filter: { search: "a" }) { totalCount } }',
         None,
-        1 + 1_250 + 1_250,
+        1 + 1_400 + 1_250,
     ),
     "a total of a shorter list": ("{ stores(first: 1) { totalCount } }", None, 1 + 50),
-    "a search": ('{ products(first: 1, filter: { search: "a" }) { nodes { id } } }', None, 1 + 1_250),
+    "a search": ('{ products(first: 1, filter: { search: "a" }) { nodes { id } } }', None, 1 + 1_400),
     "a search, and whether there was a page before, which is found apart": (
         """query ($after: String) { products(first: 1, after: $after, filter: { search: "a" }) {
         nodes { id } pageInfo { endCursor hasPreviousPage } } }""",
         {"after": "x"},
-        1 + 1_250 + 1_250,
+        1 + 1_400 + 1_250,
+    ),
+    "a search in another order": (
+        """query ($after: String, $by: ProductSortField!) {
+        products(first: 1, after: $after, filter: { search: "a" }, orderBy: { field: $by }) {
+        nodes { id } pageInfo { hasPreviousPage } totalCount } }""",
+        {"after": "x", "by": "PRICE"},
+        1 + 2_200 + 1_250 + 1_250,
     ),
     "a search by a variable": (
         "query ($s: String) { products(first: 1, filter: { search: $s }) { nodes { id } } }",
         {"s": "a"},
-        1 + 1_250,
+        1 + 1_400,
     ),
     "a search by a variable within a filter": (
         "query ($f: ProductFilter) { products(first: 1, filter: $f) { nodes { id } } }",
         {"f": {"search": "a", "inStock": None}},
-        1 + 1_250,
+        1 + 1_400,
     ),
     "a blank search, which restricts nothing": (
         "query ($f: ProductFilter) { products(first: 1, filter: $f) { nodes { id } } }",
@@ -54,18 +61,18 @@ COSTS: dict[str, tuple[str, Any, int]] = {
     "a filter within the indexes": (
         "{ products(first: 1, filter: { inStock: false }) { nodes { id } } }",
         None,
-        1 + 300,
+        1 + 350,
     ),
-    "a range": ("{ products(first: 1, filter: { price: { lte: 5 } }) { nodes { id } } }", None, 1 + 300),
+    "a range": ("{ products(first: 1, filter: { price: { lte: 5 } }) { nodes { id } } }", None, 1 + 350),
     "the dearest of the filters, which are looked through once": (
         '{ products(first: 1, filter: { search: "a", inStock: true, currency: "EUR" }) { nodes { id } } }',
         None,
-        1 + 1_250,
+        1 + 1_400,
     ),
     "a total of what is filtered within an index": (
         "{ products(first: 1, filter: { inStock: false }) { totalCount } }",
         None,
-        1 + 300 + 625,
+        1 + 350 + 625,
     ),
     "a filter that an index answers": (
         "query ($id: ID!) { products(first: 1, filter: { storeId: $id }) { nodes { id } } }",
@@ -75,22 +82,22 @@ COSTS: dict[str, tuple[str, Any, int]] = {
     "a search within each of a page": (
         '{ stores(first: 3) { nodes { products(first: 1, filter: { search: "a" }) { nodes { id } } } } }',
         None,
-        3 + 3 * (1 + 1_250),
+        3 + 3 * (1 + 1_400),
     ),
     "a filter within each of a page": (
         "{ stores(first: 3) { nodes { products(first: 1, filter: { inStock: true }) { nodes { id } } } } }",
         None,
-        3 + 3 * 1 + 2 * 150,
+        3 + 3 * 1 + 2 * 175,
     ),
     "a filter in the list of one object": (
         '{ store(id: "x") { products(first: 1, filter: { inStock: true }) { nodes { id } } } }',
         None,
-        1 + 1 + 150,
+        1 + 1 + 175,
     ),
     "a search and its total in the list of one object, which an index of all rows answers": (
         '{ store(id: "x") { products(first: 1, filter: { search: "a" }) { totalCount } } }',
         None,
-        1 + 1 + 1_250 + 1_250,
+        1 + 1 + 1_400 + 1_250,
     ),
     "what is deleted, and its total": (
         "{ products(first: 1, filter: { deleted: true, inStock: true }) { totalCount } }",
@@ -115,12 +122,12 @@ COSTS: dict[str, tuple[str, Any, int]] = {
     "a search within a list without pages": (
         '{ order(id: "x") { items { product { store { products(filter: { search: "a" }) { nodes { id } } } } } } }',
         None,
-        1 + 15 * (1 + 1 + 1 + 20) + 100 * 1_250,
+        1 + 15 * (1 + 1 + 1 + 20) + 100 * 1_400,
     ),
     "a filter within what may be the same object each time": (
         "{ products(first: 3) { nodes { store { products(first: 1, filter: { inStock: true }) { nodes { id } } } } } }",
         None,
-        3 + 3 * (1 + 1 + 150),
+        3 + 3 * (1 + 1 + 175),
     ),
     "a long text, by what it can hold": ("{ products(first: 2) { nodes { description } } }", None, 2 * 19),
     "a long text, as often as it is selected": (
@@ -252,7 +259,7 @@ async def test_what_costs_too_much_does_not_run(api: Api, statements: Statements
 
 async def test_variables_decide_each_time(api: Api) -> None:
     query = "query ($n: Int) { stores(first: 50) { nodes { products(first: $n) { nodes { id } } } } }"
-    for size, allowed in ((50, True), (100, False), (99, True), (100, False)):
+    for size, allowed in ((50, True), (100, False), (70, True), (100, False)):
         result = (await api.send(query, {"n": size})).json()
         assert ("errors" not in result) is allowed
 
