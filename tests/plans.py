@@ -20,6 +20,11 @@ async def generic_plan(driver: Any, sql: str, parameters: int) -> Any:
     return plan_of(explained)
 
 
+async def compares_within_indexes(driver: Any) -> bool:
+    """Tell whether Postgres reads an index in order while it compares values in it with arrays."""
+    return int(await driver.fetchval("SHOW server_version_num")) >= 170_000
+
+
 def steps(plan: Any) -> Iterator[Any]:
     """Return the plan and all its parts."""
     yield plan

@@ -64,7 +64,7 @@ OLD = {
 def fill() -> None:
     """Correct what is sold out, batch by batch; written to a file, in one."""
     if context.is_offline_mode():
-        op.execute(FILL.replace("LIMIT :size ", ""))
+        op.execute(FILL.replace("LIMIT :size", ""))
         return
     while op.get_bind().execute(sa.text(FILL), {"size": BATCH}).rowcount:
         pass

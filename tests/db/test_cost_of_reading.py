@@ -18,7 +18,7 @@ from tests.databases import SingleConnection
 from tests.fuzz.profile import RANDOMS, tries
 from tests.graphql.compiled.operations import NODES, Generator, Samples
 from tests.paths import UNLIMITED
-from tests.plans import plan_of
+from tests.plans import compares_within_indexes, plan_of
 
 BUFFERS_OF_POINT = 20
 """Pages of 8 kB that Postgres looks at."""
@@ -124,8 +124,15 @@ EXPENSIVE = {
 }
 
 
+COMPARED = {name for name in EXPENSIVE if "that nothing matches" in name or "within an index" in name}
+
+
 @pytest.mark.parametrize("name", EXPENSIVE)
 async def test_what_is_expensive_costs_as_much(catalogue: Catalogue, name: str) -> None:
+    driver = driver_of(await catalogue.connection.get_raw_connection())
+    if name in COMPARED and not await compares_within_indexes(driver):
+        pytest.skip("Postgres compares with the rows")
+
     took = await taken(catalogue, EXPENSIVE[name], None, "superuser")
 
     assert took.is_answered

@@ -17,6 +17,7 @@ from tests.catalogue import Catalogue, opened_catalogue
 from tests.databases import SingleConnection
 from tests.documented import sections
 from tests.plans import (
+    compares_within_indexes,
     condition,
     conditions_of,
     generic_plan,
@@ -203,7 +204,6 @@ COMPARED: dict[str, Any] = {  # filters within an index, by the columns that it 
     "price currency in_stock": {"price": {"gte": "1", "lte": "149"}, "currency": "EUR", "inStock": True},
 }
 OF_ALL = {field: index for page, _, field, index in ROOTS if page == PRODUCTS}
-COMPARES_ARRAYS_IN_ORDER = 170_000  # since when Postgres reads an index in order that compares with arrays
 
 
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
@@ -213,8 +213,7 @@ async def test_what_a_filter_compares_is_in_the_index_of_each_order(
     catalogue: Catalogue, planned: Planned, columns: str, field: str | None, direction: str
 ) -> None:
     """So a filter that nothing matches reads no product."""
-    driver = driver_of(await catalogue.connection.get_raw_connection())
-    compares = int(await driver.fetchval("SHOW server_version_num")) >= COMPARES_ARRAYS_IN_ORDER
+    compares = await compares_within_indexes(driver_of(await catalogue.connection.get_raw_connection()))
     order_by, of_store = order(field, direction), {"storeId": catalogue.store}
     for query, within, index in (
         (PRODUCTS, {}, OF_ALL[field]),
