@@ -241,10 +241,13 @@ def past_cursor(statement: sa.Select[Any], request: PageRequest, *, onward: bool
     columns, place = _compared(ordering, position)
     ascending = onward != ordering.descending
     found = statement.where(columns >= place if ascending else columns <= place)
-    if ordering.is_indexed:  # read in this order, an index finds the first at once
-        found = found.order_by(*(term.asc() if ascending else term.desc() for term in ordering.columns))
+    if not ordering.is_indexed:  # to find the first row, Postgres would look through all instead of an index of words
+        counted = found.with_only_columns(sa.func.count() > constant(0), maintain_column_froms=True)
+        return counted.scalar_subquery()
+    # Read in this order, an index finds the first at once. Postgres would leave out the order of an EXISTS.
+    found = found.order_by(*(term.asc() if ascending else term.desc() for term in ordering.columns))
     first = found.with_only_columns(sa.true(), maintain_column_froms=True).limit(constant(1))
-    return first.scalar_subquery().is_not(None)  # Postgres would leave out the order of an EXISTS
+    return first.scalar_subquery().is_not(None)
 
 
 def _compared(ordering: Ordering, position: Position) -> tuple[sa.Tuple, sa.Tuple]:
@@ -326,7 +329,8 @@ class Listing:
 
     def past_cursor_each(self, relation: Relation, request: PageRequest, *, onward: bool) -> sa.Select[Any]:
         """Return, for each parent in the array `:parents`, its key and whether it has rows past a cursor."""
-        found: Any = past_cursor(self.statement.where(relation(_parent_id)), request, onward=onward)
+        own = self.statement.correlate(_parents)
+        found: Any = past_cursor(own.where(relation(_parent_id)), request, onward=onward)
         return sa.select(_parent_id.label(PARENT), found.label("found")).select_from(_parents)
 
     def total_each(self, relation: Relation) -> sa.Select[Any]:

@@ -415,9 +415,30 @@ async def test_the_texts_of_a_page_are_joined_in_the_order_in_which_it_is_read(
 
 @pytest.mark.parametrize("field", [None, "NAME", "PRICE", "CREATED_AT"])
 @pytest.mark.parametrize("search", ["rarity", "nowhere", "product"])
-async def test_a_search_reads_the_index_of_words(planned: Planned, search: str, field: str | None) -> None:
-    for plan in await planned.plans(PRODUCTS, {"filter": {"search": search}, "orderBy": order(field, "ASC")}):
-        assert indexes_of_products(plan) == {"ix_products_words"}
+async def test_a_search_reads_the_index_of_words(
+    catalogue: Catalogue, planned: Planned, search: str, field: str | None
+) -> None:
+    """Also to find out whether there is more past a cursor, once for each."""
+    order_by = order(field, "ASC")
+    cursor = await catalogue.far_cursor(PRODUCTS, filter={"search": "rarity"}, orderBy=order_by)
+    for place in ({}, {"after": cursor}, {"before": cursor}, {"after": cursor, "before": cursor}):
+        for within in ({}, {"inStock": True, "currency": "EUR", "price": {"gte": "1"}}):
+            filter = {"search": search, **within}
+            for plan in await planned.plans(PRODUCTS, {"filter": filter, "orderBy": order_by, **place}):
+                assert indexes_of_products(plan) == {"ix_products_words"}
+                assert len(conditions_of(plan, "ix_products_words")) == 1 + len(place)
+                assert not scanned_whole(plan) & LARGE
+
+
+@pytest.mark.parametrize("field", OF_ALL)
+async def test_more_past_a_cursor_is_found_once_in_the_order_of_an_index(
+    catalogue: Catalogue, planned: Planned, field: str | None
+) -> None:
+    order_by, index = order(field, "ASC"), OF_ALL[field]
+    cursor = await catalogue.far_cursor(PRODUCTS, orderBy=order_by)
+    for plan in await planned.plans(PRODUCTS, {"orderBy": order_by, "after": cursor, "before": cursor}):
+        assert len(conditions_of(plan, index)) == 3
+        assert not sorted_for_a_page(plan)
         assert not scanned_whole(plan) & LARGE
 
 

@@ -69,3 +69,22 @@ async def test_an_empty_list_has_nothing_beyond(paths: Paths, market: Market) ->
     for given in ({"after": cursor}, {"before": cursor}, {"after": cursor, "before": cursor}):
         page = found((await paths.ask(query, given)).data)
         assert page == {"edges": [], "pageInfo": {"hasPreviousPage": False, "hasNextPage": False}}
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+async def test_what_is_beyond_is_of_the_same_parent(paths: Paths, market: Market, order: dict[str, Any]) -> None:
+    """One store has products before the cursor, the other has none there."""
+    few, many = await market.store(name="Few"), await market.store(name="Many")
+    await market.product(few, name="Lamp 9", price=1)
+    for name in NAMES:
+        await market.product(many, name=name)
+    stores = (await paths.ask(LISTS["nested"], order)).data["stores"]["nodes"]
+    edges = max((store["products"]["edges"] for store in stores), key=len)
+    last = {"after": edges[-1]["cursor"], "first": 1}
+
+    found = (await paths.ask(LISTS["nested"], {**order, **last})).data["stores"]["nodes"]
+
+    alone = [store["products"]["pageInfo"]["hasPreviousPage"] for store in found]
+    shown = [len(store["products"]["edges"]) for store in found]
+    expected = [len(store["products"]["edges"]) > number for store, number in zip(stores, shown, strict=True)]
+    assert alone == expected

@@ -1,7 +1,6 @@
 """The page of a connection: its rows, and what the connection's fields make of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +9,7 @@ from graphql.execution.collect_fields import FieldDetails
 from sqlalchemy import ColumnElement, Integer, Text, case, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from app.db.pagination import CURSOR_VALUE, Listing, Ordering, PageRequest, bounded, constant, paginate, past_cursor
+from app.db.pagination import CURSOR_VALUE, Listing, Ordering, PageRequest, constant, paginate, past_cursor
 from app.errors import RequestError
 from app.graphql.compiled.binding import Asked, bound_filter, bound_request, shape_and_values
 from app.graphql.compiled.compilation import Compilation, object_type
@@ -107,12 +106,10 @@ class _Page:
         self._total_statement = listing.total().correlate(*correlated)
         name = compilation.source("rows_")
         if counts_others:  # by one row too many, which is numbered to be left out
-            statement, ordering = bounded(statement, request.ordering)
-            request = replace(request, ordering=ordering)
-            number = func.row_number().over(
-                order_by=_directed(ordering.columns, ordering.descending != request.backward)
-            )
-            found = paginate(statement, request).add_columns(number.label(_NUMBER)).lateral(name)
+            read = paginate(statement, request).lateral(compilation.source("read_"))
+            backward = request.ordering.descending != request.backward
+            number = func.row_number().over(order_by=_directed(_in_order_of(request.ordering, read.c), backward))
+            found = select(read, number.label(_NUMBER)).lateral(name)
         else:
             found = paginate(statement, request, spare=0).lateral(name)
         self._rows = Columns(found)
@@ -195,7 +192,9 @@ class _Page:
         if onward not in self._past:
             past = past_cursor(self._statement, self._request, onward=onward)
             if past is not None:
-                found = select(past.label("found")).lateral(self._compilation.source("past_"))
+                # Without a limit, Postgres would put what finds it in place of each reference to it.
+                once = select(past.label("found")).limit(constant(1))
+                found = once.lateral(self._compilation.source("past_"))
                 self._around.join(found)
                 past = found.c.found
             self._past[onward] = past
@@ -214,9 +213,13 @@ class _Page:
 
     def _in_order(self) -> list[ColumnElement[Any]]:
         """Return what the rows are ordered by: just what the page itself is, or Postgres sorts them once more."""
-        ordering, rows = self._request.ordering, self._rows
-        columns = [rows[CURSOR_VALUE], rows.id][: len(ordering.columns)]
-        return _directed(columns, ordering.descending)
+        ordering = self._request.ordering
+        return _directed(_in_order_of(ordering, self._rows), ordering.descending)
+
+
+def _in_order_of(ordering: Ordering, rows: Any) -> list[ColumnElement[Any]]:
+    """Return the columns of a page that hold what its rows are ordered by."""
+    return [rows[CURSOR_VALUE], rows.id][: len(ordering.columns)]
 
 
 def _directed(columns: Any, descending: bool) -> list[ColumnElement[Any]]:
