@@ -20,7 +20,7 @@ from app.users.resolvers import UserMutations, UserQueries
 @strawberry.type(
     description=(
         "Read operations. An operation costs what it may read: one point for each object, a page its size, and up to "
-        "2,200 for a search, a filter or a `totalCount`. The response reports the cost in `extensions.cost`."
+        "2,150 for a search, a filter or a `totalCount`. The response reports the cost in `extensions.cost`."
     )
 )
 class Query(NodeQueries, UserQueries, StoreQueries, ProductQueries, OrderQueries, AuditQueries):

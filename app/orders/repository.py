@@ -69,7 +69,7 @@ _BY_TIME = {"placed_at": 0}
 
 everyones = Collection(Order, OrderFilter, _conditions, _by_time(orders), OrderSort, filter_points=_BY_TIME)
 # A superuser looks through the orders of everyone.
-own = replace(everyones, conditions=_own_conditions, points=300, count_points=150)
+own = replace(everyones, conditions=_own_conditions, points=300, count_points=200)
 of_store = Collection(
     StoreOrder, StoreOrderFilter, _part_conditions, _by_time(parts), OrderSort, filter_points={**_BY_TIME, "number": 0}
 )
