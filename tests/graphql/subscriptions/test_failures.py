@@ -100,15 +100,16 @@ async def test_streams_outlive_a_restart_of_postgres(
             await follower.subscribe(PRODUCT, {"id": gid(product)})
             assert (await follower.next())["productUpdated"]["product"]["stock"] == 5
 
+        driver = await asyncpg.connect(**driver_arguments(make_url(url), "test"))
+        await driver.execute("UPDATE products SET stock = 4")  # and nobody is told
+        await driver.close()
         postgres.close()
         await until(lambda: not lives.events.is_heard)
         with embedded_postgres(directory):
-            driver = await asyncpg.connect(**driver_arguments(make_url(url), "test"))
-            await driver.execute("UPDATE products SET stock = 4")  # and nobody is told
-
             for follower in (client, other):
                 while (await follower.next())["productUpdated"]["product"]["stock"] != 4:
                     pass
+            driver = await asyncpg.connect(**driver_arguments(make_url(url), "test"))
             listeners = await driver.fetchval(f"SELECT count(*) {LISTENERS}")
             assert listeners == 1
             assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of the pool that it is
