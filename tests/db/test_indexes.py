@@ -33,7 +33,7 @@ query ($after: String, $before: String, $last: Int, $filter: ProductFilter, $ord
 """
 PAGES_OF_STORES = """
 query ($after: String, $filter: ProductFilter, $orderBy: ProductSort) {
-  stores(first: 3) { nodes { products(after: $after, filter: $filter, orderBy: $orderBy) { nodes { name } } } }
+  stores(first: 2) { nodes { products(after: $after, filter: $filter, orderBy: $orderBy) { nodes { name } } } }
 }
 """
 ORDERS = {
