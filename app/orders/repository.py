@@ -25,8 +25,10 @@ items = table_of(OrderItem).c
 
 def _conditions(_: Viewer | None, filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
     """Return the conditions that a filter puts on orders, of all customers."""
-    sold = _parts_sold_by(filter.store_id).where(parts.order_id == orders.id)
-    return [*_plain_conditions(filter), *([] if filter.store_id is None else [sold.exists()])]
+    found = _plain_conditions(filter)
+    if filter.store_id is not None:
+        found.append(_parts_sold_by(filter.store_id).where(parts.order_id == orders.id).exists())
+    return found
 
 
 def _own_conditions(viewer: Viewer | None, filter: OrderFilter) -> list[sa.ColumnElement[bool]]:

@@ -49,7 +49,7 @@ def encoded(
     # The failure of a part is that of the request only where the service itself is unavailable.
     failures = [cause for cause in causes if not is_executed or cause.status == HTTPStatus.SERVICE_UNAVAILABLE]
     return Response(
-        memoryview(orjson.dumps(body)).tobytes(),  # which takes 4 kB, and a subscription may keep it
+        memoryview(orjson.dumps(body)).tobytes(),  # orjson's own takes 4 kB, and a subscription may keep it
         errors=formatted,
         codes=_codes(formatted),
         is_executed=is_executed,
