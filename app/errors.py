@@ -102,6 +102,7 @@ class InvalidInput(DomainError):
 class StaleVersion(DomainError):
     """The row has changed since the client read it. `current` is the entity as it is now."""
 
+    entity: str
     current: Any
 
     @property

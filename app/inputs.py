@@ -318,12 +318,6 @@ class Input(BaseModel):
         cleared."""
         return self.model_dump(exclude_unset=True, exclude=set(without))
 
-    def given_names(self, *without: str) -> tuple[str, ...]:
-        """Return the names by which clients know the given fields, but for these."""
-        fields = type(self).model_fields.items()
-        names = self.model_fields_set - set(without)
-        return tuple(field.alias or name for name, field in fields if name in names)
-
 
 class _Refused:
     """Takes the place of an input that breaks a rule: it has its ids, and raises the failure for anything else."""
@@ -358,10 +352,10 @@ class Update(Input):
         "`StaleVersion`. Null or omitted: update any version."
     )
 
-    def changes_of(self, row: Any) -> dict[str, Any]:
+    def changes_of(self, entity: str, row: Any) -> dict[str, Any]:
         """Return the given columns; StaleVersion if the client has read another version of the row than it has now."""
         if self.expected_version not in (None, row.version):
-            raise StaleVersion(row)
+            raise StaleVersion(entity, row)
         return self.given("id", "expected_version")
 
 

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from unittest.mock import patch
 
-from asyncpg import DeadlockDetectedError
-from sqlalchemy import event, select, text
-from sqlalchemy.engine import ExceptionContext
+from asyncpg import DeadlockDetectedError, PostgresError
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.db.models import Base
@@ -45,17 +45,13 @@ async def held(engine: AsyncEngine, *rows: Base) -> AsyncIterator[Gate]:
 
 
 @contextmanager
-def deadlocks(engine: AsyncEngine) -> Iterator[list[DeadlockDetectedError]]:
+def deadlocks() -> Iterator[list[DeadlockDetectedError]]:
     """Record each time that Postgres ends a transaction because it and others wait for each other."""
     found: list[DeadlockDetectedError] = []
 
-    def record(context: ExceptionContext) -> None:
-        cause = context.original_exception.__cause__
-        if isinstance(cause, DeadlockDetectedError):
-            found.append(cause)
+    def record(self: DeadlockDetectedError, *given: object) -> None:
+        PostgresError.__init__(self, *given)
+        found.append(self)
 
-    event.listen(engine.sync_engine, "handle_error", record)
-    try:
+    with patch.object(DeadlockDetectedError, "__init__", record):
         yield found
-    finally:
-        event.remove(engine.sync_engine, "handle_error", record)

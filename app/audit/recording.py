@@ -1,22 +1,24 @@
-"""Records what a mutation changes, and writes the audit trail and its notifications in the same transaction."""
+"""Records what a mutation changes, and writes the audit trail and its notifications in the same transaction.
 
-from collections.abc import Mapping
+Rows that are audited are inserted and updated here, so that none of it goes unrecorded."""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from pydantic.alias_generators import to_camel
-from sqlalchemy import event, inspect
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session as SyncSession
 from uuid_utils.compat import uuid7
 
 from app.audit import repository
 from app.db import notifications as events
+from app.db import rows
 from app.db.models import Audited
+from app.db.statements import Record, table_of
 from app.db.unit_of_work import UnitOfWork
 
 _RECORDING = "audit"
+_UNREAD = object()
 _FOLLOWED = {model.__name__ for model in Audited.__subclasses__() if model.is_followed}
 # A password may be rehashed without a change; where it changes, the service notes that.
 _NOT_RECORDED = {"id", "version", "created_at", "updated_at", "password_hash"}
@@ -62,7 +64,7 @@ class Recording:
 
 
 def begin(work: UnitOfWork, operation: str, request_id: str, actor_id: UUID | None) -> None:
-    """Record whatever is flushed from now on, and discard what was recorded before."""
+    """Record whatever is changed from now on, and discard what was recorded before."""
     work.info[_RECORDING] = Recording(operation, request_id, actor_id)
     events.begin(work)
 
@@ -72,9 +74,50 @@ def act_as(work: UnitOfWork, actor_id: UUID | None) -> None:
     work.info[_RECORDING].actor_id = actor_id
 
 
-def note(session: AsyncSession, change: Change) -> None:
-    """Record a change that no flush shows: one that bypasses the session, or concerns a user's sessions."""
-    recording: Recording | None = session.info.get(_RECORDING)
+async def insert(work: UnitOfWork, model: type[Audited], values: Mapping[str, Any]) -> Record:
+    """Insert a row with these attributes; return it as it is stored."""
+    row = await rows.insert(work, model, values)
+    note(work, Change(model.__name__, row.id, shown(model, values), is_new=True))
+    return row
+
+
+async def update(work: UnitOfWork, model: type[Audited], row: Record, changes: Mapping[str, Any]) -> Record:
+    """Change a locked row, unless it already is so; return it as it is now."""
+    changes = changed(row, changes)
+    return await touch(work, model, row, changes) if changes else row
+
+
+async def touch(work: UnitOfWork, model: type[Audited], row: Record, changes: Mapping[str, Any]) -> Record:
+    """Change a locked row, or only its `updated_at` if it already is so; return it as it is now."""
+    if different := changed(row, changes):
+        note(work, Change(model.__name__, row.id, shown(model, different)))
+    return await rows.update(work, model, row.id, changes)
+
+
+async def update_all(
+    work: UnitOfWork, model: type[Audited], keys: Sequence[UUID], changes: Mapping[str, Any]
+) -> Sequence[Record]:
+    """Change all locked rows with these keys alike, none of which is so already; return them as they are now."""
+    for key in keys:
+        note(work, Change(model.__name__, key, shown(model, changes)))
+    return await rows.update_all(work, model, keys, changes)
+
+
+def changed(row: Record, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what of the changes isn't so already. A column that reads leave out, such as a password's, counts as
+    changed."""
+    return {name: value for name, value in changes.items() if row.get(name, _UNREAD) != value}
+
+
+def shown(model: type[Audited], attributes: Iterable[str]) -> tuple[str, ...]:
+    """Return the fields under which changes of these attributes are recorded, in the order of the columns."""
+    changed = set(attributes) - _NOT_RECORDED
+    return tuple(to_camel(str(column.key)) for column in table_of(model).c if column.key in changed)
+
+
+def note(work: UnitOfWork, change: Change) -> None:
+    """Record a change that was made otherwise: of many rows at once, or of a user's sessions."""
+    recording: Recording | None = work.info.get(_RECORDING)
     if recording is not None:
         recording.add(change)
 
@@ -88,32 +131,12 @@ def written_within(work: UnitOfWork, change: Change) -> Mapping[str, Any]:
 async def write(work: UnitOfWork) -> None:
     """Write what was recorded: an entry for each changed entity, and none if nothing changed. Notify the followers of
     changed entities."""
-    await work.flush()
     recording: Recording = work.info.pop(_RECORDING)
     changes = list(recording.changes.values())
     if not changes:
         return
-    rows = [recording.entry(change) for change in changes]
+    entries = [recording.entry(change) for change in changes]
     # Nobody follows a new entity yet.
     followed = [change for change in changes if change.entity_type in _FOLLOWED and not change.is_new]
     updates = [event for change in followed for event in events.updated(change.entity_type, [change.entity_id])]
-    await repository.insert_all(work, rows, dict.fromkeys((*updates, *events.noted(work))))  # each of them once
-
-
-@event.listens_for(SyncSession, "before_flush")
-def _record(session: SyncSession, *_: Any) -> None:
-    """Record what will be flushed; what is new is given its key now, to be recorded by it."""
-    recording: Recording | None = session.info.get(_RECORDING)
-    if recording is None:
-        return
-    for entity in (*session.new, *session.dirty):
-        if isinstance(entity, Audited) and (changed := _changed_fields(entity)):
-            entity.id = entity.id or uuid7()
-            name, key, fields = entity.audited_as(changed)
-            is_new = entity in session.new and name == type(entity).__name__
-            recording.add(Change(name, key, tuple(fields), is_new))
-
-
-def _changed_fields(entity: Any) -> tuple[str, ...]:
-    changed = (attribute.key for attribute in inspect(entity).attrs if attribute.history.has_changes())
-    return tuple(to_camel(key) for key in changed if key not in _NOT_RECORDED)
+    await repository.insert_all(work, entries, dict.fromkeys((*updates, *events.noted(work))))  # each of them once

@@ -10,7 +10,7 @@ from typing import Annotated
 import structlog
 import typer
 from sqlalchemy import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.cli import databases, serving
 from app.cli.databases import database, requires_tools
@@ -167,6 +167,8 @@ def create_superuser(
     password: Annotated[str, _PASSWORD],
 ) -> None:
     """Create an account with every permission."""
+    from app.db.engine import Database
+    from app.db.unit_of_work import UnitOfWork
     from app.security.passwords import hash_password
     from app.users.inputs import SignUpInput
     from app.users.service import create_user
@@ -174,9 +176,13 @@ def create_superuser(
     account = {"email": email, "fullName": full_name, "password": password}
 
     async def create(engine: AsyncEngine) -> None:
-        async with AsyncSession(engine) as session, session.begin():
-            new = SignUpInput.check(account)
-            await create_user(session, new, await hash_password(new.password), is_superuser=True)
+        new, work = SignUpInput.check(account), UnitOfWork(Database(engine))
+        try:
+            await work.begin()
+            await create_user(work, new, await hash_password(new.password), is_superuser=True)
+            await work.finish(commit=True)
+        finally:
+            await work.close()
 
     with database(context.obj) as url:
         databases.migrate(url)

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import URL, PoolProxiedConnection, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, ManagesConnection, QueuePool
 
 from app.db.asyncpg_internals import socket_of
@@ -71,10 +71,6 @@ class Database:
     def over(self, pooled: PoolProxiedConnection) -> AsyncConnection:
         """Wrap a pooled connection for SQLAlchemy; closing it returns the pooled one."""
         return connection_over(self.engine, pooled)
-
-    def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:
-        """Return a session within the current transaction of the connection."""
-        return AsyncSession(connection, expire_on_commit=False, info=info)
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         """Run a read-only statement and return its first row, saving the 0.04 ms that SQLAlchemy adds.

@@ -1,6 +1,5 @@
 """Every table on one page."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -68,10 +67,6 @@ class Audited(Base):
 
     is_followed: ClassVar[bool] = False
     """Whether subscriptions follow changes of the rows."""
-
-    def audited_as(self, fields: Sequence[str]) -> tuple[str, UUID, Sequence[str]]:
-        """Return the name and key under which a change of these fields is recorded, and the fields it is shown as."""
-        return type(self).__name__, self.id, fields
 
 
 class User(Audited):
@@ -285,7 +280,7 @@ class StoreOrder(Audited):
     )
 
 
-class OrderItem(Audited):
+class OrderItem(Base):
     """A product in an order, with the name, the price and the currency at that time."""
 
     __tablename__ = "order_items"
@@ -305,17 +300,11 @@ class OrderItem(Audited):
     from_stock: Mapped[bool] = mapped_column(server_default=sa.text("true"))
     fulfilled_at: Mapped[datetime | None]
 
-    # Nobody reads back what an UPDATE makes, and only without that many items are fulfilled in one statement.
-    __mapper_args__ = {**Base.__mapper_args__, "eager_defaults": "auto"}
     __table_args__ = (
         sa.CheckConstraint("quantity BETWEEN 1 AND 10000", name="quantity_in_range"),
         sa.CheckConstraint("unit_price >= 0", name="unit_price_not_negative"),
         sa.UniqueConstraint("order_id", "product_id"),  # its index finds the items of an order, and of its parts
     )
-
-    def audited_as(self, fields: Sequence[str]) -> tuple[str, UUID, Sequence[str]]:
-        """Return the change as one of the items of the part of the order."""
-        return StoreOrder.__name__, self.store_order_id, ("items",)
 
 
 class AuditEntry(Base):

@@ -13,7 +13,6 @@ from uuid import UUID
 import asyncpg
 import structlog
 from sqlalchemy import CTE, URL, ColumnElement, CompoundSelect, Select, Text, cast, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.engine import driver_arguments
 from app.db.unit_of_work import UnitOfWork
@@ -22,7 +21,7 @@ from app.errors import EventsMissed, RequestError
 CHANNEL = "orders_api"
 MAX_WAITING = 100
 _NOTED = "events"
-_EVENTS_PER_TEXT = 90  # Postgres takes texts of up to 8,000 bytes
+EVENTS_PER_TEXT = 90  # Postgres takes texts of up to 8,000 bytes
 _CHECK_SECONDS = 30.0
 _PATIENCE_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -56,7 +55,7 @@ class Event(NamedTuple):
 def packed(events: Iterable[Event]) -> list[str]:
     """Serialize events into as few notifications as possible, as each one wakes every process."""
     lines = [str(event) for event in events]
-    return ["\n".join(lines[start : start + _EVENTS_PER_TEXT]) for start in range(0, len(lines), _EVENTS_PER_TEXT)]
+    return ["\n".join(lines[start : start + EVENTS_PER_TEXT]) for start in range(0, len(lines), EVENTS_PER_TEXT)]
 
 
 def updated(kind: str, keys: Iterable[UUID]) -> Iterable[Event]:
@@ -79,20 +78,20 @@ def line_of(kind: str, key: ColumnElement[UUID], subject: ColumnElement[UUID]) -
 def sending(lines: Select[tuple[str]] | CompoundSelect[tuple[str]]) -> Select[tuple[int]]:
     """Return a statement that sends the events with these texts."""
     each = lines.subquery()
-    place = (func.row_number().over() - 1) // _EVENTS_PER_TEXT
+    place = (func.row_number().over() - 1) // EVENTS_PER_TEXT
     placed = select(each.c.line, place.label("place")).subquery()
     texts = select(func.string_agg(placed.c.line, "\n").label("packed")).group_by(placed.c.place).subquery()
     return select(func.count(func.pg_notify(CHANNEL, texts.c.packed)))
 
 
 def begin(work: UnitOfWork) -> None:
-    """Start recording events, discarding earlier ones; sessions begun from now on share the record."""
+    """Start recording events, discarding earlier ones."""
     work.info[_NOTED] = {}
 
 
-def note(within: AsyncSession | UnitOfWork, events: Iterable[Event]) -> None:
-    """Record events of changes that bypass the session."""
-    within.info.setdefault(_NOTED, {}).update(dict.fromkeys(events))
+def note(work: UnitOfWork, events: Iterable[Event]) -> None:
+    """Record events that the audit trail doesn't lead to."""
+    work.info.setdefault(_NOTED, {}).update(dict.fromkeys(events))
 
 
 def noted(work: UnitOfWork) -> list[Event]:

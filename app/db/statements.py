@@ -14,12 +14,12 @@ from asyncpg import Record as DriverRecord
 from asyncpg import UniqueViolationError
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
-from sqlalchemy.exc import IntegrityError
 
 from app.db.models import Base
 from app.errors import Conflict, ConflictCode
 from app.inputs import DateTimeRange
 
+KEY = sa.bindparam("key", type_=sa.Uuid())
 KEYS = sa.bindparam("keys", type_=ARRAY(sa.Uuid))
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects are untyped
@@ -72,6 +72,16 @@ def columns_of(model: type[Base]) -> list[sa.ColumnElement[Any]]:
 def select_all(model: type[Base]) -> sa.Select[Any]:
     """Return a statement for all rows of a mapped class, deleted or not."""
     return sa.select(*columns_of(model))
+
+
+def columns_by_attribute(model: type[Base]) -> list[sa.ColumnElement[Any]]:
+    """Return the columns that a read selects, each named as its attribute: a Record has no other names."""
+    return [column.label(column.key) for column in columns_of(model)]
+
+
+def select_rows(model: type[Base]) -> sa.Select[Any]:
+    """Return a statement for the rows of a mapped class, deleted or not, as Records."""
+    return sa.select(*columns_by_attribute(model))
 
 
 def unforeseen(parameter: sa.BindParameter[Any]) -> sa.ColumnElement[Any]:
@@ -165,10 +175,9 @@ def conflicts(fields: Mapping[str, tuple[str, ConflictCode, str]]) -> Iterator[N
     """Turn the violation of a unique index, by its name, into a Conflict of this field with this code and message."""
     try:
         yield
-    except IntegrityError as error:
-        violation = error.orig.__cause__ if error.orig else None
-        name = violation.constraint_name if isinstance(violation, UniqueViolationError) else None
-        if name is None or name not in fields:
+    except UniqueViolationError as violation:
+        name = str(violation.constraint_name)
+        if name not in fields:
             raise
         field, code, message = fields[name]
         raise Conflict((field,), code, message) from None

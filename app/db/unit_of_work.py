@@ -10,7 +10,7 @@ from asyncpg import Connection as DriverConnection
 from asyncpg import InterfaceError
 from asyncpg.transaction import Transaction
 from sqlalchemy import Executable, PoolProxiedConnection, Row
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.asyncpg_internals import has_unread
 from app.db.engine import PAUSE_AFTER_BREAK, Database, driver_of, is_broken, is_disconnection
@@ -41,7 +41,7 @@ class UnitOfWork:
         self._is_alone = False
         """Whether this is a mutation of one statement."""
         self.info: dict[str, Any] = {}
-        """Notes of other modules about this operation, like `Session.info` of SQLAlchemy."""
+        """Notes of other modules about this operation."""
         self._database = database
         self._pooled: PoolProxiedConnection | None = None
         self._connection: AsyncConnection | None = None
@@ -54,7 +54,6 @@ class UnitOfWork:
         """The current root field of a mutation, or what comes after it; None before the first, and in a query."""
         self.has_effect = False
         """Whether any root field of the mutation took effect."""
-        self._session: AsyncSession | None = None
         self._lock = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
         """The task whose statement is running."""
@@ -78,6 +77,11 @@ class UnitOfWork:
         """Run a prepared statement and return all its rows."""
         sql, arguments = statement.sql, statement.arguments(values)
         return await self._sent(lambda driver: driver.fetch(sql, *arguments, record_class=Record), sql)
+
+    async def first(self, statement: Prepared, **values: Any) -> Record | None:
+        """Run a prepared statement and return its first row, if any."""
+        rows = await self.fetch(statement, **values)
+        return rows[0] if rows else None
 
     async def driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
         """Run a statement with the driver and return its first row."""
@@ -130,18 +134,6 @@ class UnitOfWork:
             self._transaction = await self._begun()
             self.writes = True
 
-    @property
-    def session(self) -> AsyncSession:
-        """A session within the transaction, for one root field."""
-        if self._session is None:
-            self._session = self._database.session(self._sqlalchemy, self.info)
-        return self._session
-
-    async def flush(self) -> None:
-        """Send the pending changes of the session."""
-        if self._session is not None:
-            await self._session.flush()
-
     async def begin_field(self, *, alone: bool) -> None:
         """Begin a root field, which can be undone by itself: a savepoint, or the whole transaction if the field is
         alone, which saves two round trips."""
@@ -167,7 +159,6 @@ class UnitOfWork:
         return not undo
 
     async def _end_savepoint(self, savepoint: Transaction, *, undo: bool) -> None:
-        await self.end_session(commit=not undo)
         if undo:
             await self._undo(savepoint)
         elif savepoint is not self._transaction:
@@ -186,16 +177,6 @@ class UnitOfWork:
             await savepoint.rollback()
         self._failure = None
         self._transaction = None if is_whole else self._transaction
-
-    async def end_session(self, *, commit: bool) -> None:
-        """Flush the pending changes of the session or discard them; the next session starts empty."""
-        session, self._session = self._session, None
-        if session is not None:
-            try:
-                if commit:
-                    await session.commit()
-            finally:
-                await session.close()
 
     async def finish(self, *, commit: bool) -> None:
         """Commit or roll back the transaction, if any, and return the connection.
@@ -275,7 +256,6 @@ class UnitOfWork:
         """Commit or roll back; discard the connection if the outcome is unknown."""
         failure = self._failure if self._transaction is not None else None
         try:
-            await self.end_session(commit=commit)
             transaction, self._transaction = self._transaction, None
             if transaction is not None:
                 await self._end(transaction, commit=commit and failure is None)

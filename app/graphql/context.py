@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import strawberry
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.clients import Client
 from app.db.notifications import Topic
@@ -90,18 +89,13 @@ class Context:
         """Who is acting, for the audit trail."""
         return self.viewer.id if self.viewer else None
 
-    @property
-    def session(self) -> AsyncSession:
-        """The session of a mutation."""
-        return self.work.session
-
     def in_turn(self, viewer: Viewer | None) -> AbstractAsyncContextManager[None]:
         """Wait for this viewer's turn to compile something."""
         return self.services.documents.turn(Client.of(viewer, self.request.address))
 
-    def acting(self) -> tuple[AsyncSession, Viewer]:
-        """Return the session and the viewer of a mutation; Unauthenticated if nobody is logged in."""
-        return self.session, logged_in(self.viewer)
+    def acting(self) -> tuple[UnitOfWork, Viewer]:
+        """Return what a mutation works with, and its viewer; Unauthenticated if nobody is logged in."""
+        return self.work, logged_in(self.viewer)
 
     def prepared(self, key: str | int) -> Any:
         """Return what was prepared for a root field, None if nothing was; raise why it could not be."""

@@ -9,7 +9,7 @@ import strawberry
 
 from app import errors
 from app.graphql.enums import describe_enum
-from app.graphql.node import Node, shown
+from app.graphql.node import Node, node_named
 
 T = TypeVar("T")
 
@@ -134,7 +134,7 @@ class StaleVersion(Error):
     @classmethod
     def of(cls, exception: Any) -> Self:
         """Return what shows the current state."""
-        current = shown(type(exception.current), exception.current)
+        current = node_named(exception.entity).type_(row=exception.current)
         return cls(message=exception.message, current_version=exception.current_version, current=current)
 
 

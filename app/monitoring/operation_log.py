@@ -75,7 +75,9 @@ class timed_statement:  # noqa: N801  # contextlib's takes three times as long
     def __enter__(self) -> None:
         self.begun = perf_counter()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object = None, failure: BaseException | None = None, __: object = None) -> None:
+        if failure is not None:
+            failure.add_note(f"[SQL: {self.sql}]")
         log = _current.get()
         if log is not None:
             log.add_statement(self.sql, perf_counter() - self.begun)

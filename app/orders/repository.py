@@ -2,17 +2,32 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit import recording as audit
 from app.db import notifications as events
-from app.db.models import Order, OrderItem, Product, StoreOrder
+from app.db import rows
+from app.db.models import Order, OrderItem, OrderStatus, Product, StoreOrder, StoreOrderStatus
 from app.db.pagination import Collection, Ordering
-from app.db.statements import rows_of, select_all, table_of, with_key_in_array, within
+from app.db.statements import (
+    KEY,
+    KEYS,
+    Prepared,
+    Record,
+    select_all,
+    select_rows,
+    table_of,
+    unforeseen,
+    unnested,
+    with_key_in_array,
+    within,
+)
+from app.db.unit_of_work import UnitOfWork
 from app.inputs import MAX_STOCK
 from app.orders.inputs import OrderFilter, OrderSort, StoreOrderFilter
 from app.security.viewer import Viewer
@@ -21,6 +36,7 @@ from app.stores import repository as stores
 orders = table_of(Order).c
 parts = table_of(StoreOrder).c
 items = table_of(OrderItem).c
+_products = table_of(Product).c
 
 
 def _conditions(_: Viewer | None, filter: OrderFilter) -> list[sa.ColumnElement[bool]]:
@@ -145,48 +161,83 @@ def key_of_number(number: Any) -> sa.ScalarSelect[UUID]:
     return sa.select(orders.id).where(orders.number == number).scalar_subquery()
 
 
-async def locked_order(session: AsyncSession, key: UUID | sa.ScalarSelect[UUID]) -> Order | None:
-    """Return the order that is not deleted, locked: every step of its life takes this lock first."""
-    found = sa.select(Order).where(Order.id == key, Order.deleted_at.is_(None)).with_for_update()
-    return await session.scalar(found.execution_options(populate_existing=True))
+_OF_PART = sa.select(parts.order_id).where(parts.id == KEY).scalar_subquery()
+_PRESENT = select_rows(Order).where(orders.deleted_at.is_(None)).with_for_update()
+_LOCKED = Prepared(_PRESENT.where(orders.id == KEY))
+_LOCKED_OF_PART = Prepared(_PRESENT.where(orders.id == _OF_PART))
+_PARTS = Prepared(select_rows(StoreOrder).where(parts.order_id == KEY).order_by(parts.id))
+_ITEMS = Prepared(select_rows(OrderItem).where(items.order_id == KEY).order_by(items.id))
 
 
-def order_of_part(key: UUID) -> sa.ScalarSelect[UUID]:
-    """Return the key of the order that has this part, as part of a statement."""
-    return sa.select(StoreOrder.order_id).where(StoreOrder.id == key).scalar_subquery()
-
-
-async def part_with(session: AsyncSession, key: UUID) -> StoreOrder | None:
-    """Return the part with this key of a locked order."""
-    return await session.get(StoreOrder, key, populate_existing=True)
-
-
-async def parts_of(session: AsyncSession, order_id: UUID) -> Sequence[StoreOrder]:
-    """Return the parts of a locked order."""
-    found = sa.select(StoreOrder).where(StoreOrder.order_id == order_id).order_by(StoreOrder.id)
-    return (await session.scalars(found.execution_options(populate_existing=True))).all()
-
-
-async def items_of(session: AsyncSession, order_id: UUID) -> Sequence[OrderItem]:
-    """Return the items of a locked order."""
-    found = sa.select(OrderItem).where(OrderItem.order_id == order_id).order_by(OrderItem.id)
-    return (await session.scalars(found.execution_options(populate_existing=True))).all()
-
-
-async def add_stock(session: AsyncSession, quantities: Mapping[UUID, int]) -> None:
-    """Return units to the stock of the tracked products among these, as far as it may hold them."""
-    if not quantities:
-        return
-    change = rows_of("change", {"id": sa.Uuid(), "quantity": sa.Integer()}, list(quantities.items()))
-    tracked = sa.update(Product).where(Product.id == change.c.id, Product.stock.is_not(None))
-    await session.execute(
-        tracked.values(stock=sa.func.least(Product.stock + change.c.quantity, MAX_STOCK)),
-        execution_options={"synchronize_session": False},
+def _adding() -> Prepared:
+    """Return the statement that adds units to the stock of products, which it locks in the order of their keys."""
+    columns: dict[str, Any] = {"id": sa.Uuid(), "quantity": sa.Integer()}
+    arrays = (KEYS, sa.bindparam("quantities", type_=ARRAY(sa.Integer)))
+    change = unnested("change", columns, map(unforeseen, arrays))
+    tracked = sa.select(_products.id, _products.stock).where(with_key_in_array(_products.id))
+    locked = tracked.order_by(_products.id).with_for_update(key_share=True).cte("locked")
+    return Prepared(
+        sa.update(Product)
+        .where(_products.id == locked.c.id, locked.c.id == change.c.id, locked.c.stock.is_not(None))
+        .values(stock=sa.func.least(locked.c.stock + change.c.quantity, MAX_STOCK))
     )
-    events.note(session, events.updated("Product", quantities))
 
 
-async def save(session: AsyncSession, *rows: Order | StoreOrder | OrderItem) -> None:
-    """Update an order, its parts and its items."""
-    session.add_all(rows)
-    await session.flush()
+_ADD_STOCK = _adding()
+
+
+async def locked_order(work: UnitOfWork, key: UUID) -> Record | None:
+    """Return the order that is not deleted, locked: every step of its life takes this lock first."""
+    return await work.first(_LOCKED, key=key)
+
+
+async def locked_order_of_part(work: UnitOfWork, key: UUID) -> Record | None:
+    """Return the order that has this part, locked, if it is not deleted."""
+    return await work.first(_LOCKED_OF_PART, key=key)
+
+
+async def parts_of(work: UnitOfWork, order_id: UUID) -> Sequence[Record]:
+    """Return the parts of a locked order."""
+    return await work.fetch(_PARTS, key=order_id)
+
+
+async def items_of(work: UnitOfWork, order_id: UUID) -> Sequence[Record]:
+    """Return the items of a locked order."""
+    return await work.fetch(_ITEMS, key=order_id)
+
+
+async def add_stock(work: UnitOfWork, quantities: Mapping[UUID, int]) -> None:
+    """Return units to the stock of the tracked products among these, as far as it may hold them. They are locked in
+    their order, as by every operation."""
+    await work.fetch(_ADD_STOCK, keys=[*quantities], quantities=[*quantities.values()])
+    events.note(work, events.updated("Product", quantities))
+
+
+async def set_status(work: UnitOfWork, order: Record, status: OrderStatus) -> Record:
+    """Set the status of a locked order, and notify its followers even if it stays the same: its parts have changed."""
+    events.note(work, events.updated("Order", [order.id]))
+    return await audit.touch(work, Order, order, {"status": status})
+
+
+async def delete(work: UnitOfWork, order: Record, moment: datetime) -> Record:
+    """Delete a locked order with its parts."""
+    keys = [part.id for part in await parts_of(work, order.id)]
+    await audit.update_all(work, StoreOrder, keys, {"deleted_at": moment})
+    return await audit.update(work, Order, order, {"deleted_at": moment})
+
+
+async def update_part(work: UnitOfWork, part: Record, changes: Mapping[str, Any]) -> Record:
+    """Change a part of a locked order, of which something has changed at any rate."""
+    return await audit.touch(work, StoreOrder, part, changes)
+
+
+async def cancel_parts(work: UnitOfWork, keys: Sequence[UUID]) -> Sequence[Record]:
+    """Cancel parts of a locked order that are open."""
+    return await audit.update_all(work, StoreOrder, keys, {"status": StoreOrderStatus.CANCELLED})
+
+
+async def update_items(work: UnitOfWork, chosen: Sequence[Record], changes: Mapping[str, Any]) -> Sequence[Record]:
+    """Change items of a locked order alike, which is recorded as a change of their parts."""
+    for part_id in dict.fromkeys(item.store_order_id for item in chosen):
+        audit.note(work, audit.Change("StoreOrder", part_id, ("items",)))
+    return await rows.update_all(work, OrderItem, [item.id for item in chosen], changes)

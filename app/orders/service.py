@@ -8,13 +8,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func
-from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from app.audit import recording as audit
-from app.db import notifications as events
-from app.db.models import Order, OrderItem, OrderStatus, StoreOrder, StoreOrderStatus
+from app.db.models import OrderStatus, StoreOrderStatus
 from app.db.statements import Record
 from app.db.unit_of_work import UnitOfWork
 from app.errors import SESSION_ENDED, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
@@ -79,72 +76,62 @@ async def quote_order(work: UnitOfWork, new: PlaceOrderInput) -> Quote:
     return Quote(lines, totals, _shortages(quantities, products))
 
 
-async def cancel_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
+async def cancel_order(work: UnitOfWork, viewer: Viewer, key: UUID) -> Record:
     """Cancel the parts of an order that no store has declined, if nothing is fulfilled, and return their stock: for its
     customer and superusers."""
-    order = await _own_order(session, viewer, key)
-    if order.status is not OrderStatus.PLACED:
-        raise InvalidTransition(order.status, f"The order is {order.status} and can no longer be cancelled.")
-    await _cancel(session, order)
-    return order
+    order = await _own_order(work, viewer, key)
+    if order.status != OrderStatus.PLACED:
+        message = f"The order is {order.status} and can no longer be cancelled."
+        raise InvalidTransition(OrderStatus(order.status), message)
+    return await _cancel(work, order)
 
 
-async def fulfill_store_order(session: AsyncSession, viewer: Viewer, given: FulfillStoreOrderInput) -> StoreOrder:
+async def fulfill_store_order(work: UnitOfWork, viewer: Viewer, given: FulfillStoreOrderInput) -> Record:
     """Mark items of a store's part of an order as fulfilled: for the store's owner and superusers."""
-    order, part = await _managed_part(session, viewer, given.id)
-    if part.status is not StoreOrderStatus.OPEN:
-        message = f"This part of the order is {part.status}; its items can't be fulfilled."
-        raise InvalidStoreOrderTransition(part.status, message)
-    items = await repository.items_of(session, order.id)
-    own = {item.id: item for item in items if item.store_order_id == part.id}
-    chosen, now = _chosen(own, given.item_ids), datetime.now(UTC)
-    for item in chosen:
-        item.fulfilled_at = now
-    if all(item.fulfilled_at is not None for item in own.values()):
-        part.status = StoreOrderStatus.FULFILLED
-    part.updated_at = func.now()
-    await repository.save(session, *chosen)
-    await _follow_parts(session, order, items)
+    order, parts, part = await _managed_part(work, viewer, given.id)
+    if part.status != StoreOrderStatus.OPEN:
+        raise _invalid_transition(part, f"This part of the order is {part.status}; its items can't be fulfilled.")
+    items = await repository.items_of(work, order.id)
+    chosen = _chosen(_items_of(part, items), given.item_ids)
+    items = _merged(items, await repository.update_items(work, chosen, {"fulfilled_at": datetime.now(UTC)}))
+    is_fulfilled = all(item.fulfilled_at is not None for item in _items_of(part, items).values())
+    status = StoreOrderStatus.FULFILLED if is_fulfilled else StoreOrderStatus.OPEN
+    part = await repository.update_part(work, part, {"status": status})
+    await repository.set_status(work, order, status_of(_merged(parts, [part]), items))
     return part
 
 
-async def decline_store_order(session: AsyncSession, viewer: Viewer, given: DeclineStoreOrderInput) -> StoreOrder:
+async def decline_store_order(work: UnitOfWork, viewer: Viewer, given: DeclineStoreOrderInput) -> Record:
     """Decline a store's part of an order of which nothing is fulfilled, and return its stock: for the store's owner and
     superusers."""
-    order, part = await _managed_part(session, viewer, given.id)
-    items = await repository.items_of(session, order.id)
-    own = [item for item in items if item.store_order_id == part.id]
-    if part.status is not StoreOrderStatus.OPEN:
-        message = f"This part of the order is {part.status} and can't be declined."
-        raise InvalidStoreOrderTransition(part.status, message)
+    order, parts, part = await _managed_part(work, viewer, given.id)
+    items = await repository.items_of(work, order.id)
+    own = _items_of(part, items).values()
+    if part.status != StoreOrderStatus.OPEN:
+        raise _invalid_transition(part, f"This part of the order is {part.status} and can't be declined.")
     if any(item.fulfilled_at is not None for item in own):
-        message = "Some items are fulfilled; this part of the order can't be declined."
-        raise InvalidStoreOrderTransition(part.status, message)
-    await _return_stock(session, own)
-    part.status, part.decline_reason = StoreOrderStatus.DECLINED, given.reason
-    await _follow_parts(session, order, items)
+        raise _invalid_transition(part, "Some items are fulfilled; this part of the order can't be declined.")
+    await _return_stock(work, own)
+    changes = {"status": StoreOrderStatus.DECLINED, "decline_reason": given.reason}
+    part = await repository.update_part(work, part, changes)
+    await repository.set_status(work, order, status_of(_merged(parts, [part]), items))
     return part
 
 
-async def delete_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
+async def delete_order(work: UnitOfWork, viewer: Viewer, key: UUID) -> Record:
     """Delete an order; if nothing was fulfilled, it is cancelled and its stock returned."""
-    order = await _own_order(session, viewer, key)
-    if order.status is OrderStatus.PLACED:
-        await _cancel(session, order)
-    moment = await stores.this_moment(session)
-    for part in await repository.parts_of(session, order.id):
-        part.deleted_at = moment
-    order.deleted_at = moment
-    await repository.save(session, order)
-    return order
+    order = await _own_order(work, viewer, key)
+    if order.status == OrderStatus.PLACED:
+        order = await _cancel(work, order)
+    return await repository.delete(work, order, await stores.this_moment(work))
 
 
-def status_of(parts: Collection[StoreOrder], items: Collection[OrderItem]) -> OrderStatus:
+def status_of(parts: Collection[Any], items: Collection[Any]) -> OrderStatus:
     """Return the status of an order with these parts and items."""
     left = [part for part in parts if part.status not in (StoreOrderStatus.DECLINED, StoreOrderStatus.CANCELLED)]
     if not left:
         return OrderStatus.CANCELLED
-    if all(part.status is StoreOrderStatus.FULFILLED for part in left):
+    if all(part.status == StoreOrderStatus.FULFILLED for part in left):
         return OrderStatus.FULFILLED
     is_begun = any(item.fulfilled_at is not None for item in items)
     return OrderStatus.PARTIALLY_FULFILLED if is_begun else OrderStatus.PLACED
@@ -166,56 +153,62 @@ def _shortages(quantities: Mapping[UUID, int], products: Mapping[UUID, Any]) -> 
     ]
 
 
-async def _cancel(session: AsyncSession, order: Order) -> None:
-    items = await repository.items_of(session, order.id)
-    await _return_stock(session, items)
-    for part in await repository.parts_of(session, order.id):
-        if part.status is StoreOrderStatus.OPEN:
-            part.status = StoreOrderStatus.CANCELLED
-    await _follow_parts(session, order, items)
+async def _cancel(work: UnitOfWork, order: Record) -> Record:
+    items = await repository.items_of(work, order.id)
+    await _return_stock(work, items)
+    parts = await repository.parts_of(work, order.id)
+    still_open = [part.id for part in parts if part.status == StoreOrderStatus.OPEN]
+    parts = _merged(parts, await repository.cancel_parts(work, still_open))
+    return await repository.set_status(work, order, status_of(parts, items))
 
 
-async def _follow_parts(session: AsyncSession, order: Order, items: Collection[OrderItem]) -> None:
-    """Set the status of an order by its parts, and notify its followers even if it stays the same."""
-    await session.flush()
-    order.status = status_of(await repository.parts_of(session, order.id), items)
-    order.updated_at = func.now()
-    await repository.save(session, order)
-    events.note(session, events.updated("Order", [order.id]))
+def _merged(rows: Sequence[Record], changed: Sequence[Record]) -> Sequence[Record]:
+    """Return the rows, those that have changed as they are now."""
+    now = {row.id: row for row in changed}
+    return [now.get(row.id, row) for row in rows]
 
 
-async def _own_order(session: AsyncSession, viewer: Viewer, key: UUID) -> Order:
-    order = await repository.locked_order(session, key)
+async def _own_order(work: UnitOfWork, viewer: Viewer, key: UUID) -> Record:
+    order = await repository.locked_order(work, key)
     if order is None or not is_self_or_superuser(viewer, order.customer_id):
         raise NotFound("Order", key)
     return order
 
 
-async def _managed_part(session: AsyncSession, viewer: Viewer, key: UUID) -> tuple[Order, StoreOrder]:
-    """Return the order, locked, and its part with this key; NotFound if the viewer can't see the part, Forbidden if
-    they see it as the customer."""
-    order = await repository.locked_order(session, repository.order_of_part(key))
-    part = None if order is None else await repository.part_with(session, key)
-    if order is None or part is None:
+async def _managed_part(work: UnitOfWork, viewer: Viewer, key: UUID) -> tuple[Record, Sequence[Record], Record]:
+    """Return the order, locked, its parts, and the one with this key; NotFound if the viewer can't see that, Forbidden
+    if they see it as the customer."""
+    order = await repository.locked_order_of_part(work, key)
+    if order is None:
         raise NotFound("StoreOrder", key)
-    owner_id = await stores.owner_of(session, part.store_id)
+    parts = await repository.parts_of(work, order.id)
+    part = next(part for part in parts if part.id == key)
+    owner_id = await stores.owner_of(work, part.store_id)
     if not (is_self_or_superuser(viewer, owner_id) or viewer.id == order.customer_id):
         raise NotFound("StoreOrder", key)
     require_manager(viewer, owner_id)
-    return order, part
+    return order, parts, part
 
 
-async def _return_stock(session: AsyncSession, items: Collection[OrderItem]) -> None:
+def _items_of(part: Record, items: Sequence[Record]) -> Mapping[UUID, Record]:
+    """Return those of the order's items that the part has, by their keys."""
+    return {item.id: item for item in items if item.store_order_id == part.id}
+
+
+def _invalid_transition(part: Record, message: str) -> InvalidStoreOrderTransition:
+    return InvalidStoreOrderTransition(StoreOrderStatus(part.status), message)
+
+
+async def _return_stock(work: UnitOfWork, items: Collection[Record]) -> None:
     """Return the units that items still hold from stock."""
     held = [item for item in items if item.from_stock]
-    quantities = {item.product_id: item.quantity for item in held}
-    await stores.lock_products(session, quantities)
-    await repository.add_stock(session, quantities)
-    for item in held:
-        item.from_stock = False
+    if not held:
+        return
+    await repository.add_stock(work, {item.product_id: item.quantity for item in held})
+    await repository.update_items(work, held, {"from_stock": False})
 
 
-def _chosen(items: Mapping[UUID, OrderItem], keys: Sequence[UUID] | None) -> Sequence[OrderItem]:
+def _chosen(items: Mapping[UUID, Record], keys: Sequence[UUID] | None) -> Sequence[Record]:
     """Return the items to fulfill; InvalidInput names each id that is none of them."""
     if keys is None:
         return [item for item in items.values() if item.fulfilled_at is None]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.db.models import Product
+from app.db.statements import Record
 from app.errors import DomainError
 
 
@@ -10,12 +10,13 @@ from app.errors import DomainError
 class StaleStock(DomainError):
     """The stock has changed since the client read it."""
 
-    current: Product
+    current: Record
 
     @property
     def current_stock(self) -> int | None:
         """The stock now; None if it isn't tracked."""
-        return self.current.stock
+        stock: int | None = self.current.stock
+        return stock
 
     @property
     def message(self) -> str:

@@ -8,21 +8,26 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit import recording as audit
+from app.db import rows
 from app.db.models import Product
 from app.db.pagination import Collection, Ordering, search_ordering
 from app.db.statements import (
+    KEY,
+    Prepared,
+    Record,
+    columns_by_attribute,
     compared,
     conflicts,
     disguised,
-    in_array,
     matches,
-    rows_of,
     select_all,
+    select_rows,
     table_of,
     with_key_in_array,
 )
+from app.db.unit_of_work import UnitOfWork
 from app.errors import ConflictCode
 from app.inputs import DecimalRange
 from app.products.inputs import ProductFilter, ProductSort
@@ -111,86 +116,89 @@ def _managed_by(viewer: Viewer | None) -> sa.ColumnElement[bool]:
     return sa.exists().where(stores.stores.id == products.store_id, stores.managed_by(viewer))
 
 
-async def save(session: AsyncSession, product: Product) -> None:
-    """Insert or update the product; Conflict if its store has another with this name."""
-    session.add(product)
+_LOCKED = Prepared(select_rows(Product).where(products.id == KEY).with_for_update(key_share=True))
+_LOCKED_BY_KEYS = Prepared(
+    select_rows(Product).where(with_key_in_array(products.id)).order_by(products.id).with_for_update(key_share=True)
+)
+# No other product has such a name, as inputs can't begin with a space.
+_FREE_NAMES = Prepared(
+    sa.update(Product)
+    .where(with_key_in_array(products.id))
+    .values(name=sa.literal(" ").concat(sa.cast(products.id, sa.Text)))
+)
+_SET_STOCK = Prepared(
+    sa.update(Product)
+    .where(products.id == KEY)
+    .values(stock=sa.bindparam("stock", type_=products.stock.type))
+    .returning(*columns_by_attribute(Product))
+)
+
+
+def _taken_names() -> Prepared:
+    name = sa.func.name_key(products.name)
+    # One array: a prepared statement for a thousand parameters compares each with every product of the store.
+    named = name == sa.any_(sa.bindparam("names", type_=ARRAY(sa.Text)))
+    compared = products.deleted_at.is_(None), products.shares_name.is_(None)  # what the index holds
+    of_store = products.store_id == sa.bindparam("store_id", type_=sa.Uuid())
+    return Prepared(sa.select(name.label("name")).where(of_store, named, *compared, ~with_key_in_array(products.id)))
+
+
+TAKEN_NAMES = _taken_names()
+
+
+async def insert(work: UnitOfWork, values: Mapping[str, Any]) -> Record:
+    """Insert a product; Conflict if its store has another with this name."""
     with conflicts(_CONFLICTS):
-        await session.flush()
+        return await audit.insert(work, Product, values)
 
 
-async def insert_all(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> Sequence[Product]:
-    """Insert many products in a handful of statements, and return them in the order of `rows`."""
-    statement = sa.insert(Product).returning(Product, sort_by_parameter_order=True)
+async def update(work: UnitOfWork, product: Record, changes: Mapping[str, Any]) -> Record:
+    """Change a locked product; Conflict if its store has another with this name."""
     with conflicts(_CONFLICTS):
-        # Otherwise SQLAlchemy leaves out what is None, and begins another statement wherever that differs.
-        inserted = await session.scalars(statement, list(rows), execution_options={"render_nulls": True})
-        return inserted.all()
+        return await audit.update(work, Product, product, changes)
 
 
-async def set_stock(session: AsyncSession, product: Product, stock: int | None) -> None:
+async def insert_all(work: UnitOfWork, products: Sequence[Mapping[str, Any]]) -> Sequence[Record]:
+    """Insert many products that have the same attributes, and return them in this order. The caller notes them."""
+    with conflicts(_CONFLICTS):
+        return await rows.insert_all(work, Product, products)
+
+
+async def update_each(work: UnitOfWork, products: Sequence[Mapping[str, Any]]) -> Mapping[UUID, Record]:
+    """Change any number of locked products, each with its `id` and the same attributes, and return them by their keys;
+    Conflict if a name is taken. The caller notes the changes."""
+    if not products:
+        return {}
+    with conflicts(_CONFLICTS):
+        return {product.id: product for product in await rows.update_each(work, Product, products)}
+
+
+async def set_stock(work: UnitOfWork, key: UUID, stock: int | None) -> Record:
     """Set the stock of a locked product, whose version stays the same."""
-    changed = sa.update(Product).where(Product.id == product.id).values(stock=stock).returning(Product)
-    await session.scalars(changed, execution_options={"populate_existing": True, "synchronize_session": False})
+    (product,) = await work.fetch(_SET_STOCK, key=key, stock=stock)
+    return product
 
 
-async def free_names(session: AsyncSession, keys: Sequence[UUID]) -> None:
+async def free_names(work: UnitOfWork, keys: Sequence[UUID]) -> None:
     """Rename locked products for now: Postgres compares the name of each row that it updates with those that the other
-    rows have at that moment. No other product has such a name, as inputs can't begin with a space."""
-    renamed = sa.update(Product).where(in_array(Product.id, keys))
-    for_now = sa.literal(" ").concat(sa.cast(Product.id, sa.Text))
-    await session.execute(renamed.values(name=for_now), execution_options={"synchronize_session": False})
+    rows have at that moment."""
+    await work.fetch(_FREE_NAMES, keys=keys)
 
 
-async def update_all(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> Mapping[UUID, Product]:
-    """Update many locked products in one statement, and return them by their keys; Conflict if a name is taken. All
-    rows have the same columns."""
-    columns = {name: products[name].type for name in rows[0]}
-    new = rows_of("new", columns, [tuple(row.values()) for row in rows])
-    changed = (
-        sa.update(Product)
-        .where(Product.id == new.c.id)
-        .values({name: new.c[name] for name in columns if name != "id"} | {"version": Product.version + 1})
-        .returning(Product)
-    )
-    with conflicts(_CONFLICTS):
-        found = await session.scalars(
-            changed, execution_options={"populate_existing": True, "synchronize_session": False}
-        )
-        return {product.id: product for product in found}
+async def locked_product(work: UnitOfWork, key: UUID) -> Record | None:
+    """Return the product, deleted or not, locked."""
+    return await work.first(_LOCKED, key=key)
 
 
-def stores_of(keys: Sequence[UUID]) -> sa.Select[Any]:
-    """Return the keys of the stores of products, as part of a statement."""
-    return sa.select(Product.store_id).where(in_array(Product.id, keys))
-
-
-async def locked_products(session: AsyncSession, keys: Sequence[UUID]) -> Mapping[UUID, Product]:
+async def locked_products(work: UnitOfWork, keys: Sequence[UUID]) -> Mapping[UUID, Record]:
     """Return products by their keys, deleted or not, locked in the order of their keys."""
-    found = sa.select(Product).where(in_array(Product.id, keys)).order_by(Product.id)
-    locked = found.with_for_update(key_share=True).execution_options(populate_existing=True)
-    return {product.id: product for product in await session.scalars(locked)}
+    return {product.id: product for product in await work.fetch(_LOCKED_BY_KEYS, keys=keys)}
 
 
 async def taken_names(
-    session: AsyncSession, store_id: UUID, names: Iterable[str], *, except_of: Sequence[UUID] = ()
+    work: UnitOfWork, store_id: UUID, names: Iterable[str], *, except_of: Sequence[UUID] = ()
 ) -> set[str]:
     """Return the keys of those of the names that products of the store already have, other than these."""
-    # One array: a prepared statement for a thousand parameters compares each with every product of the store.
-    key = sa.func.name_key(Product.name)
-    named = key == sa.any_(sa.literal(list(map(name_key, names)), ARRAY(sa.Text)))
-    compared = Product.deleted_at.is_(None), Product.shares_name.is_(None)  # what the index holds
-    taken = sa.select(key).where(Product.store_id == store_id, named, *compared)
-    if except_of:
-        taken = taken.where(~in_array(Product.id, except_of))
-    return set(await session.scalars(taken))
-
-
-def store_of(key: UUID) -> sa.ScalarSelect[UUID]:
-    """Return the key of the product's store, as part of a statement."""
-    return sa.select(Product.store_id).where(Product.id == key).scalar_subquery()
-
-
-async def locked_product(session: AsyncSession, key: UUID) -> Product | None:
-    """Return the product, deleted or not, locked against other changes."""
-    found = sa.select(Product).where(Product.id == key).with_for_update(key_share=True)
-    return await session.scalar(found.execution_options(populate_existing=True))
+    keys = list(map(name_key, names))
+    taken = await work.fetch(TAKEN_NAMES, store_id=store_id, names=keys, keys=except_of)
+    return {row.name for row in taken}

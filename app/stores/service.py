@@ -2,34 +2,27 @@
 
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from app.audit import recording as audit
 from app.contacts import needs_postcode
-from app.db.models import Store
+from app.db.statements import Record
+from app.db.unit_of_work import UnitOfWork
 from app.errors import Forbidden, InputIssue, InputIssueCode, InvalidInput, NotFound
 from app.security.viewer import Viewer, is_self_or_superuser
 from app.stores import repository
 from app.stores.inputs import CreateStoreInput, UpdateStoreInput
 
 
-async def create_store(session: AsyncSession, viewer: Viewer, new: CreateStoreInput) -> Store:
+async def create_store(work: UnitOfWork, viewer: Viewer, new: CreateStoreInput) -> Record:
     """Open a store that the viewer owns."""
-    store = Store(owner_id=viewer.id, **new.given("postcode"), postcode=new.postcode or "")
-    await repository.save(session, store)
-    return store
+    return await repository.insert(work, {"owner_id": viewer.id, **new.given(), "postcode": new.postcode or ""})
 
 
-async def update_store(session: AsyncSession, viewer: Viewer, update: UpdateStoreInput) -> Store:
+async def update_store(work: UnitOfWork, viewer: Viewer, update: UpdateStoreInput) -> Record:
     """Change a store; StaleVersion where it no longer has the expected version."""
-    store = await managed_store(session, viewer, update.id)
-    changes = update.changes_of(store)
+    store = await managed_store(work, viewer, update.id)
+    changes = update.changes_of("Store", store)
     if not changes.get("postcode", store.postcode) and changes.keys() & {"postcode", "country"}:
         changes["postcode"] = _no_postcode(changes.get("country", store.country))
-    for name, value in changes.items():
-        setattr(store, name, value)
-    await repository.save(session, store)
-    return store
+    return await repository.update(work, store, changes)
 
 
 def _no_postcode(country: str) -> str:
@@ -39,42 +32,43 @@ def _no_postcode(country: str) -> str:
     return ""
 
 
-async def delete_store(session: AsyncSession, viewer: Viewer, key: UUID) -> Store:
+async def delete_store(work: UnitOfWork, viewer: Viewer, key: UUID) -> Record:
     """Delete a store and its products."""
-    store = await managed_store(session, viewer, key)
-    store.deleted_at = await repository.this_moment(session)
-    await repository.mark_products(session, [store.id], None, store.deleted_at)
-    await repository.save(session, store)
-    return store
+    store = await managed_store(work, viewer, key)
+    moment = await repository.this_moment(work)
+    await repository.mark_products(work, [store.id], None, moment)
+    return await repository.update(work, store, {"deleted_at": moment})
 
 
-async def delete_stores_of(session: AsyncSession, user_id: UUID) -> None:
+async def delete_stores_of(work: UnitOfWork, user_id: UUID) -> None:
     """Delete every store of the user, and their products, all at one moment."""
-    keys = await repository.open_stores_of(session, user_id)
-    moment = await repository.this_moment(session)
+    keys = await repository.open_stores_of(work, user_id)
+    moment = await repository.this_moment(work)
     # All products at once, in one order: store by store, two deletions could wait for each other.
-    await repository.mark_products(session, keys, None, moment)
-    await repository.mark_deleted(session, keys, moment)
-    for key in keys:
-        audit.note(session, audit.Change("Store", key, ("deletedAt",)))
+    await repository.mark_products(work, keys, None, moment)
+    await repository.mark_deleted(work, keys, moment)
 
 
-async def restore_store(session: AsyncSession, viewer: Viewer, key: UUID) -> Store:
+async def restore_store(work: UnitOfWork, viewer: Viewer, key: UUID) -> Record:
     """Restore a deleted store and the products that were deleted with it; one that is open stays as it is."""
-    store = await repository.locked_store(session, key)
+    store = await repository.locked_store(work, key)
     if store is None or not (store.deleted_at is None or is_self_or_superuser(viewer, store.owner_id)):
         raise NotFound("Store", key)
     require_manager(viewer, store.owner_id)
-    if store.deleted_at is not None:
-        deleted_at, store.deleted_at = store.deleted_at, None
-        await repository.save(session, store)
-        await repository.mark_products(session, [store.id], deleted_at, None)
-    return store
+    if store.deleted_at is None:
+        return store
+    restored = await repository.update(work, store, {"deleted_at": None})
+    await repository.mark_products(work, [store.id], store.deleted_at, None)
+    return restored
 
 
-async def managed_store(session: AsyncSession, viewer: Viewer, key: UUID, *, shared: bool = False) -> Store:
+async def managed_store(work: UnitOfWork, viewer: Viewer, key: UUID) -> Record:
     """Return the store, locked; NotFound where there is none, Forbidden where it isn't the viewer's to manage."""
-    store = await repository.locked_store(session, key, shared=shared)
+    return require_managed(viewer, key, await repository.locked_store(work, key))
+
+
+def require_managed(viewer: Viewer, key: UUID, store: Record | None) -> Record:
+    """Return the store with this key; NotFound where there is none, Forbidden where it isn't the viewer's to manage."""
     if store is None or store.deleted_at is not None:
         raise NotFound("Store", key)
     require_manager(viewer, store.owner_id)

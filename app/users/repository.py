@@ -8,6 +8,8 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    DateTime,
+    Interval,
     LargeBinary,
     Select,
     Text,
@@ -22,21 +24,32 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import undefer
 
+from app.audit import recording as audit
 from app.contacts import email_in_unicode
+from app.db import rows
 from app.db.engine import Database
 from app.db.models import USER_WORDS, RefreshToken, Session, User
 from app.db.pagination import Collection, Ordering
-from app.db.statements import Prepared, conflicts, matches, select_all, table_of, unindexed, with_key_in_array
+from app.db.statements import (
+    KEY,
+    Prepared,
+    Record,
+    conflicts,
+    matches,
+    select_all,
+    select_rows,
+    table_of,
+    unindexed,
+    with_key_in_array,
+)
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Conflict, ConflictCode
 from app.inputs import Sort
 from app.security.viewer import Viewer
 from app.users.inputs import UserFilter
 
-users, sessions = table_of(User).c, table_of(Session).c
+users, sessions, _tokens = table_of(User).c, table_of(Session).c, table_of(RefreshToken).c
 
 BY_KEY = select_all(User).where(with_key_in_array(users.id))
 PRESENT_BY_KEY = BY_KEY.where(users.deleted_at.is_(None))
@@ -119,53 +132,100 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
     return BY_KEY if viewer is not None and viewer.is_superuser else PRESENT_BY_KEY
 
 
-async def save(session: AsyncSession, user: User) -> None:
-    """Insert or update the user; Conflict if the email is taken."""
-    if await _is_taken_in_unicode(session, user):
+_PRESENT = select_rows(User).where(users.id == KEY, users.deleted_at.is_(None))
+_FOUND = Prepared(_PRESENT)
+_LOCKED = Prepared(_PRESENT.with_for_update(key_share=True))
+_LOCKED_WITH_PASSWORD = Prepared(_PRESENT.add_columns(users.password_hash).with_for_update(key_share=True))
+_LOCKED_FOR_DELETION = Prepared(
+    select_rows(User)
+    .where(
+        with_key_in_array(users.id),
+        users.deleted_at.is_(None),
+        or_(users.id != bindparam("viewer_id", type_=Uuid()), _IN_SESSION),
+    )
+    .order_by(users.id)
+    .with_for_update()
+)
+_PASSWORD = Prepared(select(users.password_hash).where(users.id == KEY, users.deleted_at.is_(None)))
+_OTHER_WITH_EMAIL = Prepared(
+    select(users.id).where(users.email == bindparam("email", type_=Text()), users.deleted_at.is_(None))
+)
+_LOCKED_REFRESH_TOKEN = Prepared(
+    select(sessions.id, sessions.user_id, sessions.ended_at, _tokens.id.label("token_id"))
+    .add_columns(_tokens.used_at, _tokens.expires_at)
+    .select_from(Session)  # is locked first, as by the deletion of a session with its tokens
+    .join(RefreshToken, _tokens.session_id == sessions.id)
+    .where(_tokens.token_hash == bindparam("token_hash", type_=LargeBinary()))
+    .with_for_update()
+)
+_UNUSED_REFRESH_TOKEN = Prepared(
+    select_rows(RefreshToken).where(
+        _tokens.session_id == KEY,
+        _tokens.used_at.is_(None),
+        _tokens.created_at > func.now() - bindparam("age", type_=Interval()),
+    )
+)
+_END_SESSIONS = Prepared(
+    update(Session)
+    .where(
+        sessions.user_id == KEY,
+        sessions.ended_at.is_(None),
+        sessions.id.is_distinct_from(bindparam("except_for", type_=Uuid())),
+    )
+    .values(ended_at=func.now(), network_hash=None)
+)
+_IS_LIVE = exists().where(
+    _tokens.session_id == sessions.id, _tokens.expires_at > bindparam("moment", type_=DateTime(timezone=True))
+)
+_FORGET_EXPIRED = Prepared(delete(Session).where(sessions.user_id == KEY, ~_IS_LIVE))
+
+
+async def insert(work: UnitOfWork, values: Mapping[str, Any]) -> Record:
+    """Insert a user; Conflict if the email is taken."""
+    await _require_free(work, values["email"])
+    with conflicts(_CONFLICTS):
+        return await audit.insert(work, User, values)
+
+
+async def update_user(work: UnitOfWork, user: Record, changes: Mapping[str, Any]) -> Record:
+    """Change a locked user; Conflict if the email is taken."""
+    if "email" in changes:
+        await _require_free(work, changes["email"], except_of=user.id)
+    with conflicts(_CONFLICTS):
+        return await audit.update(work, User, user, changes)
+
+
+async def _require_free(work: UnitOfWork, email: str, *, except_of: UUID | None = None) -> None:
+    """Raise Conflict if another account has this address, with a domain that 2.0.0 kept in Unicode."""
+    kept = email_in_unicode(email)
+    other = None if kept == email else await work.first(_OTHER_WITH_EMAIL, email=kept)
+    if other is not None and other.id != except_of:
         field, code, message = _CONFLICTS["uq_users_email"]
         raise Conflict((field,), code, message)
-    session.add(user)
-    with conflicts(_CONFLICTS):
-        await session.flush()
 
 
-async def _is_taken_in_unicode(session: AsyncSession, user: User) -> bool:
-    """Return whether another account has this address, with a domain that 2.0.0 kept in Unicode."""
-    kept = email_in_unicode(user.email)
-    if kept == user.email:
-        return False
-    with session.no_autoflush:
-        found = select(User.id).where(User.email == kept, User.id != user.id, User.deleted_at.is_(None))
-        return await session.scalar(found) is not None
-
-
-async def present_user(session: AsyncSession, key: UUID) -> User | None:
+async def present_user(work: UnitOfWork, key: UUID) -> Record | None:
     """Return the user who is not deleted."""
-    return await session.scalar(select(User).where(User.id == key, User.deleted_at.is_(None)))
+    return await work.first(_FOUND, key=key)
 
 
-async def locked_user(session: AsyncSession, key: UUID) -> User | None:
+async def locked_user(work: UnitOfWork, key: UUID) -> Record | None:
     """Return the user who is not deleted, locked. Sessions are locked after their user, never before."""
-    found = select(User).where(User.id == key, User.deleted_at.is_(None)).with_for_update(key_share=True)
-    return await session.scalar(found.execution_options(populate_existing=True))
+    return await work.first(_LOCKED, key=key)
 
 
-async def locked_with_password(session: AsyncSession, key: UUID) -> User | None:
+async def locked_with_password(work: UnitOfWork, key: UUID) -> Record | None:
     """Return the user who is not deleted, locked, with the hash of the password."""
-    found = select(User).where(User.id == key, User.deleted_at.is_(None)).with_for_update(key_share=True)
-    return await session.scalar(found.options(undefer(User.password_hash)))
+    return await work.first(_LOCKED_WITH_PASSWORD, key=key)
 
 
 async def locked_for_deletion(
-    session: AsyncSession, viewer_id: UUID, session_id: UUID | None, key: UUID
-) -> Mapping[UUID, User]:
+    work: UnitOfWork, viewer_id: UUID, session_id: UUID | None, key: UUID
+) -> Mapping[UUID, Record]:
     """Return the viewer, unless their session has ended, and the user with this key, by their keys, in whose order they
     are locked: also against whatever they do meanwhile. Those who are deleted are left out."""
-    found = select(User).where(User.id.in_((viewer_id, key)), User.deleted_at.is_(None)).order_by(User.id)
-    found = found.where(or_(User.id != viewer_id, _IN_SESSION)).with_for_update()
-    options = {"populate_existing": True}
-    rows = await session.scalars(found.execution_options(**options), {"session_id": session_id})
-    return {user.id: user for user in rows}
+    asked: dict[str, Any] = {"keys": [viewer_id, key], "viewer_id": viewer_id, "session_id": session_id}
+    return {user.id: user for user in await work.fetch(_LOCKED_FOR_DELETION, **asked)}
 
 
 async def credentials_for_email(database: Database, email: str, network_hash: bytes) -> Credentials | None:
@@ -184,40 +244,51 @@ async def _credentials(database: Database, statement: Prepared, **values: Any) -
     return None if row is None else Credentials(*row)
 
 
-async def locked_refresh_token(session: AsyncSession, token_hash: bytes) -> tuple[RefreshToken, Session] | None:
-    """Return the refresh token and its session, locked so that it is used once."""
-    statement = (
-        select(RefreshToken, Session)
-        .select_from(Session)  # is locked first, as by the deletion of a session with its tokens
-        .join(RefreshToken, RefreshToken.session_id == Session.id)
-        .where(RefreshToken.token_hash == token_hash)
-        .with_for_update()
-    )
-    row = (await session.execute(statement)).one_or_none()
-    return None if row is None else (row[0], row[1])
+async def insert_session(work: UnitOfWork, user_id: UUID, network_hash: bytes) -> UUID:
+    """Begin a session from this network, and return its key."""
+    session = await rows.insert(work, Session, {"user_id": user_id, "network_hash": network_hash})
+    key: UUID = session.id
+    return key
 
 
-async def unused_refresh_token(session: AsyncSession, session_id: UUID, age: timedelta) -> RefreshToken | None:
+async def update_session(work: UnitOfWork, key: UUID, changes: Mapping[str, Any]) -> None:
+    """Change a locked session."""
+    await rows.update(work, Session, key, changes)
+
+
+async def insert_refresh_token(work: UnitOfWork, token: Mapping[str, Any]) -> None:
+    """Insert a refresh token."""
+    await rows.insert(work, RefreshToken, token)
+
+
+async def use_refresh_token(work: UnitOfWork, key: UUID, moment: datetime) -> None:
+    """Mark a locked refresh token as used at this moment."""
+    await rows.update(work, RefreshToken, key, {"used_at": moment})
+
+
+async def locked_refresh_token(work: UnitOfWork, token_hash: bytes) -> Record | None:
+    """Return the session of a refresh token, with what is known of the token; both are locked so that it is used
+    once."""
+    return await work.first(_LOCKED_REFRESH_TOKEN, token_hash=token_hash)
+
+
+async def unused_refresh_token(work: UnitOfWork, session_id: UUID, age: timedelta) -> Record | None:
     """Return the token of a locked session that is unused, as all but its newest are not, if it is no older than
     this."""
-    unused = select(RefreshToken).where(RefreshToken.session_id == session_id, RefreshToken.used_at.is_(None))
-    return await session.scalar(unused.where(RefreshToken.created_at > func.now() - age))
+    return await work.first(_UNUSED_REFRESH_TOKEN, key=session_id, age=age)
 
 
-async def password_hash_of(session: AsyncSession, key: UUID) -> str | None:
+async def password_hash_of(work: UnitOfWork, key: UUID) -> str | None:
     """Return the hash of the password of a user who is not deleted, as it is now."""
-    return await session.scalar(select(User.password_hash).where(User.id == key, User.deleted_at.is_(None)))
+    found = await work.first(_PASSWORD, key=key)
+    return None if found is None else str(found.password_hash)
 
 
-async def end_sessions(session: AsyncSession, user_id: UUID, except_for: UUID | None) -> None:
+async def end_sessions(work: UnitOfWork, user_id: UUID, except_for: UUID | None) -> None:
     """End every session of the user but this one. A thief may have begun them: the user is no longer known there."""
-    live = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
-    if except_for is not None:
-        live = live.where(Session.id != except_for)
-    await session.execute(live.values(ended_at=func.now(), network_hash=None))
+    await work.fetch(_END_SESSIONS, key=user_id, except_for=except_for)
 
 
-async def forget_expired_sessions(session: AsyncSession, user_id: UUID, now: datetime) -> None:
+async def forget_expired_sessions(work: UnitOfWork, user_id: UUID, now: datetime) -> None:
     """Delete the user's sessions of which every token has expired."""
-    live = exists().where(RefreshToken.session_id == Session.id, RefreshToken.expires_at > now)
-    await session.execute(delete(Session).where(Session.user_id == user_id, ~live))
+    await work.fetch(_FORGET_EXPIRED, key=user_id, moment=now)

@@ -73,14 +73,14 @@ class UserMutations:
     async def sign_up(self, info: Info, input: SignUpInput) -> SignUpResult | None:
         context = info.context
         password_hash = context.prepared(info.path.key)
-        login = await service.sign_up(context.session, input, password_hash, _network(context), _tokens(info))
+        login = await service.sign_up(context.work, input, password_hash, _network(context), _tokens(info))
         return SignUpSuccess(session=_session(info, login))
 
     @mutation(Access.UNIDENTIFIED, "Logs in with an email address and password.", attempt=Attempt(_verify_log_in))
     async def log_in(self, info: Info, input: LogInInput) -> LogInResult | None:
         context = info.context
         verified = context.prepared(info.path.key)
-        login = await service.log_in(context.session, verified, _network(context), _tokens(info))
+        login = await service.log_in(context.work, verified, _network(context), _tokens(info))
         return LogInSuccess(session=_session(info, login))
 
     @mutation(
@@ -92,7 +92,7 @@ class UserMutations:
     )
     async def refresh_session(self, info: Info, input: RefreshSessionInput) -> RefreshSessionResult | None:
         login = await service.refresh_session(
-            info.context.session, input.refresh_token, _network(info.context), _tokens(info)
+            info.context.work, input.refresh_token, _network(info.context), _tokens(info)
         )
         if login is None:  # not raised: that the session of a stolen token has ended must be committed
             return IncorrectCredentials.of(errors.IncorrectCredentials())
@@ -100,7 +100,7 @@ class UserMutations:
 
     @mutation(Access.UNIDENTIFIED, "Ends the session that a refresh token belongs to.", attempt=Attempt())
     async def log_out(self, info: Info, input: LogOutInput) -> LogOutResult | None:
-        user_id = await service.log_out(info.context.session, input.refresh_token)
+        user_id = await service.log_out(info.context.work, input.refresh_token)
         if user_id is not None:
             info.context.act_as(Viewer(id=user_id))
         return LogOutSuccess(was_open=user_id is not None)

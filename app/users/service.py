@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func
-from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from app.audit import recording as audit
 from app.contacts import normalized_email
 from app.db.engine import Database
-from app.db.models import RefreshToken, Session, User
+from app.db.statements import Record
+from app.db.unit_of_work import UnitOfWork
 from app.errors import (
     SESSION_ENDED,
     Forbidden,
@@ -44,7 +43,7 @@ REPEATABLE = timedelta(seconds=10)
 class IssuedToken:
     """A refresh token that continues a session, and the user it was issued to."""
 
-    user: User
+    user: Record
     session_id: UUID
     refresh_token: str
 
@@ -60,22 +59,20 @@ class VerifiedPassword:
 
 
 async def create_user(
-    session: AsyncSession, account: SignUpInput, password_hash: str | None, *, is_superuser: bool = False
-) -> User:
+    work: UnitOfWork, account: SignUpInput, password_hash: str | None, *, is_superuser: bool = False
+) -> Record:
     """Create an account; Conflict if the email is already in use. There is a hash unless the input is invalid."""
-    user = User(
-        email=account.email, full_name=account.full_name, password_hash=password_hash, is_superuser=is_superuser
-    )
-    await repository.save(session, user)
-    _note(session, user.id, "password")
+    values = {"email": account.email, "full_name": account.full_name, "is_superuser": is_superuser}
+    user = await repository.insert(work, {**values, "password_hash": password_hash})
+    _note(work, user.id, "password")
     return user
 
 
 async def sign_up(
-    session: AsyncSession, account: SignUpInput, password_hash: str | None, network: str, tokens: RefreshTokens
+    work: UnitOfWork, account: SignUpInput, password_hash: str | None, network: str, tokens: RefreshTokens
 ) -> IssuedToken:
     """Create an account and begin its first session, from this network."""
-    return await _begin_session(session, await create_user(session, account, password_hash), network, tokens)
+    return await _begin_session(work, await create_user(work, account, password_hash), network, tokens)
 
 
 async def verify_log_in(
@@ -125,83 +122,82 @@ async def _verified(credentials: Credentials | None, password: str) -> VerifiedP
 
 
 async def log_in(
-    session: AsyncSession, verified: VerifiedPassword | None, network: str, tokens: RefreshTokens
+    work: UnitOfWork, verified: VerifiedPassword | None, network: str, tokens: RefreshTokens
 ) -> IssuedToken:
     """Begin a session from this network; IncorrectCredentials if the password was wrong or the account is closed."""
-    user = None if verified is None else await repository.locked_with_password(session, verified.user_id)
+    user = None if verified is None else await repository.locked_with_password(work, verified.user_id)
     if verified is None or user is None:
         raise IncorrectCredentials
     _require_unchanged(user.password_hash, verified)
-    user.password_hash = verified.new_hash or user.password_hash
-    await repository.forget_expired_sessions(session, user.id, datetime.now(UTC))
-    return await _begin_session(session, user, network, tokens)
+    if verified.new_hash is not None:
+        await repository.update_user(work, user, {"password_hash": verified.new_hash})
+    await repository.forget_expired_sessions(work, user.id, datetime.now(UTC))
+    return await _begin_session(work, user, network, tokens)
 
 
-async def refresh_session(session: AsyncSession, token: str, network: str, tokens: RefreshTokens) -> IssuedToken | None:
+async def refresh_session(work: UnitOfWork, token: str, network: str, tokens: RefreshTokens) -> IssuedToken | None:
     """Exchange a refresh token for the next one. None, not a failure, if it isn't valid: where that ends the session,
     it must be committed."""
-    found = await repository.locked_refresh_token(session, refresh_token_hash(token))
-    if found is None or found[1].ended_at is not None:
+    found = await repository.locked_refresh_token(work, refresh_token_hash(token))
+    if found is None or found.ended_at is not None:
         return None
-    given, login = found
-    user = await repository.present_user(session, login.user_id)
+    user = await repository.present_user(work, found.user_id)
     if user is None:
         return None
     successor = None
-    if given.used_at is not None:
-        successor = await _successor_again(session, login, token, tokens)
-    elif given.expires_at > datetime.now(UTC):
-        given.used_at = datetime.now(UTC)
-        login.network_hash = _hash_of(network)  # the user has moved on, or logged in before 2.1.0
+    if found.used_at is not None:
+        successor = await _successor_again(work, found, token, tokens)
+    elif found.expires_at > datetime.now(UTC):
+        await repository.use_refresh_token(work, found.token_id, datetime.now(UTC))
+        # The user has moved on, or logged in before 2.1.0.
+        await repository.update_session(work, found.id, {"network_hash": _hash_of(network)})
         key = uuid7()
-        successor = await _stored(session, login, tokens.successor(token, key), tokens, key)
-    return None if successor is None else IssuedToken(user, login.id, successor)
+        successor = await _stored(work, user.id, found.id, tokens.successor(token, key), tokens, key)
+    return None if successor is None else IssuedToken(user, found.id, successor)
 
 
-async def _successor_again(session: AsyncSession, login: Session, token: str, tokens: RefreshTokens) -> str | None:
+async def _successor_again(work: UnitOfWork, login: Record, token: str, tokens: RefreshTokens) -> str | None:
     """Return once more what a used token was exchanged for, while that is new and unused. Later, the session ends:
     either the token was stolen or the thief used it first."""
-    newest = await repository.unused_refresh_token(session, login.id, REPEATABLE)
+    newest = await repository.unused_refresh_token(work, login.id, REPEATABLE)
     successor = None if newest is None else tokens.repeated_successor(token, newest.id, newest.token_hash)
     if successor is None:
-        _end(session, login)
+        await _end(work, login)
     return successor
 
 
-async def log_out(session: AsyncSession, token: str) -> UUID | None:
+async def log_out(work: UnitOfWork, token: str) -> UUID | None:
     """End the session of a refresh token; return whose it was, None if it was no longer open."""
-    found = await repository.locked_refresh_token(session, refresh_token_hash(token))
-    if found is None or found[1].ended_at is not None:
+    found = await repository.locked_refresh_token(work, refresh_token_hash(token))
+    if found is None or found.ended_at is not None:
         return None
-    _end(session, found[1])
-    return found[1].user_id
+    await _end(work, found)
+    user_id: UUID = found.user_id
+    return user_id
 
 
 async def update_user(
-    session: AsyncSession,
+    work: UnitOfWork,
     viewer: Viewer,
     update: UpdateUserInput,
     verified: VerifiedPassword | None,
     current_session: UUID | None,
-) -> User:
+) -> Record:
     """Change an account. A new email or password requires the viewer's own current password, verified before; a new
     password ends every session of the account but the current one."""
-    user = _managed(await repository.locked_user(session, update.id), viewer, update.id)
+    user = _managed(await repository.locked_user(work, update.id), viewer, update.id)
     changes = update.given("id", "current_password")
     if "password" in changes or changes.get("email", user.email) != user.email:
-        await _require_current_password(session, viewer, update, verified)
+        await _require_current_password(work, viewer, update, verified)
     if changes.pop("password", None) is not None:
         changes["password_hash"] = verified and verified.new_hash
-        _note(session, user.id, "password")
-        await _end_sessions(session, user.id, except_for=current_session)
-    for name, value in changes.items():
-        setattr(user, name, value)
-    await repository.save(session, user)
-    return user
+        _note(work, user.id, "password")
+        await _end_sessions(work, user.id, except_for=current_session)
+    return await repository.update_user(work, user, changes)
 
 
 async def _require_current_password(
-    session: AsyncSession, viewer: Viewer, update: UpdateUserInput, verified: VerifiedPassword | None
+    work: UnitOfWork, viewer: Viewer, update: UpdateUserInput, verified: VerifiedPassword | None
 ) -> None:
     """Raise InvalidInput unless the input had the viewer's current password."""
     path = ("currentPassword",)
@@ -210,7 +206,7 @@ async def _require_current_password(
         raise InvalidInput([InputIssue(path, InputIssueCode.REQUIRED, message)])
     if verified is None:
         raise InvalidInput([InputIssue(path, InputIssueCode.WRONG, "is not your current password")])
-    _require_unchanged(await repository.password_hash_of(session, viewer.id), verified)
+    _require_unchanged(await repository.password_hash_of(work, viewer.id), verified)
 
 
 def _require_unchanged(password_hash: str | None, verified: VerifiedPassword) -> None:
@@ -220,24 +216,23 @@ def _require_unchanged(password_hash: str | None, verified: VerifiedPassword) ->
         raise TransactionConflict
 
 
-async def delete_user(session: AsyncSession, viewer: Viewer, key: UUID, current_session: UUID | None) -> User:
+async def delete_user(work: UnitOfWork, viewer: Viewer, key: UUID, current_session: UUID | None) -> Record:
     """Close an account, its sessions and its stores; Unauthenticated if the viewer's own session has ended.
 
     Both accounts are locked at once, in one order: two viewers who first confirmed their own account and then closed
     the other's would wait for each other."""
-    present = await repository.locked_for_deletion(session, viewer.id, current_session, key)
+    present = await repository.locked_for_deletion(work, viewer.id, current_session, key)
     if viewer.id not in present:
         raise Unauthenticated(SESSION_ENDED)
     confirmed = Viewer(id=viewer.id, is_superuser=present[viewer.id].is_superuser)
     user = _managed(present.get(key), confirmed, key)
-    user.deleted_at = func.now()
-    await repository.save(session, user)
-    await _end_sessions(session, key)
-    await delete_stores_of(session, key)
+    user = await repository.update_user(work, user, {"deleted_at": datetime.now(UTC)})
+    await _end_sessions(work, key)
+    await delete_stores_of(work, key)
     return user
 
 
-def _managed(user: User | None, viewer: Viewer, key: UUID) -> User:
+def _managed(user: Record | None, viewer: Viewer, key: UUID) -> Record:
     """Return the user; NotFound where there is none, Forbidden where the viewer may not manage the account."""
     if user is None:
         raise NotFound("User", key)
@@ -246,29 +241,29 @@ def _managed(user: User | None, viewer: Viewer, key: UUID) -> User:
     return user
 
 
-async def _end_sessions(session: AsyncSession, user_id: UUID, except_for: UUID | None = None) -> None:
-    await repository.end_sessions(session, user_id, except_for)
-    _note(session, user_id, "sessions")
+async def _end_sessions(work: UnitOfWork, user_id: UUID, except_for: UUID | None = None) -> None:
+    await repository.end_sessions(work, user_id, except_for)
+    _note(work, user_id, "sessions")
 
 
-def _end(session: AsyncSession, login: Session) -> None:
-    login.ended_at = datetime.now(UTC)
-    _note(session, login.user_id, "sessions")
+async def _end(work: UnitOfWork, login: Record) -> None:
+    await repository.update_session(work, login.id, {"ended_at": datetime.now(UTC)})
+    _note(work, login.user_id, "sessions")
 
 
-async def _begin_session(session: AsyncSession, user: User, network: str, tokens: RefreshTokens) -> IssuedToken:
-    login = Session(user_id=user.id, network_hash=_hash_of(network))
-    session.add(login)
-    await session.flush()
-    return IssuedToken(user, login.id, await _stored(session, login, tokens.first(), tokens, uuid7()))
+async def _begin_session(work: UnitOfWork, user: Record, network: str, tokens: RefreshTokens) -> IssuedToken:
+    session_id = await repository.insert_session(work, user.id, _hash_of(network))
+    token = await _stored(work, user.id, session_id, tokens.first(), tokens, uuid7())
+    return IssuedToken(user, session_id, token)
 
 
-async def _stored(session: AsyncSession, login: Session, token: str, tokens: RefreshTokens, key: UUID) -> str:
-    """Store a new token of the session under this key, and return it."""
-    expires_at = datetime.now(UTC) + tokens.lifetime
-    session.add(RefreshToken(id=key, session_id=login.id, token_hash=refresh_token_hash(token), expires_at=expires_at))
-    await session.flush()
-    _note(session, login.user_id, "sessions")
+async def _stored(
+    work: UnitOfWork, user_id: UUID, session_id: UUID, token: str, tokens: RefreshTokens, key: UUID
+) -> str:
+    """Store a new token of the user's session under this key, and return it."""
+    stored = {"id": key, "session_id": session_id, "token_hash": refresh_token_hash(token)}
+    await repository.insert_refresh_token(work, {**stored, "expires_at": datetime.now(UTC) + tokens.lifetime})
+    _note(work, user_id, "sessions")
     return token
 
 
@@ -276,5 +271,5 @@ def _hash_of(network: str) -> bytes:
     return hashlib.sha256(network.encode()).digest()
 
 
-def _note(session: AsyncSession, user_id: UUID, field: str) -> None:
-    audit.note(session, audit.Change("User", user_id, (field,)))
+def _note(work: UnitOfWork, user_id: UUID, field: str) -> None:
+    audit.note(work, audit.Change("User", user_id, (field,)))

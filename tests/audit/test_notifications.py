@@ -10,9 +10,8 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db import notifications
 from app.db.models import Order, OrderItem, Product, Store, StoreOrder, User
-from app.db.notifications import CHANNEL, Event
+from app.db.notifications import CHANNEL, EVENTS_PER_TEXT, Event
 from tests.api import Api
 from tests.market import Market, gid
 from tests.orders.operations import cancel, delete, item, place
@@ -148,17 +147,16 @@ async def test_a_new_order_notifies_its_stores_and_the_followers_of_what_it_took
 
 
 async def test_a_store_notifies_of_its_products_in_few_texts(
-    fair: Fair, heard: Heard, committed_market: Market, monkeypatch: pytest.MonkeyPatch
+    fair: Fair, heard: Heard, committed_market: Market
 ) -> None:
-    monkeypatch.setattr(notifications, "_EVENTS_PER_TEXT", 3)
     market = committed_market
-    products = [fair.bread, fair.cake, *[await market.product(fair.bakery) for _ in range(5)]]
+    products = [fair.bread, fair.cake, *[await market.product(fair.bakery) for _ in range(EVENTS_PER_TEXT)]]
 
     for change in (delete_store, restore_store):
         await change(fair.api, fair.superuser, fair.bakery)
 
         assert await heard.events() == {gid(product) for product in products}
-        assert sorted(heard.sizes) == [1, 3, 3]
+        assert sorted(heard.sizes) == [2, EVENTS_PER_TEXT]
 
 
 async def test_what_fails_notifies_of_nothing(fair: Fair, heard: Heard) -> None:

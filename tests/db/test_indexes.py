@@ -3,11 +3,10 @@ scanned nor all sorted."""
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.engine import driver_of
 from app.db.models import User
@@ -22,7 +21,6 @@ from tests.plans import (
     plan_of,
     sorted_for_a_page,
 )
-from tests.statements import Statements
 
 PAGE = """
 query ($after: String, $before: String, $last: Int, $filter: ProductFilter, $orderBy: ProductSort) {
@@ -180,15 +178,10 @@ async def test_a_product_is_looked_up_by_its_key(catalogue: Catalogue, as_owner:
     assert indexes_of_products(plan) == {"pk_products"}
 
 
-async def test_the_names_of_many_new_products_are_looked_up_in_an_index(
-    catalogue: Catalogue, statements: Statements
-) -> None:
-    async with AsyncSession(catalogue.connection, join_transaction_mode="create_savepoint") as session:
-        await repository.taken_names(session, UUID(int=0), [f"Product {number}" for number in range(1_000)])
-    (statement,) = statements
+async def test_the_names_of_many_new_products_are_looked_up_in_an_index(catalogue: Catalogue) -> None:
     driver = driver_of(await catalogue.connection.get_raw_connection())
 
-    plan = await generic_plan(driver, statement, 2)
+    plan = await generic_plan(driver, repository.TAKEN_NAMES.sql, len(repository.TAKEN_NAMES.names))
 
     assert indexes_of_products(plan) == {"uq_products_store_id_name"}
     assert "= ANY" in condition(plan)

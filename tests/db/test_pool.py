@@ -266,7 +266,7 @@ async def test_what_is_cancelled_within_a_field_stays_cancelled(committed_engine
         begun.set()
         try:
             await work.begin_field(alone=True)
-            await work.session.execute(text("SELECT pg_sleep(60)"))
+            await work.rows(text("SELECT pg_sleep(60)"))
         finally:
             await work.close()
 

@@ -65,7 +65,7 @@ async def test_products_changed_crosswise_are_changed_by_both(shop: Shop, commit
     there = {"first": gid(bread), "between": gid(shop.product), "last": gid(wine), "price": "1"}
     back = {"first": gid(wine), "between": gid(shop.product), "last": gid(bread), "price": "2"}
 
-    with deadlocks(shop.engine) as deadlocked:
+    with deadlocks() as deadlocked:
         answers = await crossing(shop, UPDATE_THREE, there, back)
 
     assert deadlocked
@@ -86,7 +86,7 @@ async def test_names_taken_crosswise_go_to_one_of_the_operations(shop: Shop) -> 
     same = {"store": gid(shop.store), "between": gid(shop.product)}
     there, back = {**same, "first": "Bread", "last": "Wine"}, {**same, "first": "Wine", "last": "Bread"}
 
-    with deadlocks(shop.engine) as deadlocked:
+    with deadlocks() as deadlocked:
         answers = await crossing(shop, CREATE_TWO, there, back)
 
     assert deadlocked
@@ -101,7 +101,7 @@ async def test_an_account_that_is_closed_twice_at_once_is_closed_once(
     monkeypatch.setattr(shares, "EXPENSIVE", 10_000)  # otherwise the second would wait for the first
     close = (DELETE_USER, {"id": gid(shop.owner)})
 
-    with deadlocks(shop.engine) as deadlocked:
+    with deadlocks() as deadlocked:
         async with asyncio.TaskGroup() as tasks, held(shop.engine, shop.owner) as gate:
             closing = [tasks.create_task(shop.api.execute(*close, user=shop.owner)) for _ in range(2)]
             await gate.until_waiting(2)

@@ -30,7 +30,7 @@ Basket = dict[str, int]
 @pytest.fixture
 def deadlocked(committed_engine: AsyncEngine) -> Iterator[list[DeadlockDetectedError]]:
     """What Postgres had to end; clients hear nothing of it, as the operation is executed again."""
-    with deadlocks(committed_engine) as found:
+    with deadlocks() as found:
         yield found
 
 

@@ -173,7 +173,7 @@ async def test_two_stores_that_finish_their_parts_at_once_finish_the_order(
         lambda: steps[0](world.api, world.owner, world.part),
         lambda: steps[1](world.api, other.vintner, other.pressed),
     ]
-    with deadlocks(committed_engine) as deadlocked:
+    with deadlocks() as deadlocked:
         async with asyncio.TaskGroup() as tasks, held(committed_engine, world.order) as gate:
             begun = []
             for number, place_in_line in enumerate(order_of_stores, 1):
@@ -189,7 +189,7 @@ async def test_two_stores_that_finish_their_parts_at_once_finish_the_order(
 async def test_steps_of_one_order_and_changes_of_its_products_at_once_do_not_deadlock(
     world: World, other: Two, committed_market: Market, committed_engine: AsyncEngine
 ) -> None:
-    with deadlocks(committed_engine) as deadlocked:
+    with deadlocks() as deadlocked:
         await asyncio.gather(
             cancel(world.api, world.customer, world.order),
             fulfill(world.api, world.owner, world.part),

@@ -150,7 +150,7 @@ async def test_batches_of_the_same_products_at_once_are_made_one_after_the_other
         changes = [{"id": gid(product), "price": price} for product in batch]
         return await update_many(committed_api, owner, *changes)
 
-    with deadlocks(committed_engine) as deadlocked:
+    with deadlocks() as deadlocked:
         answers = await gather(*(reprice(price, products[:: (-1) ** price]) for price in range(1, 9)))
 
     assert {answer["__typename"] for answer in answers} == {"UpdateProductsSuccess"}
