@@ -46,7 +46,7 @@ _COLUMNS = {
 }
 _PRICE = disguised(products.price)
 # The index of each order holds what these compare, but for the search, whose matches are also ranked.
-_FILTER_POINTS = {"store_id": 0, "price": 350, "currency": 350, "in_stock": 350, "search": 1_800}
+_FILTER_POINTS = {"store_id": 0, "price": 600, "currency": 600, "in_stock": 600, "search": 1_800}
 NAME_TAKEN = ConflictCode.PRODUCT_NAME_TAKEN, "The store already has a product with this name."
 _CONFLICTS = {"uq_products_store_id_name": ("name", *NAME_TAKEN)}
 
@@ -92,9 +92,9 @@ catalog = Collection(
     conditions,
     _ordering_within,
     ProductSort,
-    points=1_350,
+    points=1_700,
     count_points=625,
-    sorting_points=2_150,
+    sorting_points=2_600,
     filter_points=_FILTER_POINTS,
 )
 

@@ -130,7 +130,7 @@ _OBJECTS_OF_SCHEMA = {
 _OBJECTS_OF_TYPE = 20
 """How many objects each list of one type has."""
 _VALUES_OF_POINT = 8  # of the schema: it takes no statement, but the event loop
-RESOLVED_VALUES_OF_POINT = 10
+RESOLVED_VALUES_OF_POINT = 8
 """How many values the resolver path completes in the time that a point stands for."""
 
 
