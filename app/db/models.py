@@ -335,5 +335,7 @@ class IdempotencyKey(Base):
     key: Mapped[str]
     fingerprint: Mapped[bytes]
     response: Mapped[bytes | None]  # encrypted: it may hold tokens
+    order_id: Mapped[UUID | None]
+    """The order that was placed with the key, whose response may not be stored yet."""
 
     __table_args__ = (sa.UniqueConstraint("scope", "key"), sa.Index("ix_idempotency_keys_created_at", "created_at"))

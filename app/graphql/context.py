@@ -14,6 +14,7 @@ from app.clients import Client
 from app.db.notifications import Topic
 from app.db.unit_of_work import UnitOfWork
 from app.errors import SESSION_ENDED, Unauthenticated
+from app.graphql.operations.cost import BYTES_OF_POINT
 from app.graphql.operations.documents import OperationRequest, RequestedOperation
 from app.graphql.relations.loaders import Loaders
 from app.idempotency.service import IdempotentRequest, Replay
@@ -53,6 +54,7 @@ class Context:
         assert operation.variables is not None, "they are, too"
         self.operation = operation.parsed
         self.variables = operation.variables
+        self._points = operation.points
         self.following: Following | None = None
         """What this operation follows, once it is a subscription."""
         self.is_attempt_counted = False
@@ -89,6 +91,12 @@ class Context:
         """Who is acting, for the audit trail."""
         return self.viewer.id if self.viewer else None
 
+    @property
+    def claimed_alone(self) -> IdempotentRequest | None:
+        """The request, if its one statement claims its idempotency key: otherwise the transaction does, or there is
+        none."""
+        return self.idempotent_request if self.work.is_alone else None
+
     def in_turn(self, viewer: Viewer | None) -> AbstractAsyncContextManager[None]:
         """Wait for this viewer's turn to compile something."""
         return self.services.documents.turn(Client.of(viewer, self.request.address))
@@ -120,6 +128,12 @@ class Context:
             except Exception as reason:
                 self.unclaimed = reason
                 raise
+
+    @property
+    def may_claim_alone(self) -> bool:
+        """Whether the response is certainly small enough to be kept, if the request has an idempotency key."""
+        request = self.idempotent_request
+        return request is None or self._points * BYTES_OF_POINT <= request.response_limit
 
     async def begin_field(self, *, confirm: bool = True) -> None:
         """Begin a root field of a mutation, which must not see what an earlier field has read.

@@ -75,13 +75,13 @@ class RootField(FieldExtension):
 
 
 async def _begin(context: Context, *, is_alone: bool, is_single_statement: bool) -> None:
-    """Begin the transaction, if need be, and what the field can be rolled back to. A single statement needs no
-    transaction, except together with an idempotency key and its response."""
-    has_key = context.idempotent_request is not None
-    if is_single_statement and not has_key:
+    """Begin the transaction, if need be, and what the field can be rolled back to. A single statement needs none, but
+    where its response may be too large to be kept with an idempotency key, and it must then not be done."""
+    if is_single_statement and context.may_claim_alone:
         context.work.begin_alone()
     else:
         await context.begin_mutation()
+        has_key = context.idempotent_request is not None
         await context.work.begin_field(alone=is_single_statement or (is_alone and not has_key))
 
 

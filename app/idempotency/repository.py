@@ -2,46 +2,112 @@
 
 from datetime import datetime
 from typing import Any
+from zlib import crc32
 
-from sqlalchemy import DateTime, LargeBinary, Text, Uuid, and_, bindparam, delete, func, not_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    DateTime,
+    LargeBinary,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    delete,
+    func,
+    not_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.sql.dml import Insert, ReturningInsert, ReturningUpdate
 from uuid_utils.compat import uuid7
 
 from app.db.models import IdempotencyKey
 from app.db.statements import Prepared, Record, table_of
 from app.db.unit_of_work import UnitOfWork
 
-_PRUNED_AT_ONCE = 10
+UNIQUE = "uq_idempotency_keys_scope_key"
+_PRUNING = 16
+PRUNED_AT_ONCE = 10 * _PRUNING
 _keys = table_of(IdempotencyKey).c
 _SCOPE, _KEY = bindparam("scope", type_=Text()), bindparam("key", type_=Text())
+_GIVEN: dict[str, ColumnElement[Any]] = {
+    "id": bindparam("key_id", type_=Uuid()),
+    "scope": _SCOPE,
+    "key": _KEY,
+    "fingerprint": bindparam("fingerprint", type_=LargeBinary()),
+}
 _THIS = and_(_keys.scope == _SCOPE, _keys.key == _KEY)
+_HAS_EXPIRED = _keys.created_at < bindparam("expired_before", type_=DateTime(timezone=True))
+_RESPONSE = bindparam("response", type_=LargeBinary())
 
 
-def _claiming() -> Prepared:
-    """Return the statement that inserts a key unless there is one that hasn't expired, and returns its id. It deletes a
-    few other expired ones: each request deletes more keys than it adds, so no background job is needed."""
-    has_expired = _keys.created_at < bindparam("expired_before", type_=DateTime(timezone=True))
-    others = select(_keys.id).where(has_expired, not_(_THIS)).order_by(_keys.created_at).limit(_PRUNED_AT_ONCE)
+def prunes(key: str) -> bool:
+    """Return whether a request with this key deletes some that have expired. One in sixteen does, as looking for them
+    takes Postgres longer than to store a response; they delete more than all requests add, so no background job is
+    needed."""
+    return crc32(key.encode()) % _PRUNING == 0
+
+
+def _pruned() -> CTE:
+    """Return a part of a statement that deletes other keys that have expired."""
+    others = select(_keys.id).where(_HAS_EXPIRED, not_(_THIS)).order_by(_keys.created_at).limit(PRUNED_AT_ONCE)
     # A CTE, as Postgres may run a subquery for each row, with different results.
     oldest = others.with_for_update(skip_locked=True).cte("oldest")
-    pruned = delete(IdempotencyKey).where(_keys.id.in_(select(oldest.c.id))).cte("pruned")
-    given: Any = {"id": bindparam("id", type_=Uuid()), "fingerprint": bindparam("fingerprint", type_=LargeBinary())}
-    new = insert(IdempotencyKey).values(scope=_SCOPE, key=_KEY, **given)
-    anew = {"id": new.excluded.id, "fingerprint": new.excluded.fingerprint, "response": None, "created_at": func.now()}
-    claimed = new.on_conflict_do_update(index_elements=["scope", "key"], set_=anew, where=has_expired)
-    return Prepared(claimed.returning(_keys.id).add_cte(pruned))
+    # As an array: for a list, Postgres may read the whole table.
+    ids = func.array(select(oldest.c.id).scalar_subquery(), type_=ARRAY(Uuid))
+    return delete(IdempotencyKey).where(_keys.id == any_(ids)).cte("pruned")
 
 
-_CLAIM = _claiming()
-_EARLIER = Prepared(select(_keys.fingerprint, _keys.response).where(_THIS))
-_KEEP = Prepared(update(IdempotencyKey).where(_THIS).values(response=bindparam("response", type_=LargeBinary())))
+def _claiming() -> ReturningInsert[Any]:
+    """Return the statement that inserts a key, with its response if that is known, unless there is one that hasn't
+    expired, and returns its id."""
+    new = insert(IdempotencyKey).values(**_GIVEN, response=_RESPONSE)
+    anew = {name: new.excluded[name] for name in ("id", "fingerprint", "response", "order_id")}
+    claimed = new.on_conflict_do_update(
+        index_elements=["scope", "key"], set_={**anew, "created_at": func.now()}, where=_HAS_EXPIRED
+    )
+    return claimed.returning(_keys.id)
 
 
-async def claim(work: UnitOfWork, scope: str, key: str, fingerprint: bytes, expired_before: datetime) -> Record | None:
+def _completing() -> ReturningUpdate[Any]:
+    """Return the statement that stores the response of a key that has none yet, and returns its id. It need not wait
+    for the disk: if it is lost, the response is made again."""
+    lazily = func.set_config("synchronous_commit", "off", True)
+    completed = update(IdempotencyKey).where(_THIS, _keys.response.is_(None)).values(response=_RESPONSE)
+    return completed.returning(_keys.id, lazily)
+
+
+_CLAIM = Prepared(_claiming()), Prepared(_claiming().add_cte(_pruned()))
+_EARLIER = Prepared(select(_keys.fingerprint, _keys.response, _keys.order_id).where(_THIS))
+_KEEP = Prepared(update(IdempotencyKey).where(_THIS).values(response=_RESPONSE))
+_COMPLETE = Prepared(_completing()), Prepared(_completing().add_cte(_pruned()))
+_FORGET = Prepared(delete(IdempotencyKey).where(_THIS, _HAS_EXPIRED))
+
+
+def known() -> CTE:
+    """Return a part of a statement that finds the key, and whether it has expired."""
+    columns = {name: _keys[name] for name in ("id", "fingerprint", "response", "order_id")}
+    found = {**columns, "has_expired": _HAS_EXPIRED}
+    return select(*(value.label(f"key_{name}") for name, value in found.items())).where(_THIS).cte("known")
+
+
+def claimed_with(placed: CTE) -> Insert:
+    """Return a part of a statement that claims the key for an order, if that is placed. If another request has claimed
+    it, UNIQUE is violated, and nothing is done."""
+    given = select(*(value.label(name) for name, value in _GIVEN.items()), placed.c.id)
+    return insert(IdempotencyKey).from_select([*_GIVEN, "order_id"], given)
+
+
+async def claim(
+    work: UnitOfWork, scope: str, key: str, fingerprint: bytes, expired_before: datetime, response: bytes | None = None
+) -> Record | None:
     """Insert the key, or return its fingerprint and response if it exists and hasn't expired. Waits for a concurrent
     request that claimed it."""
-    given = {"id": uuid7(), "scope": scope, "key": key, "fingerprint": fingerprint, "expired_before": expired_before}
-    if await work.fetch(_CLAIM, **given):
+    given: dict[str, Any] = {"scope": scope, "key": key, "fingerprint": fingerprint, "response": response}
+    if await work.fetch(_CLAIM[prunes(key)], key_id=uuid7(), expired_before=expired_before, **given):
         return None
     (earlier,) = await work.fetch(_EARLIER, scope=scope, key=key)
     return earlier
@@ -50,3 +116,16 @@ async def claim(work: UnitOfWork, scope: str, key: str, fingerprint: bytes, expi
 async def keep(work: UnitOfWork, scope: str, key: str, response: bytes) -> None:
     """Store the response of the request that claimed the key."""
     await work.fetch(_KEEP, scope=scope, key=key, response=response)
+
+
+async def complete(work: UnitOfWork, scope: str, key: str, response: bytes, expired_before: datetime) -> Record | None:
+    """Store the response of the request that placed an order with the key; return what another request has stored
+    meanwhile."""
+    if await work.fetch(_COMPLETE[prunes(key)], scope=scope, key=key, response=response, expired_before=expired_before):
+        return None
+    return await work.first(_EARLIER, scope=scope, key=key)
+
+
+async def forget_expired(work: UnitOfWork, scope: str, key: str, expired_before: datetime) -> None:
+    """Delete the key if it has expired."""
+    await work.fetch(_FORGET, scope=scope, key=key, expired_before=expired_before)

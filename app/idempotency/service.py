@@ -5,17 +5,19 @@ import hmac
 import re
 import zlib
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import orjson
 from cryptography.fernet import Fernet, MultiFernet
+from uuid_utils.compat import uuid7
 
+from app.db.statements import Record
 from app.db.unit_of_work import UnitOfWork
-from app.errors import BadUserInput, ResponseTooLarge
+from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, TransactionConflict
 from app.idempotency import repository
 
 HEADER = "Idempotency-Key"
@@ -50,7 +52,11 @@ class Secrets:
         return cls(MultiFernet(ciphers), derived(b"idempotency fingerprint"))
 
 
-@dataclass(frozen=True)
+class KeyRefused(BadUserInput):
+    """The key can't be used for this request, of which nothing is done."""
+
+
+@dataclass
 class IdempotentRequest:
     """A request with an idempotency key. `made_of` is its document, variables and operation name, which distinguish
     requests that reuse the key. Keys of different viewers are independent."""
@@ -61,33 +67,72 @@ class IdempotentRequest:
     secrets: Secrets
     response_limit: int
     """The most bytes that its response may have."""
+    order_id: UUID | None = None
+    """The order that was placed with the key, where the statement that places it claims the key."""
+    is_repeat: bool = False
+    """Whether that was done by an earlier request, whose response was not stored."""
 
     async def claim(self, work: UnitOfWork) -> bytes | None:
         """Claim the key within the transaction; return the response if the request was already executed.
 
-        BadUserInput if the key is malformed or was used for another request.
+        KeyRefused if the key is malformed or was used for another request. OutcomeUnknown if it placed an order without
+        a transaction, and its response isn't stored: a limit has been changed since.
         """
-        if not _KEY.fullmatch(self.key):
-            raise BadUserInput(HEADER, "must be 8 to 255 printable ASCII characters without spaces")
+        self.require_valid()
         fingerprints = self._fingerprints()
-        expired_before = datetime.now(UTC) - KEPT
-        earlier = await repository.claim(work, self.scope, self.key, fingerprints[0], expired_before)
+        earlier = await repository.claim(work, self.scope, self.key, fingerprints[0], _expired_before())
         if earlier is None:
             return None
-        assert earlier.response is not None, "it was committed with its response"
-        if earlier.fingerprint not in fingerprints:
-            raise BadUserInput(HEADER, "was used for another request")
-        response = self.secrets.cipher.decrypt(earlier.response)
-        return response if response.startswith(b"{") else zlib.decompress(response)
+        self._require_same(earlier.fingerprint)
+        if earlier.response is None:
+            raise OutcomeUnknown
+        return self._opened(earlier.response)
 
     async def keep(self, work: UnitOfWork, response: bytes) -> None:
-        """Store the response within the transaction, encrypted because it may contain tokens. ResponseTooLarge if it
-        is too large to be stored for a day."""
+        """Store the response within the transaction. ResponseTooLarge if it is too large to be stored for a day."""
         if len(response) > self.response_limit:
             raise ResponseTooLarge(self.response_limit, "A response with an Idempotency-Key")
-        if len(response) > _COMPRESSED_FROM:
-            response = await asyncio.to_thread(zlib.compress, response, level=1)  # takes up to 40 ms
-        await repository.keep(work, self.scope, self.key, self.secrets.cipher.encrypt(response))
+        await repository.keep(work, self.scope, self.key, await self._sealed(response))
+
+    def require_valid(self) -> None:
+        """Raise KeyRefused if the key is malformed."""
+        if not _KEY.fullmatch(self.key):
+            raise KeyRefused(HEADER, "must be 8 to 255 printable ASCII characters without spaces")
+
+    def claiming(self) -> Mapping[str, Any]:
+        """Return the parameters of a statement that places an order and claims the key with it, or finds it."""
+        self.require_valid()
+        self.order_id, self.is_repeat = None, False
+        given = {"scope": self.scope, "key": self.key, "fingerprint": self._fingerprints()[0]}
+        return {**given, "key_id": uuid7(), "expired_before": _expired_before()}
+
+    async def found(self, work: UnitOfWork, known: Record) -> None:
+        """Take note of the order that an earlier request has placed. Replay its response if that is stored; KeyRefused
+        if it was another request; TransactionConflict if the key had expired: the next attempt doesn't find it."""
+        if known.key_has_expired:
+            await repository.forget_expired(work, self.scope, self.key, _expired_before())
+            raise TransactionConflict
+        self._require_same(known.key_fingerprint)
+        if known.key_response is not None:
+            raise Replay(self._opened(known.key_response))
+        self.order_id, self.is_repeat = known.key_order_id, True
+
+    async def keep_alone(self, work: UnitOfWork, response: bytes) -> bytes:
+        """Store the response of a request whose statement has committed, or was refused, and return it; or the one that
+        another request has stored before. TransactionConflict if another has placed an order meanwhile: the next
+        attempt finds that."""
+        self.require_valid()
+        this, sealed, expired_before = (self.scope, self.key), await self._sealed(response), _expired_before()
+        if self.order_id is not None:
+            earlier = await repository.complete(work, *this, sealed, expired_before)
+        else:
+            earlier = await repository.claim(work, *this, self._fingerprints()[0], expired_before, sealed)
+        if earlier is None:
+            return response
+        self._require_same(earlier.fingerprint)
+        if earlier.response is None:
+            raise TransactionConflict
+        return self._opened(earlier.response)
 
     @property
     def scope(self) -> str:
@@ -99,5 +144,23 @@ class IdempotentRequest:
         try:
             text = orjson.dumps(self.made_of, option=orjson.OPT_SORT_KEYS)
         except orjson.JSONEncodeError:
-            raise BadUserInput("variables", "are nested too deeply") from None
+            raise KeyRefused("variables", "are nested too deeply") from None
         return [hmac.digest(key, text, "sha256") for key in self.secrets.fingerprint_keys]
+
+    def _require_same(self, fingerprint: bytes) -> None:
+        if fingerprint not in self._fingerprints():
+            raise KeyRefused(HEADER, "was used for another request")
+
+    async def _sealed(self, response: bytes) -> bytes:
+        """Return the response as it is stored, encrypted because it may contain tokens."""
+        if len(response) > _COMPRESSED_FROM:
+            response = await asyncio.to_thread(zlib.compress, response, level=1)  # takes up to 40 ms
+        return self.secrets.cipher.encrypt(response)
+
+    def _opened(self, sealed: bytes) -> bytes:
+        response = self.secrets.cipher.decrypt(sealed)
+        return response if response.startswith(b"{") else zlib.decompress(response)
+
+
+def _expired_before() -> datetime:
+    return datetime.now(UTC) - KEPT

@@ -15,11 +15,13 @@ from app.audit import repository as audit
 from app.db import notifications as events
 from app.db.models import Order, OrderItem, Product, StoreOrder
 from app.db.statements import (
+    KEY,
     KEYS,
     Prepared,
     Record,
     columns_of,
     rows_of,
+    select_rows,
     table_of,
     unforeseen,
     unnested,
@@ -27,6 +29,8 @@ from app.db.statements import (
 )
 from app.db.unit_of_work import UnitOfWork
 from app.errors import TransactionConflict
+from app.idempotency import repository as idempotency
+from app.idempotency.service import IdempotentRequest
 from app.users import repository as users
 
 PLACED = "Placed"
@@ -85,15 +89,16 @@ def _given() -> sa.TableValuedAlias:
     return unnested("given", columns, map(unforeseen, {**arrays, "product_id": KEYS}.values()))
 
 
-def _locked(customer: sa.CTE) -> sa.CTE:
+def _locked(customer: sa.CTE, *conditions: sa.ColumnElement[bool]) -> sa.CTE:
     """Return the products with `:keys` that can be ordered, locked in the order of their keys, as every operation locks
-    them, after the account."""
+    them, after the account; none unless the conditions are met."""
     return (
         sa.select(*(_products[name] for name in _FROM_PRODUCT))
         .where(
             sa.select(sa.func.count()).select_from(customer).scalar_subquery() == 1,
             with_key_in_array(_products.id),
             _products.deleted_at.is_(None),
+            *conditions,
         )
         .order_by(_products.id)
         .with_for_update(key_share=True)
@@ -125,10 +130,11 @@ def _lines(found: sa.CTE) -> sa.CTE:
     )
 
 
-def _placing() -> Prepared:
-    """Return the statement. Nothing is written unless every product can be ordered and has enough stock."""
+def _placing(known: sa.CTE | None = None) -> Prepared:
+    """Return the statement. Nothing is written unless every product can be ordered and has enough stock, nor if the
+    request's idempotency key is known."""
     customer = users.IN_ACTION.cte("customer")
-    line = _lines(_locked(customer))
+    line = _lines(_locked(customer, *([] if known is None else [~sa.exists().select_from(known)])))
     may_place = (
         sa.select(sa.func.count() == sa.func.cardinality(KEYS)).where(sa.not_(line.c.is_short)).scalar_subquery()
     )
@@ -147,11 +153,14 @@ def _placing() -> Prepared:
     audited = audit.inserted_with(placed, _notified(line, placed)).cte("audited")
     row = (column.label(name) for name, column in placed.c.items())  # as the model names them: a record has no others
     refused = (line.c.product_id, line.c.stock, line.c.is_short)
-    return Prepared(
-        sa.select(customer.c.is_superuser, *row, *refused)
-        .select_from(customer.outerjoin(placed, sa.true()).outerjoin(line, placed.c.id.is_(None)))
-        .add_cte(taken, _split_up(line, placed), _inserted(line, placed), audited)
-    )
+    found = sa.select(customer.c.is_superuser, *row, *refused)
+    done = [taken, _split_up(line, placed), _inserted(line, placed), audited]
+    asked = sa.select(sa.literal_column("1")).subquery("asked").outerjoin(customer, sa.true())
+    if known is not None:
+        found, asked = found.add_columns(*known.c), asked.outerjoin(known, sa.true())
+        done.append(idempotency.claimed_with(placed).cte("claimed"))
+    joined = asked.outerjoin(placed, sa.true()).outerjoin(line, placed.c.id.is_(None))
+    return Prepared(found.select_from(joined).add_cte(*done))
 
 
 def _split_up(line: sa.CTE, placed: sa.CTE) -> sa.CTE:
@@ -178,32 +187,57 @@ def _notified(line: sa.CTE, placed: sa.CTE) -> sa.Select[tuple[int]]:
 
 
 _PLACE = _placing()
+_PLACE_ONCE = _placing(idempotency.known())
+_ORDER = Prepared(select_rows(Order).where(_orders.id == KEY))
 
 
 async def place(
-    work: UnitOfWork, session_id: UUID | None, order: Mapping[str, Any], lines: Sequence[Line], entry: Mapping[str, Any]
+    work: UnitOfWork,
+    session_id: UUID | None,
+    order: Mapping[str, Any],
+    lines: Sequence[Line],
+    entry: Mapping[str, Any],
+    request: IdempotentRequest | None = None,
 ) -> Outcome | None:
-    """Insert an order with its parts and items, take their stock, write the entry into the audit trail, and notify;
-    None if the customer's session has ended. TransactionConflict if another order has its number. With a million
-    orders, one new order in a million is affected."""
+    """Insert an order with its parts and items, take their stock, write the entry into the audit trail, notify, and
+    claim the request's idempotency key, if it is to be done with it; None if the customer's session has ended.
+
+    If the key is known, Replay its response, or return the order that was placed with it. TransactionConflict if
+    another request has claimed the key meanwhile, or another order has the number: with a million orders, one new order
+    in a million is affected."""
     values = {f"order_{name}": order.get(name) for name in _OF_ORDER}
     values |= {f"line_{name}": [getattr(line, name) for line in lines] for name in ("id", "part_id", "quantity")}
     asked = {"keys": [line.product_id for line in lines], "viewer_id": order["customer_id"], "session_id": session_id}
+    statement, claimed = (_PLACE, {}) if request is None else (_PLACE_ONCE, request.claiming())
     try:
-        rows = await work.write(_PLACE, _is_placed, **values, **asked, **entry)
+        rows = await work.write(statement, _is_placed, **values, **asked, **entry, **claimed)
     except UniqueViolationError as failure:
-        if failure.constraint_name == "uq_orders_number":
+        if failure.constraint_name in ("uq_orders_number", idempotency.UNIQUE):
             raise TransactionConflict from failure
         raise
-    if not rows:
+    first = rows[0]
+    placed = first if _is_placed(rows) else None
+    if request is not None:
+        placed = await _once(work, request, first, placed)
+    if first.is_superuser is None:
         return None
-    placed = rows[0] if _is_placed(rows) else None
     available = {row.product_id: Available(row.stock, row.is_short) for row in rows if row.product_id is not None}
-    return Outcome(rows[0].is_superuser, placed, available)
+    return Outcome(first.is_superuser, placed, available)
+
+
+async def _once(work: UnitOfWork, request: IdempotentRequest, found: Record, placed: Record | None) -> Record | None:
+    """Return the order that was placed with the request's key, now or before."""
+    if placed is not None:
+        request.order_id = placed.id
+    elif found.key_id is not None:
+        await request.found(work, found)
+        work.has_committed = True  # by that request; only the payload can fail
+        return await work.first(_ORDER, key=request.order_id)
+    return placed
 
 
 def _is_placed(rows: Sequence[Record]) -> bool:
-    return bool(rows) and rows[0].id is not None
+    return rows[0].id is not None
 
 
 async def products_to_quote(work: UnitOfWork, quantities: Mapping[UUID, int]) -> Mapping[UUID, Any]:

@@ -15,6 +15,7 @@ from app.db.models import OrderStatus, StoreOrderStatus
 from app.db.statements import Record
 from app.db.unit_of_work import UnitOfWork
 from app.errors import SESSION_ENDED, InputIssue, InputIssueCode, InvalidInput, NotFound, Unauthenticated
+from app.idempotency.service import IdempotentRequest
 from app.inputs import repeated
 from app.orders import placing, repository
 from app.orders.errors import InsufficientStock, InvalidStoreOrderTransition, InvalidTransition, Shortage
@@ -26,15 +27,19 @@ from app.stores.service import require_manager
 
 
 async def place_order(
-    work: UnitOfWork, viewer: Viewer, session_id: UUID | None, new: PlaceOrderInput
+    work: UnitOfWork,
+    viewer: Viewer,
+    session_id: UUID | None,
+    new: PlaceOrderInput,
+    request: IdempotentRequest | None = None,
 ) -> tuple[Viewer, Record]:
-    """Order products at their current prices, and take them from stock. Return the customer with their current rights,
-    and the order; Unauthenticated if their session has ended."""
+    """Order products at their current prices, and take them from stock, once for each idempotent request. Return the
+    customer with their current rights, and the order; Unauthenticated if their session has ended."""
     quantities = _quantities(new)
     lines = [placing.Line(uuid7(), uuid7(), key, quantity) for key, quantity in quantities.items()]
     order = {"id": uuid7(), "number": new_number(), "customer_id": viewer.id, **_delivery(new)}
     entry = audit.written_within(work, audit.Change("Order", order["id"], ("customerId", "items"), is_new=True))
-    outcome = await placing.place(work, session_id, order, lines, entry)
+    outcome = await placing.place(work, session_id, order, lines, entry, request)
     if outcome is None:
         raise Unauthenticated(SESSION_ENDED)
     if outcome.order is None:

@@ -16,6 +16,7 @@ from benchmarks.scenarios import SCENARIOS, Case
 from tests.catalogue import Catalogue, opened_catalogue
 from tests.databases import SingleConnection
 from tests.documented import sections
+from tests.paths import UNLIMITED
 from tests.plans import (
     compares_within_indexes,
     condition,
@@ -128,7 +129,7 @@ class Planned:
 
 @pytest.fixture(scope="module")
 async def catalogue(engine: AsyncEngine, settings: Settings) -> AsyncIterator[Catalogue]:
-    async with opened_catalogue(engine, settings.model_copy(update={"compiled_path": True})) as catalogue:
+    async with opened_catalogue(engine, settings.model_copy(update={**UNLIMITED, "compiled_path": True})) as catalogue:
         yield catalogue
 
 

@@ -51,8 +51,8 @@ class Shop:
     async def read(self) -> httpx2.Response:
         return await self.api.send(READ)
 
-    async def order(self, **headers: str) -> httpx2.Response:
-        return await self.api.send(PLACE, {"items": [item(self.product)]}, user=self.customer, headers=headers)
+    async def order(self, query: str = PLACE, **headers: str) -> httpx2.Response:
+        return await self.api.send(query, {"items": [item(self.product)]}, user=self.customer, headers=headers)
 
     async def state(self) -> tuple[int, int | None]:
         """Return how many orders there are, and how many of the product are left."""

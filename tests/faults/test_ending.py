@@ -18,9 +18,8 @@ from tests.api import Api
 from tests.faults.conftest import PATHS, READ, OpenShop, fault
 from tests.faults.stores import SECRET, Customers, Shop, kill, opened, worker_ids
 from tests.graphql.subscriptions.clients import PATIENCE
+from tests.orders.operations import PLACE, PLACE_IN_TRANSACTION
 from tests.servers import served
-
-KEY = {"Idempotency-Key": "12345678"}
 
 
 @pytest.fixture
@@ -38,10 +37,10 @@ def serving(shop: Shop, **environment: Any) -> Iterator[tuple[Popen[str], str]]:
 
 
 @contextmanager
-def order_under_way(shop: Shop, url: str, key: str | None = None) -> Iterator[Future[Any]]:
+def order_under_way(shop: Shop, url: str, query: str = PLACE) -> Iterator[Future[Any]]:
     """Place an order that waits for its product until the end of the block."""
     with ThreadPoolExecutor(1) as threads, shop.locked() as locked:
-        placing = threads.submit(shop.place, url, key)
+        placing = threads.submit(shop.place, url, query)
         locked.until_waited_for()
         yield placing
 
@@ -75,12 +74,12 @@ def test_what_is_under_way_is_finished_and_nothing_new_taken(shop: Shop, workers
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize(("key", "code"), [(None, "OUTCOME_UNKNOWN"), ("12345678", "RESTARTING")])
+@pytest.mark.parametrize(("query", "code"), [(PLACE, "OUTCOME_UNKNOWN"), (PLACE_IN_TRANSACTION, "RESTARTING")])
 def test_what_takes_longer_than_the_grace_is_undone_and_says_what_is_known(
-    shop: Shop, workers: str, key: str | None, code: str
+    shop: Shop, workers: str, query: str, code: str
 ) -> None:
     with serving(shop, WORKERS=workers, SHUTDOWN_GRACE_SECONDS="1") as (process, url):
-        with order_under_way(shop, url, key) as placing:
+        with order_under_way(shop, url, query) as placing:
             process.terminate()
             result = placing.result(10)
             assert result["errors"][0]["extensions"]["code"] == code
@@ -104,9 +103,8 @@ async def test_a_query_that_takes_longer_than_the_grace_says_so(open_shop: OpenS
 
 async def test_of_what_was_being_committed_nobody_knows(open_shop: OpenShop, settings: Settings) -> None:
     async with open_shop() as shop, shop.in_process() as client, shop.at_commit("pg_sleep(2)"):
-        ordering = asyncio.create_task(
-            replace(shop, api=Api(client, settings)).order(**{"Idempotency-Key": "12345678"})
-        )
+        in_process = replace(shop, api=Api(client, settings))
+        ordering = asyncio.create_task(in_process.order(PLACE_IN_TRANSACTION, **{"Idempotency-Key": "12345678"}))
         async with asyncio.timeout(PATIENCE):
             while "COMMIT;" not in await shop.statements():
                 pass

@@ -13,6 +13,7 @@ from tests.databases import run_on
 from tests.faults.conftest import PATHS, READ, OpenShop, Shop, fault, kind
 from tests.graphql.subscriptions.clients import PATIENCE
 from tests.locks import held
+from tests.orders.operations import PLACE, PLACE_IN_TRANSACTION
 
 KEY = {"Idempotency-Key": "12345678"}
 OURS = "FROM pg_stat_activity WHERE application_name = 'orders-api' AND datname = current_database()"
@@ -156,7 +157,7 @@ async def test_an_order_that_cannot_be_read_says_that_it_is_placed(
 async def test_a_mutation_whose_connection_breaks_is_undone_and_not_sent_again(open_shop: OpenShop) -> None:
     async with open_shop() as shop:
         async with held(shop.engine, shop.product):
-            ordering = asyncio.create_task(shop.order(**KEY))
+            ordering = asyncio.create_task(shop.order(PLACE_IN_TRANSACTION, **KEY))
             await shop.until_waiting(1)
             await end_connections(shop)
             assert fault(await ordering) == "DATABASE_UNAVAILABLE"
@@ -165,15 +166,16 @@ async def test_a_mutation_whose_connection_breaks_is_undone_and_not_sent_again(o
         assert await shop.state() == (1, 99)
 
 
-async def test_a_commit_whose_connection_breaks_has_an_unknown_outcome(open_shop: OpenShop) -> None:
+@pytest.mark.parametrize("query", [PLACE, PLACE_IN_TRANSACTION], ids=["alone", "in a transaction"])
+async def test_a_commit_whose_connection_breaks_has_an_unknown_outcome(open_shop: OpenShop, query: str) -> None:
     async with open_shop() as shop:
         async with shop.at_commit("pg_terminate_backend(pg_backend_pid())"):
-            response = await shop.order(**KEY)
+            response = await shop.order(query, **KEY)
         assert fault(response) == "OUTCOME_UNKNOWN"
         assert response.status_code == 200  # or a proxy might send it again
         assert shop.taken == 0
         orders, _ = await shop.state()
-        assert kind(await shop.order(**KEY)) == "PlaceOrderSuccess"
+        assert kind(await shop.order(query, **KEY)) == "PlaceOrderSuccess"
         assert await shop.state() == (1, 99)
         assert orders in (0, 1)
 
@@ -193,5 +195,5 @@ async def test_a_connection_that_breaks_before_commit_has_undone_the_mutation(
     async with open_shop() as shop:
         with monkeypatch.context() as patch:
             patch.setattr(recording, "write", write_and_break)
-            assert fault(await shop.order(**KEY)) == "DATABASE_UNAVAILABLE"
+            assert fault(await shop.order(PLACE_IN_TRANSACTION, **KEY)) == "DATABASE_UNAVAILABLE"
         assert await shop.state() == (0, 100)

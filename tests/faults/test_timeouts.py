@@ -10,7 +10,7 @@ from app.db.unit_of_work import UnitOfWork
 from tests.faults.conftest import PATHS, OpenShop, Shop, fault, kind
 from tests.graphql.subscriptions.clients import until
 from tests.locks import held
-from tests.orders.operations import PLACE, item
+from tests.orders.operations import PLACE, PLACE_IN_TRANSACTION, item
 
 # What waits for ever takes longer than these, and what waits for nothing does not, on a machine that is busy.
 STATEMENT, OPERATION = 0.5, 1.0
@@ -64,10 +64,10 @@ async def test_a_mutation_that_takes_too_long_as_a_whole_is_undone_and_its_key_i
     async with open_shop(operation_timeout_seconds=OPERATION) as shop:
         let_statements_run(shop)
         async with held(shop.engine, shop.product):
-            assert fault(await shop.order(**key)) == "TIMEOUT"
+            assert fault(await shop.order(PLACE_IN_TRANSACTION, **key)) == "TIMEOUT"
             assert shop.taken == 0
         assert await shop.state() == (0, 100)
-        assert kind(await shop.order(**key)) == "PlaceOrderSuccess"
+        assert kind(await shop.order(PLACE_IN_TRANSACTION, **key)) == "PlaceOrderSuccess"
         assert await shop.state() == (1, 99)
 
 

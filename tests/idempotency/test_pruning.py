@@ -12,11 +12,14 @@ from app.db.engine import driver_of
 from app.db.models import IdempotencyKey, Order
 from app.db.statements import Prepared
 from app.db.unit_of_work import UnitOfWork
+from app.idempotency.repository import PRUNED_AT_ONCE, prunes
 from tests.api import Api
 from tests.idempotency.requests import KEY, is_replay, kept, order, send
 from tests.market import Market
 from tests.orders.operations import item, number_of, place
 
+# Requests with these keys delete expired ones.
+PRUNING = [key for key in (f"request-{number}" for number in range(100)) if prunes(key)]
 A_DAY = timedelta(hours=24)
 A_MINUTE = timedelta(minutes=1)
 
@@ -112,23 +115,20 @@ async def test_requests_clear_away_the_oldest_keys_and_none_that_is_not_a_day_ol
     api: Api, market: Market, connection: AsyncConnection
 ) -> None:
     customer, product = await market.user(), await market.product()
-    await keep_others(connection, 25, A_DAY + A_MINUTE, "old")
+    await keep_others(connection, PRUNED_AT_ONCE + 5, A_DAY + A_MINUTE, "old")
     await keep_others(connection, 3, A_DAY - A_MINUTE, "young")
 
-    await order(api, customer, product, key="request-1")
+    await order(api, customer, product, key=PRUNING[0])
     old = [key for key in await kept(connection) if key.startswith("old")]
-    assert old == [f"old-{index:05}" for index in range(10, 25)]
+    assert old == [f"old-{index:05}" for index in range(PRUNED_AT_ONCE, PRUNED_AT_ONCE + 5)]
 
-    await order(api, customer, product, key="request-2")
-    await order(api, customer, product, key="request-3")
-    assert await kept(connection) == [
-        "request-1",
-        "request-2",
-        "request-3",
-        "young-00000",
-        "young-00001",
-        "young-00002",
-    ]
+    await order(api, customer, product, key=PRUNING[1])
+    assert await kept(connection) == [*sorted(PRUNING[:2]), "young-00000", "young-00001", "young-00002"]
+
+
+def test_more_keys_are_cleared_away_than_added() -> None:
+    pruning = [key for key in (f"basket-{number:05}" for number in range(10_000)) if prunes(key)]
+    assert len(pruning) * PRUNED_AT_ONCE > 9 * 10_000
 
 
 async def test_what_has_no_key_clears_nothing_away(api: Api, market: Market, connection: AsyncConnection) -> None:
@@ -153,7 +153,7 @@ async def test_however_many_keys_are_old_few_are_read(api: Api, market: Market, 
         return await fetch(work, statement, **values)
 
     with patch.object(UnitOfWork, "fetch", recorded):
-        await order(api, customer, product)
+        await order(api, customer, product, key=PRUNING[0])
 
     ((deletion, arguments),) = deletions
     driver = driver_of(await connection.get_raw_connection())

@@ -42,6 +42,8 @@ mutation ($items: [OrderItemInput!]!) {{
 }}
 {_ORDER}
 """
+PLACE_IN_TRANSACTION = PLACE.replace("placeOrder", "__typename placeOrder", 1)
+"""As a field beside it makes it: alone, an order is a statement that commits by itself."""
 CANCEL = f"""
 mutation ($id: ID!) {{
   cancelOrder(input: {{ id: $id }}) {{

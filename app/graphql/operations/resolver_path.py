@@ -34,7 +34,7 @@ from app.graphql.operations.lone_mutation import LoneMutation
 from app.graphql.operations.payloads import asked_of, is_read, node_type_of
 from app.graphql.operations.responses import Response, encoded, given_up
 from app.graphql.strawberry_internals import ExecutionContext, is_awaitable
-from app.idempotency.service import Replay
+from app.idempotency.service import IdempotentRequest, KeyRefused, Replay
 from app.monitoring.monitor import explanation
 from app.monitoring.operation_log import OperationLog
 
@@ -140,7 +140,7 @@ class ResolverPath:
                 response = encoded(data, errors, self.extensions)
                 self._require_fit(response)
                 if context.idempotent_request is not None:
-                    await context.idempotent_request.keep(work, response.body)
+                    response = await self._kept(response, context.idempotent_request)
             await work.finish(commit=is_settled)
         except OutcomeUnknown:
             raise
@@ -155,6 +155,17 @@ class ResolverPath:
             extensions = {**extensions, "explain": explanation(self.explain)}
         # variables that do not fit have errors without a path
         return encoded(data, errors, extensions, is_executed=is_executed)
+
+    async def _kept(self, response: Response, request: IdempotentRequest) -> Response:
+        """Keep the response with the request's key, and return it; or the one that another request has kept before."""
+        work = self.context.work
+        if not work.is_alone:
+            await request.keep(work, response.body)
+            return response
+        kept = await request.keep_alone(work, response.body)
+        if request.order_id is None and kept is not response.body:
+            return Response(kept, replayed=True)
+        return response._replace(body=kept, replayed=request.is_repeat)
 
     def _require_fit(self, response: Response) -> None:
         """Raise ResponseTooLarge for a response over the limit."""
@@ -182,6 +193,8 @@ def _replay_in(context: Context, result: ExecutionResult) -> Replay | None:
             context.following.raise_not_now(error.original_error)
         if isinstance(error.original_error, Replay):
             return error.original_error
+        if isinstance(error.original_error, KeyRefused):
+            context.unclaimed = error.original_error
         if not context.work.has_committed:
             raise_fault(error.original_error)
     return None
