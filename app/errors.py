@@ -100,7 +100,7 @@ class InvalidInput(DomainError):
 
 @dataclass
 class StaleVersion(DomainError):
-    """The row has changed since the client read it. `current` is the entity as it is now."""
+    """The row has changed since the client read it. `entity` is the name of its type, `current` the row now."""
 
     entity: str
     current: Any

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, PoolProxiedConnection, make_url, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.db.engine import Database, driver_of
 from app.db.models import Base
@@ -43,10 +43,6 @@ class SingleConnection(Database):
         driver = driver_of(await self._connection.get_raw_connection())
         with timed_statement(sql):
             return await driver.fetchrow(sql, *parameters)
-
-    def session(self, connection: AsyncConnection, info: dict[str, Any]) -> AsyncSession:
-        mode: Any = "create_savepoint"
-        return AsyncSession(self._connection, expire_on_commit=False, join_transaction_mode=mode, info=info)
 
 
 def committing(engine: AsyncEngine) -> Database:

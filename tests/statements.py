@@ -51,7 +51,7 @@ def _recorded_by_driver(statements: list[str]) -> Iterator[None]:
         return await fetch(self, statement, **values)
 
     async def recorded_write(self: UnitOfWork, statement: Prepared, has_effect: Any, **values: Any) -> Any:
-        if self.is_alone:  # otherwise it is fetched
+        if self.is_one_statement:  # otherwise it is fetched
             statements.append(statement.sql)
         return await write(self, statement, has_effect, **values)
 

@@ -1,6 +1,7 @@
 """Records what a mutation changes, and writes the audit trail and its notifications in the same transaction.
 
-Rows that are audited are inserted and updated here, so that none of it goes unrecorded."""
+Audited rows are inserted and updated here, so that no change goes unrecorded. A statement that changes them otherwise
+needs a `note` of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +45,9 @@ class Recording:
     changes: dict[tuple[str, UUID], Change] = field(default_factory=dict)
 
     def add(self, change: Change) -> None:
-        """Record a change, together with earlier ones of the same entity."""
+        """Record a change that has fields, together with earlier ones of the same entity."""
+        if not change.fields:
+            return
         entity = (change.entity_type, change.entity_id)
         earlier = self.changes.get(entity, change)
         fields = tuple(dict.fromkeys((*earlier.fields, *change.fields)))
@@ -82,30 +85,28 @@ async def insert(work: UnitOfWork, model: type[Audited], values: Mapping[str, An
 
 
 async def update(work: UnitOfWork, model: type[Audited], row: Record, changes: Mapping[str, Any]) -> Record:
-    """Change a locked row, unless it already is so; return it as it is now."""
-    changes = changed(row, changes)
-    return await touch(work, model, row, changes) if changes else row
+    """Update a locked row if any value differs. Return the row as it is now."""
+    return await touch(work, model, row, different) if (different := changed(row, changes)) else row
 
 
 async def touch(work: UnitOfWork, model: type[Audited], row: Record, changes: Mapping[str, Any]) -> Record:
-    """Change a locked row, or only its `updated_at` if it already is so; return it as it is now."""
-    if different := changed(row, changes):
-        note(work, Change(model.__name__, row.id, shown(model, different)))
+    """Update a locked row and its `updated_at`, even if no value differs. Return the row as it is now."""
+    note(work, Change(model.__name__, row.id, shown(model, changed(row, changes))))
     return await rows.update(work, model, row.id, changes)
 
 
 async def update_all(
     work: UnitOfWork, model: type[Audited], keys: Sequence[UUID], changes: Mapping[str, Any]
 ) -> Sequence[Record]:
-    """Change all locked rows with these keys alike, none of which is so already; return them as they are now."""
+    """Update the locked rows with these keys, whose values all differ. Return them as they are now."""
     for key in keys:
         note(work, Change(model.__name__, key, shown(model, changes)))
     return await rows.update_all(work, model, keys, changes)
 
 
 def changed(row: Record, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what of the changes isn't so already. A column that reads leave out, such as a password's, counts as
-    changed."""
+    """Return the changes whose values differ from the row's. A column that reads leave out, such as that of a password,
+    counts as different."""
     return {name: value for name, value in changes.items() if row.get(name, _UNREAD) != value}
 
 

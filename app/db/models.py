@@ -46,7 +46,7 @@ class Base(DeclarativeBase):
         bytes: sa.LargeBinary,
         list[str]: ARRAY(sa.Text),
     }
-    # What the database makes comes back with the INSERT or UPDATE itself, without another statement.
+    # For entities, which tests use: what the database makes comes back with the INSERT or UPDATE itself.
     __mapper_args__ = {"eager_defaults": True}
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import starmap
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from asyncpg import Record as DriverRecord
@@ -107,12 +106,6 @@ def rows_of(name: str, columns: Mapping[str, Any], rows: Sequence[Sequence[Any]]
     values = zip(*rows, strict=True)
     arrays = (sa.literal([*value], ARRAY(type_)) for value, type_ in zip(values, columns.values(), strict=True))
     return unnested(name, columns, arrays)
-
-
-def in_array(column: Any, keys: Iterable[UUID]) -> sa.ColumnElement[bool]:
-    """Return the condition that the column is one of these keys: any number of them is one parameter."""
-    condition: sa.ColumnElement[bool] = column == sa.any_(sa.literal([*keys], ARRAY(sa.Uuid)))
-    return condition
 
 
 def within(column: sa.ColumnElement[Any], range: DateTimeRange | None) -> list[sa.ColumnElement[bool]]:

@@ -38,7 +38,7 @@ class UnitOfWork:
         """Whether COMMIT has been sent, or a statement that commits by itself; after that nothing can be cancelled."""
         self.has_committed = False
         """Whether a statement has committed by itself, after which only the payload can fail."""
-        self.is_alone = False
+        self.is_one_statement = False
         """Whether this is a mutation of one statement, which commits by itself."""
         self.info: dict[str, Any] = {}
         """Notes of other modules about this operation."""
@@ -98,7 +98,7 @@ class UnitOfWork:
         """Run the statement of a mutation and return all its rows, which say whether it has changed anything. Where it
         is alone it commits by itself, and is never sent again: Postgres ends it if it takes too long. OutcomeUnknown if
         the connection breaks or Postgres doesn't answer."""
-        if not self.is_alone:
+        if not self.is_one_statement:
             return await self.fetch(statement, **values)
         sql, arguments = statement.sql, statement.arguments(values)
 
@@ -122,11 +122,11 @@ class UnitOfWork:
     @property
     def may_have_written(self) -> bool:
         """Whether this is a mutation that has begun."""
-        return self.is_settled if self.is_alone else self.writes
+        return self.is_settled if self.is_one_statement else self.writes
 
-    def begin_alone(self) -> None:
+    def begin_one_statement(self) -> None:
         """Begin a mutation of one statement, which `write` sends. It needs no transaction."""
-        self.writes = self.is_alone = True
+        self.writes = self.is_one_statement = True
 
     async def begin(self) -> None:
         """Begin the transaction of a mutation, unless it has begun."""

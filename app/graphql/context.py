@@ -14,7 +14,6 @@ from app.clients import Client
 from app.db.notifications import Topic
 from app.db.unit_of_work import UnitOfWork
 from app.errors import SESSION_ENDED, Unauthenticated
-from app.graphql.operations.cost import BYTES_OF_POINT
 from app.graphql.operations.documents import OperationRequest, RequestedOperation
 from app.graphql.relations.loaders import Loaders
 from app.idempotency.service import IdempotentRequest, Replay
@@ -25,6 +24,9 @@ from app.users import repository as users
 if TYPE_CHECKING:
     from app.graphql.operations.services import Services
     from app.graphql.subscriptions.manager import Following
+
+
+_BYTES_AROUND = 1_000  # the data of a response: its cost, and its braces
 
 
 @dataclass(frozen=True)
@@ -54,25 +56,17 @@ class Context:
         assert operation.variables is not None, "they are, too"
         self.operation = operation.parsed
         self.variables = operation.variables
-        self._points = operation.points
+        self._most_bytes = operation.cost.bytes if operation.cost else 0
         self.following: Following | None = None
         """What this operation follows, once it is a subscription."""
         self.is_attempt_counted = False
         """Whether this operation has been counted as an attempt, which it is once, however often it is tried."""
-        self.idempotent_request: IdempotentRequest | None = None
-        if request.idempotency_key is not None:
-            self.idempotent_request = IdempotentRequest(
-                request.idempotency_key,
-                None if login.viewer is None else login.viewer.id,
-                tuple(request.document),
-                services.idempotency_secrets,
-                services.settings.idempotent_response_limit_kb * 1024,
-            )
         self.begin()
 
     def begin(self) -> None:
         """Begin the operation, or begin it again."""
         self.work = UnitOfWork(self.services.database)
+        self.idempotent_request = self._idempotent_request()
         self.unclaimed: Exception | None = None
         """Why the request could not claim its idempotency key."""
         self.preparations: dict[str | int, Any] = {}
@@ -80,6 +74,19 @@ class Context:
         self.outcome: Outcome | None = None
         """What became of the one root field of a mutation, if it has run."""
         self.act_as(self.login.viewer)
+
+    def _idempotent_request(self) -> IdempotentRequest | None:
+        """Return the request as its idempotency key makes it, if it has one."""
+        request, viewer = self.request, self.login.viewer
+        if request.idempotency_key is None:
+            return None
+        return IdempotentRequest(
+            request.idempotency_key,
+            None if viewer is None else viewer.id,
+            tuple(request.document),
+            self.services.idempotency_secrets,
+            self.services.settings.idempotent_response_limit_kb * 1024,
+        )
 
     @cached_property
     def loaders(self) -> Loaders:
@@ -92,10 +99,10 @@ class Context:
         return self.viewer.id if self.viewer else None
 
     @property
-    def claimed_alone(self) -> IdempotentRequest | None:
+    def claimed_in_statement(self) -> IdempotentRequest | None:
         """The request, if its one statement claims its idempotency key: otherwise the transaction does, or there is
         none."""
-        return self.idempotent_request if self.work.is_alone else None
+        return self.idempotent_request if self.work.is_one_statement else None
 
     def in_turn(self, viewer: Viewer | None) -> AbstractAsyncContextManager[None]:
         """Wait for this viewer's turn to compile something."""
@@ -130,10 +137,11 @@ class Context:
                 raise
 
     @property
-    def may_claim_alone(self) -> bool:
-        """Whether the response is certainly small enough to be kept, if the request has an idempotency key."""
+    def may_be_one_statement(self) -> bool:
+        """Whether a mutation of one statement needs no transaction: not if its response could be too large to be kept
+        with an idempotency key, as the mutation must not be done then."""
         request = self.idempotent_request
-        return request is None or self._points * BYTES_OF_POINT <= request.response_limit
+        return request is None or self._most_bytes + _BYTES_AROUND <= request.response_limit
 
     async def begin_field(self, *, confirm: bool = True) -> None:
         """Begin a root field of a mutation, which must not see what an earlier field has read.

@@ -75,10 +75,9 @@ class RootField(FieldExtension):
 
 
 async def _begin(context: Context, *, is_alone: bool, is_single_statement: bool) -> None:
-    """Begin the transaction, if need be, and what the field can be rolled back to. A single statement needs none, but
-    where its response may be too large to be kept with an idempotency key, and it must then not be done."""
-    if is_single_statement and context.may_claim_alone:
-        context.work.begin_alone()
+    """Begin the transaction, if the field needs one, and what it can be rolled back to."""
+    if is_single_statement and context.may_be_one_statement:
+        context.work.begin_one_statement()
     else:
         await context.begin_mutation()
         has_key = context.idempotent_request is not None

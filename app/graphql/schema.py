@@ -12,6 +12,7 @@ from app.graphql.node_queries import NodeQueries
 from app.graphql.scalars import SCALARS
 from app.orders.resolvers import OrderMutations, OrderQueries, OrderSubscriptions
 from app.orders.types import OrderItem
+from app.products.repository import catalog
 from app.products.resolvers import ProductMutations, ProductQueries, ProductSubscriptions
 from app.stores.resolvers import StoreMutations, StoreQueries
 from app.users.resolvers import UserMutations, UserQueries
@@ -20,7 +21,8 @@ from app.users.resolvers import UserMutations, UserQueries
 @strawberry.type(
     description=(
         "Read operations. An operation costs what it may read: one point for each object, a page its size, and up to "
-        "2,150 for a search, a filter or a `totalCount`. The response reports the cost in `extensions.cost`."
+        f"{catalog.sorting_points:,} for a search, a filter or a `totalCount`. The response reports the cost in "
+        "`extensions.cost`."
     )
 )
 class Query(NodeQueries, UserQueries, StoreQueries, ProductQueries, OrderQueries, AuditQueries):

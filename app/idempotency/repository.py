@@ -81,7 +81,7 @@ def _completing() -> ReturningUpdate[Any]:
 
 
 _CLAIM = Prepared(_claiming()), Prepared(_claiming().add_cte(_pruned()))
-_EARLIER = Prepared(select(_keys.fingerprint, _keys.response, _keys.order_id).where(_THIS))
+_EARLIER = Prepared(select(_keys.fingerprint, _keys.response).where(_THIS))
 _KEEP = Prepared(update(IdempotencyKey).where(_THIS).values(response=_RESPONSE))
 _COMPLETE = Prepared(_completing()), Prepared(_completing().add_cte(_pruned()))
 _FORGET = Prepared(delete(IdempotencyKey).where(_THIS, _HAS_EXPIRED))

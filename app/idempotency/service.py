@@ -53,13 +53,13 @@ class Secrets:
 
 
 class KeyRefused(BadUserInput):
-    """The key can't be used for this request, of which nothing is done."""
+    """The key can't be used for this request, or the variables are too deep to compare; nothing is done."""
 
 
 @dataclass
 class IdempotentRequest:
-    """A request with an idempotency key. `made_of` is its document, variables and operation name, which distinguish
-    requests that reuse the key. Keys of different viewers are independent."""
+    """One attempt of a request with an idempotency key. `made_of` is its document, variables and operation name, which
+    distinguish requests that reuse the key. Keys of different viewers are independent."""
 
     key: str
     viewer_id: UUID | None
@@ -102,13 +102,17 @@ class IdempotentRequest:
     def claiming(self) -> Mapping[str, Any]:
         """Return the parameters of a statement that places an order and claims the key with it, or finds it."""
         self.require_valid()
-        self.order_id, self.is_repeat = None, False
         given = {"scope": self.scope, "key": self.key, "fingerprint": self._fingerprints()[0]}
         return {**given, "key_id": uuid7(), "expired_before": _expired_before()}
 
-    async def found(self, work: UnitOfWork, known: Record) -> None:
-        """Take note of the order that an earlier request has placed. Replay its response if that is stored; KeyRefused
-        if it was another request; TransactionConflict if the key had expired: the next attempt doesn't find it."""
+    async def take_note(self, work: UnitOfWork, placed: Record | None, known: Record | None) -> None:
+        """Take note of the order that was placed, or of what is known of the key. Replay the response to an earlier
+        request if that is stored; KeyRefused if it was another request; TransactionConflict if the key had expired: the
+        next attempt doesn't find it."""
+        if placed is not None:
+            self.order_id = placed.id
+        if known is None:
+            return
         if known.key_has_expired:
             await repository.forget_expired(work, self.scope, self.key, _expired_before())
             raise TransactionConflict
@@ -117,10 +121,10 @@ class IdempotentRequest:
             raise Replay(self._opened(known.key_response))
         self.order_id, self.is_repeat = known.key_order_id, True
 
-    async def keep_alone(self, work: UnitOfWork, response: bytes) -> bytes:
-        """Store the response of a request whose statement has committed, or was refused, and return it; or the one that
-        another request has stored before. TransactionConflict if another has placed an order meanwhile: the next
-        attempt finds that."""
+    async def keep_afterwards(self, work: UnitOfWork, response: bytes) -> Replay | None:
+        """Store the response of a mutation without a transaction, whose statement has committed or was refused; return
+        the one that another request has stored before. TransactionConflict if that has just placed the order: the next
+        attempt finds it."""
         self.require_valid()
         this, sealed, expired_before = (self.scope, self.key), await self._sealed(response), _expired_before()
         if self.order_id is not None:
@@ -128,11 +132,11 @@ class IdempotentRequest:
         else:
             earlier = await repository.claim(work, *this, self._fingerprints()[0], expired_before, sealed)
         if earlier is None:
-            return response
+            return None
         self._require_same(earlier.fingerprint)
         if earlier.response is None:
             raise TransactionConflict
-        return self._opened(earlier.response)
+        return Replay(self._opened(earlier.response))
 
     @property
     def scope(self) -> str:

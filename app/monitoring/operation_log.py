@@ -65,7 +65,8 @@ def current() -> OperationLog | None:
 
 
 class timed_statement:  # noqa: N801  # contextlib's takes three times as long
-    """Record the statement that runs within, for the operation in this task; SQLAlchemy's record themselves."""
+    """Record the statement that runs within, for the operation in this task, and note it on what it raises. Those of
+    SQLAlchemy record themselves."""
 
     __slots__ = ("begun", "sql")
 

@@ -30,7 +30,6 @@ from app.db.statements import (
 from app.db.unit_of_work import UnitOfWork
 from app.errors import TransactionConflict
 from app.idempotency import repository as idempotency
-from app.idempotency.service import IdempotentRequest
 from app.users import repository as users
 
 PLACED = "Placed"
@@ -72,9 +71,12 @@ class Available(NamedTuple):
 class Outcome(NamedTuple):
     """What became of an order: it, or else the products that can be ordered."""
 
-    is_superuser: bool
+    is_superuser: bool | None
+    """None if the customer's session has ended."""
     order: Record | None
     available: Mapping[UUID, Available]
+    known: Record | None = None
+    """What is known of the request's idempotency key, if that was found."""
 
 
 def is_short(stock: sa.ColumnElement[Any], quantity: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
@@ -197,43 +199,33 @@ async def place(
     order: Mapping[str, Any],
     lines: Sequence[Line],
     entry: Mapping[str, Any],
-    request: IdempotentRequest | None = None,
-) -> Outcome | None:
+    claim: Mapping[str, Any] | None = None,
+) -> Outcome:
     """Insert an order with its parts and items, take their stock, write the entry into the audit trail, notify, and
-    claim the request's idempotency key, if it is to be done with it; None if the customer's session has ended.
-
-    If the key is known, Replay its response, or return the order that was placed with it. TransactionConflict if
-    another request has claimed the key meanwhile, or another order has the number: with a million orders, one new order
-    in a million is affected."""
+    claim an idempotency key. TransactionConflict if another request has claimed the key meanwhile, or another order has
+    the number: with a million orders, one new order in a million is affected."""
     values = {f"order_{name}": order.get(name) for name in _OF_ORDER}
     values |= {f"line_{name}": [getattr(line, name) for line in lines] for name in ("id", "part_id", "quantity")}
     asked = {"keys": [line.product_id for line in lines], "viewer_id": order["customer_id"], "session_id": session_id}
-    statement, claimed = (_PLACE, {}) if request is None else (_PLACE_ONCE, request.claiming())
     try:
-        rows = await work.write(statement, _is_placed, **values, **asked, **entry, **claimed)
+        if claim is None:
+            rows = await work.write(_PLACE, _is_placed, **values, **asked, **entry)
+        else:
+            rows = await work.write(_PLACE_ONCE, _is_placed, **values, **asked, **entry, **claim)
     except UniqueViolationError as failure:
         if failure.constraint_name in ("uq_orders_number", idempotency.UNIQUE):
             raise TransactionConflict from failure
         raise
     first = rows[0]
-    placed = first if _is_placed(rows) else None
-    if request is not None:
-        placed = await _once(work, request, first, placed)
-    if first.is_superuser is None:
-        return None
     available = {row.product_id: Available(row.stock, row.is_short) for row in rows if row.product_id is not None}
-    return Outcome(first.is_superuser, placed, available)
+    known = first if first.get("key_id") is not None else None
+    return Outcome(first.is_superuser, first if _is_placed(rows) else None, available, known)
 
 
-async def _once(work: UnitOfWork, request: IdempotentRequest, found: Record, placed: Record | None) -> Record | None:
-    """Return the order that was placed with the request's key, now or before."""
-    if placed is not None:
-        request.order_id = placed.id
-    elif found.key_id is not None:
-        await request.found(work, found)
-        work.has_committed = True  # by that request; only the payload can fail
-        return await work.first(_ORDER, key=request.order_id)
-    return placed
+async def placed_before(work: UnitOfWork, key: UUID | None) -> Record | None:
+    """Return the order that an earlier request has placed; from now on, only the payload can fail."""
+    work.has_committed = True
+    return await work.first(_ORDER, key=key)
 
 
 def _is_placed(rows: Sequence[Record]) -> bool:

@@ -227,7 +227,7 @@ async def delete(work: UnitOfWork, order: Record, moment: datetime) -> Record:
 
 
 async def update_part(work: UnitOfWork, part: Record, changes: Mapping[str, Any]) -> Record:
-    """Change a part of a locked order, of which something has changed at any rate."""
+    """Change a part of a locked order, and its `updated_at` at any rate: its items have changed."""
     return await audit.touch(work, StoreOrder, part, changes)
 
 

@@ -87,7 +87,9 @@ class OrderMutations:
     async def place_order(self, info: Info, input: PlaceOrderInput) -> PlaceOrderResult | None:
         context = info.context
         viewer, session_id = logged_in(context.viewer), context.login.session_id
-        customer, order = await service.place_order(context.work, viewer, session_id, input, context.claimed_alone)
+        customer, order = await service.place_order(
+            context.work, viewer, session_id, input, context.claimed_in_statement
+        )
         context.act_as(customer)
         return PlaceOrderSuccess(row=order)
 

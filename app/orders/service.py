@@ -39,13 +39,19 @@ async def place_order(
     lines = [placing.Line(uuid7(), uuid7(), key, quantity) for key, quantity in quantities.items()]
     order = {"id": uuid7(), "number": new_number(), "customer_id": viewer.id, **_delivery(new)}
     entry = audit.written_within(work, audit.Change("Order", order["id"], ("customerId", "items"), is_new=True))
-    outcome = await placing.place(work, session_id, order, lines, entry, request)
-    if outcome is None:
+    claim = None if request is None else request.claiming()
+    outcome = await placing.place(work, session_id, order, lines, entry, claim)
+    if request is not None:
+        await request.take_note(work, outcome.order, outcome.known)
+    if outcome.is_superuser is None:
         raise Unauthenticated(SESSION_ENDED)
-    if outcome.order is None:
+    placed = outcome.order
+    if request is not None and request.is_repeat:
+        placed = await placing.placed_before(work, request.order_id)
+    if placed is None:
         _require_all(quantities, outcome.available)
         raise InsufficientStock(_shortages(quantities, outcome.available))
-    return Viewer(viewer.id, outcome.is_superuser), outcome.order
+    return Viewer(viewer.id, outcome.is_superuser), placed
 
 
 @dataclass(frozen=True)

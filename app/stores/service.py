@@ -1,5 +1,6 @@
 """The rules of stores."""
 
+from datetime import datetime
 from uuid import UUID
 
 from app.contacts import needs_postcode
@@ -40,10 +41,9 @@ async def delete_store(work: UnitOfWork, viewer: Viewer, key: UUID) -> Record:
     return await repository.update(work, store, {"deleted_at": moment})
 
 
-async def delete_stores_of(work: UnitOfWork, user_id: UUID) -> None:
-    """Delete every store of the user, and their products, all at one moment."""
+async def delete_stores_of(work: UnitOfWork, user_id: UUID, moment: datetime) -> None:
+    """Delete every store of the user, and their products, all at this moment, which no other deletion has."""
     keys = await repository.open_stores_of(work, user_id)
-    moment = await repository.this_moment(work)
     # All products at once, in one order: store by store, two deletions could wait for each other.
     await repository.mark_products(work, keys, None, moment)
     await repository.mark_deleted(work, keys, moment)

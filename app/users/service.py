@@ -26,6 +26,7 @@ from app.errors import (
 from app.security import passwords
 from app.security.tokens import RefreshTokens, refresh_token_hash
 from app.security.viewer import Viewer, is_self_or_superuser
+from app.stores.repository import this_moment
 from app.stores.service import delete_stores_of
 from app.users import repository
 from app.users.errors import IncorrectCredentials
@@ -226,9 +227,10 @@ async def delete_user(work: UnitOfWork, viewer: Viewer, key: UUID, current_sessi
         raise Unauthenticated(SESSION_ENDED)
     confirmed = Viewer(id=viewer.id, is_superuser=present[viewer.id].is_superuser)
     user = _managed(present.get(key), confirmed, key)
-    user = await repository.update_user(work, user, {"deleted_at": datetime.now(UTC)})
+    moment = await this_moment(work)
+    user = await repository.update_user(work, user, {"deleted_at": moment})
     await _end_sessions(work, key)
-    await delete_stores_of(work, key)
+    await delete_stores_of(work, key, moment)
     return user
 
 

@@ -59,7 +59,7 @@ async def test_no_write_is_sent_on_a_connection_of_which_the_event_loop_has_not_
         with ThreadPoolExecutor(1) as threads:
             threads.submit(run_on, database_url, lambda connection: connection.execute(end)).result()
         work = UnitOfWork(shop.database)
-        work.begin_alone()
+        work.begin_one_statement()
         assert await work.write(statement, bool)
         await work.close()
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from asyncpg import QueryCanceledError
 from sqlalchemy import event, text
 
 from app.db.unit_of_work import UnitOfWork
@@ -124,6 +125,29 @@ async def test_what_is_read_of_an_order_has_a_time_limit_too(
         codes = {"code": "TIMEOUT"} if quantity > 100 else {"code": "PAYLOAD_UNREADABLE", "cause": "TIMEOUT"}
         assert error["extensions"] == codes
         assert await shop.state() == ((1, 99) if quantity == 1 else (0, 100))
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_what_could_not_be_read_of_an_order_is_shown_when_the_request_is_sent_again(
+    open_shop: OpenShop, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancelled(*_: Any, **__: Any) -> Any:
+        raise QueryCanceledError
+
+    key = {"Idempotency-Key": "12345678"}
+    async with open_shop(compiled_path=PATHS[path]) as shop:
+        with monkeypatch.context() as patch:
+            patch.setattr(UnitOfWork, "driver_row", cancelled)
+            patch.setattr(UnitOfWork, "rows", cancelled)
+            errors = (await shop.order(**key)).json()["errors"]
+        assert {error["extensions"]["code"] for error in errors} == {"PAYLOAD_UNREADABLE"}
+
+        again, last = [await shop.order(**key) for _ in range(2)]
+
+        assert kind(again) == "PlaceOrderSuccess"
+        assert "errors" not in again.json()
+        assert last.content == again.content
+        assert await shop.state() == (1, 99)
 
 
 async def test_a_transaction_in_which_nothing_happens_is_ended_by_postgres(open_shop: OpenShop) -> None:

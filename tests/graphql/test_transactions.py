@@ -130,8 +130,9 @@ async def test_a_connection_that_a_query_used_is_transactional_again(
     assert await stored(committed_engine) == 0
 
 
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "12345678"}], ids=["without a key", "under a key"])
 async def test_no_order_is_confirmed_that_postgres_has_given_up(
-    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine, headers: dict[str, str]
 ) -> None:
     customer, product = await committed_market.user(), await committed_market.product(stock=5)
     find_no_table = "SET LOCAL search_path TO pg_catalog"
@@ -145,7 +146,7 @@ async def test_no_order_is_confirmed_that_postgres_has_given_up(
     """
 
     async with triggered(committed_engine, "INSERT ON orders", find_no_table):
-        response = await committed_api.send(mutation, {"id": gid(product)}, user=customer)
+        response = await committed_api.send(mutation, {"id": gid(product)}, user=customer, headers=headers)
     result = response.json()
 
     # `customer` may be null, but the statement that failed has ended the transaction

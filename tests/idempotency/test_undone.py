@@ -7,7 +7,7 @@ from app.db.models import AuditEntry, IdempotencyKey, Order
 from tests.api import Api
 from tests.idempotency.requests import is_replay, kept, keyed, order, send
 from tests.market import Market, gid
-from tests.orders.operations import PLACE, item, number_of, stock_of
+from tests.orders.operations import PLACE, PLACE_IN_TRANSACTION, item, number_of, stock_of
 from tests.triggers import triggered
 
 NOT_THERE = "Order_01970000-0000-7000-8000-000000000000"
@@ -105,6 +105,25 @@ async def test_a_request_that_met_an_unforeseen_failure_succeeds_when_it_is_sent
     assert again.json()["data"]["placeOrder"]["__typename"] == "PlaceOrderSuccess"
     assert not is_replay(again)
     assert await stock_of(committed_market, product) == 4
+
+
+async def test_in_a_transaction_an_order_whose_response_cannot_be_kept_is_not_placed(
+    committed_api: Api, committed_market: Market, committed_engine: AsyncEngine
+) -> None:
+    customer, product = await committed_market.user(), await committed_market.product(stock=5)
+    items = {"items": [item(product)]}
+
+    async with triggered(committed_engine, "UPDATE ON idempotency_keys", "RAISE disk_full"):
+        failed = await send(committed_api, PLACE_IN_TRANSACTION, items, user=customer)
+    assert failed.json()["data"] is None
+    assert failed.json()["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    async with committed_engine.connect() as connection:
+        assert [await number_of(connection, model) for model in (Order, IdempotencyKey, AuditEntry)] == [0, 0, 0]
+
+    again = await send(committed_api, PLACE_IN_TRANSACTION, items, user=customer)
+
+    assert again.json()["data"]["placeOrder"]["__typename"] == "PlaceOrderSuccess"
+    assert not is_replay(again)
 
 
 async def test_an_order_whose_response_could_not_be_kept_is_shown_when_the_request_is_sent_again(

@@ -67,6 +67,8 @@ class Cost:
     holds its locks."""
     width: int = 0
     """Bytes of the response that belong to the object which it is a part of."""
+    bytes: int = 0
+    """Bytes of the response that belong to other objects. No response has more data than this and the width."""
     searching: int = 0
     """The points of looking through lists that belong to the object, which are not among the others. Half of all that
     there is may belong to one, so those of many different objects cost no more than those of two."""
@@ -78,6 +80,7 @@ class Cost:
             self.reads + other.reads,
             self.looks + other.looks,
             self.width + other.width,
+            self.bytes + other.bytes,
             self.searching + other.searching,
         )
 
@@ -89,6 +92,7 @@ class Cost:
             self.reads * number,
             self.looks * number,
             self.width * number,
+            self.bytes * number,
             self.searching * number,
         )
 
@@ -104,7 +108,8 @@ class Cost:
     @property
     def extra(self) -> "Cost":
         """The cost of what is read for an object beyond itself, whose own point is counted elsewhere."""
-        return replace(self, points=self.points + max(0, -(-self.width // BYTES_OF_POINT) - 1), width=0)
+        points = self.points + max(0, -(-self.width // BYTES_OF_POINT) - 1)
+        return replace(self, points=points, bytes=self.bytes + self.width, width=0)
 
     @property
     def of_object(self) -> "Cost":
@@ -203,13 +208,20 @@ class _Walk:
         fields = collect_fields(self.schema, self.fragments, self._coerced, root, self.operation)
         total = _sum(self._field(root, details) for details in fields.grouped_field_set.values()).settled
         points = total.points + total.width // BYTES_OF_POINT
-        return Cost(min(points, MOST), min(total.values, MOST), min(total.reads, MOST), min(total.looks, MOST))
+        return Cost(
+            min(points, MOST),
+            min(total.values, MOST),
+            min(total.reads, MOST),
+            min(total.looks, MOST),
+            bytes=min(total.bytes + total.width, MOST),
+        )
 
     def _selection(self, type_: graphql.GraphQLNamedType, details: list[FieldDetails]) -> Cost:
         """Return the cost of what is selected of an object."""
         if graphql.is_abstract_type(type_):
-            possible = (self._selection(each, details) for each in self.schema.get_possible_types(type_))
-            return max(possible, key=lambda cost: (cost.of_object.points, cost.values))
+            possible = [self._selection(each, details) for each in self.schema.get_possible_types(type_)]
+            dearest = max(possible, key=lambda cost: (cost.of_object.points, cost.values))
+            return replace(dearest, bytes=max(cost.bytes + cost.width for cost in possible) - dearest.width)
         if not isinstance(type_, graphql.GraphQLObjectType):
             return NOTHING
         return _sum(self._field(type_, each) for each in self._selected(type_, details))

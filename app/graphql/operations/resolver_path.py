@@ -84,10 +84,11 @@ class ResolverPath:
         work = self.context.work
         try:
             result = await self._resolve()
-            if (replay := _replay_in(self.context, result)) is not None:
-                return Response(replay.response, replayed=True)
-            if self.context.unclaimed is not None:
-                return self._failed(self.context.unclaimed)
+            outcome = _outcome_in(self.context, result)
+            if isinstance(outcome, Replay):
+                return Response(outcome.response, replayed=True)
+            if outcome is not None:
+                return self._failed(outcome)
             return await self._finish(result)
         except CancelledError:
             work.cancel()
@@ -139,7 +140,7 @@ class ResolverPath:
             if work.writes and is_settled:  # encoded before it is committed: what can't be sent is not done, either
                 response = encoded(data, errors, self.extensions)
                 self._require_fit(response)
-                if context.idempotent_request is not None:
+                if context.idempotent_request is not None and not self._may_show_more(result):
                     response = await self._kept(response, context.idempotent_request)
             await work.finish(commit=is_settled)
         except OutcomeUnknown:
@@ -148,7 +149,7 @@ class ResolverPath:
             if not work.has_committed:
                 raise_fault(failure)
             return self._failed(failure)
-        if response is not None and self.explain is None:
+        if response is not None and (self.explain is None or response.replayed):
             return response
         extensions = self.extensions
         if self.explain is not None:
@@ -156,16 +157,22 @@ class ResolverPath:
         # variables that do not fit have errors without a path
         return encoded(data, errors, extensions, is_executed=is_executed)
 
+    def _may_show_more(self, result: ExecutionResult) -> bool:
+        """Return whether the mutation has been committed, and its payload lacks only what the database failed to read:
+        the request shows that when it is sent again, unless this response is kept."""
+        return self.context.work.has_committed and any(
+            isinstance(_of_fault(error).original_error, FAULTS) for error in result.errors or ()
+        )
+
     async def _kept(self, response: Response, request: IdempotentRequest) -> Response:
         """Keep the response with the request's key, and return it; or the one that another request has kept before."""
         work = self.context.work
-        if not work.is_alone:
+        if not work.is_one_statement:
             await request.keep(work, response.body)
             return response
-        kept = await request.keep_alone(work, response.body)
-        if request.order_id is None and kept is not response.body:
-            return Response(kept, replayed=True)
-        return response._replace(body=kept, replayed=request.is_repeat)
+        if (earlier := await request.keep_afterwards(work, response.body)) is not None:
+            response = Response(earlier.response, replayed=request.order_id is None)
+        return response._replace(replayed=response.replayed or request.is_repeat)
 
     def _require_fit(self, response: Response) -> None:
         """Raise ResponseTooLarge for a response over the limit."""
@@ -185,19 +192,17 @@ class ResolverPath:
         return of_payload(error) if is_done or self.context.work.has_committed else error
 
 
-def _replay_in(context: Context, result: ExecutionResult) -> Replay | None:
-    """Return the kept response, if that is the result of the fields; raise whatever else they report about the
-    operation as a whole: faults of the database, and that a subscription has nothing to send."""
+def _outcome_in(context: Context, result: ExecutionResult) -> Exception | None:
+    """Return what the fields report about the operation as a whole: the kept response, or why its idempotency key can't
+    be used; raise faults of the database, and that a subscription has nothing to send."""
     for error in result.errors or ():
         if context.following is not None:
             context.following.raise_not_now(error.original_error)
-        if isinstance(error.original_error, Replay):
+        if isinstance(error.original_error, (Replay, KeyRefused)):
             return error.original_error
-        if isinstance(error.original_error, KeyRefused):
-            context.unclaimed = error.original_error
         if not context.work.has_committed:
             raise_fault(error.original_error)
-    return None
+    return context.unclaimed
 
 
 def _of_fault(error: GraphQLError) -> GraphQLError:
