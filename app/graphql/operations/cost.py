@@ -220,8 +220,8 @@ class _Walk:
         """Return the cost of what is selected of an object."""
         if graphql.is_abstract_type(type_):
             possible = [self._selection(each, details) for each in self.schema.get_possible_types(type_)]
-            dearest = max(possible, key=lambda cost: (cost.of_object.points, cost.values))
-            return replace(dearest, bytes=max(cost.bytes + cost.width for cost in possible) - dearest.width)
+            costliest = max(possible, key=lambda cost: (cost.of_object.points, cost.values))
+            return replace(costliest, bytes=max(cost.bytes + cost.width for cost in possible) - costliest.width)
         if not isinstance(type_, graphql.GraphQLObjectType):
             return NOTHING
         return _sum(self._field(type_, each) for each in self._selected(type_, details))
