@@ -90,18 +90,29 @@ ATTACKS = [
     ),
     Attack("searches of 100 stores", within("id", "stores(first: 100)", "nodes", SEARCH % "a", "nodes")),
     Attack(
-        "a search of 6 letters with all that is asked about its list, and a filter",
+        "a search of 8 letters, its total, and 2 filters",
         within(
-            f'a: products(first: 1, after: "{PAST}", filter: {{ search: "o a b c l s" }}) '
-            "{ nodes { id } totalCount pageInfo { hasPreviousPage } } " + filtered("b", NOTHING, "NAME")
+            'a: products(first: 1, filter: { search: "o t a f s b c l" }) { nodes { id } totalCount } '
+            + " ".join(filtered(alias, NOTHING, "NAME") for alias in "bc")
         ),
     ),
     Attack(
-        "14 filters that nothing matches", within(" ".join(filtered(f"a{each}", NOTHING, "NAME") for each in range(14)))
+        "a search of 8 letters, and what is past a cursor",
+        within(
+            f'products(first: 1, after: "{PAST}", filter: {{ search: "o t a f s b c l" }}) '
+            "{ nodes { id } pageInfo { hasPreviousPage } }"
+        ),
     ),
     Attack(
-        "2 searches in another order, with filters, and a filter",
-        within(" ".join((filtered("a", MOST, "PRICE"), filtered("b", MOST, "PRICE"), filtered("c", NOTHING, "NAME")))),
+        "8 filters that nothing matches", within(" ".join(filtered(f"a{each}", NOTHING, "NAME") for each in range(8)))
+    ),
+    Attack(
+        "a search in another order, with filters, and its total",
+        within("nodes { name } totalCount", f"products(first: 1, filter: {MOST}, orderBy: {{ field: PRICE }})"),
+    ),
+    Attack(
+        "a search in another order, with filters, and one by relevance",
+        within(f"{filtered('a', MOST, 'PRICE')} b: products(first: 1, filter: {MOST}) {{ nodes {{ name }} }}"),
     ),
     Attack(
         "a range in another order, and its total",
