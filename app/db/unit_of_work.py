@@ -37,7 +37,8 @@ class UnitOfWork:
         self.is_settled = False
         """Whether COMMIT has been sent, or a statement that commits by itself; after that nothing can be cancelled."""
         self.has_committed = False
-        """Whether a statement has committed by itself, after which only the payload can fail."""
+        """Whether a statement has committed by itself, now or for an earlier request with the same idempotency key.
+        After that, only the payload can fail."""
         self.is_one_statement = False
         """Whether this is a mutation of one statement, which commits by itself."""
         self.info: dict[str, Any] = {}

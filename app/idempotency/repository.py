@@ -1,5 +1,6 @@
 """The SQL of idempotency keys."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zlib import crc32
@@ -80,10 +81,11 @@ def _completing() -> ReturningUpdate[Any]:
     return completed.returning(_keys.id, lazily)
 
 
+# The second of each pair also deletes expired keys.
 _CLAIM = Prepared(_claiming()), Prepared(_claiming().add_cte(_pruned()))
+_COMPLETE = Prepared(_completing()), Prepared(_completing().add_cte(_pruned()))
 _EARLIER = Prepared(select(_keys.fingerprint, _keys.response).where(_THIS))
 _KEEP = Prepared(update(IdempotencyKey).where(_THIS).values(response=_RESPONSE))
-_COMPLETE = Prepared(_completing()), Prepared(_completing().add_cte(_pruned()))
 _FORGET = Prepared(delete(IdempotencyKey).where(_THIS, _HAS_EXPIRED))
 
 
@@ -101,13 +103,19 @@ def claimed_with(placed: CTE) -> Insert:
     return insert(IdempotencyKey).from_select([*_GIVEN, "order_id"], given)
 
 
+def claiming(scope: str, key: str, fingerprint: bytes, expired_before: datetime) -> Mapping[str, Any]:
+    """Return the parameters of a statement that finds the key, or claims it."""
+    given = {"scope": scope, "key": key, "fingerprint": fingerprint, "expired_before": expired_before}
+    return {"key_id": uuid7(), **given}
+
+
 async def claim(
     work: UnitOfWork, scope: str, key: str, fingerprint: bytes, expired_before: datetime, response: bytes | None = None
 ) -> Record | None:
     """Insert the key, or return its fingerprint and response if it exists and hasn't expired. Waits for a concurrent
     request that claimed it."""
-    given: dict[str, Any] = {"scope": scope, "key": key, "fingerprint": fingerprint, "response": response}
-    if await work.fetch(_CLAIM[prunes(key)], key_id=uuid7(), expired_before=expired_before, **given):
+    given = claiming(scope, key, fingerprint, expired_before)
+    if await work.fetch(_CLAIM[prunes(key)], **given, response=response):
         return None
     (earlier,) = await work.fetch(_EARLIER, scope=scope, key=key)
     return earlier

@@ -13,7 +13,6 @@ from uuid import UUID
 
 import orjson
 from cryptography.fernet import Fernet, MultiFernet
-from uuid_utils.compat import uuid7
 
 from app.db.statements import Record
 from app.db.unit_of_work import UnitOfWork
@@ -102,8 +101,7 @@ class IdempotentRequest:
     def claiming(self) -> Mapping[str, Any]:
         """Return the parameters of a statement that places an order and claims the key with it, or finds it."""
         self.require_valid()
-        given = {"scope": self.scope, "key": self.key, "fingerprint": self._fingerprints()[0]}
-        return {**given, "key_id": uuid7(), "expired_before": _expired_before()}
+        return repository.claiming(self.scope, self.key, self._fingerprints()[0], _expired_before())
 
     async def take_note(self, work: UnitOfWork, placed: Record | None, known: Record | None) -> None:
         """Take note of the order that was placed, or of what is known of the key. Replay the response to an earlier

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Engine, event
 
+from app.db.texts import readable
+
 SUBSCRIPTION = "subscription"
 RESOLVER = "resolver"
 COMPILED = "compiled"
@@ -78,7 +80,7 @@ class timed_statement:  # noqa: N801  # contextlib's takes three times as long
 
     def __exit__(self, _: object = None, failure: BaseException | None = None, __: object = None) -> None:
         if failure is not None:
-            failure.add_note(f"[SQL: {self.sql}]")
+            failure.add_note(f"[SQL: {readable(self.sql)}]")
         log = _current.get()
         if log is not None:
             log.add_statement(self.sql, perf_counter() - self.begun)

@@ -239,5 +239,5 @@ async def cancel_parts(work: UnitOfWork, keys: Sequence[UUID]) -> Sequence[Recor
 async def update_items(work: UnitOfWork, chosen: Sequence[Record], changes: Mapping[str, Any]) -> Sequence[Record]:
     """Change items of a locked order alike, which is recorded as a change of their parts."""
     for part_id in dict.fromkeys(item.store_order_id for item in chosen):
-        audit.note(work, audit.Change("StoreOrder", part_id, ("items",)))
+        audit.note(work, audit.Change(StoreOrder.__name__, part_id, ("items",)))
     return await rows.update_all(work, OrderItem, [item.id for item in chosen], changes)

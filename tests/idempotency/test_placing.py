@@ -11,7 +11,7 @@ from app.db.models import AuditEntry, IdempotencyKey, Order, Session, User
 from app.global_ids import global_id
 from app.graphql import context
 from tests.api import Api
-from tests.idempotency.requests import KEY, assert_refused, is_replay, kept, order, send
+from tests.idempotency.requests import KEY, assert_refused, is_replay, kept, keyed, order, send
 from tests.market import Market, gid
 from tests.orders.operations import PLACE, number_of
 
@@ -46,6 +46,22 @@ async def test_a_request_whose_response_was_not_stored_shows_the_order_of_the_fi
     assert await number_of(connection, AuditEntry) == 1
     await market.reload(product)
     assert product.stock == 4
+
+
+async def test_an_explained_repeat_is_marked_as_one_and_kept_as_any_other(
+    api: Api, market: Market, customer: User, connection: AsyncConnection
+) -> None:
+    items = {"items": [{"productId": gid(await market.product()), "quantity": 1}]}
+    first = await send(api, PLACE, items, user=customer)
+    await forget_response(connection)
+
+    explained, again = [
+        await api.send(PLACE, items, user=customer, headers={**keyed(), **asked})
+        for asked in ({"X-Explain": "true"}, {})
+    ]
+
+    assert (is_replay(explained), is_replay(again)) == (True, True)
+    assert explained.content == again.content == first.content
 
 
 async def test_another_request_does_not_complete_it(

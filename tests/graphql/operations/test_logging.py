@@ -1,5 +1,6 @@
 """What the process writes about failures: enough to find them, and no password and no token."""
 
+import json
 from contextlib import redirect_stderr
 from io import StringIO
 
@@ -11,11 +12,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
+from app.db.texts import QUOTE
 from app.process.logging import configure_logging
 from app.security.tokens import RefreshTokens
 from app.settings import Environment, Settings
 from tests.api import Api
 from tests.market import PASSWORD, Market
+from tests.paths import Paths
 from tests.triggers import create_trigger
 
 CREATE_STORE = """
@@ -95,6 +98,19 @@ async def test_a_failing_statement_of_a_login_logs_no_password_and_no_token(
     assert "INSERT INTO refresh_tokens" in logged
     assert PASSWORD not in logged
     assert "the-refresh-token" not in logged
+
+
+async def test_a_failing_statement_is_logged_as_people_read_it(
+    paths: Paths, connection: AsyncConnection, log: StringIO
+) -> None:
+    await connection.execute(text("ALTER TABLE products RENAME COLUMN price TO renamed"))
+
+    await paths.compiled.send("{ products { nodes { price { amount } } } }")
+
+    logged = log.getvalue()
+    assert "[SQL: SELECT" in logged
+    assert QUOTE not in logged
+    assert json.dumps(QUOTE)[1:-1] not in logged
 
 
 async def test_a_failing_refresh_logs_no_token(api: Api, connection: AsyncConnection, log: StringIO) -> None:
