@@ -23,7 +23,8 @@ FOUNDATIONS = {
     "lengths": (),
     "process.supervisor": ("process.uvicorn_internals",),
     "process.upgrades": ("process.uvicorn_internals",),
-    "process.protocol": ("errors", "process.connections", "process.upgrades", "process.uvicorn_internals"),
+    "process.protocol": ("errors", "process.connections", "process.upgrades", "process.uvicorn_internals", "wake"),
+    "wake": (),
     "process.connections": ("clients", "errors"),
     "process.files": ("process.connections", "settings"),
     "security": ("errors", "lengths", "texts"),
@@ -50,7 +51,7 @@ FOUNDATIONS = {
     ),
     "db.startup": ("db.engine",),
     "db.unit_of_work": ("db.asyncpg_internals", "db.engine", "errors", "monitoring.operation_log", "db.statements"),
-    "db.notifications": ("db.engine", "errors", "db.unit_of_work"),
+    "db.notifications": ("db.engine", "errors", "db.unit_of_work", "wake"),
     "process.readiness": ("db.engine", "db.migrations"),
     "idempotency": ("errors", "db.models", "db.statements", "db.unit_of_work"),
     "monitoring": (

@@ -36,7 +36,14 @@ EXTENDED: dict[type, tuple[str, ...]] = {
         "resume_writing",
         "_should_upgrade",
     ),
-    WebSocketsSansIOProtocol: ("connection_made", "connection_lost", "pause_writing", "resume_writing", "handle_ping"),
+    WebSocketsSansIOProtocol: (
+        "connection_made",
+        "connection_lost",
+        "pause_writing",
+        "resume_writing",
+        "handle_ping",
+        "start_keepalive",
+    ),
     Multiprocess: ("run", "terminate_all", "join_all"),
 }
 CASES = [(base, name) for base, names in EXTENDED.items() for name in names]
@@ -52,8 +59,13 @@ def test_a_connection_of_uvicorn_has_the_attributes_we_use() -> None:
     for name in ("loop", "transport", "parser", "client", "cycle", "scope", "app_state", "timeout_keep_alive_task"):
         assert hasattr(protocol, name), f"uvicorn moved HttpToolsProtocol.{name}"
     websocket = WebSocketsSansIOProtocol(CONFIG, uvicorn.Server(CONFIG).server_state, {}, object())  # type: ignore[arg-type]
-    for name in ("app_state", "conn", "writable"):
+    for name in ("app_state", "conn", "queue", "writable"):
         assert hasattr(websocket, name), f"uvicorn moved WebSocketsSansIOProtocol.{name}"
+
+
+def test_uvicorn_uses_no_more_of_its_queue_than_ours_has() -> None:
+    source = inspect.getsource(inspect.getmodule(WebSocketsSansIOProtocol))  # type: ignore[arg-type]  # it has one
+    assert set(re.findall(r"self\.queue\.(\w+)", source)) == {"put_nowait", "get", "empty"}
 
 
 def test_a_response_of_uvicorn_is_written_to_the_transport_that_we_replace() -> None:

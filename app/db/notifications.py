@@ -17,6 +17,7 @@ from sqlalchemy import CTE, URL, ColumnElement, CompoundSelect, Select, Text, ca
 from app.db.engine import driver_arguments
 from app.db.unit_of_work import UnitOfWork
 from app.errors import EventsMissed, RequestError
+from app.wake import Wake
 
 CHANNEL = "orders_api"
 MAX_WAITING = 100
@@ -109,15 +110,14 @@ class Subscription:
         self.topic = topic
         self._has_state = has_state
         self._waiting: dict[UUID, None] = {}
-        self._wake = asyncio.Event()
-        self._ended = asyncio.Event()
         self._end: RequestError | None = None
+        self._wake = Wake()
 
     def notify(self, subject: UUID) -> None:
         """Queue an event."""
         if len(self._waiting) < MAX_WAITING or subject in self._waiting:
             self._waiting[subject] = None
-            self._wake.set()
+            self._wake.call()
         else:
             self.miss()
 
@@ -131,26 +131,24 @@ class Subscription:
     def end(self, reason: RequestError) -> None:
         """End the subscription with this error."""
         self._end = reason
-        self._ended.set()
-        self._wake.set()
+        self._wake.call()
 
     async def wait(self) -> None:
         """Wait until an event is pending; raise the reason if the subscription has ended."""
-        await self._wake.wait()
+        await self._wake.until(lambda: self._waiting or self._end)
         self._require_going_on()
 
     async def pause(self, seconds: float) -> None:
         """Wait for so long; raise the reason if the subscription ends meanwhile."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._wake.until(lambda: self._end)
         self._require_going_on()
 
     def next(self) -> UUID:
         """Return the subject of the event that has been pending longest."""
         subject = next(iter(self._waiting))
         del self._waiting[subject]
-        if not self._waiting:
-            self._wake.clear()
         return subject
 
     def _require_going_on(self) -> None:

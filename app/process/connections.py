@@ -134,13 +134,17 @@ class Connection:
     def held_by(self, holder: Holder) -> Iterator[None]:
         """Count the connection for this holder while this lasts; TooManyConnections if they have too many."""
         former = self._holder
-        self._connections.require_few(former, holder)
-        self._pass_to(holder)
+        self.take(holder)
         try:
             yield
         finally:
             if self._is_open:
                 self._pass_to(former)
+
+    def take(self, holder: Holder) -> None:
+        """Count the connection for this holder from now on; TooManyConnections if they have too many."""
+        self._connections.require_few(self._holder, holder)
+        self._pass_to(holder)
 
     def has_few_frames(self) -> bool:
         """Count a frame for the holder of the connection; return whether these are few."""
@@ -179,10 +183,23 @@ class Connection:
             self._transport.abort()
 
 
+def connection_of(scope: Mapping[str, Any]) -> Connection | None:
+    """Return the connection of a request; servers other than ours count none."""
+    connection: Connection | None = scope.get("state", {}).get(CONNECTION)
+    return connection
+
+
 @contextmanager
 def held_by(holder: Holder, scope: Mapping[str, Any]) -> Iterator[None]:
-    """Count the connection of a request for the holder while this lasts; TooManyConnections if they have too many.
-    Servers other than ours count nothing."""
-    connection: Connection | None = scope.get("state", {}).get(CONNECTION)
+    """Count the connection of a request for the holder while this lasts; TooManyConnections if they have too many."""
+    connection = connection_of(scope)
     with nullcontext() if connection is None else connection.held_by(holder):
         yield
+
+
+def take(holder: Holder, scope: Mapping[str, Any]) -> None:
+    """Count the connection of a WebSocket for the holder, until it is closed; TooManyConnections if they have too
+    many."""
+    connection = connection_of(scope)
+    if connection is not None:
+        connection.take(holder)

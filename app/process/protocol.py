@@ -10,6 +10,7 @@ from app.errors import RequestError, RequestTooSlow
 from app.process.connections import CONNECTION, CONNECTIONS, Connection, Connections
 from app.process.upgrades import UpgradingProtocol
 from app.process.uvicorn_internals import WebSocketsSansIOProtocol
+from app.wake import Inbox
 
 MAX_HEAD = 64 * 1024
 """The most bytes before the body of a request, besides those of the first read."""
@@ -199,10 +200,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     _connection: Connection
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.queue: Inbox[Any] = Inbox()  # type: ignore[assignment]  # uvicorn uses no other part of asyncio's
+
     def connection_made(self, transport: Any) -> None:
         """Take the connection over."""
         super().connection_made(transport)
         self._connection = self.app_state[CONNECTION]
+
+    def start_keepalive(self) -> None:
+        """Begin to ping the client. The handshake is over: forget what it was, a tenth of what a subscriber takes."""
+        super().start_keepalive()
+        del self.request, self.response
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""

@@ -64,6 +64,7 @@ class GraphQLEndpoint:
         if is_forwarded_untrusted(scope, headers):
             self._services.monitor.report_untrusted_proxy(address_of(scope))
         if scope["type"] == "websocket":
+            del headers  # for as long as the WebSocket is open
             await self._app(scope, receive, send)
             return
         request_id = uuid7().hex

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
@@ -35,7 +35,7 @@ from app.graphql.operations.documents import GraphQLRequest, OperationRequest, R
 from app.graphql.operations.lifecycle import Operation
 from app.graphql.operations.responses import refused
 from app.graphql.operations.services import Services
-from app.process.connections import held_by
+from app.process.connections import take
 from app.security.tokens import Login
 
 RESTART = 1012
@@ -100,7 +100,6 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._services = self.view.services
-        self._held = ExitStack()
         # The others wait until these have been written, which a client that doesn't read would otherwise pile up.
         self._answering = asyncio.Semaphore(_ANSWERS_AT_ONCE)
 
@@ -109,7 +108,6 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         with (
             self._services.subscriptions.on_end(self._close_for_restart),
             self._services.live_sessions.watched(self._session_id, self._close_with_session),
-            self._held,
         ):
             self._restart_idle_timer()
             try:
@@ -143,6 +141,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         payload = message.get("payload", {})
         if self.connection_init_received or not isinstance(payload, dict) or await self._is_held(payload):
             await super().handle_connection_init(message)
+            self.connection_init_timeout_task = None  # its end would keep a traceback
 
     async def _is_held(self, payload: Mapping[str, Any]) -> bool:
         """Count the connection for the user, if one has logged in, instead of the address; close it if the user has too
@@ -151,7 +150,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         viewer = self._login.viewer
         if viewer is not None:
             try:
-                self._held.enter_context(held_by(Holder.of(viewer, address_of(self.context.scope)), self.context.scope))
+                take(Holder.of(viewer, address_of(self.context.scope)), self.context.scope)
             except TooManyConnections as refusal:
                 await self.websocket.close(TRY_AGAIN_LATER, refusal.code)
                 return False
@@ -259,15 +258,14 @@ class WebSocketEndpoint(GraphQL[Any, None]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept a WebSocket, unless its client has too many connections."""
-        with ExitStack() as held:
-            try:
-                held.enter_context(held_by(Holder.of(None, address_of(scope)), scope))
-            except TooManyConnections as refusal:
-                retry = {"Retry-After": str(refusal.retry_after)}
-                response = Response(refused(refusal).body, refusal.status, retry, media_type=JSON)
-                await WebSocket(scope, receive, send).send_denial_response(response)
-                return
-            await super().__call__(scope, receive, send)
+        try:
+            take(Holder.of(None, address_of(scope)), scope)
+        except TooManyConnections as refusal:
+            retry = {"Retry-After": str(refusal.retry_after)}
+            response = Response(refused(refusal).body, refusal.status, retry, media_type=JSON)
+            await WebSocket(scope, receive, send).send_denial_response(response)
+            return
+        await super().__call__(scope, receive, send)
 
     def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
         """Return whether pages of this origin may connect, and log if not."""

@@ -49,7 +49,7 @@ async def test_what_has_a_state_waits_once_however_often_it_changes() -> None:
         subscription.notify(ORDER.key)
         subscription.miss()
     assert await next_of(subscription) == ORDER.key
-    assert not subscription._wake.is_set()
+    assert not subscription._waiting
 
 
 async def test_too_many_that_wait_end_the_subscription_with_a_reason() -> None:
@@ -78,6 +78,6 @@ def test_what_is_no_event_is_ignored(text: str) -> None:
     events = Events(make_url("postgresql+asyncpg://nowhere/none"))
     subscription = events.follow(ORDER, has_state=True)
     events._hear(None, 0, "", text)
-    assert not subscription._wake.is_set()
+    assert not subscription._waiting
     events._hear(None, 0, "", str(Event(ORDER, ORDER.key)))
-    assert subscription._wake.is_set()
+    assert subscription._waiting
