@@ -22,7 +22,7 @@ from app.users.demo import demo_accounts_in
 _PATIENCE_SECONDS = 5.0
 _VERSION_TABLE = "alembic_version"
 _SKEW = timedelta(seconds=5)
-_BESIDE_THE_POOL = 2
+BESIDE_THE_POOL = 2
 """Connections of a process outside its pool: one listens for events, one checks readiness."""
 _FACTS = """
 SELECT current_setting('server_version') AS version,
@@ -170,8 +170,8 @@ def migrated(facts: Facts, _: Settings) -> Finding:
 
 def connections(facts: Facts, settings: Settings) -> Finding:
     """Check that Postgres allows as many connections as the pools may open."""
-    wanted = settings.workers * (settings.database_pool_size + _BESIDE_THE_POOL)
-    usage = f"WORKERS * (DATABASE_POOL_SIZE + {_BESIDE_THE_POOL}) is {wanted} of {facts.connections} connections"
+    wanted = settings.workers * (settings.database_pool_size + BESIDE_THE_POOL)
+    usage = f"WORKERS * (DATABASE_POOL_SIZE + {BESIDE_THE_POOL}) is {wanted} of {facts.connections} connections"
     if wanted > facts.connections:
         return problem(usage, "Lower WORKERS or DATABASE_POOL_SIZE, or raise max_connections of Postgres.")
     return ok(f"connections: {usage}")
