@@ -8,9 +8,9 @@ from alembic import context
 from alembic.autogenerate.rewriter import Rewriter
 from alembic.operations import ops
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.db import migrations
+from app.db.engine import engine_to
 from app.db.models import Base
 from app.db.texts import constraint_against_quote
 from app.settings import settings
@@ -58,7 +58,7 @@ def migrate(connection: Connection) -> None:
 
 
 async def connect_and_migrate(url: str) -> None:
-    engine = create_async_engine(url)
+    engine = engine_to(url)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(migrate)

@@ -34,6 +34,7 @@ from app.process.files import connection_limits
 from app.process.garbage import settle
 from app.process.logging import configure_logging
 from app.process.probes import probes
+from app.process.readiness import Readiness
 from app.process.supervisor import end_with_parent, on_termination
 from app.security import passwords
 from app.security.tokens import AccessTokens, RefreshTokens
@@ -65,8 +66,10 @@ async def running(services: Services) -> AsyncIterator[dict[str, Any]]:
     await passwords.prepare()
     settle()
     services.subscriptions.events.start()
-    async with services.monitor.running(), services.live_sessions.running():
-        with on_termination(services.subscriptions.end):
+    watched = services.database.servers.watched(services.database.engine.url)
+    async with services.monitor.running(), services.live_sessions.running(), watched:
+        drain_seconds = services.settings.shutdown_drain_seconds
+        with on_termination(services.subscriptions.end, services.readiness.drain, drain_seconds):
             yield {CONNECTIONS: services.connections}
     await services.subscriptions.end()
     with suppress(TimeoutError):  # what had to be given up is answered before its connections are closed
@@ -104,6 +107,7 @@ def create_services(configuration: Settings, database: Database | None = None) -
         watch=Watch(configuration.operation_timeout_seconds),
         monitor=Monitor(configuration, database, events, connections, subscriptions.turns),
         connections=connections,
+        readiness=Readiness(database),
         subscriptions=subscriptions,
         live_sessions=LiveSessions(database, open_sessions),
         compiled=CompiledPath(schema, database) if configuration.compiled_path else None,
@@ -125,7 +129,7 @@ def application(services: Services) -> ASGIApp:
         routes=[*services.monitor.routes, WebSocketRoute(GRAPHQL_PATH, WebSocketEndpoint(schema, services))],
     )
     app.include_router(front_page(database, configuration, GRAPHQL_PATH))
-    app.include_router(probes(database.engine.url))
+    app.include_router(probes(services.readiness, services.subscriptions.events))
     app.include_router(graphiql.files(GRAPHQL_PATH))
     traced = services.monitor.traced(GraphQLEndpoint(app, GRAPHQL_PATH, services))
     if not configuration.cors_origins:

@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 from dotenv import dotenv_values
@@ -26,9 +27,23 @@ EMBEDDED_POSTGRES = ROOT / ".data" / "postgres"
 """The data of `make run` without a DATABASE_URL."""
 _PARAMETERS = {
     *("host", "port", "user", "password", "passfile", "service", "servicefile", "database"),
-    *("ssl", "sslmode", "direct_tls", "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size"),
+    *(
+        "ssl",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "direct_tls",
+        "target_session_attrs",
+        "krbsrvname",
+        "gsslib",
+        "prepared_statement_cache_size",
+    ),
 }
 """Parameters of the driver that are strings; a URL cannot pass the numeric ones."""
+_WRITABLE = ("any", "read-write", "primary")
+"""What `target_session_attrs` may be: the API looks for the server that takes writes by itself."""
+_PLACE = re.compile(r"(?P<host>\[.*\]|[^:]*)(:(?P<port>.*))?", re.DOTALL)
 RENAMED = {"COMPILED_LANE": "COMPILED_PATH"}
 """Names of settings in earlier versions, which have no effect any more."""
 _RULES = {
@@ -73,7 +88,7 @@ class InvalidSettings(Exception):
 def asyncpg_url(text: str) -> str:
     """Convert a URL to the form of SQLAlchemy and asyncpg; providers issue `postgres://…?sslmode=require`."""
     try:
-        url = make_url(text)
+        url = make_url(_with_hosts_as_parameters(text))
     except (ArgumentError, ValueError):  # ValueError if the port isn't a number
         url = None
     drivers = ("postgres", "postgresql", "postgresql+asyncpg")
@@ -83,6 +98,8 @@ def asyncpg_url(text: str) -> str:
         raise ValueError("write an @ in the password as %40")
     if unknown := url.query.keys() - _PARAMETERS:
         raise ValueError(f"the driver does not support {', '.join(sorted(unknown))}: leave it out")
+    if url.query.get("target_session_attrs", "read-write") not in _WRITABLE:
+        raise ValueError("target_session_attrs must be read-write: the API writes")
     query = {"ssl" if key == "sslmode" else key: value for key, value in url.query.items()}
     url = url.set(drivername="postgresql+asyncpg", query=query)
     try:
@@ -90,6 +107,18 @@ def asyncpg_url(text: str) -> str:
     except (ArgumentError, ValueError) as failure:
         raise ValueError(f"invalid parameters: {failure}") from None
     return url.render_as_string(hide_password=False)
+
+
+def _with_hosts_as_parameters(text: str) -> str:
+    """Rewrite the form of libpq, `//ann@a:1,b:2/shop`, into that of SQLAlchemy: `//ann@/shop?host=a,b&port=1,2`."""
+    parts = urlsplit(text)
+    login, at, places = parts.netloc.rpartition("@")
+    if "," not in places:
+        return text
+    pairs = [_PLACE.fullmatch(place) for place in places.split(",")]
+    hosts, ports = zip(*((pair["host"].strip("[]"), pair["port"] or "5432") for pair in pairs if pair), strict=True)
+    query = urlencode({"host": ",".join(hosts), "port": ",".join(ports)})
+    return f"{parts.scheme}://{login}{at}{parts.path}?{'&'.join(filter(None, (query, parts.query)))}"
 
 
 def is_loopback(host: str) -> bool:
@@ -204,6 +233,9 @@ class Settings(BaseSettings):
     workers: int = _setting(1, "Number of server processes", ge=1, le=64)
     shutdown_grace_seconds: int = _setting(
         8, "How long open requests may take after the server is asked to stop", ge=1, le=300
+    )
+    shutdown_drain_seconds: float = _setting(
+        0, "How long the server goes on serving after it is asked to stop, while `/readyz` says 503", ge=0, le=300
     )
     body_limit_kb: int = _setting(256, "Largest request body or WebSocket message, in kB", ge=1, le=65_536)
     request_timeout_seconds: float = _setting(

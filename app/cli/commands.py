@@ -90,7 +90,7 @@ def serve(
             serving.greet(settings, host, port, demo=demo)
         garbage.collect_seldom()
         with figures_shared(workers):
-            processes.serve(serving.configured(settings, host, port, workers))
+            processes.serve(serving.configured(settings, host, port, workers), settings.shutdown_drain_seconds)
 
 
 @cli.command()

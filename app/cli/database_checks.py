@@ -13,7 +13,7 @@ from app.cli.output import Finding, ok, problem, skipped, warning
 from app.cli.serving import PUBLIC_PASSWORD
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
 from app.db import migrations
-from app.db.engine import driver_arguments
+from app.db.engine import connect
 from app.db.models import Base
 from app.db.startup import OLDEST_POSTGRES, PostgresInfo
 from app.settings import EMBEDDED_POSTGRES, Settings
@@ -115,7 +115,7 @@ def _embedded(major: int, home: Path) -> Finding:
 
 async def _facts(url: str) -> Facts:
     """Query the facts in a read-only transaction."""
-    connection: Any = await asyncpg.connect(**driver_arguments(make_url(url), "doctor"), timeout=_PATIENCE_SECONDS)
+    connection: Any = await connect(make_url(url), "doctor", _PATIENCE_SECONDS)
     try:
         async with connection.transaction(readonly=True):
             asked = datetime.now(UTC)

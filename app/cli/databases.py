@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.cli.output import fail, say
+from app.db.engine import engine_to
 from app.db.startup import wait_for_database
 from app.settings import EMBEDDED_POSTGRES, Settings
 
@@ -56,7 +57,7 @@ def run(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     """Run an async function with an engine of its own."""
 
     async def with_engine() -> T:
-        engine = create_async_engine(url)
+        engine = engine_to(url)
         try:
             return await work(engine)
         finally:

@@ -117,6 +117,8 @@ def _unreachable(failure: BaseException, url: URL, message: str) -> Finding | No
 
 def _of_anything(failure: BaseException) -> Finding | None:
     match failure:
+        case FileNotFoundError(filename=None) if "temporary directory" in str(failure):
+            return problem("there is no directory for temporary files that this user can write", "Set TMPDIR to one.")
         case OSError(filename=name) if name is not None:
             return problem(f"cannot use {name} ({failure.strerror})", "Make sure that this user can read and write it.")
         case CommandError() if "locate revision" in str(failure):

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import asyncpg
 import structlog
-from sqlalchemy import URL, PoolProxiedConnection, event
+from sqlalchemy import URL, PoolProxiedConnection, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -16,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, ManagesConnection, QueuePool
 
 from app.db.asyncpg_internals import socket_of
 from app.db.pool_queue import PoolQueue, Share
+from app.db.servers import Servers, arguments_of
 from app.db.sqlalchemy_internals import connection_over, in_greenlet, put_back, take_idle
 from app.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded, RequestError, TimedOut, TransactionConflict
 from app.monitoring.operation_log import timed_statement
@@ -50,13 +51,19 @@ class Database:
     """The connection pool of one process. SQLAlchemy begins no transactions on its connections."""
 
     def __init__(
-        self, engine: AsyncEngine, wait_seconds: float = 10, queue_length: int = 1_000, write_seconds: float = 10
+        self,
+        engine: AsyncEngine,
+        wait_seconds: float = 10,
+        queue_length: int = 1_000,
+        write_seconds: float = 10,
+        servers: Servers | None = None,
     ) -> None:
         """Wrap an engine whose isolation level is AUTOCOMMIT: reads save the round trips of BEGIN and ROLLBACK, and
         UnitOfWork begins the transactions of mutations. At most `queue_length` callers wait for a connection.
         After `write_seconds`, Postgres should have ended any statement."""
         self.write_seconds = write_seconds
         self.engine = engine
+        self.servers = servers or Servers.of(engine.url)
         self._pool = cast(QueuePool, engine.pool)
         self._queue = PoolQueue(self._pool, wait_seconds, queue_length)
         event.listen(engine.sync_engine, "checkin", self._queue.returned)
@@ -67,6 +74,11 @@ class Database:
     def waiting(self) -> int:
         """The number of callers waiting for a connection."""
         return len(self._queue)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the pool has connections."""
+        return self._pool.checkedin() + self._pool.checkedout() > 0
 
     def over(self, pooled: PoolProxiedConnection) -> AsyncConnection:
         """Wrap a pooled connection for SQLAlchemy; closing it returns the pooled one."""
@@ -170,7 +182,7 @@ def driver_of(connection: ManagesConnection) -> "asyncpg.Connection[Any]":
 
 def open_database(url: str, settings: Settings) -> Database:
     """Return the database at `url`; it connects at the first statement."""
-    wait = settings.database_pool_wait_seconds
+    wait, servers = settings.database_pool_wait_seconds, Servers.of(make_url(url))
     engine = create_async_engine(
         url,
         pool_size=settings.database_pool_size,
@@ -178,14 +190,19 @@ def open_database(url: str, settings: Settings) -> Database:
         isolation_level="AUTOCOMMIT",
         pool_timeout=wait,
         hide_parameters=True,  # errors are logged, and parameters contain password hashes
-        connect_args={"server_settings": _server_settings(settings), "timeout": wait},
+        connect_args={
+            "server_settings": _server_settings(settings),
+            "timeout": wait,
+            "async_creator_fn": servers.connect,
+        },
     )
 
     @event.listens_for(engine.sync_engine, "connect")
     def detect_a_silent_host(connection: Any, _: Any) -> None:
         _keep_alive(connection.driver_connection, settings.operation_timeout_seconds)
 
-    return Database(engine, wait, settings.database_pool_queue, _statement_seconds(settings) + _LATE_SECONDS)
+    most, seconds = settings.database_pool_queue, _statement_seconds(settings) + _LATE_SECONDS
+    return Database(engine, wait, most, seconds, servers)
 
 
 def _statement_seconds(settings: Settings) -> float:
@@ -225,9 +242,17 @@ def _keep_alive(driver: Any, seconds: float) -> None:
 
 def driver_arguments(url: URL, purpose: str) -> dict[str, Any]:
     """Return the arguments for a driver connection outside the pool; Postgres displays its purpose."""
-    _, arguments = url.get_dialect()().create_connect_args(url)
-    own = {name: value for name, value in arguments.items() if not name.startswith("prepared_statement_")}
-    return {**own, "server_settings": {"application_name": f"orders-api {purpose}"}}
+    return {**arguments_of(url), "server_settings": {"application_name": f"orders-api {purpose}"}}
+
+
+async def connect(url: URL, purpose: str, seconds: float) -> Any:
+    """Return a driver connection outside the pool, to the server that takes writes."""
+    return await Servers.of(url).connect(**driver_arguments(url, purpose), timeout=seconds)
+
+
+def engine_to(url: str) -> AsyncEngine:
+    """Return an engine for a command."""
+    return create_async_engine(url, connect_args={"async_creator_fn": Servers.of(make_url(url)).connect})
 
 
 def raise_fault(failure: BaseException | None) -> None:
@@ -239,6 +264,9 @@ def raise_fault(failure: BaseException | None) -> None:
         raise TransactionConflict from failure
     if isinstance(cause, _OUT_OF_TIME):
         raise TimedOut from failure
+    if is_read_only(failure):
+        log.warning("the database server takes no writes", reason=str(failure))
+        raise DatabaseUnavailable from failure
     if is_disconnection(failure):
         log.warning("lost the connection to the database", reason=str(failure) or type(failure).__name__)
         raise DatabaseUnavailable from failure
@@ -250,6 +278,11 @@ def is_disconnection(failure: BaseException | None) -> bool:
     if isinstance(cause, asyncpg.DataError):  # which is also an asyncpg.InterfaceError
         return False
     return isinstance(cause, _DISCONNECTIONS) or (isinstance(failure, DBAPIError) and failure.connection_invalidated)
+
+
+def is_read_only(failure: BaseException | None) -> bool:
+    """Return whether the server refused a write, as a standby does, so that nothing was done."""
+    return isinstance(_cause(failure), asyncpg.ReadOnlySQLTransactionError)
 
 
 def is_broken(failure: BaseException) -> bool:

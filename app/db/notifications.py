@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 from sqlalchemy import CTE, URL, ColumnElement, CompoundSelect, Select, Text, cast, func, select
 
-from app.db.engine import driver_arguments
+from app.db.engine import connect
 from app.db.unit_of_work import UnitOfWork
 from app.errors import EventsMissed, RequestError
 from app.wake import Wake
@@ -220,7 +220,7 @@ class Events:
     async def _listen_once(self) -> None:
         """Listen until the connection breaks."""
         broken = asyncio.Event()
-        connection = await asyncpg.connect(**driver_arguments(self._url, "events"), timeout=_PATIENCE_SECONDS)
+        connection = await connect(self._url, "events", _PATIENCE_SECONDS)
         try:
             connection.add_termination_listener(lambda _: broken.set())
             await connection.add_listener(CHANNEL, self._hear)

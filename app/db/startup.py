@@ -8,9 +8,9 @@ from typing import NamedTuple
 from asyncpg import CannotConnectNowError, ConnectionDoesNotExistError
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.engine import driver_of
+from app.db.engine import driver_of, engine_to
 
 OLDEST_POSTGRES = 15
 _POLL_SECONDS = 0.2
@@ -35,7 +35,7 @@ class UnsuitableDatabase(Exception):
 async def wait_for_database(url: str, seconds: float, announce: Callable[[str], None]) -> None:
     """Return once the database answers; announce the wait, and raise the last error after `seconds`.
     UnsuitableDatabase if the API cannot use it."""
-    engine = create_async_engine(url)
+    engine = engine_to(url)
     deadline = asyncio.get_running_loop().time() + seconds
     announced = False
     try:

@@ -13,7 +13,7 @@ from sqlalchemy import Executable, PoolProxiedConnection, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.asyncpg_internals import has_unread
-from app.db.engine import PAUSE_AFTER_BREAK, Database, driver_of, is_broken, is_disconnection
+from app.db.engine import PAUSE_AFTER_BREAK, Database, driver_of, is_broken, is_disconnection, is_read_only
 from app.db.statements import Prepared, Record
 from app.errors import DatabaseUnavailable, OutcomeUnknown
 from app.monitoring.operation_log import timed_statement
@@ -224,6 +224,8 @@ class UnitOfWork:
                 return await self._attempted(send, timed_as)
             except BaseException as failure:
                 self._failure = failure
+                if is_read_only(failure):
+                    self._database.servers.leave()
                 raise
             finally:
                 self._holder = None

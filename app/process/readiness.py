@@ -6,11 +6,40 @@ import asyncpg
 import structlog
 from sqlalchemy import URL
 
-from app.db.engine import driver_arguments
+from app.db.engine import Database, connect
 
 _PATIENCE_SECONDS = 2.0
+_STATE = "SELECT pg_is_in_recovery(), version_num FROM alembic_version"
+_FULL = "the database has no connections left"
 
 log = structlog.get_logger(__name__)
+
+
+class Readiness:
+    """Whether a process should receive requests."""
+
+    def __init__(self, database: Database) -> None:
+        self.is_draining = False
+        """Whether it will stop soon, and serves what it still receives."""
+        self._database = database
+        self._check: asyncio.Task[str | None] | None = None
+        self._was_ready = False
+
+    def drain(self) -> None:
+        """Ask for no more requests."""
+        self.is_draining = True
+
+    async def why_not(self) -> str | None:
+        """Return why it should receive none; None if it should."""
+        if self.is_draining:
+            return "the process is stopping"
+        if self._check is None or self._check.done():  # one at a time, however many ask: each opens a connection
+            self._check = asyncio.create_task(why_not_ready(self._database.engine.url))
+        reason = await asyncio.shield(self._check)
+        if reason == _FULL and self._was_ready and self._database.is_connected:
+            return None  # otherwise no process would serve, though each has the connections of its pool
+        self._was_ready = reason is None
+        return reason
 
 
 async def why_not_ready(url: URL) -> str | None:
@@ -22,22 +51,26 @@ async def why_not_ready(url: URL) -> str | None:
 
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            revision = await _revision(url)
+            is_standby, revision = await _state(url)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
         log.warning("not ready", reason=str(failure) or type(failure).__name__)
-        return "the database does not answer"
+        return _FULL if isinstance(failure, asyncpg.TooManyConnectionsError) else "the database does not answer"
+    if is_standby:
+        return "the database is a read-only standby"
     if await asyncio.to_thread(migrations.is_behind, revision):
         return "migrations are missing"
     return None
 
 
-async def _revision(url: URL) -> str | None:
-    """Return the revision of the database; None before its first migration."""
-    connection = await asyncpg.connect(**driver_arguments(url, "readiness"), timeout=_PATIENCE_SECONDS)
+async def _state(url: URL) -> tuple[bool, str | None]:
+    """Return whether the database is a standby, and its revision; None before its first migration."""
+    connection = await connect(url, "readiness", _PATIENCE_SECONDS)
     try:
-        revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-        return revision
+        ((is_standby, revision),) = await connection.fetch(
+            "SELECT pg_is_in_recovery(), version_num FROM alembic_version"
+        )
+        return is_standby, revision
     except asyncpg.UndefinedTableError:
-        return None
+        return False, None
     finally:
         connection.terminate()
