@@ -111,7 +111,7 @@ def create_services(configuration: Settings, database: Database | None = None) -
         subscriptions=subscriptions,
         live_sessions=LiveSessions(database, open_sessions),
         compiled=CompiledPath(schema, database) if configuration.compiled_path else None,
-        shares=Shares(configuration.database_pool_size),
+        shares=Shares(configuration.database_pool_size, configuration.database_pool_expensive),
         introspections=Cache(_INTROSPECTIONS_KEPT, _BYTES_OF_INTROSPECTIONS),
     )
 

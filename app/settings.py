@@ -211,6 +211,9 @@ class Settings(BaseSettings):
         None, "URL of Postgres 15 or newer; without it, development starts an embedded one"
     )
     database_pool_size: int = _setting(10, "Database connections per process", ge=1, le=500)
+    database_pool_expensive: int = _setting(
+        2, "Database connections of a process that expensive operations may hold together", ge=1, le=500
+    )
     database_pool_wait_seconds: float = _setting(5, "How long a request waits for a database connection", gt=0, le=300)
     database_pool_queue: int = _setting(
         500, "Requests that may wait for a connection; more fail as OVERLOADED", ge=0, le=100_000
