@@ -18,9 +18,10 @@ test: install ## Run the tests
 
 check: lint types test ## Check style and types, and run the tests
 
-lint: install ## Check style
+lint: install ## Check style, and that migrations keep nobody waiting
 	@$(RUN) -m ruff check
 	@$(RUN) -m ruff format --check
+	@$(RUN) -m tools.migration_safety
 
 types: install ## Check types
 	@$(RUN) -m mypy

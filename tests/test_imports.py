@@ -40,7 +40,8 @@ FOUNDATIONS = {
     "process.uvicorn_internals": (),
     "db.statements": ("errors", "db.models", "inputs"),
     "db.pagination": ("currencies", "errors", "db.models", "db.statements", "security"),
-    "db.migrations": ("settings",),
+    "db.migrations": ("db.migration_locks", "settings"),
+    "db.migration_locks": (),
     "db.engine": (
         "errors",
         "db.asyncpg_internals",

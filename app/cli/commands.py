@@ -112,7 +112,8 @@ def migration(
 
     with database(context.obj) as url:
         databases.migrate(url)
-        say(f"Review it before you commit it: {migrations.write(url, message)}")
+        files = migrations.write(url, message)
+    say(f"Review before you commit: {', '.join(map(str, files))}")
 
 
 @cli.command()

@@ -14,6 +14,7 @@ from app.cli.serving import PUBLIC_PASSWORD
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
 from app.db import migrations
 from app.db.engine import connect
+from app.db.migration_locks import INVALID_INDEXES
 from app.db.models import Base
 from app.db.startup import OLDEST_POSTGRES, PostgresInfo
 from app.settings import EMBEDDED_POSTGRES, Settings
@@ -24,7 +25,7 @@ _VERSION_TABLE = "alembic_version"
 _SKEW = timedelta(seconds=5)
 BESIDE_THE_POOL = 2
 """Connections of a process outside its pool: one listens for events, one checks readiness."""
-_FACTS = """
+_FACTS = f"""
 SELECT current_setting('server_version') AS version,
     current_setting('server_version_num')::int / 10000 AS major,
     current_setting('server_encoding') AS encoding,
@@ -34,13 +35,14 @@ SELECT current_setting('server_version') AS version,
     has_schema_privilege(current_schema(), 'CREATE') AS may_create,
     pg_is_in_recovery() AS is_standby,
     clock_timestamp() AS now,
-    coalesce(array_agg(relname::text ORDER BY relname), '{}') AS tables,
+    coalesce(array_agg(relname::text ORDER BY relname), '{{}}') AS tables,
     coalesce(array_agg(relname::text ORDER BY relname) FILTER (WHERE NOT (
         has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
         AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
-    )), '{}') AS forbidden
+    )), '{{}}') AS forbidden,
+    ARRAY({INVALID_INDEXES}) AS invalid_indexes
 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[])
-"""
+"""  # noqa: S608  # a constant
 
 
 class Facts(NamedTuple):
@@ -63,6 +65,8 @@ class Facts(NamedTuple):
     """The tables that have a name of one of this API's tables, whatever created them."""
     forbidden: list[str]
     """The tables that this user may not read and write."""
+    invalid_indexes: Sequence[str] = ()
+    """The indexes that were left unfinished."""
     revision: str | None = None
 
 
@@ -88,7 +92,7 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
     yield ok(f"database: Postgres {facts.version} answers at {place_of(make_url(url))}")
     if settings.database_url is None:
         yield ok(f"the data of the embedded Postgres is in {postgres.home_of(EMBEDDED_POSTGRES)}")
-    for check in (postgres_version, privileges, migrated, connections, clocks):
+    for check in (postgres_version, privileges, migrated, indexes, connections, clocks):
         yield check(facts, settings)
     if (reason := settings.why_public()) is not None and "users" not in facts.forbidden:
         yield demo_accounts(reason, await demo_accounts_in(url))
@@ -166,6 +170,13 @@ def migrated(facts: Facts, _: Settings) -> Finding:
     if not migrations.is_known(facts.revision):
         return warning(NEWER_DATABASE, f"Expected during an upgrade. Otherwise: {USE_THAT_VERSION}")
     return ok("migrations are up to date")
+
+
+def indexes(facts: Facts, _: Settings) -> Finding:
+    """Check that every index is complete: queries don't use an unfinished one, and writes still maintain it."""
+    if facts.invalid_indexes:
+        return problem(f"indexes are unfinished: {', '.join(facts.invalid_indexes)}", "python -m app migrate")
+    return ok("every index is complete")
 
 
 def connections(facts: Facts, settings: Settings) -> Finding:

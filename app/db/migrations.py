@@ -6,14 +6,11 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import Script, ScriptDirectory
-from asyncpg import LockNotAvailableError
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
+from app.db.migration_locks import Patience, is_lock_timeout
 from app.settings import ROOT
-
-LOCK_WAIT_MILLISECONDS = 5_000
-"""How long a migration waits for a table; meanwhile everyone else, readers included, waits behind it."""
 
 
 class TablesInUse(Exception):
@@ -30,19 +27,24 @@ def alembic_config(url: str, announce: Callable[[str], None] | None = None) -> C
 def migrate(url: str, announce: Callable[[str], None]) -> None:
     """Run the missing migrations; if several processes do so at once, one does the work.
     TablesInUse if a table stays locked."""
-    try:
-        command.upgrade(alembic_config(url, announce), "head")
-    except DBAPIError as failure:
-        if failure.orig is not None and isinstance(failure.orig.__cause__, LockNotAvailableError):
-            raise TablesInUse from failure
-        raise
+    patience = Patience()
+    while True:
+        try:
+            command.upgrade(alembic_config(url, announce), "head")
+            return
+        except DBAPIError as failure:
+            if not is_lock_timeout(failure):
+                raise
+            if not patience.pause():
+                raise TablesInUse from failure
 
 
-def write(url: str, message: str) -> Path:
-    """Write a migration from the schema of the database to the models; return its file."""
-    script = command.revision(alembic_config(url), message, autogenerate=True)
-    assert isinstance(script, Script)
-    return Path(script.path).relative_to(ROOT)
+def write(url: str, message: str) -> list[Path]:
+    """Write a migration from the schema of the database to the models; return its file, or two files if a part of it
+    takes long."""
+    written = command.revision(alembic_config(url), message, autogenerate=True)
+    scripts = written if isinstance(written, list) else [written]
+    return [Path(script.path).relative_to(ROOT) for script in scripts if script is not None]
 
 
 @cache
@@ -50,6 +52,13 @@ def _revisions() -> tuple[str | None, frozenset[str]]:
     """Return the newest revision of this version, and all of them."""
     scripts = ScriptDirectory.from_config(alembic_config(""))
     return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def newest_revision() -> str:
+    """Return the newest revision of this version."""
+    head, _ = _revisions()
+    assert head is not None
+    return head
 
 
 def is_behind(revision: str | None) -> bool:

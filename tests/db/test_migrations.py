@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db import migrations
+from app.db import migration_locks, migrations
 from app.db.migrations import alembic_config
 from app.db.models import Base
 from app.settings import ROOT
@@ -130,7 +130,7 @@ def test_a_table_in_use_ends_a_migration_which_then_has_done_nothing(
     empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command.upgrade(alembic_config(empty_database), "0002")
-    monkeypatch.setattr(migrations, "LOCK_WAIT_MILLISECONDS", 50)
+    monkeypatch.setattr(migration_locks, "LOCK_PATIENCE_SECONDS", 0.5)
 
     with ThreadPoolExecutor() as threads:
 
