@@ -49,6 +49,7 @@ def migrate(connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         compare_server_default=True,
+        include_name=migrations.is_declared,
         on_version_apply=announce_step,
         process_revision_directives=writer,
         transaction_per_migration=True,

@@ -193,6 +193,7 @@ class Settings(BaseSettings):
     database_start_wait_seconds: float = _setting(
         60, "How long to wait at start-up for the database to answer", ge=0, le=3600
     )
+    events_retention_days: int = _setting(14, "How many days events are kept", ge=1, le=3_650)
     secret_key: Annotated[SecretStr, AfterValidator(_are_secret)] = _setting(
         SecretStr(DEVELOPMENT_SECRET),
         "Random secrets of 32 characters or more, separated by commas: the first signs access tokens, all verify them",
