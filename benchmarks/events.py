@@ -1,6 +1,6 @@
 """Measure how many transactions commit beside announcers and listeners: `python -m benchmarks.events`.
 
-Each writes an audit entry and four events, as an order of three stores does, by pgbench, which runs for a bounded time."""
+Each writes the rows of an order of three stores; pgbench runs them, for a bounded time."""
 
 import asyncio
 import re
@@ -23,26 +23,46 @@ from tools.bulk import Size
 
 DATABASE = "orders_benchmark_events"
 BETWEEN_SECONDS = 0.02  # as a process does
+# The rows of an order of three products of three stores.
+_ORDER = """
+    WITH placed AS (
+        INSERT INTO orders (id, customer_id, customer_name)
+        SELECT gen_random_uuid(), id, full_name FROM users LIMIT 1 RETURNING id
+    ),
+    part AS (
+        INSERT INTO store_orders (id, order_id, store_id, total, currency)
+        SELECT gen_random_uuid(), placed.id, store.id, 1, store.currency
+        FROM placed CROSS JOIN (SELECT id, currency FROM stores LIMIT 3) AS store
+        RETURNING id, order_id, store_id, currency
+    ),
+    item AS (
+        INSERT INTO order_items (
+            id, order_id, store_id, store_order_id, product_id, product_name, quantity, unit_price, currency
+        )
+        SELECT gen_random_uuid(), order_id, store_id, id,
+            (SELECT id FROM products WHERE products.store_id = part.store_id LIMIT 1), 'Bread', 1, 1, currency
+        FROM part
+    )"""
+_LOGGED = """,
+    logged AS (
+        INSERT INTO events (id, type, entity_id, store_id, payload)
+        SELECT id, 'order.placed', id, null, '{}'::jsonb FROM placed
+        UNION ALL
+        SELECT id, 'store_order.placed', id, store_id, jsonb_build_object('orderId', order_id) FROM part
+    )"""
 _ENTRY = """
-    INSERT INTO audit_entries (id, operation, fields, request_id)
-    SELECT gen_random_uuid(), 'benchmark', '{a,b}', repeat('r', 32)
-"""
-_EVENTS = """
-    WITH logged AS (
-        INSERT INTO events (id, type, entity_id, payload)
-        SELECT gen_random_uuid(), 'store_order.placed', gen_random_uuid(), '{}' FROM generate_series(1, 4)
-    )
-"""
-_NOTIFIED = f" RETURNING (SELECT count(pg_notify('{legacy.CHANNEL}', repeat('e', 300))))"
+    INSERT INTO audit_entries (id, operation, entity_type, entity_id, fields, request_id)
+    SELECT gen_random_uuid(), 'placeOrder', 'Order', id, '{customerId,items}', repeat('r', 32) FROM placed"""
+_NOTIFIED = f" RETURNING (SELECT count(pg_notify('{legacy.CHANNEL}', repeat('e', 220))))"
 SCRIPTS = {
-    "no events": f"{_ENTRY};",
-    "pg_notify in the transaction": f"{_ENTRY}{_NOTIFIED};",
-    "the log": f"{_EVENTS}{_ENTRY};",
+    "no events": f"{_ORDER}{_ENTRY};",
+    "pg_notify in the transaction": f"{_ORDER}{_ENTRY}{_NOTIFIED};",
+    "the log": f"{_ORDER}{_LOGGED}{_ENTRY};",
 }
 
 
 async def measure(url: str, script: str, clients: int, seconds: int, announcers: int, listeners: int) -> float:
-    """Return the number of commits per second."""
+    """Return the number of commits per second. The rows of the turn are removed."""
     async with AsyncExitStack() as stack:
 
         async def connected() -> Any:
@@ -50,6 +70,8 @@ async def measure(url: str, script: str, clients: int, seconds: int, announcers:
             stack.push_async_callback(connection.close)
             return connection
 
+        writer = await connected()
+        stack.push_async_callback(writer.execute, "TRUNCATE orders, store_orders, order_items, audit_entries, events")
         for _ in range(listeners):
             connection = await connected()
             for channel in (legacy.CHANNEL, repository.CHANNEL):
