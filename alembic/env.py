@@ -6,7 +6,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection
 
-from app.db import migration_locks, migration_writer
+from app.db import migration_locks, migration_writer, migrations
 from app.db.engine import engine_to
 from app.db.models import Base
 from app.settings import settings
@@ -24,6 +24,7 @@ def migrate(connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         compare_server_default=True,
+        include_name=migrations.is_declared,
         on_version_apply=announce_step,
         process_revision_directives=migration_writer.write,
         transaction_per_migration=True,

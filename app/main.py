@@ -13,7 +13,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from app.db.engine import Database, open_database
-from app.db.notifications import Events
+from app.events.log import Events
 from app.graphql.compiled.path import CompiledPath
 from app.graphql.http.endpoint import GraphQLEndpoint
 from app.graphql.http.websockets import WebSocketEndpoint
@@ -92,7 +92,8 @@ def create_services(configuration: Settings, database: Database | None = None) -
         assert configuration.database_url is not None, "the command line provides a database"
         database = open_database(configuration.database_url, configuration)
     core_schema, secret_keys = graphql_schema(schema), configuration.secret_keys
-    events = Events(database.engine.url)
+    events = Events(database.engine.url, configuration.events_retention_days)
+    database.committed = events.announce
     connections = Connections(connection_limits(configuration), configuration.trusted_proxies)
     subscriptions = SubscriptionManager(events, configuration)
     return Services(

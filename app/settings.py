@@ -208,7 +208,8 @@ class Settings(BaseSettings):
 
     app_env: Environment = _setting(Environment.DEVELOPMENT, "development, qa or production")
     database_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, OR_NONE] = _setting(
-        None, "URL of Postgres 15 or newer; without it, development starts an embedded one"
+        None,
+        "URL of Postgres 15 or newer, which may name several servers; without it, development starts an embedded one",
     )
     database_pool_size: int = _setting(10, "Database connections per process", ge=1, le=500)
     database_pool_expensive: int = _setting(
@@ -225,6 +226,7 @@ class Settings(BaseSettings):
     database_start_wait_seconds: float = _setting(
         60, "How long to wait at start-up for the database to answer", ge=0, le=3600
     )
+    events_retention_days: int = _setting(14, "How many days events are kept", ge=1, le=3_650)
     secret_key: Annotated[SecretStr, AfterValidator(_are_secret)] = _setting(
         SecretStr(DEVELOPMENT_SECRET),
         "Random secrets of 32 characters or more, separated by commas: the first signs access tokens, all verify them",

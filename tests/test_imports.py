@@ -54,18 +54,10 @@ FOUNDATIONS = {
     "db.servers": (),
     "db.startup": ("db.engine",),
     "db.unit_of_work": ("db.asyncpg_internals", "db.engine", "errors", "monitoring.operation_log", "db.statements"),
-    "db.notifications": ("db.engine", "errors", "db.unit_of_work", "wake"),
+    "events": ("db.engine", "db.models", "db.statements", "db.unit_of_work", "errors", "wake"),
     "process.readiness": ("db.engine", "db.migrations"),
     "idempotency": ("errors", "db.models", "db.statements", "db.unit_of_work"),
-    "monitoring": (
-        "db.engine",
-        "db.notifications",
-        "errors",
-        "process.connections",
-        "security",
-        "settings",
-        "db.texts",
-    ),
+    "monitoring": ("db.engine", "events", "errors", "process.connections", "security", "settings", "db.texts"),
     "process.logging": ("monitoring", "settings"),
 }
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.db.migrations import migrate
-from app.db.notifications import Events
+from app.events.log import Events
 from app.graphql.operations.turns import Turns
 from app.main import create_app
 from app.monitoring.metrics import Metrics

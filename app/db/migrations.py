@@ -1,5 +1,6 @@
 """Migrates a database to the schema of this version."""
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,9 @@ from app.settings import ROOT
 
 class TablesInUse(Exception):
     """Operations locked a table for too long; the migration that needed it was rolled back."""
+
+
+_PARTITION = re.compile(r"events_(default|p\w+)")
 
 
 def alembic_config(url: str, announce: Callable[[str], None] | None = None) -> Config:
@@ -71,3 +75,8 @@ def is_behind(revision: str | None) -> bool:
 def is_known(revision: str | None) -> bool:
     """Return whether this version knows the revision."""
     return revision in _revisions()[1]
+
+
+def is_declared(name: str | None, kind: str, _: object) -> bool:
+    """Return whether the models declare such an object: all but the partitions of a table."""
+    return kind != "table" or name is None or _PARTITION.fullmatch(name) is None

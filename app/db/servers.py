@@ -55,6 +55,8 @@ class State(NamedTuple):
     """Rises with each promotion of a standby; 0 where no writes are taken."""
     reason: str = ""
     """Why no writes are taken."""
+    is_full: bool = False
+    """Whether it has no connections left, so that it can't be asked."""
 
 
 def arguments_of(url: URL) -> dict[str, Any]:
@@ -124,9 +126,12 @@ class Servers:
             async with self._asked(share, arguments) as states:
                 best = max(states, key=lambda state: state.timeline)
                 if best.timeline and best.timeline >= self._timeline:
+                    states.remove(best)
                     self._follow(best)
                     self._found_at = clock()
                     return cast(Driver, best.connection)
+                if any(state.is_full for state in states):  # the primary may be among them
+                    raise asyncpg.TooManyConnectionsError("a server has no connections left")
             reasons = [f"{state.server} {state.reason or 'is on an old timeline'}" for state in states]
             self._reason = f"no server takes writes: {', '.join(reasons)}"
             self._again_at = clock() + _PAUSE_SECONDS
@@ -134,19 +139,21 @@ class Servers:
 
     @asynccontextmanager
     async def _asked(self, share: float, arguments: dict[str, Any]) -> AsyncIterator[list[State]]:
-        """Yield the state of each server, and close all connections but the one to the primary."""
+        """Yield the state of each server, and close the connections to those that are still in the list."""
         states: list[State] = []
 
         async def ask(server: Server) -> None:
-            states.append(await self.state_of(server, share, arguments))
+            try:
+                states.append(await self.state_of(server, share, arguments))
+            except asyncpg.TooManyConnectionsError as failure:
+                states.append(State(server, reason=str(failure), is_full=True))
 
         try:
             await asyncio.gather(*map(ask, self.names))
             yield states
         finally:
             for state in states:
-                if state.server != self._primary:
-                    _close(state)
+                _close(state)
 
     async def state_of(self, server: Server, seconds: float, arguments: dict[str, Any]) -> State:
         """Open a connection to a server, and ask for its state. TooManyConnectionsError if it has none left, which says

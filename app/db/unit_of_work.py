@@ -118,6 +118,8 @@ class UnitOfWork:
 
         rows = await self._sent(send, sql)
         self.is_settled = self.has_committed = has_effect(rows)
+        if self.has_committed:
+            self._database.committed()
         return rows
 
     @property
@@ -276,7 +278,8 @@ class UnitOfWork:
         if not commit:
             with timed_statement("ROLLBACK"):
                 async with asyncio.timeout(_ROLLBACK_SECONDS):
-                    return await transaction.rollback()
+                    await transaction.rollback()
+            return
         if self._driver is None or self._driver.is_closed():
             raise DatabaseUnavailable
         self.is_settled = True
@@ -288,6 +291,7 @@ class UnitOfWork:
             if is_disconnection(failure):
                 raise OutcomeUnknown from failure
             raise
+        self._database.committed()
 
     async def _begun(self) -> Transaction:
         """Begin a transaction, or a savepoint within the current one."""

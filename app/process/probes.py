@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response, status
 from fastapi.responses import PlainTextResponse
 
-from app.db.notifications import Events
+from app.events.log import Events
 from app.process.readiness import Readiness
 
 _METHODS = ["GET", "HEAD"]

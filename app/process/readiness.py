@@ -66,9 +66,7 @@ async def _state(url: URL) -> tuple[bool, str | None]:
     """Return whether the database is a standby, and its revision; None before its first migration."""
     connection = await connect(url, "readiness", _PATIENCE_SECONDS)
     try:
-        ((is_standby, revision),) = await connection.fetch(
-            "SELECT pg_is_in_recovery(), version_num FROM alembic_version"
-        )
+        ((is_standby, revision),) = await connection.fetch(_STATE)
         return is_standby, revision
     except asyncpg.UndefinedTableError:
         return False, None

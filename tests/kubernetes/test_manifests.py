@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from app.cli.commands import cli
 from app.cli.database_checks import BESIDE_THE_POOL
-from app.db.notifications import Events
+from app.events.log import Events
 from app.main import GRAPHQL_PATH
 from app.process.probes import probes
 from app.process.readiness import Readiness

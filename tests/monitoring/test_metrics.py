@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
-from app.db.notifications import Events, Topic
+from app.events.catalog import Topic
+from app.events.log import Events
 from app.graphql.operations.turns import Turns
 from app.graphql.relations.loaders import Loaders
 from app.monitoring import metrics as module

@@ -5,8 +5,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.engine import make_url
 
-from app.db.notifications import MAX_WAITING, Event, Events, Subscription, Topic, packed
 from app.errors import EventsMissed, Restarting
+from app.events.catalog import Topic
+from app.events.following import MAX_WAITING, Subscription
+from app.events.log import Events
+from tests.events import legacy_text
 
 STORE, ORDER = Topic("Placed", uuid4()), Topic("Order", uuid4())
 
@@ -15,25 +18,6 @@ async def next_of(subscription: Subscription) -> UUID:
     """Return the subject of the next event."""
     await subscription.wait()
     return subscription.next()
-
-
-def test_an_event_is_a_topic_and_a_key() -> None:
-    event = Event(STORE, uuid4())
-    assert Event.parse(str(event)) == event
-    assert len(str(event)) < 80
-
-
-async def test_the_events_of_a_mutation_are_as_few_texts_as_postgres_takes() -> None:
-    events = Events(make_url("postgresql://nowhere"))
-    subscription, told = events.follow(STORE, has_state=False), [Event(STORE, uuid4()) for _ in range(95)]
-    texts = packed(told)
-    for text in texts:
-        events._hear(None, 0, "", text)
-
-    assert len(texts) == 2
-    assert all(len(text) < 8000 for text in texts)
-    assert [await next_of(subscription) for _ in told] == [event.subject for event in told]
-    assert packed([]) == []
 
 
 async def test_subjects_wait_once_and_in_their_order() -> None:
@@ -77,7 +61,7 @@ async def test_the_end_is_told_to_everyone() -> None:
 def test_what_is_no_event_is_ignored(text: str) -> None:
     events = Events(make_url("postgresql+asyncpg://nowhere/none"))
     subscription = events.follow(ORDER, has_state=True)
-    events._hear(None, 0, "", text)
+    events._hear_legacy(None, 0, "", text)
     assert not subscription._waiting
-    events._hear(None, 0, "", str(Event(ORDER, ORDER.key)))
+    events._hear_legacy(None, 0, "", legacy_text(ORDER))
     assert subscription._waiting
