@@ -44,6 +44,8 @@ def migrate(connection: Connection) -> None:
         connection.commit()
         time.sleep(LOCK_POLL_SECONDS)
     connection.execute(text(f"SET lock_timeout = {migrations.LOCK_WAIT_MILLISECONDS}"))
+    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):  # of the role: requests, not migrations
+        connection.execute(text(f"SET {limit} = 0"))
     connection.commit()
     context.configure(
         connection=connection,
@@ -67,7 +69,7 @@ async def connect_and_migrate(url: str) -> None:
 
 
 def database_url() -> str:
-    url = context.config.get_main_option("sqlalchemy.url") or settings().database_url
+    url = context.config.get_main_option("sqlalchemy.url") or settings().direct_url
     if url is None:
         raise SystemExit("DATABASE_URL: set it to the database to migrate")
     return url

@@ -45,6 +45,7 @@ FOUNDATIONS = {
         "errors",
         "db.asyncpg_internals",
         "db.pool_queue",
+        "db.server_settings",
         "db.sqlalchemy_internals",
         "monitoring.operation_log",
         "settings",
@@ -52,7 +53,9 @@ FOUNDATIONS = {
     "db.startup": ("db.engine",),
     "db.unit_of_work": ("db.asyncpg_internals", "db.engine", "errors", "monitoring.operation_log", "db.statements"),
     "db.notifications": ("db.engine", "errors", "db.unit_of_work", "wake"),
-    "process.readiness": ("db.engine", "db.migrations"),
+    "db.server_settings": ("settings",),
+    "db.poolers": ("db.engine", "db.server_settings", "settings"),
+    "process.readiness": ("db.poolers", "db.migrations"),
     "idempotency": ("errors", "db.models", "db.statements", "db.unit_of_work"),
     "monitoring": (
         "db.engine",

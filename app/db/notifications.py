@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from random import uniform
 from typing import Any, NamedTuple, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
 from sqlalchemy import CTE, URL, ColumnElement, CompoundSelect, Select, Text, cast, func, select
 
-from app.db.engine import driver_arguments
+from app.db.engine import Database, driver_arguments
 from app.db.unit_of_work import UnitOfWork
 from app.errors import EventsMissed, RequestError
 from app.wake import Wake
@@ -159,8 +159,10 @@ class Subscription:
 class Events:
     """Listens for events on a connection of its own, and notifies the subscriptions of this process."""
 
-    def __init__(self, url: URL) -> None:
-        self._url = url
+    def __init__(self, database: Database, direct: URL | None = None) -> None:
+        """Listen at `direct`, if clients of the database share their connections with others."""
+        self._database = database
+        self._url = direct or database.engine.url
         self._followers: dict[Topic, set[Subscription]] = defaultdict(set)
         self._listening = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -218,16 +220,16 @@ class Events:
             await asyncio.sleep(uniform(0.5, 1) * pause)  # noqa: S311  # spread the processes out
 
     async def _listen_once(self) -> None:
-        """Listen until the connection breaks."""
-        broken = asyncio.Event()
+        """Listen until the connection breaks, or hears nothing any more."""
         connection = await asyncpg.connect(**driver_arguments(self._url, "events"), timeout=_PATIENCE_SECONDS)
         try:
-            connection.add_termination_listener(lambda _: broken.set())
             await connection.add_listener(CHANNEL, self._hear)
+            heartbeat = Heartbeat(connection, self._database)
+            await heartbeat.start()
             self._listening.set()
             for subscription in self._all():
                 subscription.miss()
-            await _until_broken(connection, broken)
+            await heartbeat.until_broken()
         finally:
             connection.terminate()
 
@@ -247,10 +249,43 @@ class Events:
         return [subscription for followers in self._followers.values() for subscription in followers]
 
 
-async def _until_broken(connection: "asyncpg.Connection[Any]", broken: asyncio.Event) -> None:
-    """Raise once the connection has broken, or no longer answers, which nothing else would notice."""
-    while True:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(broken.wait(), _CHECK_SECONDS)
-            raise ConnectionError("the connection was closed")
-        await connection.execute("SELECT", timeout=_PATIENCE_SECONDS)
+class Heartbeat:
+    """Proves that a connection receives notifications. It sends them as mutations do, through the pool: a connection
+    that shares its server with others may only hear its own, and one to another database hears none."""
+
+    def __init__(self, connection: "asyncpg.Connection[Any]", database: Database) -> None:
+        self._connection = connection
+        self._database = database
+        self._channel = f"{CHANNEL}_{uuid4().hex}"
+        self._heard, self._broken = asyncio.Event(), asyncio.Event()
+
+    async def start(self) -> None:
+        """Listen for heartbeats, and hear the first one; TimeoutError if it doesn't arrive."""
+        self._connection.add_termination_listener(lambda _: self._broken.set())
+        await self._connection.add_listener(self._channel, lambda *_: self._heard.set())
+        await self._send()
+        await self._hear()
+
+    async def until_broken(self) -> None:
+        """Raise once the connection has broken, or doesn't hear, which nothing else would notice."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._broken.wait(), _CHECK_SECONDS)
+                raise ConnectionError("the connection was closed")
+            await self._connection.execute("SELECT", timeout=_PATIENCE_SECONDS)
+            try:
+                await self._send()
+            except Exception as failure:  # of a busy pool, for example: it says nothing about this connection
+                log.warning("cannot send a heartbeat", reason=str(failure) or type(failure).__name__)
+            else:
+                await self._hear()
+
+    async def _send(self) -> None:
+        self._heard.clear()
+        await self._database.driver_row("SELECT pg_notify($1, '')", [self._channel])
+
+    async def _hear(self) -> None:
+        try:
+            await asyncio.wait_for(self._heard.wait(), _PATIENCE_SECONDS)
+        except TimeoutError:
+            raise TimeoutError("no notification arrives: DATABASE_DIRECT_URL must lead past the pooler") from None

@@ -1,12 +1,13 @@
 """Whether a process can serve: its database answers and has the schema of this version."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import structlog
 from sqlalchemy import URL
 
-from app.db.engine import driver_arguments
+from app.db.poolers import connect_unprepared, pooling_of
 
 _PATIENCE_SECONDS = 2.0
 
@@ -22,22 +23,27 @@ async def why_not_ready(url: URL) -> str | None:
 
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            revision = await _revision(url)
+            connection = await connect_unprepared(url, "readiness")
+            try:
+                pooling = await pooling_of(connection, url)
+                revision = await _revision(connection) if pooling.is_safe else None
+            finally:
+                connection.terminate()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
         log.warning("not ready", reason=str(failure) or type(failure).__name__)
         return "the database does not answer"
+    if not pooling.is_safe:
+        return f"the database is behind {pooling.value}"
     if await asyncio.to_thread(migrations.is_behind, revision):
         return "migrations are missing"
     return None
 
 
-async def _revision(url: URL) -> str | None:
+async def _revision(connection: "asyncpg.Connection[Any]") -> str | None:
     """Return the revision of the database; None before its first migration."""
-    connection = await asyncpg.connect(**driver_arguments(url, "readiness"), timeout=_PATIENCE_SECONDS)
     try:
-        revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-        return revision
+        async with connection.transaction():
+            revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+            return revision
     except asyncpg.UndefinedTableError:
         return None
-    finally:
-        connection.terminate()

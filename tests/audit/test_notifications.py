@@ -51,8 +51,8 @@ class Heard:
 
 
 @pytest.fixture
-async def heard(committed_engine: AsyncEngine, database_url: str) -> AsyncIterator[Heard]:
-    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+async def heard(committed_engine: AsyncEngine, direct_url: str) -> AsyncIterator[Heard]:
+    url = make_url(direct_url).set(drivername="postgresql").render_as_string(hide_password=False)
     connection, heard = await asyncpg.connect(url), Heard(committed_engine)
     await connection.add_listener(CHANNEL, lambda _, __, ___, packed: heard.texts.put_nowait(packed))
     yield heard

@@ -3,11 +3,13 @@
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.db.engine import Database
 from app.db.notifications import MAX_WAITING, Event, Events, Subscription, Topic, packed
 from app.errors import EventsMissed, Restarting
 
+NOWHERE = Database(create_async_engine("postgresql+asyncpg://nowhere/none"))
 STORE, ORDER = Topic("Placed", uuid4()), Topic("Order", uuid4())
 
 
@@ -24,7 +26,7 @@ def test_an_event_is_a_topic_and_a_key() -> None:
 
 
 async def test_the_events_of_a_mutation_are_as_few_texts_as_postgres_takes() -> None:
-    events = Events(make_url("postgresql://nowhere"))
+    events = Events(NOWHERE)
     subscription, told = events.follow(STORE, has_state=False), [Event(STORE, uuid4()) for _ in range(95)]
     texts = packed(told)
     for text in texts:
@@ -61,7 +63,7 @@ async def test_too_many_that_wait_end_the_subscription_with_a_reason() -> None:
 
 
 async def test_the_end_is_told_to_everyone() -> None:
-    events = Events(make_url("postgresql+asyncpg://nowhere/none"))
+    events = Events(NOWHERE)
     subscriptions = [events.follow(topic, has_state=topic is ORDER) for topic in (STORE, ORDER, ORDER)]
     assert len(events) == 3
     events.end(Restarting())
@@ -75,7 +77,7 @@ async def test_the_end_is_told_to_everyone() -> None:
 
 @pytest.mark.parametrize("text", ["", "Order", "Order x y", "Order 1 2 3", f"Order {UUID(int=1).hex}", "\U0001f600"])
 def test_what_is_no_event_is_ignored(text: str) -> None:
-    events = Events(make_url("postgresql+asyncpg://nowhere/none"))
+    events = Events(NOWHERE)
     subscription = events.follow(ORDER, has_state=True)
     events._hear(None, 0, "", text)
     assert not subscription._waiting

@@ -211,7 +211,7 @@ async def test_a_connection_that_does_not_answer_is_given_up(monkeypatch: pytest
 
     monkeypatch.setattr(events, "_CHECK_SECONDS", 0.01)
     with pytest.raises(TimeoutError):
-        await events._until_broken(cast(Any, Silent()), asyncio.Event())
+        await events.Heartbeat(cast(Any, Silent()), cast(Any, None)).until_broken()
 
 
 async def test_who_never_gets_a_connection_is_told_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
