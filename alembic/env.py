@@ -44,7 +44,7 @@ async def connect_and_migrate(url: str) -> None:
 
 
 def database_url() -> str:
-    url = context.config.get_main_option("sqlalchemy.url") or settings().database_url
+    url = context.config.get_main_option("sqlalchemy.url") or settings().direct_url
     if url is None:
         raise SystemExit("DATABASE_URL: set it to the database to migrate")
     return url

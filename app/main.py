@@ -8,6 +8,7 @@ from multiprocessing import parent_process
 from typing import Any
 
 from fastapi import FastAPI
+from sqlalchemy import make_url
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
@@ -92,7 +93,8 @@ def create_services(configuration: Settings, database: Database | None = None) -
         assert configuration.database_url is not None, "the command line provides a database"
         database = open_database(configuration.database_url, configuration)
     core_schema, secret_keys = graphql_schema(schema), configuration.secret_keys
-    events = Events(database.engine.url, configuration.events_retention_days)
+    direct = configuration.database_direct_url
+    events = Events(database, make_url(direct) if direct else None, configuration.events_retention_days)
     database.committed = events.announce
     connections = Connections(connection_limits(configuration), configuration.trusted_proxies)
     subscriptions = SubscriptionManager(events, configuration)

@@ -211,6 +211,9 @@ class Settings(BaseSettings):
         None,
         "URL of Postgres 15 or newer, which may name several servers; without it, development starts an embedded one",
     )
+    database_direct_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, OR_NONE] = _setting(
+        None, "URL past the pooler in `DATABASE_URL`, for events and migrations; by default, there is no pooler"
+    )
     database_pool_size: int = _setting(10, "Database connections per process", ge=1, le=500)
     database_pool_expensive: int = _setting(
         2, "Database connections of a process that expensive operations may hold together", ge=1, le=500
@@ -329,6 +332,15 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "debug, info, warning or error")
 
     @property
+    def direct_url(self) -> str | None:
+        """The URL for what needs a session: events and migrations."""
+        return self.database_direct_url or self.database_url
+
+    def variable_of(self, url: str) -> str:
+        """Return the name of the setting that has this URL."""
+        return "DATABASE_URL" if url == self.database_url else "DATABASE_DIRECT_URL"
+
+    @property
     def response_limit(self) -> int:
         """The most bytes that a response may have."""
         return self.response_limit_mb * 1024 * 1024
@@ -353,7 +365,7 @@ class Settings(BaseSettings):
         host = self.host if host is None else host
         if not is_loopback(host):
             return f"other machines reach {host or 'every address'}"
-        if not _is_local(self.database_url):
+        if not (_is_local(self.database_url) and _is_local(self.direct_url)):
             return "the database is on another machine"
         return "TRUSTED_PROXIES names a proxy" if self.trusted_proxies else None
 
@@ -371,6 +383,8 @@ class Settings(BaseSettings):
             missing.append(message)
         if self.app_env is not Environment.DEVELOPMENT and self.database_url is None:
             missing.append(f"DATABASE_URL: {self.app_env} requires the URL of a Postgres database")
+        if self.database_direct_url is not None and self.database_url is None:
+            missing.append("DATABASE_DIRECT_URL: set DATABASE_URL, too, to the URL of the pooler")
         if self.trusted_documents is Trust.REQUIRE and self.trusted_documents_file is None:
             missing.append("TRUSTED_DOCUMENTS_FILE: TRUSTED_DOCUMENTS=require needs a manifest")
         if missing:

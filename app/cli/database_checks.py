@@ -10,12 +10,13 @@ import asyncpg
 from sqlalchemy import make_url
 
 from app.cli.output import Finding, ok, problem, skipped, warning
+from app.cli.pooler_check import pooler_finding
 from app.cli.serving import PUBLIC_PASSWORD
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
 from app.db import migrations
-from app.db.engine import connect
 from app.db.migration_locks import INVALID_INDEXES
 from app.db.models import Base
+from app.db.poolers import connect_unprepared
 from app.db.startup import OLDEST_POSTGRES, PostgresInfo
 from app.settings import EMBEDDED_POSTGRES, Settings
 from app.users.demo import demo_accounts_in
@@ -92,6 +93,7 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
     yield ok(f"database: Postgres {facts.version} answers at {place_of(make_url(url))}")
     if settings.database_url is None:
         yield ok(f"the data of the embedded Postgres is in {postgres.home_of(EMBEDDED_POSTGRES)}")
+    yield await pooler_finding(settings, url)
     for check in (postgres_version, privileges, migrated, indexes, connections, clocks):
         yield check(facts, settings)
     if (reason := settings.why_public()) is not None and "users" not in facts.forbidden:
@@ -119,7 +121,7 @@ def _embedded(major: int, home: Path) -> Finding:
 
 async def _facts(url: str) -> Facts:
     """Query the facts in a read-only transaction."""
-    connection: Any = await connect(make_url(url), "doctor", _PATIENCE_SECONDS)
+    connection: Any = await connect_unprepared(make_url(url), "doctor")
     try:
         async with connection.transaction(readonly=True):
             asked = datetime.now(UTC)
@@ -180,7 +182,9 @@ def indexes(facts: Facts, _: Settings) -> Finding:
 
 
 def connections(facts: Facts, settings: Settings) -> Finding:
-    """Check that Postgres allows as many connections as the pools may open."""
+    """Check that Postgres allows as many connections as the pools may open, unless a pooler opens them."""
+    if settings.database_direct_url is not None:
+        return skipped("connections: the pooler has a limit of its own; beside it, each worker listens on one")
     wanted = settings.workers * (settings.database_pool_size + BESIDE_THE_POOL)
     usage = f"WORKERS * (DATABASE_POOL_SIZE + {BESIDE_THE_POOL}) is {wanted} of {facts.connections} connections"
     if wanted > facts.connections:

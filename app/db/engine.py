@@ -14,8 +14,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, ManagesConnection, QueuePool
 
-from app.db.asyncpg_internals import socket_of
+from app.db.asyncpg_internals import PooledConnection, socket_of
 from app.db.pool_queue import PoolQueue, Share
+from app.db.server_settings import startup_parameters, statement_seconds
 from app.db.servers import Servers, arguments_of
 from app.db.sqlalchemy_internals import connection_over, in_greenlet, put_back, take_idle
 from app.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded, RequestError, TimedOut, TransactionConflict
@@ -193,7 +194,8 @@ def open_database(url: str, settings: Settings) -> Database:
         pool_timeout=wait,
         hide_parameters=True,  # errors are logged, and parameters contain password hashes
         connect_args={
-            "server_settings": _server_settings(settings),
+            "connection_class": PooledConnection,
+            "server_settings": startup_parameters(settings),
             "timeout": wait,
             "async_creator_fn": servers.connect,
         },
@@ -203,31 +205,8 @@ def open_database(url: str, settings: Settings) -> Database:
     def detect_a_silent_host(connection: Any, _: Any) -> None:
         _keep_alive(connection.driver_connection, settings.operation_timeout_seconds)
 
-    most, seconds = settings.database_pool_queue, _statement_seconds(settings) + _LATE_SECONDS
+    most, seconds = settings.database_pool_queue, statement_seconds(settings) + _LATE_SECONDS
     return Database(engine, wait, most, seconds, servers)
-
-
-def _statement_seconds(settings: Settings) -> float:
-    return min(settings.statement_timeout_seconds, settings.operation_timeout_seconds)
-
-
-def _server_settings(settings: Settings) -> dict[str, str]:
-    operation = settings.operation_timeout_seconds
-    seconds = {
-        "statement_timeout": _statement_seconds(settings),
-        # Releases the locks of a process that was suspended or cut off.
-        "idle_in_transaction_session_timeout": 2 * operation,
-        "tcp_user_timeout": 2 * operation,
-    }
-    timeouts = {name: str(max(1, round(value * 1000))) for name, value in seconds.items()}
-    # Short statements gain nothing from compilation, nor from more than one core, which others need.
-    return {
-        "application_name": "orders-api",
-        "timezone": "UTC",
-        "jit": "off",
-        "max_parallel_workers_per_gather": "0",
-        **timeouts,
-    }
 
 
 def _keep_alive(driver: Any, seconds: float) -> None:
@@ -264,6 +243,9 @@ def raise_fault(failure: BaseException | None) -> None:
     cause = _cause(failure)
     if isinstance(cause, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
         raise TransactionConflict from failure
+    if isinstance(cause, asyncpg.InvalidCachedStatementError):  # a migration has changed the type of a column
+        PooledConnection.renew(PooledConnection.edition)
+        raise TransactionConflict from failure
     if isinstance(cause, _OUT_OF_TIME):
         raise TimedOut from failure
     if is_read_only(failure):
@@ -295,4 +277,4 @@ def is_broken(failure: BaseException) -> bool:
 def _cause(failure: BaseException | None) -> BaseException | None:
     """Return the driver's failure under SQLAlchemy's."""
     original = failure.orig if isinstance(failure, DBAPIError) and failure.orig else failure
-    return original.orig or original if isinstance(original, EmulatedDBAPIException) else original
+    return original.orig or original.__cause__ or original if isinstance(original, EmulatedDBAPIException) else original

@@ -67,7 +67,8 @@ def limit_waits(connection: Connection) -> None:
     """Limit how long each statement of this connection waits for a lock. In autocommit mode, it is tried again; in a
     transaction, the caller must roll back and repeat the whole."""
     connection.exec_driver_sql(f"SET lock_timeout = {LOCK_WAIT_MILLISECONDS}")
-    connection.exec_driver_sql("SET statement_timeout = 0")  # which a role may limit: to build an index takes long
+    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):  # of the role: requests, not migrations
+        connection.exec_driver_sql(f"SET {limit} = 0")
     connection.commit()
     event.listen(connection, "before_cursor_execute", _drop_unfinished_index)
     event.listen(connection.engine, "do_execute", _execute_alone)

@@ -14,11 +14,12 @@ from uuid import UUID
 import structlog
 from sqlalchemy import URL
 
-from app.db.engine import connect
+from app.db.engine import Database, connect
 from app.errors import EventsExpired, RequestError
 from app.events import legacy, repository
 from app.events.catalog import TYPES, Follow, Topic, followed
 from app.events.following import Subscription
+from app.events.heartbeat import Heartbeat
 from app.events.repository import Backlog, Cursor, Driver, Positioned, Sequencer
 
 _BETWEEN_SECONDS = 0.02
@@ -26,6 +27,7 @@ _BETWEEN_SECONDS = 0.02
 
 An announcement takes Postgres 0.3 ms of CPU, whatever number of events it has."""
 _LOOK_SECONDS = 1.0
+_BEAT_SECONDS = 30.0
 _PRUNE_SECONDS = 600.0
 _PATIENCE_SECONDS = 10.0
 _LAST_SECONDS = 2.0
@@ -37,8 +39,10 @@ log = structlog.get_logger(__name__)
 class Events:
     """Announces what this process commits, and notifies its subscriptions of what all processes have announced."""
 
-    def __init__(self, url: URL, retention_days: int = 14) -> None:
-        self._url = url
+    def __init__(self, database: Database, direct: URL | None = None, retention_days: int = 14) -> None:
+        """Work at `direct`, if clients of the database share their connections with others."""
+        self._database = database
+        self._url = direct or database.engine.url
         self._retention = timedelta(days=retention_days)
         self._followers: dict[Topic, set[Subscription]] = defaultdict(set)
         self._listening = asyncio.Event()
@@ -133,10 +137,12 @@ class Events:
             await driver.add_listener(legacy.CHANNEL, self._hear_legacy)
             await driver.add_listener(repository.CHANNEL, self._hear)
             async with asyncio.timeout(_PATIENCE_SECONDS):
+                heartbeat = Heartbeat(driver, self._database)
+                await heartbeat.start()
                 sequencer = await Sequencer.over(driver)
                 await self._catch_up(driver)
             self._listening.set()
-            await self._work(driver, sequencer)
+            await self._work(driver, sequencer, heartbeat)
         finally:
             driver.terminate()
 
@@ -153,9 +159,10 @@ class Events:
                 subscription.miss()
         self._announced = end
 
-    async def _work(self, driver: Driver, sequencer: Sequencer) -> None:
+    async def _work(self, driver: Driver, sequencer: Sequencer, heartbeat: Heartbeat) -> None:
         loop = asyncio.get_running_loop()
         look = announce = loop.time()
+        beat = loop.time() + _BEAT_SECONDS
         prune = loop.time() + uniform(0, _PRUNE_SECONDS)  # noqa: S311
         while True:
             if not (self._has_committed or self._is_ending):
@@ -174,6 +181,9 @@ class Events:
                 if loop.time() >= look:
                     await self._look(driver, sequencer)
                     look = loop.time() + uniform(0.75, 1.25) * _LOOK_SECONDS  # noqa: S311
+                if loop.time() >= beat:
+                    await heartbeat.beat()
+                    beat = loop.time() + _BEAT_SECONDS
                 if loop.time() >= prune:
                     await self._prune(driver)
                     prune = loop.time() + uniform(0.5, 1.5) * _PRUNE_SECONDS  # noqa: S311

@@ -1,12 +1,14 @@
 """Whether a process can serve: its database answers and has the schema of this version."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import structlog
 from sqlalchemy import URL
 
-from app.db.engine import Database, connect
+from app.db.engine import Database
+from app.db.poolers import connect_unprepared, pooling_of
 
 _PATIENCE_SECONDS = 2.0
 _STATE = "SELECT pg_is_in_recovery(), version_num FROM alembic_version"
@@ -51,10 +53,17 @@ async def why_not_ready(url: URL) -> str | None:
 
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            is_standby, revision = await _state(url)
+            connection = await connect_unprepared(url, "readiness")
+            try:
+                pooling = await pooling_of(connection, url)
+                is_standby, revision = await _state(connection) if pooling.is_safe else (False, None)
+            finally:
+                connection.terminate()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
         log.warning("not ready", reason=str(failure) or type(failure).__name__)
         return _FULL if isinstance(failure, asyncpg.TooManyConnectionsError) else "the database does not answer"
+    if not pooling.is_safe:
+        return f"the database is behind {pooling.value}"
     if is_standby:
         return "the database is a read-only standby"
     if await asyncio.to_thread(migrations.is_behind, revision):
@@ -62,13 +71,11 @@ async def why_not_ready(url: URL) -> str | None:
     return None
 
 
-async def _state(url: URL) -> tuple[bool, str | None]:
+async def _state(connection: "asyncpg.Connection[Any]") -> tuple[bool, str | None]:
     """Return whether the database is a standby, and its revision; None before its first migration."""
-    connection = await connect(url, "readiness", _PATIENCE_SECONDS)
     try:
-        ((is_standby, revision),) = await connection.fetch(_STATE)
-        return is_standby, revision
+        async with connection.transaction():
+            ((is_standby, revision),) = await connection.fetch(_STATE)
+            return is_standby, revision
     except asyncpg.UndefinedTableError:
         return False, None
-    finally:
-        connection.terminate()

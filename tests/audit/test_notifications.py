@@ -20,8 +20,8 @@ from tests.stores.operations import restore as restore_store
 
 
 @pytest.fixture
-async def heard(committed_engine: AsyncEngine, database_url: str) -> AsyncIterator[Log]:
-    async with Log.opened(database_url) as log:
+async def heard(committed_engine: AsyncEngine, direct_url: str) -> AsyncIterator[Log]:
+    async with Log.opened(direct_url) as log:
         yield log
 
 

@@ -25,7 +25,9 @@ from tests.databases import create_database, drop_database, run_on
 from tests.servers import served
 
 SECRET = "a-secret-of-more-than-32-characters-for-tests"
-COMMANDS = ("serve", "migrate", "migration", "seed", "schema", "create-superuser", "settings", "doctor")
+COMMANDS = (
+    *("serve", "migrate", "migration", "seed", "schema", "create-superuser", "settings", "role-settings", "doctor"),
+)
 
 
 @pytest.fixture

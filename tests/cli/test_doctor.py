@@ -372,14 +372,17 @@ async def test_an_embedded_postgres_that_does_not_run(
     home = tmp_path / place / "new" / "postgres"
     monkeypatch.setattr(postgres, "home_of", lambda _: home)
     monkeypatch.setattr(postgres, "version_to_start", lambda: version)
-    findings = await gathered(database_checks.database(Settings(database_url=None)))
+    findings = await gathered(database_checks.database(Settings(database_url=None, database_direct_url=None)))
     assert marks(findings) == [mark, Mark.SKIPPED]
     assert not home.parent.exists()
 
 
 async def test_an_embedded_postgres_that_runs_is_looked_at(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "running_url", lambda _: database_url)
-    assert marks(await gathered(database_checks.database(Settings(database_url=None)))) == [Mark.OK] * 8
+    assert (
+        marks(await gathered(database_checks.database(Settings(database_url=None, database_direct_url=None))))
+        == [Mark.OK] * 9
+    )
 
 
 async def test_a_redis_that_is_away(tmp_path: Path) -> None:

@@ -302,7 +302,10 @@ def test_an_embedded_postgres_without_a_place(tmp_path: Path, monkeypatch: pytes
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     monkeypatch.setattr(postgres, "home_of", lambda _: in_the_way / "postgres")
-    with pytest.raises(OSError, match="Not a directory") as caught, databases.database(Settings(database_url=None)):
+    with (
+        pytest.raises(OSError, match="Not a directory") as caught,
+        databases.database(Settings(database_url=None, database_direct_url=None)),
+    ):
         pass
     trouble = trouble_of(caught.value, None)
     assert trouble is not None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.errors import EventsExpired
@@ -16,6 +17,7 @@ from app.events.catalog import TYPES, Follow, Topic
 from app.events.log import Events
 from app.events.repository import Cursor, Driver, Positioned
 from tests.api import Api
+from tests.databases import committing
 from tests.events import Log, driver_to
 from tests.graphql.subscriptions.clients import PATIENCE, until
 from tests.market import Market
@@ -26,16 +28,16 @@ INSERT = "INSERT INTO events (id, type, entity_id, payload) VALUES ($1, 'product
 
 
 @pytest.fixture
-async def log(committed_engine: AsyncEngine, database_url: str) -> AsyncIterator[Log]:
-    async with Log.opened(database_url) as log:
+async def log(committed_engine: AsyncEngine, direct_url: str) -> AsyncIterator[Log]:
+    async with Log.opened(direct_url) as log:
         yield log
 
 
 @pytest.fixture
-async def drivers(database_url: str) -> AsyncIterator[list[Driver]]:
+async def drivers(direct_url: str) -> AsyncIterator[list[Driver]]:
     """Two connections whose transactions overlap."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(driver_to(database_url)) for _ in range(2)]
+        yield [await stack.enter_async_context(driver_to(direct_url)) for _ in range(2)]
 
 
 async def insert(driver: Driver, entity: UUID | None = None) -> UUID:
@@ -95,7 +97,7 @@ async def test_what_is_rolled_back_leaves_no_event_and_what_a_savepoint_wrote_do
     assert [event.id for event in await log.events()] == [kept]
 
 
-async def test_announcers_at_once_give_every_event_one_position(log: Log, database_url: str) -> None:
+async def test_announcers_at_once_give_every_event_one_position(log: Log, direct_url: str) -> None:
     written: list[UUID] = []
 
     async def write(driver: Driver) -> None:
@@ -105,7 +107,7 @@ async def test_announcers_at_once_give_every_event_one_position(log: Log, databa
             await sequencer.sequence()
 
     async with AsyncExitStack() as stack:
-        await asyncio.gather(*[write(await stack.enter_async_context(driver_to(database_url))) for _ in range(4)])
+        await asyncio.gather(*[write(await stack.enter_async_context(driver_to(direct_url))) for _ in range(4)])
 
     found, before = await log.events(), await log.events()
     assert sorted(event.id for event in found) == sorted(written)
@@ -114,8 +116,10 @@ async def test_announcers_at_once_give_every_event_one_position(log: Log, databa
     assert before == []
 
 
-async def test_a_process_reads_what_a_killed_one_has_committed(committed_engine: AsyncEngine, log: Log) -> None:
-    events, key = Events(committed_engine.url), uuid4()
+async def test_a_process_reads_what_a_killed_one_has_committed(
+    committed_engine: AsyncEngine, log: Log, direct_url: str
+) -> None:
+    events, key = Events(committing(committed_engine), make_url(direct_url)), uuid4()
     events.start()
     try:
         await events.heard()
@@ -129,8 +133,10 @@ async def test_a_process_reads_what_a_killed_one_has_committed(committed_engine:
         await events.stop()
 
 
-async def test_a_process_that_stops_announces_what_it_has_committed(committed_engine: AsyncEngine, log: Log) -> None:
-    events = Events(committed_engine.url)
+async def test_a_process_that_stops_announces_what_it_has_committed(
+    committed_engine: AsyncEngine, log: Log, direct_url: str
+) -> None:
+    events = Events(committing(committed_engine), make_url(direct_url))
     events.start()
     await events.heard()
     await insert(log.driver)

@@ -3,14 +3,16 @@
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.db.engine import Database
 from app.errors import EventsMissed, Restarting
 from app.events.catalog import Topic
 from app.events.following import MAX_WAITING, Subscription
 from app.events.log import Events
 from tests.events import legacy_text
 
+NOWHERE = Database(create_async_engine("postgresql+asyncpg://nowhere/none"))
 STORE, ORDER = Topic("Placed", uuid4()), Topic("Order", uuid4())
 
 
@@ -45,7 +47,7 @@ async def test_too_many_that_wait_end_the_subscription_with_a_reason() -> None:
 
 
 async def test_the_end_is_told_to_everyone() -> None:
-    events = Events(make_url("postgresql+asyncpg://nowhere/none"))
+    events = Events(NOWHERE)
     subscriptions = [events.follow(topic, has_state=topic is ORDER) for topic in (STORE, ORDER, ORDER)]
     assert len(events) == 3
     events.end(Restarting())
@@ -59,7 +61,7 @@ async def test_the_end_is_told_to_everyone() -> None:
 
 @pytest.mark.parametrize("text", ["", "Order", "Order x y", "Order 1 2 3", f"Order {UUID(int=1).hex}", "\U0001f600"])
 def test_what_is_no_event_is_ignored(text: str) -> None:
-    events = Events(make_url("postgresql+asyncpg://nowhere/none"))
+    events = Events(NOWHERE)
     subscription = events.follow(ORDER, has_state=True)
     events._hear_legacy(None, 0, "", text)
     assert not subscription._waiting

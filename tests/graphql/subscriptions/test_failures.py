@@ -247,8 +247,9 @@ async def test_a_connection_that_does_not_answer_is_given_up(monkeypatch: pytest
 
     monkeypatch.setattr(events, "_PATIENCE_SECONDS", 0.01)
     silent = cast(Any, Silent())
+    nowhere = Database(create_async_engine("postgresql+asyncpg://nowhere/none"))
     with pytest.raises(TimeoutError):
-        await events.Events(make_url("postgresql://nowhere"))._work(silent, silent)
+        await events.Events(nowhere)._work(silent, silent, silent)
 
 
 async def test_who_never_gets_a_connection_is_told_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
