@@ -52,7 +52,7 @@ FOUNDATIONS = {
         "monitoring.operation_log",
         "settings",
     ),
-    "db.servers": (),
+    "db.servers": ("db.asyncpg_internals",),
     "db.startup": ("db.engine",),
     "db.unit_of_work": ("db.asyncpg_internals", "db.engine", "errors", "monitoring.operation_log", "db.statements"),
     "events": ("db.engine", "db.models", "db.statements", "db.unit_of_work", "errors", "wake"),

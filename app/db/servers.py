@@ -12,6 +12,8 @@ import asyncpg
 import structlog
 from sqlalchemy import URL
 
+from app.db.asyncpg_internals import cut_off
+
 if TYPE_CHECKING:
     Driver: TypeAlias = asyncpg.Connection[Any]
 else:
@@ -187,7 +189,7 @@ class Servers:
 
     def _close_all(self, server: Server) -> None:
         for connection in list(self._open.pop(server, ())):
-            connection.terminate()
+            cut_off(connection)
 
     @asynccontextmanager
     async def watched(self, url: URL) -> AsyncIterator[None]:
