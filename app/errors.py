@@ -207,11 +207,8 @@ class EventsMissed(RequestError):
     explanation = "Events may have been missed. Read the current state and subscribe again."
 
 
-class EventsExpired(RequestError):
+class EventsExpired(Exception):
     """The log no longer has what followed a cursor, or never had it: a backup was restored."""
-
-    code = "EVENTS_EXPIRED"
-    explanation = "The log no longer reaches back to this cursor. Read the current state and start anew."
 
 
 class Restarting(RequestError):

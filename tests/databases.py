@@ -114,7 +114,7 @@ def through_pooler(url: str) -> str:
 
 def environment_of(url: str) -> dict[str, str]:
     """Return the environment variables for the database at `url`."""
-    given = make_url(url)
+    given = make_url(asyncpg_url(url))
     if DIRECT is None or (given.host, given.port) != (make_url(POOLED).host, make_url(POOLED).port):
         return {"DATABASE_URL": url}
     direct = make_url(DIRECT).set(database=given.database).render_as_string(hide_password=False)

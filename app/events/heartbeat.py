@@ -15,10 +15,11 @@ log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """Notifications to a connection of our own, through the pool: a connection that shares its server with others may
-    only hear what it sends itself, and one to another database hears nothing."""
+    """Notifications to a connection of our own. Those to one that goes past a pooler are sent through the pooler: a
+    connection to another database would only hear what it sends itself."""
 
-    def __init__(self, connection: "asyncpg.Connection[Any]", database: Database) -> None:
+    def __init__(self, connection: "asyncpg.Connection[Any]", database: Database | None) -> None:
+        """Send them through this database, or else on the connection itself."""
         self._connection = connection
         self._database = database
         self._channel = f"orders_api_{uuid4().hex}"
@@ -41,7 +42,10 @@ class Heartbeat:
 
     async def _send(self) -> None:
         self._heard.clear()
-        await self._database.driver_row("SELECT pg_notify($1, '')", [self._channel])
+        if self._database is None:
+            await self._connection.execute(f"NOTIFY {self._channel}")
+        else:
+            await self._database.driver_row("SELECT pg_notify($1, '')", [self._channel])
 
     async def _hear(self) -> None:
         try:

@@ -41,7 +41,7 @@ class Events:
 
     def __init__(self, database: Database, direct: URL | None = None, retention_days: int = 14) -> None:
         """Work at `direct`, if clients of the database share their connections with others."""
-        self._database = database
+        self._pooled = database if direct else None
         self._url = direct or database.engine.url
         self._retention = timedelta(days=retention_days)
         self._followers: dict[Topic, set[Subscription]] = defaultdict(set)
@@ -137,7 +137,7 @@ class Events:
             await driver.add_listener(legacy.CHANNEL, self._hear_legacy)
             await driver.add_listener(repository.CHANNEL, self._hear)
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                heartbeat = Heartbeat(driver, self._database)
+                heartbeat = Heartbeat(driver, self._pooled)
                 await heartbeat.start()
                 sequencer = await Sequencer.over(driver)
                 await self._catch_up(driver)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import make_url
-from structlog.testing import capture_logs
 
 from app.db.engine import Database, open_database
 from app.events import heartbeat
@@ -24,22 +23,6 @@ async def database(opened: Open, direct_url: str) -> AsyncIterator[Database]:
     database = open_database(url, Settings(database_url=url, database_direct_url=direct_url))
     yield database
     await database.close()
-
-
-async def test_no_event_is_heard_through_a_pooler_that_pools_transactions(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(heartbeat, "_PATIENCE_SECONDS", 0.5)
-    events = Events(database)
-    with capture_logs() as logs:
-        events.start()
-        async with asyncio.timeout(PATIENCE):
-            while not logs:
-                assert not events.is_heard
-                await asyncio.sleep(0)
-    assert not events.is_heard
-    assert "must lead past the pooler" in logs[0]["reason"]
-    await events.stop()
 
 
 async def test_events_are_heard_past_the_pooler_and_lost_where_none_arrives(
