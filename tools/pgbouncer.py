@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import URL, make_url
 
 from app.settings import ROOT
+from tools.postgres import ROOTS_DIRECTORY
 from tools.postgres_keeper import server_account
 
-UNPACKED = ROOT / ".data" / "pgbouncer" / "pgbouncer"
-"""Where `scripts/unpack_pgbouncer.sh` puts one."""
+UNPACKED = (ROOTS_DIRECTORY if server_account() else ROOT / ".data") / "pgbouncer" / "pgbouncer"
+"""Where CI has `scripts/unpack_pgbouncer.sh` put one. That of root runs as another account, which may not read the
+project."""
 TRACKS = (1, 21)
 """The first version that tracks prepared statements."""
 _PATIENCE_SECONDS = 10.0

@@ -14,9 +14,7 @@ def main() -> int:
     """Run them; return pytest's exit code."""
     pgbouncer = tracking()
     if pgbouncer is None:
-        sys.exit(
-            f"PgBouncer 1.21 or newer is required: scripts/unpack_pgbouncer.sh {UNPACKED.parent.relative_to(ROOT)}"
-        )
+        sys.exit(f"PgBouncer 1.21 or newer is required: scripts/unpack_pgbouncer.sh {UNPACKED.parent}")
     with (
         embedded_postgres(ROOT / ".data" / "test-postgres") as direct,
         pooled(direct, pgbouncer, pool_mode="transaction", default_pool_size=5) as url,
