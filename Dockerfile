@@ -9,7 +9,7 @@ COPY app app
 RUN .venv/bin/python -m app.web.graphiql.fetch
 
 FROM python:3.13-slim
-RUN useradd --system --no-create-home orders
+RUN useradd --system --uid 10001 --no-create-home orders
 WORKDIR /srv
 COPY --from=build /srv /srv
 COPY alembic alembic

@@ -4,7 +4,7 @@ RUN := .venv/bin/python
 LOCKED := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format schema schema-diff release migration bench lock graphiql storefront install
+.PHONY: help run test test-pooled check lint types format schema schema-diff release migration bench lock graphiql storefront install
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -16,11 +16,15 @@ run: install ## Serve the API with a demo shop, on an embedded Postgres or DATAB
 test: install ## Run the tests
 	@$(RUN) -m pytest --numprocesses=3 --dist=worksteal
 
+test-pooled: install ## Run the tests through PgBouncer, or some: make test-pooled only=tests/orders
+	@$(RUN) -m tests.poolers --numprocesses=3 --dist=worksteal $(only)
+
 check: lint types test ## Check style and types, and run the tests
 
-lint: install ## Check style
+lint: install ## Check style, and that migrations keep nobody waiting
 	@$(RUN) -m ruff check
 	@$(RUN) -m ruff format --check
+	@$(RUN) -m tools.migration_safety
 
 types: install ## Check types
 	@$(RUN) -m mypy

@@ -1,22 +1,15 @@
 """Runs the migrations on the database of the settings, or on the one that the caller names."""
 
 import asyncio
-import time
 from typing import Any
 
 from alembic import context
-from alembic.autogenerate.rewriter import Rewriter
-from alembic.operations import ops
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection
 
-from app.db import migrations
+from app.db import migration_locks, migration_writer, migrations
+from app.db.engine import engine_to
 from app.db.models import Base
-from app.db.texts import constraint_against_quote
 from app.settings import settings
-
-MIGRATION_LOCK = 7_034_512  # any constant: processes that migrate at once wait here for the first
-LOCK_POLL_SECONDS = 0.1
 
 
 def announce_step(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
@@ -24,41 +17,25 @@ def announce_step(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
         announce(f"{'up' if step.is_upgrade else 'down'}: {step.up_revision.doc}")
 
 
-writer = Rewriter()
-
-
-@writer.rewrites(ops.AddColumnOp)
-def constrain_texts(_context: Any, _revision: Any, operation: ops.AddColumnOp) -> list[ops.MigrateOperation]:
-    """Write the constraint of a new column that stores texts, which Alembic would only write for a new table."""
-    constraint = constraint_against_quote(operation.column)
-    if constraint is None:
-        return [operation]
-    check = ops.CreateCheckConstraintOp(constraint.name, operation.table_name, str(constraint.sqltext))
-    return [operation, check]
-
-
 def migrate(connection: Connection) -> None:
-    # The lock belongs to the connection, which is closed at the end: migrations may commit on the way. Whoever waits
-    # for it polls: CREATE INDEX CONCURRENTLY would wait for a transaction that waits for the lock.
-    while not connection.scalar(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")):
-        connection.commit()
-        time.sleep(LOCK_POLL_SECONDS)
-    connection.execute(text(f"SET lock_timeout = {migrations.LOCK_WAIT_MILLISECONDS}"))
-    connection.commit()
+    migration_locks.become_the_only_migrator(connection)
+    migration_locks.limit_waits(connection)
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         compare_server_default=True,
+        include_name=migrations.is_declared,
         on_version_apply=announce_step,
-        process_revision_directives=writer,
+        process_revision_directives=migration_writer.write,
         transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()
+    migration_locks.rebuild_invalid_indexes(connection)
 
 
 async def connect_and_migrate(url: str) -> None:
-    engine = create_async_engine(url)
+    engine = engine_to(url)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(migrate)
@@ -67,7 +44,7 @@ async def connect_and_migrate(url: str) -> None:
 
 
 def database_url() -> str:
-    url = context.config.get_main_option("sqlalchemy.url") or settings().database_url
+    url = context.config.get_main_option("sqlalchemy.url") or settings().direct_url
     if url is None:
         raise SystemExit("DATABASE_URL: set it to the database to migrate")
     return url

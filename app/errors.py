@@ -207,6 +207,10 @@ class EventsMissed(RequestError):
     explanation = "Events may have been missed. Read the current state and subscribe again."
 
 
+class EventsExpired(Exception):
+    """The log no longer has what followed a cursor, or never had it: a backup was restored."""
+
+
 class Restarting(RequestError):
     """The process is ending; another one takes over."""
 

@@ -8,12 +8,13 @@ from multiprocessing import parent_process
 from typing import Any
 
 from fastapi import FastAPI
+from sqlalchemy import make_url
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from app.db.engine import Database, open_database
-from app.db.notifications import Events
+from app.events.log import Events
 from app.graphql.compiled.path import CompiledPath
 from app.graphql.http.endpoint import GraphQLEndpoint
 from app.graphql.http.websockets import WebSocketEndpoint
@@ -34,6 +35,7 @@ from app.process.files import connection_limits
 from app.process.garbage import settle
 from app.process.logging import configure_logging
 from app.process.probes import probes
+from app.process.readiness import Readiness
 from app.process.supervisor import end_with_parent, on_termination
 from app.security import passwords
 from app.security.tokens import AccessTokens, RefreshTokens
@@ -65,8 +67,10 @@ async def running(services: Services) -> AsyncIterator[dict[str, Any]]:
     await passwords.prepare()
     settle()
     services.subscriptions.events.start()
-    async with services.monitor.running(), services.live_sessions.running():
-        with on_termination(services.subscriptions.end):
+    watched = services.database.servers.watched(services.database.engine.url)
+    async with services.monitor.running(), services.live_sessions.running(), watched:
+        drain_seconds = services.settings.shutdown_drain_seconds
+        with on_termination(services.subscriptions.end, services.readiness.drain, drain_seconds):
             yield {CONNECTIONS: services.connections}
     await services.subscriptions.end()
     with suppress(TimeoutError):  # what had to be given up is answered before its connections are closed
@@ -89,7 +93,9 @@ def create_services(configuration: Settings, database: Database | None = None) -
         assert configuration.database_url is not None, "the command line provides a database"
         database = open_database(configuration.database_url, configuration)
     core_schema, secret_keys = graphql_schema(schema), configuration.secret_keys
-    events = Events(database.engine.url)
+    direct = configuration.database_direct_url
+    events = Events(database, make_url(direct) if direct else None, configuration.events_retention_days)
+    database.committed = events.announce
     connections = Connections(connection_limits(configuration), configuration.trusted_proxies)
     subscriptions = SubscriptionManager(events, configuration)
     return Services(
@@ -104,10 +110,11 @@ def create_services(configuration: Settings, database: Database | None = None) -
         watch=Watch(configuration.operation_timeout_seconds),
         monitor=Monitor(configuration, database, events, connections, subscriptions.turns),
         connections=connections,
+        readiness=Readiness(database),
         subscriptions=subscriptions,
         live_sessions=LiveSessions(database, open_sessions),
         compiled=CompiledPath(schema, database) if configuration.compiled_path else None,
-        shares=Shares(configuration.database_pool_size),
+        shares=Shares(configuration.database_pool_size, configuration.database_pool_expensive),
         introspections=Cache(_INTROSPECTIONS_KEPT, _BYTES_OF_INTROSPECTIONS),
     )
 
@@ -125,7 +132,7 @@ def application(services: Services) -> ASGIApp:
         routes=[*services.monitor.routes, WebSocketRoute(GRAPHQL_PATH, WebSocketEndpoint(schema, services))],
     )
     app.include_router(front_page(database, configuration, GRAPHQL_PATH))
-    app.include_router(probes(database.engine.url))
+    app.include_router(probes(services.readiness, services.subscriptions.events))
     app.include_router(graphiql.files(GRAPHQL_PATH))
     traced = services.monitor.traced(GraphQLEndpoint(app, GRAPHQL_PATH, services))
     if not configuration.cors_origins:

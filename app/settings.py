@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 from dotenv import dotenv_values
@@ -26,9 +27,23 @@ EMBEDDED_POSTGRES = ROOT / ".data" / "postgres"
 """The data of `make run` without a DATABASE_URL."""
 _PARAMETERS = {
     *("host", "port", "user", "password", "passfile", "service", "servicefile", "database"),
-    *("ssl", "sslmode", "direct_tls", "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size"),
+    *(
+        "ssl",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "direct_tls",
+        "target_session_attrs",
+        "krbsrvname",
+        "gsslib",
+        "prepared_statement_cache_size",
+    ),
 }
 """Parameters of the driver that are strings; a URL cannot pass the numeric ones."""
+_WRITABLE = ("any", "read-write", "primary")
+"""What `target_session_attrs` may be: the API looks for the server that takes writes by itself."""
+_PLACE = re.compile(r"(?P<host>\[.*\]|[^:]*)(:(?P<port>.*))?", re.DOTALL)
 RENAMED = {"COMPILED_LANE": "COMPILED_PATH"}
 """Names of settings in earlier versions, which have no effect any more."""
 _RULES = {
@@ -73,7 +88,7 @@ class InvalidSettings(Exception):
 def asyncpg_url(text: str) -> str:
     """Convert a URL to the form of SQLAlchemy and asyncpg; providers issue `postgres://…?sslmode=require`."""
     try:
-        url = make_url(text)
+        url = make_url(_with_hosts_as_parameters(text))
     except (ArgumentError, ValueError):  # ValueError if the port isn't a number
         url = None
     drivers = ("postgres", "postgresql", "postgresql+asyncpg")
@@ -83,6 +98,8 @@ def asyncpg_url(text: str) -> str:
         raise ValueError("write an @ in the password as %40")
     if unknown := url.query.keys() - _PARAMETERS:
         raise ValueError(f"the driver does not support {', '.join(sorted(unknown))}: leave it out")
+    if url.query.get("target_session_attrs", "read-write") not in _WRITABLE:
+        raise ValueError("target_session_attrs must be read-write: the API writes")
     query = {"ssl" if key == "sslmode" else key: value for key, value in url.query.items()}
     url = url.set(drivername="postgresql+asyncpg", query=query)
     try:
@@ -90,6 +107,18 @@ def asyncpg_url(text: str) -> str:
     except (ArgumentError, ValueError) as failure:
         raise ValueError(f"invalid parameters: {failure}") from None
     return url.render_as_string(hide_password=False)
+
+
+def _with_hosts_as_parameters(text: str) -> str:
+    """Rewrite the form of libpq, `//ann@a:1,b:2/shop`, into that of SQLAlchemy: `//ann@/shop?host=a,b&port=1,2`."""
+    parts = urlsplit(text)
+    login, at, places = parts.netloc.rpartition("@")
+    if "," not in places:
+        return text
+    pairs = [_PLACE.fullmatch(place) for place in places.split(",")]
+    hosts, ports = zip(*((pair["host"].strip("[]"), pair["port"] or "5432") for pair in pairs if pair), strict=True)
+    query = urlencode({"host": ",".join(hosts), "port": ",".join(ports)})
+    return f"{parts.scheme}://{login}{at}{parts.path}?{'&'.join(filter(None, (query, parts.query)))}"
 
 
 def is_loopback(host: str) -> bool:
@@ -179,9 +208,16 @@ class Settings(BaseSettings):
 
     app_env: Environment = _setting(Environment.DEVELOPMENT, "development, qa or production")
     database_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, OR_NONE] = _setting(
-        None, "URL of Postgres 15 or newer; without it, development starts an embedded one"
+        None,
+        "URL of Postgres 15 or newer, which may name several servers; without it, development starts an embedded one",
+    )
+    database_direct_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, OR_NONE] = _setting(
+        None, "URL past the pooler in `DATABASE_URL`, for events and migrations; by default, there is no pooler"
     )
     database_pool_size: int = _setting(10, "Database connections per process", ge=1, le=500)
+    database_pool_expensive: int = _setting(
+        2, "Database connections of a process that expensive operations may hold together", ge=1, le=500
+    )
     database_pool_wait_seconds: float = _setting(5, "How long a request waits for a database connection", gt=0, le=300)
     database_pool_queue: int = _setting(
         500, "Requests that may wait for a connection; more fail as OVERLOADED", ge=0, le=100_000
@@ -193,6 +229,7 @@ class Settings(BaseSettings):
     database_start_wait_seconds: float = _setting(
         60, "How long to wait at start-up for the database to answer", ge=0, le=3600
     )
+    events_retention_days: int = _setting(14, "How many days events are kept", ge=1, le=3_650)
     secret_key: Annotated[SecretStr, AfterValidator(_are_secret)] = _setting(
         SecretStr(DEVELOPMENT_SECRET),
         "Random secrets of 32 characters or more, separated by commas: the first signs access tokens, all verify them",
@@ -204,6 +241,9 @@ class Settings(BaseSettings):
     workers: int = _setting(1, "Number of server processes", ge=1, le=64)
     shutdown_grace_seconds: int = _setting(
         8, "How long open requests may take after the server is asked to stop", ge=1, le=300
+    )
+    shutdown_drain_seconds: float = _setting(
+        0, "How long the server goes on serving after it is asked to stop, while `/readyz` says 503", ge=0, le=300
     )
     body_limit_kb: int = _setting(256, "Largest request body or WebSocket message, in kB", ge=1, le=65_536)
     request_timeout_seconds: float = _setting(
@@ -292,6 +332,15 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "debug, info, warning or error")
 
     @property
+    def direct_url(self) -> str | None:
+        """The URL for what needs a session: events and migrations."""
+        return self.database_direct_url or self.database_url
+
+    def variable_of(self, url: str) -> str:
+        """Return the name of the setting that has this URL."""
+        return "DATABASE_URL" if url == self.database_url else "DATABASE_DIRECT_URL"
+
+    @property
     def response_limit(self) -> int:
         """The most bytes that a response may have."""
         return self.response_limit_mb * 1024 * 1024
@@ -316,7 +365,7 @@ class Settings(BaseSettings):
         host = self.host if host is None else host
         if not is_loopback(host):
             return f"other machines reach {host or 'every address'}"
-        if not _is_local(self.database_url):
+        if not (_is_local(self.database_url) and _is_local(self.direct_url)):
             return "the database is on another machine"
         return "TRUSTED_PROXIES names a proxy" if self.trusted_proxies else None
 
@@ -334,6 +383,8 @@ class Settings(BaseSettings):
             missing.append(message)
         if self.app_env is not Environment.DEVELOPMENT and self.database_url is None:
             missing.append(f"DATABASE_URL: {self.app_env} requires the URL of a Postgres database")
+        if self.database_direct_url is not None and self.database_url is None:
+            missing.append("DATABASE_DIRECT_URL: set DATABASE_URL, too, to the URL of the pooler")
         if self.trusted_documents is Trust.REQUIRE and self.trusted_documents_file is None:
             missing.append("TRUSTED_DOCUMENTS_FILE: TRUSTED_DOCUMENTS=require needs a manifest")
         if missing:

@@ -126,6 +126,8 @@ async def _fill_once(server_url: str, url: str, name: str, size: Size) -> None:
 async def _seed(url: str, size: Size) -> None:
     options = ("--stores", size.stores, "--products", size.products, "--orders", size.orders)
     command = (sys.executable, "-m", "app", "seed", *map(str, options))
-    seeding = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, "DATABASE_URL": url})
+    seeding = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env={**os.environ, "DATABASE_URL": url, "DATABASE_DIRECT_URL": ""}
+    )
     if await seeding.wait():
         raise RuntimeError(f"{' '.join(command)} failed")

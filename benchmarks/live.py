@@ -14,7 +14,7 @@ import typer
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from app.db.notifications import CHANNEL, updated
+from app.events.repository import Sequencer
 from benchmarks.__main__ import database_server
 from benchmarks.contestants import APP
 from benchmarks.database import opened
@@ -33,7 +33,10 @@ _PRODUCT = "name stock price { amount currency }"
 QUERY = f"subscription ($id: ID!) {{ productUpdated(productId: $id) {{ product {{ {_PRODUCT} }} }} }}"
 # The stock counts the events, so that each subscriber knows which one it has received.
 CHANGE = "UPDATE products SET stock = $1 WHERE id = ANY($2)"
-NOTIFY = "SELECT pg_notify($1, event) FROM unnest($2::text[]) AS event"
+LOG = """
+    INSERT INTO events (id, type, entity_id, payload)
+    SELECT gen_random_uuid(), 'product.stock_changed', id, '{}' FROM unnest($1::uuid[]) AS id
+"""
 
 
 @dataclass
@@ -137,15 +140,17 @@ async def _write(connection: Any, keys: Sequence[Any], seconds: int, watch: Watc
     """Change each product once a second, in batches with a transaction each."""
     size = -(-len(keys) // BATCHES)
     batches = [keys[start : start + size] for start in range(0, len(keys), size)]
+    sequencer = await Sequencer.over(connection)
     begun = time.perf_counter()
     for number in range(seconds):
         for place, batch in enumerate(batches):
             await asyncio.sleep(max(0, begun + number + place / len(batches) - time.perf_counter()))
             async with connection.transaction():
                 await connection.execute(CHANGE, 1_000 + number, batch)
-                await connection.execute(NOTIFY, CHANNEL, [str(event) for event in updated("Product", batch)])
+                await connection.execute(LOG, batch)
                 # Before the commit: subscribers may receive the event before it returns here.
                 watch.committed |= {(str(key), 1_000 + number): time.perf_counter() for key in batch}
+            await sequencer.sequence()  # as the process does that has committed
 
 
 def main(

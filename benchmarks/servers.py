@@ -31,7 +31,13 @@ class Server:
 async def served(contestant: Contestant, database_url: str, cores: set[int] | None = None) -> AsyncIterator[Server]:
     """Run a contestant's server, on these cores only if they are given."""
     port = _free_port()
-    given = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET_KEY, "HOST": "127.0.0.1", "PORT": str(port)}
+    given = {
+        "DATABASE_URL": database_url,
+        "DATABASE_DIRECT_URL": "",
+        "SECRET_KEY": SECRET_KEY,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+    }
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             *contestant.command, cwd=ROOT, env={**os.environ, **given, **contestant.environment}, stdout=log, stderr=log

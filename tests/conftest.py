@@ -22,7 +22,15 @@ from app.db.migrations import alembic_config
 from app.main import create_app
 from app.settings import ROOT, Settings
 from tests.api import Api
-from tests.databases import SingleConnection, committing, create_database, drop_database, empty, rolled_back
+from tests.databases import (
+    SingleConnection,
+    committing,
+    create_database,
+    drop_database,
+    empty,
+    rolled_back,
+    through_pooler,
+)
 from tests.market import Market
 from tests.paths import Paths, Watch
 from tests.statements import Statements
@@ -67,8 +75,8 @@ def _log_of_the_test() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """The server of DATABASE_URL, or the embedded one."""
-    if url := os.environ.get("DATABASE_URL"):
+    """The server of DATABASE_DIRECT_URL or DATABASE_URL, or the embedded one."""
+    if url := os.environ.get("DATABASE_DIRECT_URL") or os.environ.get("DATABASE_URL"):
         yield make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
     else:
         with embedded_postgres(ROOT / ".data" / "test-postgres") as url:
@@ -77,11 +85,21 @@ def server_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def database_url(server_url: str) -> Iterator[str]:
-    """A migrated database of this process's own."""
-    url = create_database(server_url, f"orders_test_{os.getpid()}")
-    command.upgrade(alembic_config(url), "head")
-    yield url
-    drop_database(url)
+    """A migrated database of this process's own; through the pooler, if the tests use one."""
+    direct = create_database(server_url, f"orders_test_{os.getpid()}")
+    command.upgrade(alembic_config(direct), "head")
+    with pytest.MonkeyPatch.context() as patch:
+        url = through_pooler(direct)
+        if url != direct:
+            patch.setenv("DATABASE_DIRECT_URL", direct)  # for all settings that tests create
+        yield url
+    drop_database(direct)
+
+
+@pytest.fixture(scope="session")
+def direct_url(server_url: str, database_url: str) -> str:
+    """The URL of the database past any pooler."""
+    return make_url(server_url).set(database=make_url(database_url).database).render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")

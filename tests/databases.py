@@ -1,6 +1,7 @@
 """Databases for tests."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
@@ -10,9 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from app.db.engine import Database, driver_of
 from app.db.models import Base
+from app.db.server_settings import role_settings
 from app.monitoring.operation_log import timed_statement
+from app.settings import Settings, asyncpg_url
 
 T = TypeVar("T")
+POOLED, DIRECT = os.environ.get("DATABASE_URL", ""), os.environ.get("DATABASE_DIRECT_URL")
+"""The server of the tests through a pooler, and past it."""
 
 
 @asynccontextmanager
@@ -88,11 +93,32 @@ class _KeptOpen:
 
 async def empty(engine: AsyncEngine) -> None:
     """Delete all rows once nobody uses the tables any more. TRUNCATE takes a hundred times as long for so few."""
-    tables = [table.name for table in reversed(Base.metadata.sorted_tables)]
+    # Positions are never given again.
+    tables = [table.name for table in reversed(Base.metadata.sorted_tables) if table.name != "event_positions"]
     async with engine.begin() as connection:
         await connection.execute(text(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE"))
         for table in tables:
             await connection.execute(text(f"DELETE FROM {table}"))
+
+
+def through_pooler(url: str) -> str:
+    """Return the URL of a database through the pooler, if the tests use one. The database gets the settings that the
+    API otherwise sends when it connects."""
+    if DIRECT is None:
+        return url
+    given = make_url(url)
+    changes = (f"SET {name} = '{value}'" for name, value in role_settings(Settings()).items())
+    _administer(url, *(f'ALTER DATABASE "{given.database}" {change}' for change in changes))
+    return asyncpg_url(make_url(POOLED).set(database=given.database).render_as_string(hide_password=False))
+
+
+def environment_of(url: str) -> dict[str, str]:
+    """Return the environment variables for the database at `url`."""
+    given = make_url(asyncpg_url(url))
+    if DIRECT is None or (given.host, given.port) != (make_url(POOLED).host, make_url(POOLED).port):
+        return {"DATABASE_URL": url}
+    direct = make_url(DIRECT).set(database=given.database).render_as_string(hide_password=False)
+    return {"DATABASE_URL": url, "DATABASE_DIRECT_URL": direct}
 
 
 def create_database(server_url: str, name: str) -> str:

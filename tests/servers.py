@@ -5,13 +5,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 
 from app.settings import ROOT
+from tests.databases import environment_of
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def started(
     process = subprocess.Popen(
         command,
         cwd=cwd,
-        env={"PATH": os.environ["PATH"], **_secret(), "PORT": str(port), **environment},
+        env={"PATH": os.environ["PATH"], **_secret(), "PORT": str(port), **_direct(environment), **environment},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -48,6 +49,11 @@ def started(
 def _secret() -> dict[str, str]:
     """Return the secret that a database on another machine requires, if it is set."""
     return {name: os.environ[name] for name in ("SECRET_KEY",) if name in os.environ}
+
+
+def _direct(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return where the database is past the pooler, if the tests use one."""
+    return environment_of(environment["DATABASE_URL"]) if "DATABASE_URL" in environment else {}
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ from textwrap import dedent
 import pytest
 
 from app.settings import ROOT
-from tests.databases import create_database, drop_database
+from tests.databases import create_database, drop_database, environment_of
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 RECIPES = dict(re.findall(r"^### (.*?)\n(.*?)(?=^### |\Z)", PAGE, re.DOTALL | re.MULTILINE))
@@ -41,7 +41,7 @@ class Copy:
     def __init__(self, root: Path, database_url: str) -> None:
         self.root = root
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-        self._environment = {**inherited, "DATABASE_URL": database_url}
+        self._environment = {**inherited, **environment_of(database_url)}
         shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*NOT_COPIED))
         self.tests = [f"tests/{name}" for name in TESTS]
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.db.migrations import migrate
-from app.db.notifications import Events
+from app.events.log import Events
 from app.graphql.operations.turns import Turns
 from app.main import create_app
 from app.monitoring.metrics import Metrics
@@ -45,7 +45,7 @@ def blocks(language: str, containing: str) -> list[str]:
 async def test_every_metric_that_it_names_is_there_and_every_one_that_is_there_is_named(
     committed_engine: AsyncEngine,
 ) -> None:
-    events = Events(committed_engine.url)
+    events = Events(committing(committed_engine))
     metrics = Metrics(committing(committed_engine), events, Connections(LIMITS), Turns(1))
     shown = (await metrics.exposition()).decode()
     there = {

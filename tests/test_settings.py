@@ -4,9 +4,19 @@ import re
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from app import settings as module
-from app.settings import DEVELOPMENT_SECRET, Environment, InvalidSettings, Settings, load_settings, renamed_settings
+from app.db.servers import Servers
+from app.settings import (
+    DEVELOPMENT_SECRET,
+    Environment,
+    InvalidSettings,
+    Settings,
+    asyncpg_url,
+    load_settings,
+    renamed_settings,
+)
 
 GOOD_SECRET = "a-secret-of-more-than-32-characters-for-tests"
 DATABASE = "postgresql://orders:secret@db.example.com/orders"
@@ -72,6 +82,9 @@ def test_app_env_may_stand_in_dotenv(clean_environment: Path) -> None:
         ("DATABASE_URL", "postgresql://ann:hunter2@db/orders?port=x", "invalid parameters"),
         ("DATABASE_URL", "postgresql://ann:hunter2@/orders?host=a&host=b:1", "invalid parameters"),
         ("DATABASE_URL", "postgresql://ann:hunter2@db/orders?prepared_statement_cache_size=x", "invalid parameters"),
+        ("DATABASE_URL", "postgresql://ann@a:5432,b:x/orders", "invalid parameters"),
+        ("DATABASE_URL", "postgresql://ann@a:5432,/orders", "invalid parameters"),
+        ("DATABASE_URL", "postgresql://ann@a,b/orders?target_session_attrs=standby", "must be read-write"),
         ("TRUSTED_DOCUMENTS_FILE", __file__, "cannot read"),
         ("TRUSTED_DOCUMENTS_FILE", "/dev/null/none", "must be the path of a file (Manifest"),
         ("SECRET_KEY", "short", "each secret must have 32 characters or more ("),
@@ -320,3 +333,20 @@ def test_a_database_whose_host_comes_from_the_drivers_variable_may_be_elsewhere(
 
     with pytest.raises(InvalidSettings, match="the database is on another machine"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ("a:5432,b:5433", [("a", 5432), ("b", 5433)]),
+        ("a,b:1", [("a", 5432), ("b", 1)]),
+        ("[::1]:7,b", [("::1", 7), ("b", 5432)]),
+        ("a", [("a", None)]),
+        ("[::1]:7", [("::1", 7)]),
+    ],
+)
+def test_a_url_may_name_several_servers(places: str, expected: list[tuple[str, int | None]]) -> None:
+    query = "target_session_attrs=read-write&sslmode=verify-full&sslrootcert=/etc/ca.crt"
+    url = make_url(asyncpg_url(f"postgresql://ann:p%2C%40w@{places}/orders?{query}"))
+    assert Servers.of(url).names == expected
+    assert (url.username, url.password, url.database) == ("ann", "p,@w", "orders")

@@ -9,6 +9,7 @@ import typer
 from graphql import GraphQLSchema, build_schema
 from packaging.version import Version
 
+from app.db.migrations import newest_revision
 from app.graphql.schema import schema_sdl
 from app.settings import ROOT
 from tools import schema_changes
@@ -46,6 +47,11 @@ class Releases:
         return build_schema((self.folder / f"{self.last}.graphql").read_text(encoding="utf-8"))
 
     @property
+    def last_revision(self) -> str:
+        """The newest migration of the last release."""
+        return (self.folder / f"{self.last}.revision").read_text(encoding="utf-8").strip()
+
+    @property
     def unreleased(self) -> str:
         """The section of the changelog about unreleased changes."""
         changelog = self.changelog_file.read_text(encoding="utf-8")
@@ -66,7 +72,7 @@ class Releases:
             *schema_changes.malformed_deprecations(schema),
         ]
 
-    def make(self, version: str, sdl: str, today: date) -> None:
+    def make(self, version: str, sdl: str, revision: str, today: date) -> None:
         """Turn the unreleased changes into a release."""
         heading = f"## {UNRELEASED}\n"
         changelog = self.changelog_file.read_text(encoding="utf-8")
@@ -76,6 +82,7 @@ class Releases:
         written = _PYPROJECT_VERSION.sub(f'version = "{version}"', pyproject, count=1)
         self.pyproject_file.write_text(written, encoding="utf-8")
         (self.folder / f"{version}.graphql").write_text(sdl, encoding="utf-8")
+        (self.folder / f"{version}.revision").write_text(f"{revision}\n", encoding="utf-8")
 
 
 def is_exempt(last: str, found: list[Change]) -> bool:
@@ -138,8 +145,8 @@ def release(version: str, root: Root = ROOT) -> None:
     if not is_next(version, releases.last, found):
         reasons.append(why_not(version, releases.last, found))
     _fail_for(reasons)
-    releases.make(version, sdl, _today())
-    typer.echo(f"Wrote CHANGELOG.md, pyproject.toml and releases/{version}.graphql. Commit them and tag v{version}.")
+    releases.make(version, sdl, newest_revision(), _today())
+    typer.echo(f"Wrote CHANGELOG.md, pyproject.toml and releases/{version}.*. Commit them and tag v{version}.")
 
 
 def _today() -> date:

@@ -70,14 +70,6 @@ def fill() -> None:
         pass
 
 
-def create_index(name: str, indexed: str) -> None:
-    """Create an index, unless an earlier attempt has; one that failed leaves an invalid one."""
-    is_invalid = "SELECT FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid"
-    if not context.is_offline_mode() and op.get_bind().execute(sa.text(is_invalid), {"name": name}).rowcount:
-        op.execute(f"DROP INDEX CONCURRENTLY {name}")
-    op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {indexed} WHERE deleted_at IS NULL")
-
-
 def upgrade() -> None:
     with op.get_context().autocommit_block():
         op.execute("ALTER TABLE products ADD COLUMN IF NOT EXISTS in_stock boolean NOT NULL DEFAULT true")
@@ -89,7 +81,7 @@ def upgrade() -> None:
             )
         fill()
         for name, indexed in NEW.items():
-            create_index(name, indexed)
+            op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {indexed} WHERE deleted_at IS NULL")
         for name in OLD:
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         op.execute("ANALYZE products, store_orders")

@@ -65,10 +65,9 @@ def compare_names(table: str, within: str, index: str) -> None:
     """Replace the index of unique names. Names that are taken meanwhile may need another attempt."""
     for attempt in range(1, ATTEMPTS + 1):
         op.execute(MARK.format(table=table, within=within))
-        op.execute(f"DROP INDEX IF EXISTS {index}_new")  # an attempt that failed leaves an invalid one
         try:
             op.execute(
-                f"CREATE UNIQUE INDEX CONCURRENTLY {index}_new ON {table} ({within}, name_key(name))"
+                f"CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS {index}_new ON {table} ({within}, name_key(name))"
                 " WHERE deleted_at IS NULL AND shares_name IS NULL"
             )
             break
@@ -83,8 +82,7 @@ def upgrade() -> None:
         for table in UNIQUE:
             fill(table)
         for name, indexed in INDEXES.items():
-            op.execute(f"DROP INDEX IF EXISTS {name}")
-            op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {indexed}")
+            op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {indexed}")
         for table, (within, index) in UNIQUE.items():
             compare_names(table, within, index)
         op.execute("ANALYZE products, stores, users")

@@ -1,10 +1,10 @@
-"""Records what a mutation changes, and writes the audit trail and its notifications in the same transaction.
+"""Records what a mutation changes, and writes the audit trail and its events in the same transaction.
 
 Audited rows are inserted and updated here, so that no change goes unrecorded. A statement that changes them otherwise
 needs a `note` of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,15 +12,15 @@ from pydantic.alias_generators import to_camel
 from uuid_utils.compat import uuid7
 
 from app.audit import repository
-from app.db import notifications as events
 from app.db import rows
-from app.db.models import Audited
+from app.db.models import Audited, Store
 from app.db.statements import Record, table_of
 from app.db.unit_of_work import UnitOfWork
+from app.events import recording as events
+from app.events.catalog import Event, type_of
 
 _RECORDING = "audit"
 _UNREAD = object()
-_FOLLOWED = {model.__name__ for model in Audited.__subclasses__() if model.is_followed}
 # A password may be rehashed without a change; where it changes, the service notes that.
 _NOT_RECORDED = {"id", "version", "created_at", "updated_at", "password_hash"}
 
@@ -33,6 +33,15 @@ class Change:
     entity_id: UUID
     fields: tuple[str, ...]
     is_new: bool = False
+    is_deleted: bool = False
+    store_id: UUID | None = None
+    """The store that the entity is, or belongs to; None where there is none, or it is not known."""
+
+    @property
+    def event(self) -> Event | None:
+        """The event that the log has of it, if any."""
+        name = type_of(self.entity_type, self.fields, is_new=self.is_new, is_deleted=self.is_deleted)
+        return None if name is None else Event(name, self.entity_id, self.store_id)
 
 
 @dataclass
@@ -51,7 +60,7 @@ class Recording:
         entity = (change.entity_type, change.entity_id)
         earlier = self.changes.get(entity, change)
         fields = tuple(dict.fromkeys((*earlier.fields, *change.fields)))
-        self.changes[entity] = Change(*entity, fields, earlier.is_new or change.is_new)
+        self.changes[entity] = replace(change, fields=fields, is_new=earlier.is_new or change.is_new)
 
     def entry(self, change: Change) -> Mapping[str, Any]:
         """Return the entry of a change."""
@@ -80,7 +89,7 @@ def act_as(work: UnitOfWork, actor_id: UUID | None) -> None:
 async def insert(work: UnitOfWork, model: type[Audited], values: Mapping[str, Any]) -> Record:
     """Insert a row with these attributes; return it as it is stored."""
     row = await rows.insert(work, model, values)
-    note(work, Change(model.__name__, row.id, shown(model, values), is_new=True))
+    note(work, change_of(model, row, values, is_new=True))
     return row
 
 
@@ -91,17 +100,26 @@ async def update(work: UnitOfWork, model: type[Audited], row: Record, changes: M
 
 async def touch(work: UnitOfWork, model: type[Audited], row: Record, changes: Mapping[str, Any]) -> Record:
     """Update a locked row and its `updated_at`, even if no value differs. Return the row as it is now."""
-    note(work, Change(model.__name__, row.id, shown(model, changed(row, changes))))
-    return await rows.update(work, model, row.id, changes)
+    updated = await rows.update(work, model, row.id, changes)
+    note(work, change_of(model, updated, changed(row, changes)))
+    return updated
 
 
 async def update_all(
     work: UnitOfWork, model: type[Audited], keys: Sequence[UUID], changes: Mapping[str, Any]
 ) -> Sequence[Record]:
     """Update the locked rows with these keys, whose values all differ. Return them as they are now."""
-    for key in keys:
-        note(work, Change(model.__name__, key, shown(model, changes)))
-    return await rows.update_all(work, model, keys, changes)
+    updated = {row.id: row for row in await rows.update_all(work, model, keys, changes)}
+    for key in keys:  # in this order
+        note(work, change_of(model, updated[key], changes))
+    return [updated[key] for key in keys]
+
+
+def change_of(model: type[Audited], row: Record, attributes: Iterable[str], *, is_new: bool = False) -> Change:
+    """Return the change of these attributes of a row, which is given as it is now."""
+    store_id = row.id if model is Store else row.get("store_id")
+    is_deleted = row.get("deleted_at") is not None
+    return Change(model.__name__, row.id, shown(model, attributes), is_new, is_deleted, store_id)
 
 
 def changed(row: Record, changes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -130,14 +148,12 @@ def written_within(work: UnitOfWork, change: Change) -> Mapping[str, Any]:
 
 
 async def write(work: UnitOfWork) -> None:
-    """Write what was recorded: an entry for each changed entity, and none if nothing changed. Notify the followers of
-    changed entities."""
+    """Write what was recorded: an entry for each changed entity, and none if nothing changed. Write the events of the
+    changes to the log."""
     recording: Recording = work.info.pop(_RECORDING)
     changes = list(recording.changes.values())
     if not changes:
         return
     entries = [recording.entry(change) for change in changes]
-    # Nobody follows a new entity yet.
-    followed = [change for change in changes if change.entity_type in _FOLLOWED and not change.is_new]
-    updates = [event for change in followed for event in events.updated(change.entity_type, [change.entity_id])]
-    await repository.insert_all(work, entries, dict.fromkeys((*updates, *events.noted(work))))  # each of them once
+    logged = [event for change in changes if (event := change.event) is not None]
+    await repository.insert_all(work, entries, events.distinct([*logged, *events.noted(work)]))

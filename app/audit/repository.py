@@ -3,16 +3,29 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, Text, Uuid, bindparam, cast, false, func, insert, select, true
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Insert,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    false,
+    func,
+    insert,
+    select,
+    true,
+)
 
 from app.audit.inputs import AuditFilter
 from app.db.models import AuditEntry
-from app.db.notifications import CHANNEL, Event, packed
 from app.db.pagination import Collection, Ordering
 from app.db.statements import Prepared, select_all, table_of, with_key_in_array, within
 from app.db.unit_of_work import UnitOfWork
+from app.events import repository as log
+from app.events.catalog import Event
 from app.inputs import Sort
 from app.security.viewer import Viewer
 
@@ -20,13 +33,8 @@ entries = table_of(AuditEntry).c
 
 _WRITTEN = ("id", "actor_id", "operation", "entity_type", "entity_id", "fields", "request_id")
 _GIVEN = {name: bindparam(f"entry_{name}", type_=entries[name].type) for name in _WRITTEN}
-_NOTIFIED = func.unnest(bindparam("events", type_=ARRAY(Text))).column_valued("event")
 # Every mutation writes here, so that its events need no round trip of their own.
-_INSERT = Prepared(
-    insert(AuditEntry)
-    .values(_GIVEN)
-    .returning(select(func.count(func.pg_notify(CHANNEL, _NOTIFIED))).scalar_subquery())
-)
+_INSERT = Prepared(insert(AuditEntry).values(_GIVEN).add_cte(log.INSERTED))
 
 _LATEST_FIRST = Ordering(name="ID", descending=True, column=entries.id, key=entries.id)
 
@@ -66,18 +74,19 @@ def visible_by_key(viewer: Viewer | None) -> Select[Any]:
     return select_all(AuditEntry).where(with_key_in_array(entries.id), true() if is_superuser else false())
 
 
-def inserted_with(changed: FromClause, notified: Select[tuple[int]]) -> ReturningInsert[tuple[int]]:
-    """Return a part of a statement that inserts an entry for each row that is changed, and notifies."""
+def inserted_with(changed: FromClause) -> Insert:
+    """Return a part of a statement that inserts an entry for each row that is changed."""
     given = select(*(value.label(name) for name, value in _GIVEN.items())).select_from(changed)
-    return insert(AuditEntry).from_select([*_GIVEN], given).returning(notified.scalar_subquery())
+    return insert(AuditEntry).from_select([*_GIVEN], given)
 
 
-def parameters_of(entry: Mapping[str, Any], events: Iterable[Event] = ()) -> Mapping[str, Any]:
-    """Return the parameters with which INSERT writes an entry and notifies of events."""
-    return {**{f"entry_{name}": value for name, value in entry.items()}, "events": packed(events)}
+def parameters_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters with which INSERT writes an entry."""
+    return {f"entry_{name}": value for name, value in entry.items()}
 
 
 async def insert_all(work: UnitOfWork, rows: Sequence[Mapping[str, Any]], events: Iterable[Event]) -> None:
-    """Insert entries, one or more, and notify of events, which are delivered once the transaction commits."""
-    first, *others = rows
-    await work.execute_each(_INSERT, [parameters_of(first, events), *map(parameters_of, others)])
+    """Insert entries, one or more, and the events of the mutation."""
+    first, *others = map(parameters_of, rows)
+    logged = log.parameter(events, rows[0]["actor_id"])
+    await work.execute_each(_INSERT, [{**first, "events": logged}, *({**other, "events": "[]"} for other in others)])

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.cli import databases, serving
 from app.cli.databases import database, requires_tools
 from app.cli.output import Mark, fail, print_finding, print_line, progress_bars, say
+from app.db import server_settings
 from app.errors import Conflict, InvalidInput
 from app.monitoring.workers import figures_shared
 from app.process import garbage
@@ -71,14 +72,16 @@ def serve(
     serving.require_free_port(host, port)
     announce = log.info if logs_json(settings) else say
     serving.allow_connections(settings, log.warning if logs_json(settings) else say)
-    with database(settings, announce) as url:
+    with database(settings, announce) as direct_url:
+        url = settings.database_url or direct_url
+        serving.require_suitable_pooler(settings, url, announce)
         if migrate:
-            databases.migrate(url, announce)
+            databases.migrate(direct_url, announce)
         elif not logs_json(settings):
             serving.warn_if_not_ready(url)
         if demo:
-            serving.open_demo_shop(url, announce)
-        serving.require_no_demo_accounts(settings, host, url)
+            serving.open_demo_shop(direct_url, announce)
+        serving.require_no_demo_accounts(settings, host, direct_url)
         # The server reads this, in its own process or in each of its workers.
         os.environ["DATABASE_URL"] = url
         if logs_json(settings):
@@ -90,7 +93,7 @@ def serve(
             serving.greet(settings, host, port, demo=demo)
         garbage.collect_seldom()
         with figures_shared(workers):
-            processes.serve(serving.configured(settings, host, port, workers))
+            processes.serve(serving.configured(settings, host, port, workers), settings.shutdown_drain_seconds)
 
 
 @cli.command()
@@ -112,7 +115,8 @@ def migration(
 
     with database(context.obj) as url:
         databases.migrate(url)
-        say(f"Review it before you commit it: {migrations.write(url, message)}")
+        files = migrations.write(url, message)
+    say(f"Review before you commit: {', '.join(map(str, files))}")
 
 
 @cli.command()
@@ -199,9 +203,17 @@ def create_superuser(
 def settings(context: typer.Context) -> None:
     """Print the settings in effect, with secrets masked."""
     for name, value in context.obj:
-        if name == "database_url" and value is not None:
+        if name in ("database_url", "database_direct_url") and value is not None:
             value = make_url(value).render_as_string(hide_password=True)
         typer.echo(f"{name.upper()}={'' if value is None else value}")
+
+
+@cli.command()
+def role_settings(context: typer.Context) -> None:
+    """Print the SQL that gives the role the API's timeouts, which connections behind a pooler need."""
+    url = make_url(context.obj.database_url or "postgresql://")
+    for command in server_settings.alter_role(url, server_settings.role_settings(context.obj)):
+        typer.echo(command)
 
 
 @cli.command()

@@ -10,11 +10,13 @@ import asyncpg
 from sqlalchemy import make_url
 
 from app.cli.output import Finding, ok, problem, skipped, warning
+from app.cli.pooler_check import pooler_finding
 from app.cli.serving import PUBLIC_PASSWORD
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
 from app.db import migrations
-from app.db.engine import driver_arguments
+from app.db.migration_locks import INVALID_INDEXES
 from app.db.models import Base
+from app.db.poolers import connect_unprepared
 from app.db.startup import OLDEST_POSTGRES, PostgresInfo
 from app.settings import EMBEDDED_POSTGRES, Settings
 from app.users.demo import demo_accounts_in
@@ -22,9 +24,9 @@ from app.users.demo import demo_accounts_in
 _PATIENCE_SECONDS = 5.0
 _VERSION_TABLE = "alembic_version"
 _SKEW = timedelta(seconds=5)
-_BESIDE_THE_POOL = 2
+BESIDE_THE_POOL = 2
 """Connections of a process outside its pool: one listens for events, one checks readiness."""
-_FACTS = """
+_FACTS = f"""
 SELECT current_setting('server_version') AS version,
     current_setting('server_version_num')::int / 10000 AS major,
     current_setting('server_encoding') AS encoding,
@@ -34,13 +36,14 @@ SELECT current_setting('server_version') AS version,
     has_schema_privilege(current_schema(), 'CREATE') AS may_create,
     pg_is_in_recovery() AS is_standby,
     clock_timestamp() AS now,
-    coalesce(array_agg(relname::text ORDER BY relname), '{}') AS tables,
+    coalesce(array_agg(relname::text ORDER BY relname), '{{}}') AS tables,
     coalesce(array_agg(relname::text ORDER BY relname) FILTER (WHERE NOT (
         has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
         AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
-    )), '{}') AS forbidden
+    )), '{{}}') AS forbidden,
+    ARRAY({INVALID_INDEXES}) AS invalid_indexes
 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[])
-"""
+"""  # noqa: S608  # a constant
 
 
 class Facts(NamedTuple):
@@ -63,6 +66,8 @@ class Facts(NamedTuple):
     """The tables that have a name of one of this API's tables, whatever created them."""
     forbidden: list[str]
     """The tables that this user may not read and write."""
+    invalid_indexes: Sequence[str] = ()
+    """The indexes that were left unfinished."""
     revision: str | None = None
 
 
@@ -88,7 +93,8 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
     yield ok(f"database: Postgres {facts.version} answers at {place_of(make_url(url))}")
     if settings.database_url is None:
         yield ok(f"the data of the embedded Postgres is in {postgres.home_of(EMBEDDED_POSTGRES)}")
-    for check in (postgres_version, privileges, migrated, connections, clocks):
+    yield await pooler_finding(settings, url)
+    for check in (postgres_version, privileges, migrated, indexes, connections, clocks):
         yield check(facts, settings)
     if (reason := settings.why_public()) is not None and "users" not in facts.forbidden:
         yield demo_accounts(reason, await demo_accounts_in(url))
@@ -115,7 +121,7 @@ def _embedded(major: int, home: Path) -> Finding:
 
 async def _facts(url: str) -> Facts:
     """Query the facts in a read-only transaction."""
-    connection: Any = await asyncpg.connect(**driver_arguments(make_url(url), "doctor"), timeout=_PATIENCE_SECONDS)
+    connection: Any = await connect_unprepared(make_url(url), "doctor")
     try:
         async with connection.transaction(readonly=True):
             asked = datetime.now(UTC)
@@ -168,10 +174,19 @@ def migrated(facts: Facts, _: Settings) -> Finding:
     return ok("migrations are up to date")
 
 
+def indexes(facts: Facts, _: Settings) -> Finding:
+    """Check that every index is complete: queries don't use an unfinished one, and writes still maintain it."""
+    if facts.invalid_indexes:
+        return problem(f"indexes are unfinished: {', '.join(facts.invalid_indexes)}", "python -m app migrate")
+    return ok("every index is complete")
+
+
 def connections(facts: Facts, settings: Settings) -> Finding:
-    """Check that Postgres allows as many connections as the pools may open."""
-    wanted = settings.workers * (settings.database_pool_size + _BESIDE_THE_POOL)
-    usage = f"WORKERS * (DATABASE_POOL_SIZE + {_BESIDE_THE_POOL}) is {wanted} of {facts.connections} connections"
+    """Check that Postgres allows as many connections as the pools may open, unless a pooler opens them."""
+    if settings.database_direct_url is not None:
+        return skipped("connections: the pooler has a limit of its own; beside it, each worker listens on one")
+    wanted = settings.workers * (settings.database_pool_size + BESIDE_THE_POOL)
+    usage = f"WORKERS * (DATABASE_POOL_SIZE + {BESIDE_THE_POOL}) is {wanted} of {facts.connections} connections"
     if wanted > facts.connections:
         return problem(usage, "Lower WORKERS or DATABASE_POOL_SIZE, or raise max_connections of Postgres.")
     return ok(f"connections: {usage}")

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.cli.output import fail, say
+from app.db.engine import engine_to
 from app.db.startup import wait_for_database
 from app.settings import EMBEDDED_POSTGRES, Settings
 
@@ -28,8 +29,8 @@ def requires_tools(what: str, advice: str = "") -> Iterator[None]:
 
 @contextmanager
 def database(settings: Settings, announce: Announce = say) -> Iterator[str]:
-    """Yield the URL of a database that answers: the configured one, or an embedded one."""
-    if settings.database_url is None:
+    """Yield the URL of a database that answers, for what needs a session: the configured one, or an embedded one."""
+    if settings.direct_url is None:
         with requires_tools("The embedded Postgres", "; set DATABASE_URL"):
             from tools import postgres
         try:
@@ -38,8 +39,21 @@ def database(settings: Settings, announce: Announce = say) -> Iterator[str]:
         except postgres.PostgresUnavailable as failure:
             fail(str(failure))
     else:
-        asyncio.run(wait_for_database(settings.database_url, settings.database_start_wait_seconds, announce))
-        yield settings.database_url
+        wait(settings.direct_url, settings, announce)
+        yield settings.direct_url
+
+
+def wait(url: str, settings: Settings, announce: Announce = say) -> None:
+    """Wait until the database answers."""
+    try:
+        asyncio.run(wait_for_database(url, settings.database_start_wait_seconds, announce))
+    except Exception as failure:
+        from app.cli.troubles import trouble_of
+
+        trouble = trouble_of(failure, url, name=settings.variable_of(url))
+        if trouble is None:
+            raise
+        fail(str(trouble))
 
 
 def migrate(url: str, announce: Announce = say) -> None:
@@ -56,7 +70,7 @@ def run(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     """Run an async function with an engine of its own."""
 
     async def with_engine() -> T:
-        engine = create_async_engine(url)
+        engine = engine_to(url)
         try:
             return await work(engine)
         finally:

@@ -7,8 +7,9 @@ from contextlib import suppress
 import uvicorn
 from sqlalchemy import make_url
 
-from app.cli.databases import Announce, requires_tools, run
-from app.cli.output import fail, say
+from app.cli.databases import Announce, requires_tools, run, wait
+from app.cli.output import Mark, fail, say
+from app.cli.pooler_check import pooler_finding
 from app.process.files import files_wanted, raise_file_limit, why_too_few
 from app.process.protocol import Protocol, WebSocketProtocol, why_not_listen
 from app.process.readiness import why_not_ready
@@ -16,6 +17,15 @@ from app.settings import Environment, Settings, is_loopback
 
 PUBLIC_PASSWORD = "the password of the demo accounts is public"  # noqa: S105 - it is none
 SHARED_ADDRESS = "all clients of the proxy share one address, and its attempts to log in"
+
+
+def require_suitable_pooler(settings: Settings, url: str, announce: Announce) -> None:
+    """End the command if the API cannot work behind the pooler of its database."""
+    if settings.database_direct_url is not None:
+        wait(url, settings, announce)
+    finding = asyncio.run(pooler_finding(settings, url))
+    if finding.mark is Mark.PROBLEM:
+        fail(str(finding), code=2)
 
 
 def warn_if_not_ready(url: str) -> None:

@@ -18,9 +18,9 @@ USE_THAT_VERSION = (
 )
 
 
-def trouble_of(failure: BaseException, database_url: str | None) -> Finding | None:
+def trouble_of(failure: BaseException, database_url: str | None, name: str = "DATABASE_URL") -> Finding | None:
     """Return the cause of a failure if it lies outside the process; None for a bug of ours.
-    Without a URL, the database is an embedded one."""
+    Without a URL, the database is an embedded one; otherwise, `name` is the setting that the URL is from."""
     url = make_url(database_url) if database_url else None
     for cause in _causes(failure):
         trouble = _of_anything(cause)
@@ -28,7 +28,7 @@ def trouble_of(failure: BaseException, database_url: str | None) -> Finding | No
             message = " ".join(str(cause).split()).rstrip(".")
             trouble = trouble or _refused(cause, url, message) or _unreachable(cause, url, message)
         if trouble is not None:
-            return trouble
+            return trouble._replace(remedy=trouble.remedy.replace("DATABASE_URL", name))
     return None
 
 
@@ -84,6 +84,8 @@ def _refused(failure: BaseException, url: URL, message: str) -> Finding | None:
         case asyncpg.DuplicateTableError() | asyncpg.DuplicateObjectError():
             what = f"the database {database!r} contains something that isn't part of this API: {message}"
             remedy = "Point DATABASE_URL at an empty database; createdb creates one."
+        case asyncpg.ProtocolViolationError():
+            return problem(f"the pooler at {place} refuses the connection: {message}", "Its log has the reason.")
         case asyncpg.ReadOnlySQLTransactionError():
             what = f"the database at {place} is read-only"
             remedy = "Point DATABASE_URL at the primary, not at a standby."
@@ -117,6 +119,8 @@ def _unreachable(failure: BaseException, url: URL, message: str) -> Finding | No
 
 def _of_anything(failure: BaseException) -> Finding | None:
     match failure:
+        case FileNotFoundError(filename=None) if "temporary directory" in str(failure):
+            return problem("there is no directory for temporary files that this user can write", "Set TMPDIR to one.")
         case OSError(filename=name) if name is not None:
             return problem(f"cannot use {name} ({failure.strerror})", "Make sure that this user can read and write it.")
         case CommandError() if "locate revision" in str(failure):

@@ -1,1 +1,1 @@
-"""The database: models, connections, transactions, statements, pagination, migrations and notifications."""
+"""The database: models, connections, transactions, statements, pagination and migrations."""

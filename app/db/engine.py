@@ -2,20 +2,22 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
 import asyncpg
 import structlog
-from sqlalchemy import URL, PoolProxiedConnection, event
+from sqlalchemy import URL, PoolProxiedConnection, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, ManagesConnection, QueuePool
 
-from app.db.asyncpg_internals import socket_of
+from app.db.asyncpg_internals import PooledConnection, socket_of
 from app.db.pool_queue import PoolQueue, Share
+from app.db.server_settings import startup_parameters, statement_seconds
+from app.db.servers import Servers, arguments_of
 from app.db.sqlalchemy_internals import connection_over, in_greenlet, put_back, take_idle
 from app.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded, RequestError, TimedOut, TransactionConflict
 from app.monitoring.operation_log import timed_statement
@@ -50,13 +52,21 @@ class Database:
     """The connection pool of one process. SQLAlchemy begins no transactions on its connections."""
 
     def __init__(
-        self, engine: AsyncEngine, wait_seconds: float = 10, queue_length: int = 1_000, write_seconds: float = 10
+        self,
+        engine: AsyncEngine,
+        wait_seconds: float = 10,
+        queue_length: int = 1_000,
+        write_seconds: float = 10,
+        servers: Servers | None = None,
     ) -> None:
         """Wrap an engine whose isolation level is AUTOCOMMIT: reads save the round trips of BEGIN and ROLLBACK, and
         UnitOfWork begins the transactions of mutations. At most `queue_length` callers wait for a connection.
         After `write_seconds`, Postgres should have ended any statement."""
         self.write_seconds = write_seconds
+        self.committed: Callable[[], None] = lambda: None
+        """Called after the commit of a mutation, which may have written events."""
         self.engine = engine
+        self.servers = servers or Servers.of(engine.url)
         self._pool = cast(QueuePool, engine.pool)
         self._queue = PoolQueue(self._pool, wait_seconds, queue_length)
         event.listen(engine.sync_engine, "checkin", self._queue.returned)
@@ -67,6 +77,11 @@ class Database:
     def waiting(self) -> int:
         """The number of callers waiting for a connection."""
         return len(self._queue)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the pool has connections."""
+        return self._pool.checkedin() + self._pool.checkedout() > 0
 
     def over(self, pooled: PoolProxiedConnection) -> AsyncConnection:
         """Wrap a pooled connection for SQLAlchemy; closing it returns the pooled one."""
@@ -170,7 +185,7 @@ def driver_of(connection: ManagesConnection) -> "asyncpg.Connection[Any]":
 
 def open_database(url: str, settings: Settings) -> Database:
     """Return the database at `url`; it connects at the first statement."""
-    wait = settings.database_pool_wait_seconds
+    wait, servers = settings.database_pool_wait_seconds, Servers.of(make_url(url))
     engine = create_async_engine(
         url,
         pool_size=settings.database_pool_size,
@@ -178,37 +193,20 @@ def open_database(url: str, settings: Settings) -> Database:
         isolation_level="AUTOCOMMIT",
         pool_timeout=wait,
         hide_parameters=True,  # errors are logged, and parameters contain password hashes
-        connect_args={"server_settings": _server_settings(settings), "timeout": wait},
+        connect_args={
+            "connection_class": PooledConnection,
+            "server_settings": startup_parameters(settings),
+            "timeout": wait,
+            "async_creator_fn": servers.connect,
+        },
     )
 
     @event.listens_for(engine.sync_engine, "connect")
     def detect_a_silent_host(connection: Any, _: Any) -> None:
         _keep_alive(connection.driver_connection, settings.operation_timeout_seconds)
 
-    return Database(engine, wait, settings.database_pool_queue, _statement_seconds(settings) + _LATE_SECONDS)
-
-
-def _statement_seconds(settings: Settings) -> float:
-    return min(settings.statement_timeout_seconds, settings.operation_timeout_seconds)
-
-
-def _server_settings(settings: Settings) -> dict[str, str]:
-    operation = settings.operation_timeout_seconds
-    seconds = {
-        "statement_timeout": _statement_seconds(settings),
-        # Releases the locks of a process that was suspended or cut off.
-        "idle_in_transaction_session_timeout": 2 * operation,
-        "tcp_user_timeout": 2 * operation,
-    }
-    timeouts = {name: str(max(1, round(value * 1000))) for name, value in seconds.items()}
-    # Short statements gain nothing from compilation, nor from more than one core, which others need.
-    return {
-        "application_name": "orders-api",
-        "timezone": "UTC",
-        "jit": "off",
-        "max_parallel_workers_per_gather": "0",
-        **timeouts,
-    }
+    most, seconds = settings.database_pool_queue, statement_seconds(settings) + _LATE_SECONDS
+    return Database(engine, wait, most, seconds, servers)
 
 
 def _keep_alive(driver: Any, seconds: float) -> None:
@@ -225,9 +223,17 @@ def _keep_alive(driver: Any, seconds: float) -> None:
 
 def driver_arguments(url: URL, purpose: str) -> dict[str, Any]:
     """Return the arguments for a driver connection outside the pool; Postgres displays its purpose."""
-    _, arguments = url.get_dialect()().create_connect_args(url)
-    own = {name: value for name, value in arguments.items() if not name.startswith("prepared_statement_")}
-    return {**own, "server_settings": {"application_name": f"orders-api {purpose}"}}
+    return {**arguments_of(url), "server_settings": {"application_name": f"orders-api {purpose}"}}
+
+
+async def connect(url: URL, purpose: str, seconds: float) -> Any:
+    """Return a driver connection outside the pool, to the server that takes writes."""
+    return await Servers.of(url).connect(**driver_arguments(url, purpose), timeout=seconds)
+
+
+def engine_to(url: str) -> AsyncEngine:
+    """Return an engine for a command."""
+    return create_async_engine(url, connect_args={"async_creator_fn": Servers.of(make_url(url)).connect})
 
 
 def raise_fault(failure: BaseException | None) -> None:
@@ -237,8 +243,14 @@ def raise_fault(failure: BaseException | None) -> None:
     cause = _cause(failure)
     if isinstance(cause, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
         raise TransactionConflict from failure
+    if isinstance(cause, asyncpg.InvalidCachedStatementError):  # a migration has changed the type of a column
+        PooledConnection.renew(PooledConnection.edition)
+        raise TransactionConflict from failure
     if isinstance(cause, _OUT_OF_TIME):
         raise TimedOut from failure
+    if is_read_only(failure):
+        log.warning("the database server takes no writes", reason=str(failure))
+        raise DatabaseUnavailable from failure
     if is_disconnection(failure):
         log.warning("lost the connection to the database", reason=str(failure) or type(failure).__name__)
         raise DatabaseUnavailable from failure
@@ -252,6 +264,11 @@ def is_disconnection(failure: BaseException | None) -> bool:
     return isinstance(cause, _DISCONNECTIONS) or (isinstance(failure, DBAPIError) and failure.connection_invalidated)
 
 
+def is_read_only(failure: BaseException | None) -> bool:
+    """Return whether the server refused a write, as a standby does, so that nothing was done."""
+    return isinstance(_cause(failure), asyncpg.ReadOnlySQLTransactionError)
+
+
 def is_broken(failure: BaseException) -> bool:
     """Return whether an open connection broke, so that another one may work."""
     return is_disconnection(failure) and not isinstance(failure, RequestError)
@@ -260,4 +277,4 @@ def is_broken(failure: BaseException) -> bool:
 def _cause(failure: BaseException | None) -> BaseException | None:
     """Return the driver's failure under SQLAlchemy's."""
     original = failure.orig if isinstance(failure, DBAPIError) and failure.orig else failure
-    return original.orig or original if isinstance(original, EmulatedDBAPIException) else original
+    return original.orig or original.__cause__ or original if isinstance(original, EmulatedDBAPIException) else original

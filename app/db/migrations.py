@@ -1,23 +1,24 @@
 """Migrates a database to the schema of this version."""
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import Script, ScriptDirectory
-from asyncpg import LockNotAvailableError
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
+from app.db.migration_locks import Patience, is_lock_timeout
 from app.settings import ROOT
-
-LOCK_WAIT_MILLISECONDS = 5_000
-"""How long a migration waits for a table; meanwhile everyone else, readers included, waits behind it."""
 
 
 class TablesInUse(Exception):
     """Operations locked a table for too long; the migration that needed it was rolled back."""
+
+
+_PARTITION = re.compile(r"events_(default|p\w+)")
 
 
 def alembic_config(url: str, announce: Callable[[str], None] | None = None) -> Config:
@@ -30,19 +31,24 @@ def alembic_config(url: str, announce: Callable[[str], None] | None = None) -> C
 def migrate(url: str, announce: Callable[[str], None]) -> None:
     """Run the missing migrations; if several processes do so at once, one does the work.
     TablesInUse if a table stays locked."""
-    try:
-        command.upgrade(alembic_config(url, announce), "head")
-    except DBAPIError as failure:
-        if failure.orig is not None and isinstance(failure.orig.__cause__, LockNotAvailableError):
-            raise TablesInUse from failure
-        raise
+    patience = Patience()
+    while True:
+        try:
+            command.upgrade(alembic_config(url, announce), "head")
+            return
+        except DBAPIError as failure:
+            if not is_lock_timeout(failure):
+                raise
+            if not patience.pause():
+                raise TablesInUse from failure
 
 
-def write(url: str, message: str) -> Path:
-    """Write a migration from the schema of the database to the models; return its file."""
-    script = command.revision(alembic_config(url), message, autogenerate=True)
-    assert isinstance(script, Script)
-    return Path(script.path).relative_to(ROOT)
+def write(url: str, message: str) -> list[Path]:
+    """Write a migration from the schema of the database to the models; return its file, or two files if a part of it
+    takes long."""
+    written = command.revision(alembic_config(url), message, autogenerate=True)
+    scripts = written if isinstance(written, list) else [written]
+    return [Path(script.path).relative_to(ROOT) for script in scripts if script is not None]
 
 
 @cache
@@ -50,6 +56,13 @@ def _revisions() -> tuple[str | None, frozenset[str]]:
     """Return the newest revision of this version, and all of them."""
     scripts = ScriptDirectory.from_config(alembic_config(""))
     return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def newest_revision() -> str:
+    """Return the newest revision of this version."""
+    head, _ = _revisions()
+    assert head is not None
+    return head
 
 
 def is_behind(revision: str | None) -> bool:
@@ -62,3 +75,8 @@ def is_behind(revision: str | None) -> bool:
 def is_known(revision: str | None) -> bool:
     """Return whether this version knows the revision."""
     return revision in _revisions()[1]
+
+
+def is_declared(name: str | None, kind: str, _: object) -> bool:
+    """Return whether the models declare such an object: all but the partitions of a table."""
+    return kind != "table" or name is None or _PARTITION.fullmatch(name) is None

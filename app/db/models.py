@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
@@ -64,9 +65,6 @@ class Audited(Base):
     """Rows whose changes are recorded in the audit trail, under the name of their class."""
 
     __abstract__ = True
-
-    is_followed: ClassVar[bool] = False
-    """Whether subscriptions follow changes of the rows."""
 
 
 class User(Audited):
@@ -165,7 +163,6 @@ class Product(Audited):
     """Something a store sells. A `stock` of NULL is not tracked and never runs out."""
 
     __tablename__ = "products"
-    is_followed = True
 
     store_id: Mapped[UUID]
     currency: Mapped[str]
@@ -228,7 +225,6 @@ class Order(Audited):
     were at that time."""
 
     __tablename__ = "orders"
-    is_followed = True
 
     customer_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id"))
     # Made by the application; the default is for processes of 1.0.0, which know no numbers.
@@ -260,7 +256,6 @@ class StoreOrder(Audited):
     """The part of an order that one store sells. Its total stays as ordered."""
 
     __tablename__ = "store_orders"
-    is_followed = True
 
     order_id: Mapped[UUID] = mapped_column(sa.ForeignKey("orders.id"))
     store_id: Mapped[UUID] = mapped_column(sa.ForeignKey("stores.id"))
@@ -305,6 +300,63 @@ class OrderItem(Base):
         sa.CheckConstraint("unit_price >= 0", name="unit_price_not_negative"),
         sa.UniqueConstraint("order_id", "product_id"),  # its index finds the items of an order, and of its parts
     )
+
+
+class TransactionId(sa.types.UserDefinedType[int]):
+    """The id of a transaction, with its epoch: it never wraps around."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the name of the type."""
+        return "xid8"
+
+
+class Snapshot(sa.types.UserDefinedType[str]):
+    """Which transactions had ended at a moment."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the name of the type."""
+        return "pg_snapshot"
+
+
+ischema_names.update(xid8=TransactionId, pg_snapshot=Snapshot)  # for Alembic, which compares types
+
+
+class Event(Base):
+    """What happened to an entity, for subscribers; inserted by the statement that writes the audit trail. `app.events`
+    declares the types. No foreign key: rows are pruned by age, and so are partitions."""
+
+    __tablename__ = "events"
+
+    type: Mapped[str]
+    entity_id: Mapped[UUID]
+    store_id: Mapped[UUID | None]
+    actor_id: Mapped[UUID | None]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    # Drawn once the entity is locked, so that the numbers of its events are in the order of commits.
+    number: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity())
+    xid: Mapped[int] = mapped_column(TransactionId, server_default=sa.text("pg_current_xact_id()"))
+    updated_at = None  # type: ignore[assignment]  # events never change
+
+    __table_args__ = (sa.Index("ix_events_xid", "xid"), {"postgresql_partition_by": "RANGE (id)"})
+
+
+class EventPosition(Base):
+    """The position of an event in the log, given after its commit. The last row has the snapshot that saw the event:
+    what that did not see comes next. The first row has no event."""
+
+    __tablename__ = "event_positions"
+
+    position: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    event_id: Mapped[UUID | None]
+    store_id: Mapped[UUID | None]
+    snapshot: Mapped[str | None] = mapped_column(Snapshot)
+    id = None  # type: ignore[assignment]  # the position is the key
+    created_at = None  # type: ignore[assignment]  # that of the event says more
+    updated_at = None  # type: ignore[assignment]
 
 
 class AuditEntry(Base):

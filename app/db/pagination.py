@@ -22,6 +22,7 @@ from app.security.viewer import Viewer
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
 MOST_RANKED = 10_000
+MOST_COUNTED = 10_000
 CURSOR_VALUE = "cursor_value"
 PARENT = "parent_id"
 
@@ -250,6 +251,17 @@ def past_cursor(statement: sa.Select[Any], request: PageRequest, *, onward: bool
     return first.scalar_subquery().is_not(None)
 
 
+def total_of(statement: sa.Select[Any]) -> sa.Select[Any]:
+    """Return the statement for the number of rows, of which at most one more than MOST_COUNTED is counted: it shows
+    that there are others. To count 2,000,000 products takes 0.3 s, so many 1 ms."""
+    counted = (
+        statement.with_only_columns(constant(1).label("one"), maintain_column_froms=True)
+        .limit(constant(MOST_COUNTED + 1))
+        .lateral("counted")
+    )
+    return sa.select(sa.func.count().label("total")).select_from(counted)
+
+
 def _compared(ordering: Ordering, position: Position) -> tuple[sa.Tuple, sa.Tuple]:
     """Return what rows are ordered by, and what of it a cursor holds."""
     place = sa.tuple_(_bound(position.value, ordering.column.type), _bound(position.key, sa.Uuid()))
@@ -318,8 +330,8 @@ class Listing:
         """The statement for all rows of the list, in no order."""
         return select_all(self.model).where(*self.conditions)
 
-    def total(self) -> sa.Select[Any]:
-        """Return the statement for the number of rows on all pages."""
+    def number(self) -> sa.Select[Any]:
+        """Return the statement for the number of rows, however long it takes to count them."""
         return self.statement.with_only_columns(sa.func.count(), maintain_column_froms=True)
 
     def page_each(self, relation: Relation, request: PageRequest) -> sa.Select[Any]:
@@ -334,8 +346,9 @@ class Listing:
         return sa.select(_parent_id.label(PARENT), found.label("found")).select_from(_parents)
 
     def total_each(self, relation: Relation) -> sa.Select[Any]:
-        """Return, for each parent in the array `:parents`, its key and the number of its rows."""
-        total = self.total().where(relation(_parent_id)).scalar_subquery()
+        """Return, for each parent in the array `:parents`, its key and the number of its rows, as `total_of` counts."""
+        own = self.statement.correlate(_parents)
+        total = total_of(own.where(relation(_parent_id))).scalar_subquery()
         return sa.select(_parent_id.label(PARENT), total.label("total")).select_from(_parents)
 
 

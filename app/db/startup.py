@@ -3,17 +3,16 @@
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from asyncpg import CannotConnectNowError, ConnectionDoesNotExistError
+import asyncpg
 from sqlalchemy import make_url
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from app.db.engine import driver_of
+from app.db.engine import connect
 
 OLDEST_POSTGRES = 15
 _POLL_SECONDS = 0.2
+_CONNECT_SECONDS = 10.0
 
 
 class PostgresInfo(NamedTuple):
@@ -35,30 +34,28 @@ class UnsuitableDatabase(Exception):
 async def wait_for_database(url: str, seconds: float, announce: Callable[[str], None]) -> None:
     """Return once the database answers; announce the wait, and raise the last error after `seconds`.
     UnsuitableDatabase if the API cannot use it."""
-    engine = create_async_engine(url)
     deadline = asyncio.get_running_loop().time() + seconds
     announced = False
+    while True:
+        try:
+            connection = await connect(make_url(url), "start", _CONNECT_SECONDS)
+            break
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if not _may_pass(error) or asyncio.get_running_loop().time() >= deadline:
+                raise
+            if not announced:
+                where = make_url(url).render_as_string(hide_password=True)
+                announce(f"waiting up to {seconds:.0f} s for the database at {where}: {error}")
+                announced = True
+        await asyncio.sleep(_POLL_SECONDS)
     try:
-        while True:
-            try:
-                async with engine.connect() as connection:
-                    await _require_suitable(connection)
-                    return
-            except (OSError, DBAPIError) as error:
-                if not _may_pass(error) or asyncio.get_running_loop().time() >= deadline:
-                    raise
-                if not announced:
-                    where = make_url(url).render_as_string(hide_password=True)
-                    announce(f"waiting up to {seconds:.0f} s for the database at {where}: {error}")
-                    announced = True
-            await asyncio.sleep(_POLL_SECONDS)
+        _require_suitable(connection)
     finally:
-        await engine.dispose()
+        connection.terminate()
 
 
-async def _require_suitable(connection: AsyncConnection) -> None:
-    driver = driver_of(await connection.get_raw_connection())
-    settings, version = driver.get_settings(), driver.get_server_version()
+def _require_suitable(connection: "asyncpg.Connection[Any]") -> None:
+    settings, version = connection.get_settings(), connection.get_server_version()
     server = PostgresInfo(settings.server_version, version.major, settings.server_encoding)
     if server.major < OLDEST_POSTGRES or server.encoding != "UTF8":
         raise UnsuitableDatabase(server)
@@ -69,8 +66,8 @@ def is_about_tls(failure: BaseException) -> bool:
     return isinstance(failure, ssl.SSLError) or "rejected SSL upgrade" in str(failure)
 
 
-def _may_pass(error: OSError | DBAPIError) -> bool:
+def _may_pass(error: Exception) -> bool:
     """Return whether the database may still be starting, as opposed to rejecting this client for good."""
     if isinstance(error, OSError):
         return not is_about_tls(error)
-    return isinstance(error.orig and error.orig.__cause__, (CannotConnectNowError, ConnectionDoesNotExistError))
+    return isinstance(error, (asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError))

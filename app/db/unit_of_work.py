@@ -13,7 +13,7 @@ from sqlalchemy import Executable, PoolProxiedConnection, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.asyncpg_internals import has_unread
-from app.db.engine import PAUSE_AFTER_BREAK, Database, driver_of, is_broken, is_disconnection
+from app.db.engine import PAUSE_AFTER_BREAK, Database, driver_of, is_broken, is_disconnection, is_read_only
 from app.db.statements import Prepared, Record
 from app.errors import DatabaseUnavailable, OutcomeUnknown
 from app.monitoring.operation_log import timed_statement
@@ -118,6 +118,8 @@ class UnitOfWork:
 
         rows = await self._sent(send, sql)
         self.is_settled = self.has_committed = has_effect(rows)
+        if self.has_committed:
+            self._database.committed()
         return rows
 
     @property
@@ -224,6 +226,8 @@ class UnitOfWork:
                 return await self._attempted(send, timed_as)
             except BaseException as failure:
                 self._failure = failure
+                if is_read_only(failure):
+                    self._database.servers.leave()
                 raise
             finally:
                 self._holder = None
@@ -274,7 +278,8 @@ class UnitOfWork:
         if not commit:
             with timed_statement("ROLLBACK"):
                 async with asyncio.timeout(_ROLLBACK_SECONDS):
-                    return await transaction.rollback()
+                    await transaction.rollback()
+            return
         if self._driver is None or self._driver.is_closed():
             raise DatabaseUnavailable
         self.is_settled = True
@@ -286,6 +291,7 @@ class UnitOfWork:
             if is_disconnection(failure):
                 raise OutcomeUnknown from failure
             raise
+        self._database.committed()
 
     async def _begun(self) -> Transaction:
         """Begin a transaction, or a savepoint within the current one."""

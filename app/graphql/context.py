@@ -11,9 +11,9 @@ from uuid import UUID
 import strawberry
 
 from app.clients import Client
-from app.db.notifications import Topic
 from app.db.unit_of_work import UnitOfWork
 from app.errors import SESSION_ENDED, Unauthenticated
+from app.events.catalog import Topic
 from app.graphql.operations.documents import OperationRequest, RequestedOperation
 from app.graphql.relations.loaders import Loaders
 from app.idempotency.service import IdempotentRequest, Replay

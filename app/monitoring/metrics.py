@@ -26,8 +26,8 @@ from sqlalchemy.pool import QueuePool
 from stamina import retry
 
 from app.db.engine import Database
-from app.db.notifications import Events
 from app.errors import INTERNAL
+from app.events.log import Events
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.monitoring.workers import DIRECTORY
 from app.process.connections import Connections
@@ -134,10 +134,16 @@ class Metrics:
     ) -> dict[Gauge, Callable[[], float]]:
         """Return the gauges of the state of the process, and what reads each."""
         heard = self._gauge("events_heard", "1 if every process receives events from Postgres.", "livemin")
+        waiting = self._gauge("events_waiting", "Committed events that nobody has announced.", "livemax")
+        oldest = self._gauge("events_oldest_seconds", "Age of the oldest event that nobody has announced.", "livemax")
+        position = self._gauge("events_position", "Position of the last event.", "livemax")
         gauges: dict[Gauge, Callable[[], float]] = {
             self._gauge("pool_waiting", "Operations waiting for a connection."): lambda: database.waiting,
             self._gauge("subscribers", "Active subscriptions."): lambda: len(events),
             heard: lambda: events.is_heard,
+            waiting: lambda: events.backlog.waiting,
+            oldest: lambda: events.backlog.oldest,
+            position: lambda: events.position,
             self._gauge("reads_waiting", "Reads for subscriptions that wait for their turn."): lambda: len(turns),
             self._gauge("connections", "Open connections."): lambda: len(connections),
             self._gauge("connection_limit", "Maximum number of open connections."): lambda: connections.limits.in_all,
@@ -148,8 +154,8 @@ class Metrics:
             gauges[self._gauge("pool_checked_out", "Connections in use.")] = pool.checkedout
         return gauges
 
-    def _gauge(self, name: str, description: str, mode: Literal["livesum", "livemin"] = "livesum") -> Gauge:
-        """Return a gauge that is the sum over all processes, or the minimum."""
+    def _gauge(self, name: str, description: str, mode: Literal["livesum", "livemin", "livemax"] = "livesum") -> Gauge:
+        """Return a gauge that is the sum over all processes, the minimum or the maximum."""
         return Gauge(f"orders_api_{name}", description, registry=self._registry, multiprocess_mode=mode)
 
     def _counter(self, name: str, description: str, label: str) -> Counter:

@@ -16,8 +16,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.db.engine import Database
-from app.db.notifications import Events
 from app.db.texts import readable
+from app.events.log import Events
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.process.connections import Connections
 from app.settings import Environment, Settings

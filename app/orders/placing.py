@@ -12,7 +12,6 @@ from asyncpg import UniqueViolationError
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.audit import repository as audit
-from app.db import notifications as events
 from app.db.models import Order, OrderItem, Product, StoreOrder
 from app.db.statements import (
     KEY,
@@ -29,13 +28,11 @@ from app.db.statements import (
 )
 from app.db.unit_of_work import UnitOfWork
 from app.errors import TransactionConflict
+from app.events import repository as log
 from app.idempotency import repository as idempotency
 from app.users import repository as users
 
-PLACED = "Placed"
-"""The kind of event that notifies a store of an order with its items."""
-
-_products, _orders = table_of(Product).c, table_of(Order).c
+_products, _orders, _parts = table_of(Product).c, table_of(Order).c, table_of(StoreOrder).c
 _FROM_PRODUCT = ("id", "name", "store_id", "price", "currency", "stock")
 _OF_ORDER = (
     "id",
@@ -152,11 +149,12 @@ def _placing(known: sa.CTE | None = None) -> Prepared:
         .values(stock=line.c.stock - line.c.quantity)
         .cte("taken")
     )
-    audited = audit.inserted_with(placed, _notified(line, placed)).cte("audited")
+    parts = _split_up(line, placed)
+    audited = audit.inserted_with(placed).cte("audited")
     row = (column.label(name) for name, column in placed.c.items())  # as the model names them: a record has no others
     refused = (line.c.product_id, line.c.stock, line.c.is_short)
     found = sa.select(customer.c.is_superuser, *row, *refused)
-    done = [taken, _split_up(line, placed), _inserted(line, placed), audited]
+    done = [taken, parts, _inserted(line, placed), audited, _logged(line, placed, parts)]
     asked = sa.select(sa.literal_column("1")).subquery("asked").outerjoin(customer, sa.true())
     if known is not None:
         found, asked = found.add_columns(*known.c), asked.outerjoin(known, sa.true())
@@ -171,7 +169,8 @@ def _split_up(line: sa.CTE, placed: sa.CTE) -> sa.CTE:
     total = sa.func.sum(line.c.unit_price * line.c.quantity)
     parts = sa.select(*of_part, total, placed.c.id, placed.c.placed_at).join_from(line, placed, sa.true())
     columns = ["id", "store_id", "currency", "total", "order_id", "placed_at"]
-    return sa.insert(StoreOrder).from_select(columns, parts.group_by(*of_part, placed.c.id, placed.c.placed_at)).cte()
+    inserted = sa.insert(StoreOrder).from_select(columns, parts.group_by(*of_part, placed.c.id, placed.c.placed_at))
+    return inserted.returning(_parts.id, _parts.store_id, _parts.order_id).cte("part")
 
 
 def _inserted(line: sa.CTE, placed: sa.CTE) -> sa.CTE:
@@ -181,11 +180,22 @@ def _inserted(line: sa.CTE, placed: sa.CTE) -> sa.CTE:
     return sa.insert(OrderItem).from_select(["order_id", *names], items.join_from(line, placed, sa.true())).cte()
 
 
-def _notified(line: sa.CTE, placed: sa.CTE) -> sa.Select[tuple[int]]:
-    """Return what notifies the stores of the order, and the followers of products of which stock is taken."""
-    for_stores = sa.select(events.line_of(PLACED, line.c.store_id, placed.c.id)).join_from(line, placed, sa.true())
-    taken = sa.select(events.line_of("Product", line.c.product_id, line.c.product_id)).where(line.c.from_stock)
-    return events.sending(sa.union(for_stores, taken))
+def _logged(line: sa.CTE, placed: sa.CTE, part: sa.CTE) -> sa.CTE:
+    """Return the insertion of the events. Each has the key of a new row that no other event has, made by the
+    application: of the order, its parts, and the items that took stock."""
+    actor = sa.bindparam("entry_actor_id", type_=sa.Uuid())
+    none = sa.null().cast(sa.Uuid)
+
+    def event(type_: str, key: Any, entity: Any, store: Any, **payload: Any) -> sa.Select[Any]:
+        facts = sa.func.jsonb_build_object(*(each for pair in payload.items() for each in pair))
+        return sa.select(key, sa.literal_column(f"'{type_}'"), entity, store, actor, facts)
+
+    of_order = event("order.placed", placed.c.id, placed.c.id, none, number=placed.c.number)
+    of_parts = event("store_order.placed", part.c.id, part.c.id, part.c.store_id, orderId=part.c.order_id)
+    left = line.c.stock - line.c.quantity
+    of_stock = event("product.stock_changed", line.c.id, line.c.product_id, line.c.store_id, stock=left)
+    taken = of_stock.join_from(line, placed, sa.true()).where(line.c.from_stock)
+    return log.inserted_from(sa.union_all(of_order, of_parts, taken))
 
 
 _PLACE = _placing()
@@ -201,7 +211,7 @@ async def place(
     entry: Mapping[str, Any],
     claim: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Insert an order with its parts and items, take their stock, write the entry into the audit trail, notify, and
+    """Insert an order with its parts and items, take their stock, write the audit trail's entry and the events, and
     claim an idempotency key. TransactionConflict if another request has claimed the key meanwhile, or another order has
     the number: with a million orders, one new order in a million is affected."""
     values = {f"order_{name}": order.get(name) for name in _OF_ORDER}

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.audit import recording as audit
-from app.db import notifications as events
 from app.db import rows
 from app.db.models import Order, OrderItem, OrderStatus, Product, StoreOrder, StoreOrderStatus
 from app.db.pagination import Collection, Ordering
@@ -28,6 +27,8 @@ from app.db.statements import (
     within,
 )
 from app.db.unit_of_work import UnitOfWork
+from app.events import recording as events
+from app.events.catalog import Event
 from app.inputs import MAX_STOCK
 from app.orders.inputs import OrderFilter, OrderSort, StoreOrderFilter
 from app.security.viewer import Viewer
@@ -180,6 +181,7 @@ def _adding() -> Prepared:
         sa.update(Product)
         .where(_products.id == locked.c.id, locked.c.id == change.c.id, locked.c.stock.is_not(None))
         .values(stock=sa.func.least(locked.c.stock + change.c.quantity, MAX_STOCK))
+        .returning(_products.id, _products.store_id, _products.stock)
     )
 
 
@@ -209,13 +211,13 @@ async def items_of(work: UnitOfWork, order_id: UUID) -> Sequence[Record]:
 async def add_stock(work: UnitOfWork, quantities: Mapping[UUID, int]) -> None:
     """Return units to the stock of the tracked products among these, as far as it may hold them. They are locked in
     their order, as by every operation."""
-    await work.fetch(_ADD_STOCK, keys=[*quantities], quantities=[*quantities.values()])
-    events.note(work, events.updated("Product", quantities))
+    changed = await work.fetch(_ADD_STOCK, keys=[*quantities], quantities=[*quantities.values()])
+    events.note(work, [Event("product.stock_changed", row.id, row.store_id, {"stock": row.stock}) for row in changed])
 
 
 async def set_status(work: UnitOfWork, order: Record, status: OrderStatus) -> Record:
     """Set the status of a locked order, and notify its followers even if it stays the same: its parts have changed."""
-    events.note(work, events.updated("Order", [order.id]))
+    events.note(work, [Event("order.updated", order.id)])
     return await audit.touch(work, Order, order, {"status": status})
 
 
@@ -238,6 +240,6 @@ async def cancel_parts(work: UnitOfWork, keys: Sequence[UUID]) -> Sequence[Recor
 
 async def update_items(work: UnitOfWork, chosen: Sequence[Record], changes: Mapping[str, Any]) -> Sequence[Record]:
     """Change items of a locked order alike, which is recorded as a change of their parts."""
-    for part_id in dict.fromkeys(item.store_order_id for item in chosen):
-        audit.note(work, audit.Change(StoreOrder.__name__, part_id, ("items",)))
+    for part_id, store_id in {item.store_order_id: item.store_id for item in chosen}.items():
+        audit.note(work, audit.Change(StoreOrder.__name__, part_id, ("items",), store_id=store_id))
     return await rows.update_all(work, OrderItem, [item.id for item in chosen], changes)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, cast
 
 import strawberry
 
-from app.db.notifications import Topic
+from app.events.catalog import Follow, Topic
 from app.graphql.arguments import key_of
 from app.graphql.context import Info
 from app.graphql.money import Money
@@ -15,7 +15,7 @@ from app.graphql.relations.fields import lookup_by, pages
 from app.graphql.subscriptions.fields import found, subscription
 from app.graphql.subscriptions.manager import NothingToSend
 from app.inputs import CurrencyCode
-from app.orders import placing, repository, service
+from app.orders import repository, service
 from app.orders.inputs import (
     CancelOrderInput,
     DeclineStoreOrderInput,
@@ -132,7 +132,7 @@ class OrderSubscriptions:
     )
     async def order_updated(self, info: Info, order_id: OrderId) -> OrderUpdatedEvent:
         context, key = info.context, key_of("Order", "orderId", order_id)
-        context.follow(Topic("Order", key), has_state=True)
+        context.follow(Topic(Follow.ORDER, key), has_state=True)
         order: Order | None = await context.loaders.node("Order").load(key)
         return OrderUpdatedEvent(row=found("order", order).row)
 
@@ -144,7 +144,7 @@ class OrderSubscriptions:
     )
     async def store_order_updated(self, info: Info, store_order_id: StoreOrderId) -> StoreOrderUpdatedEvent:
         context, key = info.context, key_of("StoreOrder", "storeOrderId", store_order_id)
-        context.follow(Topic("StoreOrder", key), has_state=True)
+        context.follow(Topic(Follow.STORE_ORDER, key), has_state=True)
         part = found("store order", await context.loaders.node("StoreOrder").load(key))
         return StoreOrderUpdatedEvent(row=part.row)
 
@@ -153,7 +153,7 @@ class OrderSubscriptions:
         context, key = info.context, key_of("Store", "storeId", store_id)
         store = found("store", await context.loaders.node("Store").load(key))
         require_manager(context.viewer, store.row.owner_id)
-        order_id = context.follow(Topic(placing.PLACED, key), has_state=False)
+        order_id = context.follow(Topic(Follow.PLACED, key), has_state=False)
         part = None if order_id is None else await context.work.row(repository.part_sold_by(key, order_id))
         if part is None:
             raise NothingToSend

@@ -1,16 +1,47 @@
 """Whether a process can serve: its database answers and has the schema of this version."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import structlog
 from sqlalchemy import URL
 
-from app.db.engine import driver_arguments
+from app.db.engine import Database
+from app.db.poolers import connect_unprepared, pooling_of
 
 _PATIENCE_SECONDS = 2.0
+_STATE = "SELECT pg_is_in_recovery(), version_num FROM alembic_version"
+_FULL = "the database has no connections left"
 
 log = structlog.get_logger(__name__)
+
+
+class Readiness:
+    """Whether a process should receive requests."""
+
+    def __init__(self, database: Database) -> None:
+        self.is_draining = False
+        """Whether it will stop soon, and serves what it still receives."""
+        self._database = database
+        self._check: asyncio.Task[str | None] | None = None
+        self._was_ready = False
+
+    def drain(self) -> None:
+        """Ask for no more requests."""
+        self.is_draining = True
+
+    async def why_not(self) -> str | None:
+        """Return why it should receive none; None if it should."""
+        if self.is_draining:
+            return "the process is stopping"
+        if self._check is None or self._check.done():  # one at a time, however many ask: each opens a connection
+            self._check = asyncio.create_task(why_not_ready(self._database.engine.url))
+        reason = await asyncio.shield(self._check)
+        if reason == _FULL and self._was_ready and self._database.is_connected:
+            return None  # otherwise no process would serve, though each has the connections of its pool
+        self._was_ready = reason is None
+        return reason
 
 
 async def why_not_ready(url: URL) -> str | None:
@@ -22,22 +53,29 @@ async def why_not_ready(url: URL) -> str | None:
 
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            revision = await _revision(url)
+            connection = await connect_unprepared(url, "readiness")
+            try:
+                pooling = await pooling_of(connection, url)
+                is_standby, revision = await _state(connection) if pooling.is_safe else (False, None)
+            finally:
+                connection.terminate()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
         log.warning("not ready", reason=str(failure) or type(failure).__name__)
-        return "the database does not answer"
+        return _FULL if isinstance(failure, asyncpg.TooManyConnectionsError) else "the database does not answer"
+    if not pooling.is_safe:
+        return f"the database is behind {pooling.value}"
+    if is_standby:
+        return "the database is a read-only standby"
     if await asyncio.to_thread(migrations.is_behind, revision):
         return "migrations are missing"
     return None
 
 
-async def _revision(url: URL) -> str | None:
-    """Return the revision of the database; None before its first migration."""
-    connection = await asyncpg.connect(**driver_arguments(url, "readiness"), timeout=_PATIENCE_SECONDS)
+async def _state(connection: "asyncpg.Connection[Any]") -> tuple[bool, str | None]:
+    """Return whether the database is a standby, and its revision; None before its first migration."""
     try:
-        revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-        return revision
+        async with connection.transaction():
+            ((is_standby, revision),) = await connection.fetch(_STATE)
+            return is_standby, revision
     except asyncpg.UndefinedTableError:
-        return None
-    finally:
-        connection.terminate()
+        return False, None

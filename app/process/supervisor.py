@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from socket import socket
 from threading import Thread, current_thread, main_thread
 from types import FrameType
 
@@ -24,8 +25,8 @@ def exit_on_termination() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
-def serve(config: uvicorn.Config) -> None:
-    """Serve until a signal, in this process or in several workers."""
+def serve(config: uvicorn.Config, drain_seconds: float) -> None:
+    """Serve until a signal, in this process or in several workers, each of which then serves on for so long."""
     if config.workers == 1:
         server = uvicorn.Server(config)
         with suppress(KeyboardInterrupt):
@@ -33,12 +34,16 @@ def serve(config: uvicorn.Config) -> None:
         if not server.started:
             sys.exit(_STARTUP_FAILED)
     else:
-        Supervisor(config, [config.bind_socket()]).run()
+        Supervisor(config, [config.bind_socket()], drain_seconds).run()
 
 
 class Supervisor(Multiprocess):
     """Starts the workers and replaces any that die. On shutdown it stops accepting connections, which nobody would
     serve, and kills a worker that doesn't stop in time."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket], drain_seconds: float) -> None:
+        super().__init__(config, sockets)
+        self._drain_seconds = drain_seconds
 
     def terminate_all(self) -> None:
         """Stop listening and signal the workers to stop."""
@@ -48,7 +53,8 @@ class Supervisor(Multiprocess):
 
     def join_all(self) -> None:
         """Wait for the workers, and kill those that don't stop in time."""
-        deadline = time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + _LAST_SECONDS
+        grace = self._drain_seconds + (self.config.timeout_graceful_shutdown or 0)
+        deadline = time.monotonic() + grace + _LAST_SECONDS
         for worker in self.processes:
             worker.process.join(max(0, deadline - time.monotonic()))
             if worker.exitcode is None:
@@ -57,15 +63,29 @@ class Supervisor(Multiprocess):
 
 
 @contextmanager
-def on_termination(farewell: Callable[[], Awaitable[None]]) -> Iterator[None]:
-    """Call `farewell` on SIGTERM or SIGINT, before the server's own handler waits for open requests."""
+def on_termination(
+    farewell: Callable[[], Awaitable[None]], drain: Callable[[], None], drain_seconds: float
+) -> Iterator[None]:
+    """Call `farewell` on SIGTERM or SIGINT, before the server's own handler waits for open requests. On the first
+    SIGTERM, call `drain` and serve on for so long before that, until proxies have noticed."""
     if current_thread() is not main_thread():
         yield
         return
     loop, tasks = asyncio.get_running_loop(), set[asyncio.Future[None]]()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
+    is_draining = False
+
     def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal is_draining
+        if number == signal.SIGTERM and drain_seconds and not is_draining:
+            is_draining = True
+            drain()
+            loop.call_soon_threadsafe(loop.call_later, drain_seconds, end, number, frame)
+        else:
+            end(number, frame)
+
+    def end(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(lambda: tasks.add(asyncio.ensure_future(farewell())))
         handler = handlers[signal.Signals(number)]
         if callable(handler):

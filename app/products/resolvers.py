@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from app.db.notifications import Topic
+from app.events.catalog import Follow, Topic
 from app.graphql.arguments import key_of
 from app.graphql.context import Info
 from app.graphql.mutations import mutation
@@ -130,7 +130,7 @@ class ProductSubscriptions:
     )
     async def product_updated(self, info: Info, product_id: ProductId) -> ProductUpdatedEvent:
         context, key = info.context, key_of("Product", "productId", product_id)
-        context.follow(Topic("Product", key), has_state=True)
+        context.follow(Topic(Follow.PRODUCT, key), has_state=True)
         product: Product | None = await context.loaders.node("Product").load(key)
         row = found("product", product).row
         return ProductUpdatedEvent(row=found("product", row if row.deleted_at is None else None))

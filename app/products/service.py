@@ -43,7 +43,7 @@ async def create_products(work: UnitOfWork, viewer: Viewer, new: CreateProductsI
     products = await repository.insert_all(work, [{**of_store, **each.model_dump()} for each in new.products])
     for product, given in zip(products, new.products, strict=True):
         fields = audit.shown(Product, of_store.keys() | given.model_fields_set)
-        audit.note(work, audit.Change("Product", product.id, fields, is_new=True))
+        audit.note(work, audit.Change("Product", product.id, fields, is_new=True, store_id=store.id))
     return products
 
 
@@ -79,7 +79,8 @@ async def update_products(work: UnitOfWork, viewer: Viewer, update: UpdateProduc
     await _prepare_names(work, before, changes)
     for product, change in zip(before, changes, strict=True):
         if change:
-            audit.note(work, audit.Change("Product", product.id, audit.shown(Product, change)))
+            fields = audit.shown(Product, change)
+            audit.note(work, audit.Change("Product", product.id, fields, store_id=product.store_id))
     updated = await repository.update_each(work, _rows(before, changes))
     return [updated.get(product.id, product) for product in before]
 
@@ -154,7 +155,7 @@ async def set_stock(work: UnitOfWork, viewer: Viewer, given: SetStockInput) -> R
 async def _with_stock(work: UnitOfWork, product: Record, stock: int | None) -> Record:
     if stock == product.stock:
         return product
-    audit.note(work, audit.Change("Product", product.id, ("stock",)))
+    audit.note(work, audit.Change("Product", product.id, ("stock",), store_id=product.store_id))
     return await repository.set_stock(work, product.id, stock)
 
 

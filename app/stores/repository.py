@@ -8,7 +8,6 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from app.audit import recording as audit
-from app.db import notifications
 from app.db.models import Product, Store
 from app.db.pagination import Collection, search_ordering
 from app.db.statements import (
@@ -78,7 +77,7 @@ def _marking(*which: sa.ColumnElement[bool]) -> tuple[Prepared, Prepared]:
     own = (with_key_in_array(_products.store_id), *which)
     after = sa.bindparam("after", type_=_products.deleted_at.type)
     marked = sa.update(Product).where(*own).values(deleted_at=after, version=_products.version + 1)
-    return _locking(*own), Prepared(notifications.notifying("Product", marked.returning(_products.id).cte()))
+    return _locking(*own), Prepared(marked)
 
 
 _LOCKED = Prepared(select_rows(Store).where(stores.id == KEY).with_for_update(key_share=True))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlalchemy import make_url
 
-from app.db.engine import driver_arguments
+from app.db.engine import connect
 from app.security import passwords
 
 DEMO_PASSWORD = "open-sesame"  # noqa: S105 - not secret: commands print it
@@ -30,7 +30,7 @@ DEMO_ACCOUNTS = (SUPERUSER, OWNER, CUSTOMER)
 async def demo_accounts_in(url: str) -> list[str]:
     """Return the email addresses of demo accounts in the database that still have DEMO_PASSWORD; none before its first
     migration."""
-    connection: Any = await asyncpg.connect(**driver_arguments(make_url(url), "start"), timeout=_PATIENCE_SECONDS)
+    connection: Any = await connect(make_url(url), "start", _PATIENCE_SECONDS)
     try:
         statement = "SELECT email, password_hash FROM users WHERE email = ANY ($1::text[]) AND deleted_at IS NULL"
         found = await connection.fetch(statement, [account.email for account in DEMO_ACCOUNTS])

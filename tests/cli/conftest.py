@@ -9,6 +9,7 @@ import pytest
 from app import __main__ as start
 from app.cli import commands
 from app.process import supervisor as processes
+from tests.databases import environment_of
 
 
 class Ended(NamedTuple):
@@ -34,7 +35,9 @@ def run_failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     monkeypatch.setenv("DATABASE_START_WAIT_SECONDS", "0")
 
     def run(*arguments: str, **environment: str) -> Ended:
-        for name, value in environment.items():
+        monkeypatch.delenv("DATABASE_DIRECT_URL", raising=False)
+        url = environment.get("DATABASE_URL")
+        for name, value in {**(environment_of(url) if url else {}), **environment}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", ["app", *arguments])
         with pytest.raises(SystemExit) as ended:

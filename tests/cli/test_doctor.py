@@ -277,6 +277,7 @@ BEHIND = sorted(migrations._revisions()[1] - {GOOD.revision})[0]
         ),
         (database_checks.migrated, {"revision": BEHIND}, Mark.PROBLEM, "python -m app migrate"),
         (database_checks.migrated, {"revision": "of_another_version"}, Mark.WARNING, "newer version"),
+        (database_checks.indexes, {"invalid_indexes": ["ix_a"]}, Mark.PROBLEM, "ix_a"),
         (database_checks.connections, {"connections": 11}, Mark.PROBLEM, "is 12 of 11"),
         (database_checks.clocks, {"now": NOW + timedelta(seconds=90)}, Mark.PROBLEM, "90 s apart"),
         (database_checks.clocks, {"now": NOW - timedelta(seconds=90)}, Mark.PROBLEM, "90 s apart"),
@@ -293,7 +294,7 @@ def test_what_a_database_may_lack(
 
 async def test_a_database_that_is_as_it_should_be(database_url: str) -> None:
     findings = await gathered(database_checks.database(Settings(database_url=database_url)))
-    assert marks(findings) == [Mark.OK] * 6, findings
+    assert marks(findings) == [Mark.OK] * 8, findings
 
 
 def tables(connection: Connection) -> list[str]:
@@ -371,14 +372,17 @@ async def test_an_embedded_postgres_that_does_not_run(
     home = tmp_path / place / "new" / "postgres"
     monkeypatch.setattr(postgres, "home_of", lambda _: home)
     monkeypatch.setattr(postgres, "version_to_start", lambda: version)
-    findings = await gathered(database_checks.database(Settings(database_url=None)))
+    findings = await gathered(database_checks.database(Settings(database_url=None, database_direct_url=None)))
     assert marks(findings) == [mark, Mark.SKIPPED]
     assert not home.parent.exists()
 
 
 async def test_an_embedded_postgres_that_runs_is_looked_at(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "running_url", lambda _: database_url)
-    assert marks(await gathered(database_checks.database(Settings(database_url=None)))) == [Mark.OK] * 7
+    assert (
+        marks(await gathered(database_checks.database(Settings(database_url=None, database_direct_url=None))))
+        == [Mark.OK] * 9
+    )
 
 
 async def test_a_redis_that_is_away(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from app.cli import databases, troubles
 from app.cli.troubles import trouble_of
 from app.db import startup
 from app.db.migrations import alembic_config
+from app.monitoring.workers import figures_shared
 from app.settings import ROOT, Settings
 from tests.cli.conftest import RunFailing
 from tests.databases import create_database, drop_database, run_on
@@ -107,7 +109,7 @@ def test_a_server_without_tls(run_failing: RunFailing) -> None:
     assert "sslmode" in ended.last_line
 
 
-@pytest.mark.parametrize("parameter", ["sslmode=maybe", "target_session_attrs=some", "sslmode=prefer&direct_tls=true"])
+@pytest.mark.parametrize("parameter", ["sslmode=maybe", "sslmode=prefer&direct_tls=true"])
 def test_parameters_that_the_driver_does_not_like(run_failing: RunFailing, parameter: str) -> None:
     ended = run_failing("migrate", DATABASE_URL=f"postgresql://ann:hunter2@127.0.0.1:1/shop?{parameter}")
     (line,) = ended.text.splitlines()
@@ -243,6 +245,18 @@ def test_an_address_that_is_not_this_machines(run_failing: RunFailing, host: str
     assert line.startswith("HOST: ")
 
 
+def test_workers_without_a_directory_for_the_figures_that_they_share(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(FileNotFoundError) as failed, figures_shared(2):
+        pass
+    assert str(trouble_of(failed.value, "postgresql+asyncpg://ann@db/shop")) == (
+        "There is no directory for temporary files that this user can write. Set TMPDIR to one."
+    )
+
+
 def test_a_disk_without_room() -> None:
     trouble = trouble_of(DiskFullError("could not extend file"), "postgresql://ann@db/shop")
     assert str(trouble) == "The disk of the database is full. Free some space and try again."
@@ -288,7 +302,10 @@ def test_an_embedded_postgres_without_a_place(tmp_path: Path, monkeypatch: pytes
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     monkeypatch.setattr(postgres, "home_of", lambda _: in_the_way / "postgres")
-    with pytest.raises(OSError, match="Not a directory") as caught, databases.database(Settings(database_url=None)):
+    with (
+        pytest.raises(OSError, match="Not a directory") as caught,
+        databases.database(Settings(database_url=None, database_direct_url=None)),
+    ):
         pass
     trouble = trouble_of(caught.value, None)
     assert trouble is not None

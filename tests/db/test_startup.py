@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from asyncpg import InvalidCatalogNameError
 from sqlalchemy import make_url
-from sqlalchemy.exc import DBAPIError
 
 from app.db.startup import wait_for_database
 
@@ -49,6 +49,6 @@ async def test_the_wait_ends_with_the_last_error(tmp_path: Path) -> None:
 async def test_a_database_that_will_never_let_us_in_is_not_waited_for(server_url: str) -> None:
     said: list[str] = []
     missing = make_url(server_url).set(database="no_such_database").render_as_string(hide_password=False)
-    with pytest.raises(DBAPIError, match="no_such_database"):
+    with pytest.raises(InvalidCatalogNameError, match="no_such_database"):
         await wait_for_database(missing, 20, said.append)
     assert said == []

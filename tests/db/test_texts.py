@@ -31,7 +31,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 COLUMNS = {str(column): column for column in columns()}
 
 
-EXAMPLES = {"country": "DE", "currency": "EUR", "status": "PLACED"}
+EXAMPLES = {"country": "DE", "currency": "EUR", "status": "PLACED", "payload": {"number": 1}}
 EXAMPLES_OF: dict[type, Any] = {str: "x", UUID: UUID(int=0), Decimal: 1, int: 1, bytes: b"x", bool: True, list: ["x"]}
 
 

@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db.models import Product
-from app.db.notifications import Event, Topic
+from app.events.catalog import Topic
 from tests.databases import committed
+from tests.events import legacy_text
 from tests.graphql.subscriptions.clients import PATIENCE, connected
 from tests.market import Market, gid
 from tests.servers import started
@@ -93,7 +94,7 @@ async def test_who_reads_nothing_is_cut_off_and_the_process_does_not_grow(
     committed_engine: AsyncEngine, product: Product, database_url: str
 ) -> None:
     """20 streams, and 20 subscriptions on one WebSocket, are sent 700 MB in all; each event has 300 kB."""
-    event = str(Event(Topic("Product", product.id), product.id))
+    event = legacy_text(Topic("Product", product.id))
     with started(SERVE, DATABASE_URL=database_url, RESPONSE_TIMEOUT_SECONDS="2") as (_, url), ExitStack() as stack:
         await figures(url)  # what the first one takes may stay
         before = (await figures(url))("process_resident_memory_bytes")

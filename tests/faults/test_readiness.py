@@ -3,16 +3,17 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from alembic import command
-from fastapi import Response
-from fastapi.routing import APIRoute
 from sqlalchemy import Connection, make_url, text
 
+from app.db.engine import Database, open_database
 from app.db.migrations import alembic_config
-from app.process.probes import probes
-from app.process.readiness import why_not_ready
+from app.errors import Overloaded
+from app.process.readiness import Readiness, why_not_ready
+from app.settings import Settings
 from tests.databases import create_database, drop_database, run_on
 from tests.faults.conftest import OpenShop
 
@@ -54,12 +55,12 @@ async def test_however_many_ask_one_looks() -> None:
 
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        routes = probes(make_url(f"postgresql+asyncpg://ann@127.0.0.1:{port}/shop?ssl=disable")).routes
-        (ask,) = [route.endpoint for route in routes if isinstance(route, APIRoute) and route.path == "/readyz"]
+        url = f"postgresql+asyncpg://ann@127.0.0.1:{port}/shop?ssl=disable"
+        readiness = Readiness(open_database(url, Settings()))
 
-        reasons = await asyncio.gather(*(ask(Response()) for _ in range(50)))
+        reasons = await asyncio.gather(*(readiness.why_not() for _ in range(50)))
         assert looks == 1
-        assert {await ask(Response()), *reasons} == {"the database does not answer"}
+        assert {await readiness.why_not(), *reasons} == {"the database does not answer"}
         assert looks == 2
 
 
@@ -68,4 +69,50 @@ async def test_a_process_whose_pool_is_busy_is_ready(open_shop: OpenShop) -> Non
         connection = await shop.database.take()
         ready = await shop.api.client.get("/readyz")
         connection.close()
-    assert (ready.status_code, ready.text) == (200, "ready")
+    assert (ready.status_code, ready.text.split(",")[0]) == (200, "ready")
+
+
+@pytest.fixture
+def limited(database_url: str) -> Iterator[str]:
+    """The database as a role that may have one connection."""
+    role = f"limited_{os.getpid()}"
+
+    def create(connection: Connection) -> None:
+        for statement in (
+            f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1 PASSWORD 'secret'",
+            f"GRANT USAGE ON SCHEMA public TO {role}",
+            f"GRANT SELECT ON alembic_version TO {role}",
+        ):
+            connection.execute(text(statement))
+        connection.commit()
+
+    def drop(connection: Connection) -> None:
+        for statement in (f"DROP OWNED BY {role}", f"DROP ROLE {role}"):
+            connection.execute(text(statement))
+        connection.commit()
+
+    run_on(database_url, create)
+    yield make_url(database_url).set(username=role, password="secret").render_as_string(hide_password=False)
+    run_on(database_url, drop)
+
+
+async def test_a_process_that_has_its_connections_is_ready_while_there_are_no_others(limited: str) -> None:
+    database = open_database(limited, Settings())
+    readiness = Readiness(database)
+    try:
+        assert await readiness.why_not() is None
+        await until_connected(database)
+        assert await readiness.why_not() is None
+        assert await Readiness(database).why_not() == "the database has no connections left", "it was never ready"
+    finally:
+        await database.close()
+    assert await readiness.why_not() is None
+
+
+async def until_connected(database: Database) -> None:
+    """Fill the pool, once Postgres has noticed that the other connection was closed."""
+    for _ in range(500):
+        with suppress(Overloaded):
+            await database.driver_row("SELECT 1", [])
+            return
+    raise AssertionError("there are no connections")

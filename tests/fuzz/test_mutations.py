@@ -52,7 +52,7 @@ OTHERS = text(
 EVERYTHING = text(
     "SELECT "
     + ", ".join(
-        f"(SELECT md5(string_agg(row::text, ';' ORDER BY row.id)) FROM {table} AS row)"
+        f"(SELECT md5(string_agg(row::text, ';' ORDER BY row::text)) FROM {table} AS row)"
         for table in sorted(Base.metadata.tables)
     )
 )

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
-from app.db.notifications import Events, Topic
+from app.events.catalog import Topic
+from app.events.log import Events
 from app.graphql.operations.turns import Turns
 from app.graphql.relations.loaders import Loaders
 from app.monitoring import metrics as module
@@ -153,9 +155,9 @@ async def test_operations_that_wait_for_a_connection_are_told_of(
 
 
 @pytest.fixture
-async def metrics(committed_engine: AsyncEngine) -> AsyncIterator[Metrics]:
+async def metrics(committed_engine: AsyncEngine, direct_url: str) -> AsyncIterator[Metrics]:
     """The metrics of a process in which three subscriptions hear events."""
-    events = Events(committed_engine.url)
+    events = Events(committing(committed_engine), make_url(direct_url))
     for _ in range(3):
         events.follow(Topic("Product", uuid7()), has_state=True)
     events.start()
@@ -177,7 +179,7 @@ async def test_the_event_loop_is_looked_at_again_and_again(metrics: Metrics, mon
 
 async def test_connections_that_are_refused_or_closed_are_counted(committed_engine: AsyncEngine) -> None:
     connections = Connections(LIMITS._replace(in_all=7))
-    metrics = Metrics(committing(committed_engine), Events(committed_engine.url), connections, Turns(1))
+    metrics = Metrics(committing(committed_engine), Events(committing(committed_engine)), connections, Turns(1))
     for total in (1, 3):
         connections.refused["client"] = connections.timed_out["request"] = total
         found = await shown(metrics)

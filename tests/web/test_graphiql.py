@@ -396,7 +396,7 @@ def test_in_a_browser_queries_headers_and_explorer_work(
     assert "Bearer written-in-the-tab" in [headers.get("authorization") for headers in received]
 
     page.get_by_role("button", name="Show GraphiQL Explorer").click()
-    page.locator(".graphiql-explorer-root").get_by_text("totalCount").click()
+    page.locator(".graphiql-explorer-root").get_by_text("totalCount", exact=True).click()
     expect(editor).not_to_contain_text("totalCount")
 
     page.get_by_role("button", name="Open settings dialog").click()

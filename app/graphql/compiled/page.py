@@ -9,7 +9,17 @@ from graphql.execution.collect_fields import FieldDetails
 from sqlalchemy import ColumnElement, Integer, Text, case, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from app.db.pagination import CURSOR_VALUE, Listing, Ordering, PageRequest, constant, paginate, past_cursor
+from app.db.pagination import (
+    CURSOR_VALUE,
+    MOST_COUNTED,
+    Listing,
+    Ordering,
+    PageRequest,
+    constant,
+    paginate,
+    past_cursor,
+    total_of,
+)
 from app.errors import RequestError
 from app.graphql.compiled.binding import Asked, bound_filter, bound_request, shape_and_values
 from app.graphql.compiled.compilation import Compilation, object_type
@@ -103,7 +113,7 @@ class _Page:
         counts_others = _counts_others(compilation, asked)
         correlated = [] if columns is None else [columns.id.table]
         statement = self._statement = listing.statement.correlate(*correlated)
-        self._total_statement = listing.total().correlate(*correlated)
+        self._total_statement = total_of(statement)
         name = compilation.source("rows_")
         if counts_others:  # by one row too many, which is numbered to be left out
             read = paginate(statement, request).lateral(compilation.source("read_"))
@@ -126,7 +136,8 @@ class _Page:
             nodes=lambda *selected: self._list(self._node(*selected)),
             edges=lambda *selected: self._list(self._edge(*selected)),
             pageInfo=self._page_info,
-            totalCount=lambda *_: [cast(self._total, Text)],
+            totalCount=lambda *_: [cast(func.least(self._total, constant(MOST_COUNTED)), Text)],
+            totalCountIsExact=lambda *_: [shown_as("Boolean", self._total <= constant(MOST_COUNTED))[0]],
         )
         if self._scope.texts:
             self._compilation.gather(self._scope, self._around)
@@ -149,7 +160,7 @@ class _Page:
 
     @cached_property
     def _total(self) -> ColumnElement[int]:
-        """The number of rows on all pages, counted once however often it is asked for."""
+        """The number of rows, of at most one more than MOST_COUNTED, counted once however often it is asked for."""
         counted = self._total_statement.lateral(self._compilation.source("total_"))
         self._around.join(counted)
         (total,) = counted.c

@@ -306,7 +306,7 @@ class _Walk:
         is_sorted = "search" in given and self._argument(node, "orderBy") is not None
         to_find = declared.collection.sorting_points if is_sorted else to_filter
         is_part = declared.relation is not None and "search" not in given
-        beyond = 0
+        beyond, is_counted = 0, False
         for selected in self._selected(type_, details):
             match name := selected[0].node.name.value:
                 case "nodes" | "edges":
@@ -316,8 +316,9 @@ class _Walk:
                     total += self._selection(graphql.get_named_type(type_.fields[name].type), selected)
                     # Whether the list has more beyond a cursor is found apart, once for each cursor.
                     beyond = sum(self._argument(node, cursor) is not None for cursor in ("after", "before"))
-                case "totalCount":
-                    total += _looking(to_count, is_part=is_part) + Cost(values=1)
+                case "totalCount" | "totalCountIsExact":
+                    total += Cost(values=1) if is_counted else _looking(to_count, is_part=is_part) + Cost(values=1)
+                    is_counted = True  # once for both, and under however many aliases
         return (
             total
             + Cost(values=_VALUES_OF_PAGE)

@@ -17,7 +17,7 @@ from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, Restartin
 from app.graphql.compiled.path import Answer
 from app.graphql.context import Context
 from app.graphql.operations.cancellation import Disconnected, undisturbed
-from app.graphql.operations.cost import RESOLVED_VALUES_OF_POINT
+from app.graphql.operations.cost import NOTHING, RESOLVED_VALUES_OF_POINT
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest, RequestedOperation
 from app.graphql.operations.rate_limits import Quota
 from app.graphql.operations.resolver_path import ResolverPath
@@ -114,7 +114,7 @@ class Operation:
             self.log.cost = operation.cost.points
             self._extensions = {"cost": {"requested": self.log.cost, "limit": operation.limit}}
         writes = operation.type is OperationType.MUTATION
-        SHARES.set(services.shares.of(self._login.viewer, request.address, operation.points, writes=writes))
+        SHARES.set(services.shares.of(self._login.viewer, request.address, operation.cost or NOTHING, writes=writes))
         if services.settings.rate_limit:
             self._quota = await services.rate_limits.take(operation.points, self._login.viewer, request.address)
         request.check(operation)

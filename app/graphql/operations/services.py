@@ -18,6 +18,7 @@ from app.graphql.subscriptions.sessions import LiveSessions
 from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
 from app.process.connections import Connections
+from app.process.readiness import Readiness
 from app.security.tokens import AccessTokens, RefreshTokens
 from app.settings import Settings
 
@@ -37,6 +38,7 @@ class Services:
     watch: Watch
     monitor: Monitor
     connections: Connections
+    readiness: Readiness
     subscriptions: SubscriptionManager
     live_sessions: LiveSessions
     compiled: CompiledPath | None

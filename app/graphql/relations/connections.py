@@ -9,7 +9,18 @@ import strawberry
 from sqlalchemy import select
 from strawberry import UNSET
 
-from app.db.pagination import Listing, Ordering, Page, PageRequest, page_of, page_request, paginate, past_cursor
+from app.db.pagination import (
+    MOST_COUNTED,
+    Listing,
+    Ordering,
+    Page,
+    PageRequest,
+    page_of,
+    page_request,
+    paginate,
+    past_cursor,
+    total_of,
+)
 from app.db.unit_of_work import UnitOfWork
 from app.graphql.node import shown
 
@@ -50,6 +61,7 @@ class Edge(Generic[NodeType]):
 class Connection(Generic[NodeType]):
     page: strawberry.Private[Callable[[], Awaitable[Page[Any]]]]
     total: strawberry.Private[Callable[[], Awaitable[int]]]
+    """Counts the items, at most one more than MOST_COUNTED."""
     is_past_cursor: strawberry.Private[IsPastCursor]
 
     @strawberry.field(description="The items of this page, each with its cursor.")
@@ -74,10 +86,19 @@ class Connection(Generic[NodeType]):
         )
 
     @strawberry.field(
-        description="Total number of items on all pages. Computed only when selected; costs more than a page."
+        description=(
+            f"Number of items on all pages, at most {MOST_COUNTED:,}: see `totalCountIsExact`. Computed only when "
+            "selected; costs more than a page."
+        )
     )
     async def total_count(self) -> int:
-        return await self.total()
+        return min(await self.total(), MOST_COUNTED)
+
+    @strawberry.field(
+        description="Whether `totalCount` is the number of all items. If not, there are more. Costs nothing beside it."
+    )
+    async def total_count_is_exact(self) -> bool:
+        return await self.total() <= MOST_COUNTED
 
 
 class PageArgs(NamedTuple):
@@ -107,7 +128,7 @@ def root_connection(work: UnitOfWork, listing: Listing, request: PageRequest) ->
         return page_of(rows, request, lambda row: shown(listing.model, row))
 
     async def read_total() -> int:
-        row = await work.row(listing.total())
+        row = await work.row(total_of(listing.statement))
         return int(row[0]) if row else 0
 
     async def is_past_cursor(onward: bool) -> bool:

@@ -14,8 +14,10 @@ from graphql import GraphQLError
 
 from app.clients import Client
 from app.db.engine import is_disconnection
-from app.db.notifications import Events, Subscription, Topic
 from app.errors import EXPIRED, RateLimited, RequestError, Restarting, TooManySubscriptions, Unauthenticated
+from app.events.catalog import Topic
+from app.events.following import Subscription
+from app.events.log import Events
 from app.graphql.errors import presentable
 from app.graphql.operations.documents import OperationRequest
 from app.graphql.operations.responses import Response, encoded, given_up, refused

@@ -28,12 +28,12 @@ _in_stock = products.catalog.listing(None, ProductFilter(in_stock=True))
 _orders = orders.everyones.listing(None, OrderFilter())
 _COUNTRIES = select(func.count(distinct(stores.stores.country))).where(*_stores.conditions)
 _FIGURES = {
-    "Stores": _stores.total(),
+    "Stores": _stores.number(),
     "Countries": _COUNTRIES,
-    "Products": _products.total(),
-    "In stock": _in_stock.total(),
+    "Products": _products.number(),
+    "In stock": _in_stock.number(),
 }
-_ORDERS = {"Orders placed": _orders.total()}
+_ORDERS = {"Orders placed": _orders.number()}
 _product, _store = products.products, stores.stores
 _COLUMNS = ("id", "name", "description", "price", "currency", "stock", "created_at")
 _of_store = (

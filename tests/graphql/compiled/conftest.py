@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from app.db.server_settings import startup_parameters
 from app.settings import Settings
 from tests.databases import committing, empty
 from tests.graphql.compiled.world import Population, populate
@@ -16,9 +17,9 @@ from tests.statements import Statements
 
 
 @pytest.fixture(scope="package")
-async def pooled(database_url: str) -> AsyncIterator[AsyncEngine]:
+async def pooled(database_url: str, settings: Settings) -> AsyncIterator[AsyncEngine]:
     """An engine with a pool, over the market."""
-    engine = create_async_engine(database_url, connect_args={"server_settings": {"timezone": "UTC", "jit": "off"}})
+    engine = create_async_engine(database_url, connect_args={"server_settings": startup_parameters(settings)})
     yield engine
     await engine.dispose()
 

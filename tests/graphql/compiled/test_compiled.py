@@ -310,4 +310,4 @@ async def test_a_total_is_counted_once_however_often_it_is_asked_for(paths: Path
 
     (plan,) = paths.plans()
     assert isinstance(plan, Plan)
-    assert len(re.findall(r"SELECT count\(\*\) AS count_", plan.sql)) == 2
+    assert len(re.findall(r"SELECT count\(\*\) AS total", plan.sql)) == 2

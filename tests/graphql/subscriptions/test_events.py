@@ -3,11 +3,16 @@
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.db.notifications import MAX_WAITING, Event, Events, Subscription, Topic, packed
+from app.db.engine import Database
 from app.errors import EventsMissed, Restarting
+from app.events.catalog import Topic
+from app.events.following import MAX_WAITING, Subscription
+from app.events.log import Events
+from tests.events import legacy_text
 
+NOWHERE = Database(create_async_engine("postgresql+asyncpg://nowhere/none"))
 STORE, ORDER = Topic("Placed", uuid4()), Topic("Order", uuid4())
 
 
@@ -15,25 +20,6 @@ async def next_of(subscription: Subscription) -> UUID:
     """Return the subject of the next event."""
     await subscription.wait()
     return subscription.next()
-
-
-def test_an_event_is_a_topic_and_a_key() -> None:
-    event = Event(STORE, uuid4())
-    assert Event.parse(str(event)) == event
-    assert len(str(event)) < 80
-
-
-async def test_the_events_of_a_mutation_are_as_few_texts_as_postgres_takes() -> None:
-    events = Events(make_url("postgresql://nowhere"))
-    subscription, told = events.follow(STORE, has_state=False), [Event(STORE, uuid4()) for _ in range(95)]
-    texts = packed(told)
-    for text in texts:
-        events._hear(None, 0, "", text)
-
-    assert len(texts) == 2
-    assert all(len(text) < 8000 for text in texts)
-    assert [await next_of(subscription) for _ in told] == [event.subject for event in told]
-    assert packed([]) == []
 
 
 async def test_subjects_wait_once_and_in_their_order() -> None:
@@ -61,7 +47,7 @@ async def test_too_many_that_wait_end_the_subscription_with_a_reason() -> None:
 
 
 async def test_the_end_is_told_to_everyone() -> None:
-    events = Events(make_url("postgresql+asyncpg://nowhere/none"))
+    events = Events(NOWHERE)
     subscriptions = [events.follow(topic, has_state=topic is ORDER) for topic in (STORE, ORDER, ORDER)]
     assert len(events) == 3
     events.end(Restarting())
@@ -75,9 +61,9 @@ async def test_the_end_is_told_to_everyone() -> None:
 
 @pytest.mark.parametrize("text", ["", "Order", "Order x y", "Order 1 2 3", f"Order {UUID(int=1).hex}", "\U0001f600"])
 def test_what_is_no_event_is_ignored(text: str) -> None:
-    events = Events(make_url("postgresql+asyncpg://nowhere/none"))
+    events = Events(NOWHERE)
     subscription = events.follow(ORDER, has_state=True)
-    events._hear(None, 0, "", text)
+    events._hear_legacy(None, 0, "", text)
     assert not subscription._waiting
-    events._hear(None, 0, "", str(Event(ORDER, ORDER.key)))
+    events._hear_legacy(None, 0, "", legacy_text(ORDER))
     assert subscription._waiting

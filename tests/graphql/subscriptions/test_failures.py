@@ -14,17 +14,21 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from websockets.asyncio.client import connect
 
-from app.db import notifications as events
 from app.db.engine import Database, driver_arguments, open_database
 from app.db.migrations import alembic_config
-from app.db.notifications import Event, Topic
+from app.db.models import Product
+from app.events import log as events
+from app.events.catalog import Topic
+from app.events.repository import Driver
 from app.graphql.subscriptions import manager as subscriptions
 from app.main import application, create_services
 from app.settings import Settings
+from tests.events import legacy_text
 from tests.graphql.subscriptions.clients import PATIENCE, PROTOCOL, Client, connected, serving, until
 from tests.graphql.subscriptions.conftest import Shop
 from tests.graphql.subscriptions.operations import ORDER, PLACED, PRODUCT
 from tests.market import Market, gid
+from tests.orders.operations import item, place
 from tests.products.changes import update
 from tests.servers import served
 from tools.postgres import embedded_postgres, home_of
@@ -32,26 +36,54 @@ from tools.postgres import embedded_postgres, home_of
 LISTENERS = "FROM pg_stat_activity WHERE application_name = 'orders-api events' AND datname = current_database()"
 
 
-async def test_when_the_listening_connection_breaks_followers_are_sent_what_is_so(shop: Shop) -> None:
+async def log_change(driver: Driver, product: Product) -> None:
+    """Write an event as a mutation does."""
+    sql = "INSERT INTO events (id, type, entity_id, payload) VALUES (gen_random_uuid(), 'product.updated', $1, '{}')"
+    await driver.execute(sql, product.id)
+
+
+async def test_what_happens_while_the_listening_connection_is_broken_is_read_from_the_log(shop: Shop) -> None:
     async with connected(shop.address, shop.token(shop.owner)) as client:
         await client.subscribe(PRODUCT, {"id": gid(shop.product)}, id="product")
         await client.next("product")
         await client.subscribe(PLACED, {"id": gid(shop.store)}, id="store")
         await shop.followed(2)
 
-        # In one statement, so that nobody listens when the price is changed.
-        await shop.sql(f"SELECT pg_terminate_backend(pid) {LISTENERS}")
-        await shop.sql("UPDATE products SET price = 5.00")
+        for number in range(1, 4):
+            await shop.sql(f"SELECT pg_terminate_backend(pid) {LISTENERS}")
+            await place(shop.api, shop.customer, item(shop.product, number))
 
-        told = [await client.receive(), await client.receive()]
-        assert {message["id"]: message["type"] for message in told} == {"product": "next", "store": "error"}
-        messages = {message["id"]: message["payload"] for message in told}
-        assert messages["store"][0]["extensions"]["code"] == "EVENTS_MISSED"
-        assert messages["product"]["data"]["productUpdated"]["product"]["price"] == {"amount": "5.00"}
-
-        await update(shop.api, shop.owner, id=gid(shop.product), price="6")
-        assert (await client.next("product"))["productUpdated"]["product"]["price"] == {"amount": "6.00"}
+            told = [await client.receive(), await client.receive()]
+            assert {message["id"]: message["type"] for message in told} == {"product": "next", "store": "next"}
+            placed = next(each for each in told if each["id"] == "store")["payload"]["data"]["storeOrderPlaced"]
+            assert placed["storeOrder"]["items"] == [{"quantity": number}]
     assert await shop.sql(f"SELECT count(*) {LISTENERS}") == [(1,)]
+
+
+async def test_what_the_log_no_longer_tells_is_told_as_missed(shop: Shop) -> None:
+    """Its last position has another event: a backup was restored meanwhile."""
+    await place(shop.api, shop.customer, item(shop.product))
+    async with connected(shop.address, shop.token(shop.owner)) as client:
+        await client.subscribe(PRODUCT, {"id": gid(shop.product)}, id="product")
+        await client.next("product")
+        await client.subscribe(PLACED, {"id": gid(shop.store)}, id="store")
+        await shop.followed(2)
+        await place(shop.api, shop.customer, item(shop.product))
+        assert {(await client.receive())["id"] for _ in range(2)} == {"product", "store"}
+
+        await shop.sql(
+            f"WITH ended AS (SELECT pg_terminate_backend(pid) {LISTENERS}) UPDATE event_positions"
+            " SET event_id = gen_random_uuid() WHERE (SELECT count(*) FROM ended) = 1 AND snapshot IS NOT NULL"
+        )
+
+        told = [await client.receive() for _ in range(3)]
+        assert sorted((message["id"], message["type"]) for message in told) == [
+            ("product", "next"),
+            ("store", "complete"),
+            ("store", "next"),
+        ]
+        (ended,) = [message["payload"] for message in told if (message["id"], message["type"]) == ("store", "next")]
+        assert ended["errors"][0]["extensions"]["code"] == "EVENTS_MISSED"
 
 
 async def test_an_event_that_cannot_be_read_yet_is_read_when_the_database_answers(shop: Shop) -> None:
@@ -60,13 +92,13 @@ async def test_an_event_that_cannot_be_read_yet_is_read_when_the_database_answer
         await client.next()
         others = "FROM pg_stat_activity WHERE application_name <> 'orders-api events' AND pid <> pg_backend_pid()"
         broken = f"SELECT pg_terminate_backend(pid) {others} AND datname = current_database()"
-        event = Event(Topic("Product", shop.product.id), shop.product.id)
+        event = legacy_text(Topic("Product", shop.product.id))
         driver = await asyncpg.connect(**driver_arguments(shop.engine.url, "test"))
         try:
             # The connections of the pool break unnoticed, and the one that listens does not.
             await driver.execute(broken)
             await driver.execute("UPDATE products SET price = 8.00")
-            await driver.execute("SELECT pg_notify('orders_api', $1)", str(event))
+            await driver.execute("SELECT pg_notify('orders_api', $1)", event)
             assert (await client.next())["productUpdated"]["product"]["price"] == {"amount": "8.00"}
         finally:
             await driver.close()
@@ -101,7 +133,8 @@ async def test_streams_outlive_a_restart_of_postgres(
             assert (await follower.next())["productUpdated"]["product"]["stock"] == 5
 
         driver = await asyncpg.connect(**driver_arguments(make_url(url), "test"))
-        await driver.execute("UPDATE products SET stock = 4")  # and nobody is told
+        await driver.execute("UPDATE products SET stock = 4")
+        await log_change(driver, product)  # and nobody announces it
         await driver.close()
         postgres.close()
         await until(lambda: not lives.events.is_heard)
@@ -206,12 +239,17 @@ async def test_a_client_that_reads_nothing_does_not_hold_the_process(
 
 async def test_a_connection_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     class Silent:
-        async def execute(self, _: str, timeout: float) -> None:  # noqa: ASYNC109  # as of the driver
-            raise TimeoutError
+        def is_closed(self) -> bool:
+            return False
 
-    monkeypatch.setattr(events, "_CHECK_SECONDS", 0.01)
+        async def fetchrow(self, _: str) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(events, "_PATIENCE_SECONDS", 0.01)
+    silent = cast(Any, Silent())
+    nowhere = Database(create_async_engine("postgresql+asyncpg://nowhere/none"))
     with pytest.raises(TimeoutError):
-        await events._until_broken(cast(Any, Silent()), asyncio.Event())
+        await events.Events(nowhere)._work(silent, silent, silent)
 
 
 async def test_who_never_gets_a_connection_is_told_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,13 @@ import pytest
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
-from app.db import notifications as events
-from app.db.notifications import Event, Topic
 from tests.graphql.subscriptions.clients import connected, until
 from tests.graphql.subscriptions.conftest import Shop
 from tests.graphql.subscriptions.operations import ORDER, PART, PLACED, PRODUCT, set_stock
 from tests.market import gid
 from tests.orders.operations import cancel, item, place
 from tests.orders.store_orders import decline, fulfill
-from tests.products.changes import create_many, update
+from tests.products.changes import update
 from tests.stores import operations as stores
 from tests.triggers import triggered
 
@@ -298,21 +296,6 @@ async def test_no_connection_is_held_between_events(shop: Shop) -> None:
             await client.receive()
         await shop.followed(30)
         assert shop.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of the pool that it is
-
-
-async def test_a_thousand_new_products_are_no_events(shop: Shop) -> None:
-    heard: list[str] = []
-    async with shop.engine.connect() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
-        assert driver is not None
-        await driver.add_listener(events.CHANNEL, lambda *arguments: heard.append(arguments[-1]))
-        many = [{"name": f"No. {number}", "price": "1"} for number in range(100)]
-        await create_many(shop.api, shop.owner, gid(shop.store), many)
-        await update(shop.api, shop.owner, id=gid(shop.product), price="2")
-        await driver.fetchval("SELECT 1")  # what was told before it has been heard by then
-        await driver.remove_listener(events.CHANNEL, lambda: None)
-        await driver.reset()
-    assert [Event.parse(text).topic for text in heard] == [Topic("Product", shop.product.id)]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from app import clients
-from app.db.notifications import Subscription
+from app.events.following import Subscription
 from app.security.viewer import Viewer
 from tests.graphql.subscriptions.clients import PROTOCOL, Client, connected, until
 from tests.graphql.subscriptions.conftest import Shop

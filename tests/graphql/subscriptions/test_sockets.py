@@ -9,8 +9,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from app.db.notifications import Event, Topic
 from app.errors import Restarting
+from app.events.catalog import Topic
+from tests.events import legacy_text
 from tests.graphql.subscriptions.clients import PROTOCOL, Client, connected, until
 from tests.graphql.subscriptions.conftest import Shop
 from tests.graphql.subscriptions.operations import PLACED, PRODUCT
@@ -150,12 +151,12 @@ async def test_queries_and_mutations_run_as_over_http(shop: Shop) -> None:
 
 
 async def test_what_was_not_foreseen_is_not_told(shop: Shop) -> None:
-    event = Event(Topic("Product", shop.product.id), shop.product.id)
+    event = legacy_text(Topic("Product", shop.product.id))
     async with connected(shop.address) as client:
         await client.subscribe(PRODUCT, {"id": gid(shop.product)})
         await client.next()
         async with renamed(shop.engine, "products"):
-            await shop.sql("SELECT pg_notify('orders_api', :event)", event=str(event))
+            await shop.sql("SELECT pg_notify('orders_api', :event)", event=event)
             error = await client.end()
         assert error["code"] == "INTERNAL_SERVER_ERROR"
         assert "relation" not in json.dumps(error)

@@ -8,7 +8,7 @@ import pytest
 
 from app.clients import Client
 from app.db.models import User
-from app.db.notifications import Event, Topic
+from app.events.catalog import Topic
 from app.graphql.operations.responses import Response
 from app.graphql.subscriptions.manager import Read, SubscriptionManager
 from app.security.tokens import LEEWAY, AccessTokens
@@ -223,7 +223,7 @@ async def test_a_token_that_expires_while_events_are_read_ends_the_stream(
 
     async def slow(manager: SubscriptionManager, client: Client, reading: Read) -> Response | None:
         result = await read(manager, client, reading)
-        shop.live.events._hear(None, 0, "", str(Event(Topic("Product", shop.product.id), shop.product.id)))
+        shop.live.events._notify(Topic("Product", shop.product.id), shop.product.id)
         await asyncio.sleep(0.5)
         return result
 

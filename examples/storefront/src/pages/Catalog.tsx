@@ -10,6 +10,7 @@ const Catalog = graphql(`
   query Catalog($search: String, $after: String) {
     products(first: 12, after: $after, filter: { search: $search }) {
       totalCount
+      totalCountIsExact
       ...ProductList
     }
   }
@@ -34,7 +35,7 @@ export function CatalogPage() {
           value={typed}
           onChange={({ target: { value } }) => setParameters(value ? { search: value } : {}, { replace: true })}
         />
-        <p role="status" className="quiet">{fetching ? "Searching…" : products && counted(products.totalCount, "product")}</p>
+        <p role="status" className="quiet">{fetching ? "Searching…" : products && counted(products.totalCount, "product", products.totalCountIsExact)}</p>
       </form>
       {error && <Problem retry={read}>{messageOf(error)}</Problem>}
       {products?.totalCount === 0 && !fetching && (

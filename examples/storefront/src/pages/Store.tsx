@@ -9,7 +9,7 @@ const Store = graphql(`
   query Store($id: ID!, $after: String) {
     store(id: $id) {
       id name street postcode city country
-      products(first: 12, after: $after) { totalCount ...ProductList }
+      products(first: 12, after: $after) { totalCount totalCountIsExact ...ProductList }
     }
   }
 `);
@@ -25,7 +25,7 @@ export function StorePage({ id }: { id: string }) {
       {store && (
         <>
           <p className="quiet">{store.street}, {store.postcode} {store.city}, {store.country}</p>
-          <p>{counted(store.products.totalCount, "product")}</p>
+          <p>{counted(store.products.totalCount, "product", store.products.totalCountIsExact)}</p>
           <ProductList products={store.products} fetching={fetching} onMore={setAfter} />
         </>
       )}

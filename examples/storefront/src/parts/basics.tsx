@@ -49,8 +49,8 @@ export function Moment({ at }: { at: string }) {
 }
 
 /** A number of things: "1 product", "2 products". */
-export function counted(count: number, noun: string) {
-  return `${count.toLocaleString("en")} ${count === 1 ? noun : `${noun}s`}`;
+export function counted(count: number, noun: string, isExact = true) {
+  return `${count.toLocaleString("en")}${isExact ? "" : "+"} ${count === 1 ? noun : `${noun}s`}`;
 }
 
 /** A placeholder for the picture that the API doesn't have: the first letter, on a color derived from the name. */

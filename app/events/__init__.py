@@ -1,0 +1,1 @@
+"""The event log: what mutations write, how events get their positions, and how processes read them."""

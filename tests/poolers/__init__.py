@@ -1,0 +1,1 @@
+"""Poolers between the API and Postgres: real PgBouncers."""
