@@ -49,6 +49,7 @@ class Heartbeat:
 
     async def _hear(self) -> None:
         try:
-            await asyncio.wait_for(self._heard.wait(), _PATIENCE_SECONDS)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._heard.wait()
         except TimeoutError:
             raise TimeoutError("no notification arrives: DATABASE_DIRECT_URL must lead past the pooler") from None

@@ -167,7 +167,8 @@ class Events:
         while True:
             if not (self._has_committed or self._is_ending):
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), max(0, look - loop.time()))
+                    async with asyncio.timeout(max(0, look - loop.time())):
+                        await self._wake.wait()
             self._wake.clear()
             if driver.is_closed():
                 raise ConnectionError("the connection was closed")
