@@ -212,10 +212,17 @@ class Servers:
             while True:
                 await asyncio.sleep(_WATCH_SECONDS)
                 if self._primary is not None:
-                    self._judge(await asyncio.gather(*(monitor.state() for monitor in monitors)))
+                    await self._look(monitors)
         finally:
             for monitor in monitors:
                 monitor.close()
+
+    async def _look(self, monitors: Sequence["Monitor"]) -> None:
+        """Ask all servers, and act on it. Whatever fails, the next look comes."""
+        try:
+            self._judge(await asyncio.gather(*(monitor.state() for monitor in monitors)))
+        except Exception:
+            log.exception("cannot watch the servers")
 
     def _judge(self, states: Sequence[State]) -> None:
         """Follow the highest timeline, and leave a primary that doesn't take writes."""
