@@ -37,6 +37,7 @@ from app.process.logging import configure_logging
 from app.process.probes import probes
 from app.process.readiness import Readiness
 from app.process.supervisor import end_with_parent, on_termination
+from app.replicas.reading import Replicas
 from app.security import passwords
 from app.security.tokens import AccessTokens, RefreshTokens
 from app.settings import Settings, settings
@@ -46,8 +47,17 @@ from app.web.front_page.page import front_page
 
 GRAPHQL_PATH = "/graphql"
 # Those that pages of other origins may send and read.
-REQUEST_HEADERS = ("Authorization", "Idempotency-Key", "Traceparent", "Tracestate", "X-Explain", "X-Request-ID")
+REQUEST_HEADERS = (
+    "Authorization",
+    "Consistency-Token",
+    "Idempotency-Key",
+    "Traceparent",
+    "Tracestate",
+    "X-Explain",
+    "X-Request-ID",
+)
 RESPONSE_HEADERS = (
+    "Consistency-Token",
     "Idempotency-Replayed",
     "RateLimit",
     "RateLimit-Policy",
@@ -68,7 +78,7 @@ async def running(services: Services) -> AsyncIterator[dict[str, Any]]:
     settle()
     services.subscriptions.events.start()
     watched = services.database.servers.watched(services.database.engine.url)
-    async with services.monitor.running(), services.live_sessions.running(), watched:
+    async with services.monitor.running(), services.live_sessions.running(), services.replicas.running(), watched:
         drain_seconds = services.settings.shutdown_drain_seconds
         with on_termination(services.subscriptions.end, services.readiness.drain, drain_seconds):
             yield {CONNECTIONS: services.connections}
@@ -98,6 +108,9 @@ def create_services(configuration: Settings, database: Database | None = None) -
     database.committed = events.announce
     connections = Connections(connection_limits(configuration), configuration.trusted_proxies)
     subscriptions = SubscriptionManager(events, configuration)
+    replicas = Replicas(database, configuration)
+    if replicas:
+        events.wrote = replicas.writers.note
     return Services(
         settings=configuration,
         schema=core_schema,
@@ -108,9 +121,10 @@ def create_services(configuration: Settings, database: Database | None = None) -
         documents=Documents(core_schema, configuration),
         rate_limits=RateLimits(configuration),
         watch=Watch(configuration.operation_timeout_seconds),
-        monitor=Monitor(configuration, database, events, connections, subscriptions.turns),
+        monitor=Monitor(configuration, database, events, connections, subscriptions.turns, replicas),
         connections=connections,
-        readiness=Readiness(database),
+        readiness=Readiness(database, replicas),
+        replicas=replicas,
         subscriptions=subscriptions,
         live_sessions=LiveSessions(database, open_sessions),
         compiled=CompiledPath(schema, database) if configuration.compiled_path else None,

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from functools import cache, partial
@@ -109,6 +109,14 @@ def asyncpg_url(text: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def _replica_urls(text: str) -> str:
+    """Convert the URLs of replicas, of which each leads to one address."""
+    urls = [asyncpg_url(url) for url in text.split()]
+    if any("," in str(make_url(url).query.get("host", "")) for url in urls):
+        raise ValueError("each URL has one host: separate the URLs of several replicas by spaces")
+    return " ".join(urls)
+
+
 def _with_hosts_as_parameters(text: str) -> str:
     """Rewrite the form of libpq, `//ann@a:1,b:2/shop`, into that of SQLAlchemy: `//ann@/shop?host=a,b&port=1,2`."""
     parts = urlsplit(text)
@@ -213,6 +221,12 @@ class Settings(BaseSettings):
     )
     database_direct_url: Annotated[Annotated[str, AfterValidator(asyncpg_url)] | None, OR_NONE] = _setting(
         None, "URL past the pooler in `DATABASE_URL`, for events and migrations; by default, there is no pooler"
+    )
+    database_replica_urls: Annotated[str, AfterValidator(_replica_urls)] = _setting(
+        "", "URLs of replicas that answer queries, separated by spaces; by default, the primary answers all"
+    )
+    database_replica_lag_seconds: float = _setting(
+        5, "How far a replica may lag behind; if it lags more, the primary answers", ge=0.5, le=300
     )
     database_pool_size: int = _setting(10, "Database connections per process", ge=1, le=500)
     database_pool_expensive: int = _setting(
@@ -335,6 +349,11 @@ class Settings(BaseSettings):
     def direct_url(self) -> str | None:
         """The URL for what needs a session: events and migrations."""
         return self.database_direct_url or self.database_url
+
+    @property
+    def replica_urls(self) -> Sequence[str]:
+        """The URLs of the replicas."""
+        return self.database_replica_urls.split()
 
     def variable_of(self, url: str) -> str:
         """Return the name of the setting that has this URL."""

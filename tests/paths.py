@@ -144,12 +144,12 @@ class Watch:
         watch, execute, driver_row = cls(), CompiledPath.execute, Database.driver_row
 
         async def watched_execute(
-            self: CompiledPath, viewer: Any, operation: RequestedOperation, turn: Any
+            self: CompiledPath, viewer: Any, operation: RequestedOperation, turn: Any, read: Any = None
         ) -> Answer | None:
             watch.calls += 1
             watch.operation = operation.parsed
             try:
-                answer = await execute(self, viewer, operation, turn)
+                answer = await execute(self, viewer, operation, turn, read)
             except Exception as failure:
                 watch.failure = failure
                 raise

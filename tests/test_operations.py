@@ -23,6 +23,7 @@ from app.graphql.operations.turns import Turns
 from app.main import create_app
 from app.monitoring.metrics import Metrics
 from app.process.connections import Connections
+from app.replicas.reading import Replicas
 from app.settings import ROOT, Settings
 from tests.api import Api
 from tests.connections import LIMITS
@@ -45,8 +46,9 @@ def blocks(language: str, containing: str) -> list[str]:
 async def test_every_metric_that_it_names_is_there_and_every_one_that_is_there_is_named(
     committed_engine: AsyncEngine,
 ) -> None:
-    events = Events(committing(committed_engine))
-    metrics = Metrics(committing(committed_engine), events, Connections(LIMITS), Turns(1))
+    database = committing(committed_engine)
+    replicas = Replicas(database, Settings(database_replica_urls="postgresql://replica/shop"))
+    metrics = Metrics(database, Events(database), Connections(LIMITS), Turns(1), replicas)
     shown = (await metrics.exposition()).decode()
     there = {
         name for name in re.findall(r"^# TYPE (orders_api_\w+)", shown, re.MULTILINE) if not name.endswith("_created")

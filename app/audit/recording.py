@@ -142,9 +142,11 @@ def note(work: UnitOfWork, change: Change) -> None:
 
 
 def written_within(work: UnitOfWork, change: Change) -> Mapping[str, Any]:
-    """Return the parameters of the entry that a statement writes together with its one change."""
+    """Return the parameters of the entry that a statement writes together with its one change, of a new entity. Its id
+    is the entity's, which a repeated request finds again."""
     recording: Recording = work.info[_RECORDING]
-    return repository.parameters_of(recording.entry(change))
+    work.name_written(change.entity_id)
+    return repository.parameters_of({**recording.entry(change), "id": change.entity_id})
 
 
 async def write(work: UnitOfWork) -> None:
@@ -155,5 +157,6 @@ async def write(work: UnitOfWork) -> None:
     if not changes:
         return
     entries = [recording.entry(change) for change in changes]
+    work.name_written(entries[0]["id"])
     logged = [event for change in changes if (event := change.event) is not None]
     await repository.insert_all(work, entries, events.distinct([*logged, *events.noted(work)]))

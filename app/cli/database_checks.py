@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 
 from app.cli.output import Finding, ok, problem, skipped, warning
 from app.cli.pooler_check import pooler_finding
+from app.cli.replica_checks import replicas
 from app.cli.serving import PUBLIC_PASSWORD
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
 from app.db import migrations
@@ -96,6 +97,8 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
     yield await pooler_finding(settings, url)
     for check in (postgres_version, privileges, migrated, indexes, connections, clocks):
         yield check(facts, settings)
+    async for finding in replicas(settings):
+        yield finding
     if (reason := settings.why_public()) is not None and "users" not in facts.forbidden:
         yield demo_accounts(reason, await demo_accounts_in(url))
 

@@ -8,7 +8,7 @@ from app.db.poolers import Pooling, UnsupportedParameters, pooling_between, sett
 from app.db.server_settings import alter_role
 from app.settings import Settings
 
-_KEEP_APART = "Set max_prepared_statements = 200 in PgBouncer 1.21 or newer, or pool_mode = session."
+KEEP_APART = "Set max_prepared_statements = 200 in PgBouncer 1.21 or newer, or pool_mode = session."
 _SET_DIRECT = "Set DATABASE_DIRECT_URL to the URL of Postgres itself: events and migrations need a session."
 
 
@@ -18,7 +18,7 @@ async def pooler_finding(settings: Settings, url: str) -> Finding:
     if pooling is Pooling.STATEMENT:
         return problem(f"at {place} is {pooling.value}, so there are no transactions", "Set pool_mode = transaction.")
     if not pooling.is_safe:
-        return problem(f"at {place} is {pooling.value}, so clients get each other's answers", _KEEP_APART)
+        return problem(f"at {place} is {pooling.value}, so clients get each other's answers", KEEP_APART)
     if settings.database_direct_url is None and not pooling.has_sessions:
         return problem(f"DATABASE_DIRECT_URL is missing, as at {place} is {pooling.value}", _SET_DIRECT)
     if settings.database_direct_url is not None:

@@ -2,9 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import asyncpg
 import structlog
@@ -14,15 +14,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, ManagesConnection, QueuePool
 
-from app.db.asyncpg_internals import PooledConnection, socket_of
+from app.db.asyncpg_internals import PooledConnection, cut_off, socket_of
 from app.db.pool_queue import PoolQueue, Share
 from app.db.server_settings import startup_parameters, statement_seconds
-from app.db.servers import Servers, arguments_of
+from app.db.servers import Driver, Servers, arguments_of
 from app.db.sqlalchemy_internals import connection_over, in_greenlet, put_back, take_idle
 from app.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded, RequestError, TimedOut, TransactionConflict
 from app.monitoring.operation_log import timed_statement
 from app.settings import Settings
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _DISCONNECTIONS = (
@@ -99,17 +100,26 @@ class Database:
         return await self._driver_row(sql, parameters)
 
     async def _driver_row(self, sql: str, parameters: Sequence[Any]) -> Any:
+        async def fetch(driver: Driver) -> Any:
+            with timed_statement(sql):
+                return await driver.fetchrow(sql, *parameters)
+
+        return await self.lent(fetch)
+
+    async def lent(self, run: Callable[[Driver], Awaitable[T]]) -> T:
+        """Return what `run` makes of a pooled connection when it is this caller's turn; it must leave nothing to reset.
+        A connection that is closed by then is not used again."""
         shares = await self._queue.wait()
         entry = self._idle_entry()
         if entry is None:
             connection = await self._checked_out(shares)
             try:
-                return await _fetched_row(connection, sql, parameters)
+                return await _run_with(connection, run)
             finally:
                 connection.close()
         self._queue.taken(entry.info, shares)
         try:
-            return await _fetched_row(entry, sql, parameters)
+            return await _run_with(entry, run)
         finally:
             put_back(self._pool, entry)
             self._queue.returned(None, entry)
@@ -147,6 +157,14 @@ class Database:
             log.warning("cannot connect to the database", reason=str(failure) or type(failure).__name__)
             raise (Overloaded if isinstance(_cause(failure), _TOO_MANY) else DatabaseUnavailable) from failure
 
+    def drop_idle(self) -> None:
+        """Close the idle connections of the pool, without waiting for the server."""
+        for _ in range(self._pool.checkedin()):
+            if (entry := take_idle(self._pool)) is not None:
+                if entry.dbapi_connection is not None:
+                    cut_off(driver_of(entry))
+                put_back(self._pool, entry)
+
     async def close(self) -> None:
         """Close every connection of the pool, even if the database no longer responds."""
         with suppress(TimeoutError):
@@ -166,25 +184,24 @@ def _require_greenlet(*_: Any) -> None:
         raise MissingGreenlet
 
 
-async def _fetched_row(connection: ManagesConnection, sql: str, parameters: Sequence[Any]) -> Any:
-    """Run a statement on a connection and return its first row. A connection that breaks is not used again."""
+async def _run_with(connection: ManagesConnection, run: Callable[[Driver], Awaitable[T]]) -> T:
     driver = driver_of(connection)
     try:
-        with timed_statement(sql):
-            return await driver.fetchrow(sql, *parameters)
+        return await run(driver)
     except BaseException as failure:
         if driver.is_closed():
             connection.invalidate(failure)
         raise
 
 
-def driver_of(connection: ManagesConnection) -> "asyncpg.Connection[Any]":
+def driver_of(connection: ManagesConnection) -> Driver:
     """Return asyncpg's own connection."""
-    return cast("asyncpg.Connection[Any]", connection.driver_connection)
+    return cast(Driver, connection.driver_connection)
 
 
-def open_database(url: str, settings: Settings) -> Database:
-    """Return the database at `url`; it connects at the first statement."""
+def open_database(url: str, settings: Settings, connect: Callable[..., Any] | None = None) -> Database:
+    """Return the database at `url`; it connects at the first statement. `connect` opens a connection for the driver's
+    arguments; by default, to the server that takes writes."""
     wait, servers = settings.database_pool_wait_seconds, Servers.of(make_url(url))
     engine = create_async_engine(
         url,
@@ -197,7 +214,7 @@ def open_database(url: str, settings: Settings) -> Database:
             "connection_class": PooledConnection,
             "server_settings": startup_parameters(settings),
             "timeout": wait,
-            "async_creator_fn": servers.connect,
+            "async_creator_fn": connect or servers.connect,
         },
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeVar
+from uuid import UUID
 
 from asyncpg import Connection as DriverConnection
 from asyncpg import InterfaceError
@@ -12,7 +13,7 @@ from asyncpg.transaction import Transaction
 from sqlalchemy import Executable, PoolProxiedConnection, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.asyncpg_internals import has_unread
+from app.db.asyncpg_internals import cut_off, has_unread
 from app.db.engine import PAUSE_AFTER_BREAK, Database, driver_of, is_broken, is_disconnection, is_read_only
 from app.db.statements import Prepared, Record
 from app.errors import DatabaseUnavailable, OutcomeUnknown
@@ -55,6 +56,10 @@ class UnitOfWork:
         """The current root field of a mutation, or what comes after it; None before the first, and in a query."""
         self.has_effect = False
         """Whether any root field of the mutation took effect."""
+        self._named: UUID | None = None
+        """The entry that the current root field has written."""
+        self._written: UUID | None = None
+        """The entry of a root field that took effect."""
         self._lock = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
         """The task whose statement is running."""
@@ -127,9 +132,35 @@ class UnitOfWork:
         """Whether this is a mutation that has begun."""
         return self.is_settled if self.is_one_statement else self.writes
 
+    def name_written(self, entry_id: UUID | None) -> None:
+        """Name the entry of the audit trail that the current root field writes."""
+        self._named = entry_id
+
+    @property
+    def written(self) -> UUID | None:
+        """An entry of the audit trail: who sees it sees all that the mutation did. None if that did nothing."""
+        if self.is_one_statement:
+            return self._named if self.has_committed else None
+        return self._written
+
     def begin_one_statement(self) -> None:
         """Begin a mutation of one statement, which `write` sends. It needs no transaction."""
         self.writes = self.is_one_statement = True
+
+    async def begin_snapshot(self) -> None:
+        """Begin a transaction whose statements all see one state of the database."""
+        self._has_reconnected = True  # another connection would be outside
+        self._transaction = await self._begun(isolation="repeatable_read", readonly=True)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The last failure of a statement."""
+        return self._failure
+
+    def cut_off(self) -> None:
+        """Break the connection, which doesn't answer."""
+        if self._driver is not None:
+            cut_off(self._driver)
 
     async def begin(self) -> None:
         """Begin the transaction of a mutation, unless it has begun."""
@@ -149,6 +180,7 @@ class UnitOfWork:
         savepoint, self._savepoint = self._savepoint, None
         if savepoint is None:
             return True
+        named, self._named = self._named, None
         # A part of the payload that failed may leave others loading: wait for the running statement, and allow no more.
         self._turn_to_next()
         async with self._lock:
@@ -158,7 +190,8 @@ class UnitOfWork:
             except BaseException as failure:
                 self._failure = failure  # otherwise the other fields would be committed, or taken to be
                 raise
-        self.has_effect = self.has_effect or not undo
+        if not undo:
+            self.has_effect, self._written = True, named or self._written
         return not undo
 
     async def _end_savepoint(self, savepoint: Transaction, *, undo: bool) -> None:
@@ -293,11 +326,11 @@ class UnitOfWork:
             raise
         self._database.committed()
 
-    async def _begun(self) -> Transaction:
+    async def _begun(self, **options: Any) -> Transaction:
         """Begin a transaction, or a savepoint within the current one."""
 
         async def start(driver: "DriverConnection[Any]") -> Transaction:
-            transaction = driver.transaction()
+            transaction = driver.transaction(**options)
             try:
                 await transaction.start()
             except BaseException:

@@ -4,7 +4,7 @@ An announcement only wakes: each process reads on from its position, and looks b
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from random import uniform
@@ -55,6 +55,8 @@ class Events:
         """What waited for a position when this process last looked."""
         self._read: Cursor | None = None
         """The last event that the subscriptions of this process know of; None before the log was reached."""
+        self.wrote: Callable[[UUID], None] | None = None
+        """Called with the user who caused an event, on whichever machine, if that is of interest."""
         self._announced = Cursor(0, None)
         """The last event that is known to be in the log."""
 
@@ -212,7 +214,11 @@ class Events:
 
     async def _read_on(self, driver: Driver) -> None:
         """Notify the subscriptions of everything up to the last event that is known."""
-        while self._followers and self._read is not None and self._read.position < self._announced.position:
+        while (
+            (self._followers or self.wrote)
+            and self._read is not None
+            and self._read.position < self._announced.position
+        ):
             end = self._announced
             events = await repository.after(driver, self._read.position)
             await self._dispatch(driver, events)
@@ -221,6 +227,8 @@ class Events:
     async def _dispatch(self, driver: Driver, events: Iterable[Positioned]) -> None:
         closed = []
         for event in events:
+            if self.wrote is not None and event.actor_id is not None:
+                self.wrote(event.actor_id)
             found = followed(event.type, event.entity_id, event.store_id, event.payload)
             if found is not None:
                 self._notify(*found)

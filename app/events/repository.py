@@ -61,6 +61,7 @@ class Positioned(NamedTuple):
     type: str
     entity_id: UUID
     store_id: UUID | None
+    actor_id: UUID | None
     payload: Mapping[str, Any]
 
     @property
@@ -132,7 +133,7 @@ _LOCKED = f"""
 _LATEST = "SELECT position, event_id FROM event_positions ORDER BY position DESC LIMIT 1"
 _AT = "SELECT event_id FROM event_positions WHERE position = $1"
 _AFTER = f"""
-    SELECT position, id, type, entity_id, events.store_id, payload
+    SELECT position, id, type, entity_id, events.store_id, actor_id, payload
     FROM event_positions LEFT JOIN events ON id = event_id
     WHERE position > $1 ORDER BY position LIMIT {PAGE}
 """  # noqa: S608  # our number

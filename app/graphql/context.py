@@ -11,6 +11,7 @@ from uuid import UUID
 import strawberry
 
 from app.clients import Client
+from app.db.engine import Database
 from app.db.unit_of_work import UnitOfWork
 from app.errors import SESSION_ENDED, Unauthenticated
 from app.events.catalog import Topic
@@ -63,9 +64,9 @@ class Context:
         """Whether this operation has been counted as an attempt, which it is once, however often it is tried."""
         self.begin()
 
-    def begin(self) -> None:
-        """Begin the operation, or begin it again."""
-        self.work = UnitOfWork(self.services.database)
+    def begin(self, database: Database | None = None) -> None:
+        """Begin the operation, or begin it again, in this database, or the primary."""
+        self.work = UnitOfWork(database or self.services.database)
         self.idempotent_request = self._idempotent_request()
         self.unclaimed: Exception | None = None
         """Why the request could not claim its idempotency key."""

@@ -31,6 +31,7 @@ from app.events.log import Events
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.monitoring.workers import DIRECTORY
 from app.process.connections import Connections
+from app.replicas.reading import Replicas
 from app.security import passwords
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
@@ -50,7 +51,9 @@ Series = tuple[Counter, Histogram, Counter, Histogram]
 class Metrics:
     """The figures of this process."""
 
-    def __init__(self, database: Database, events: Events, connections: Connections, turns: Sized) -> None:
+    def __init__(
+        self, database: Database, events: Events, connections: Connections, turns: Sized, replicas: Replicas
+    ) -> None:
         self._directory = os.environ.get(DIRECTORY)
         self._registry = registry = CollectorRegistry()
         kind = ("name", "type", "path")
@@ -78,12 +81,22 @@ class Metrics:
         self._names: set[str] = {"", OTHER}
         self._series: dict[tuple[str, str, str, str], Series] = {}
         """Those of each kind of operation, looked up once because the library is slow."""
-        self._gauges = self._sampled(database, events, connections, turns)
+        self._gauges = {**self._sampled(database, events, connections, turns), **self._of_replicas(replicas)}
         self._totals = (
             (self._counter("connections_refused", "Connections refused, by the limit.", "limit"), connections.refused),
             (
                 self._counter("connections_timed_out", "Connections closed, by what took too long.", "what"),
                 connections.timed_out,
+            ),
+            (
+                self._counter("reads", "Queries that were read from the database, by its server.", "server"),
+                replicas.queries,
+            ),
+            (
+                self._counter(
+                    "replica_fallbacks", "Queries that the primary answered instead of a replica, by why.", "reason"
+                ),
+                replicas.fallbacks,
             ),
         )
         self._counted: dict[tuple[Counter, str], int] = {}
@@ -153,6 +166,14 @@ class Metrics:
             gauges[self._gauge("pool_size", "Maximum number of connections in the pool.")] = pool.size
             gauges[self._gauge("pool_checked_out", "Connections in use.")] = pool.checkedout
         return gauges
+
+    def _of_replicas(self, replicas: Replicas) -> dict[Gauge, Callable[[], float]]:
+        if not replicas:
+            return {}
+        lag = self._gauge("replica_lag_seconds", "How far the last replica is behind the primary, at most.", "livemax")
+        fit = self._gauge("replicas_fit", "Replicas that answer queries of every process.", "livemin")
+        number = self._gauge("replicas", "Replicas in DATABASE_REPLICA_URLS.", "livemax")
+        return {lag: lambda: replicas.lag, fit: lambda: replicas.fit, number: lambda: len(replicas)}
 
     def _gauge(self, name: str, description: str, mode: Literal["livesum", "livemin", "livemax"] = "livesum") -> Gauge:
         """Return a gauge that is the sum over all processes, the minimum or the maximum."""

@@ -20,6 +20,7 @@ from app.db.texts import readable
 from app.events.log import Events
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.process.connections import Connections
+from app.replicas.reading import Replicas
 from app.settings import Environment, Settings
 
 if TYPE_CHECKING:
@@ -44,7 +45,13 @@ class Monitor:
     _has_reported_proxy = False
 
     def __init__(
-        self, settings: Settings, database: Database, events: Events, connections: Connections, turns: Sized
+        self,
+        settings: Settings,
+        database: Database,
+        events: Events,
+        connections: Connections,
+        turns: Sized,
+        replicas: Replicas,
     ) -> None:
         """Set up what the settings ask for, and import nothing else."""
         self._slow_seconds = settings.slow_operation_milliseconds / 1000
@@ -53,7 +60,7 @@ class Monitor:
         if settings.metrics_token is not None or settings.app_env is Environment.DEVELOPMENT:
             from app.monitoring.metrics import Metrics
 
-            self._metrics = Metrics(database, events, connections, turns)
+            self._metrics = Metrics(database, events, connections, turns, replicas)
         if settings.otel_exporter_otlp_endpoint is not None:
             from app.monitoring.tracing import Tracing
 

@@ -235,6 +235,7 @@ async def place(
 async def placed_before(work: UnitOfWork, key: UUID | None) -> Record | None:
     """Return the order that an earlier request has placed; from now on, only the payload can fail."""
     work.has_committed = True
+    work.name_written(key)
     return await work.first(_ORDER, key=key)
 
 

@@ -9,10 +9,14 @@ from sqlalchemy import URL
 
 from app.db.engine import Database
 from app.db.poolers import connect_unprepared, pooling_of
+from app.replicas.reading import Replicas
 
 _PATIENCE_SECONDS = 2.0
 _STATE = "SELECT pg_is_in_recovery(), version_num FROM alembic_version"
 _FULL = "the database has no connections left"
+_SILENT = "the database does not answer"
+_STANDBY = "the database is a read-only standby"
+_AWAY = (_SILENT, _STANDBY)
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +24,8 @@ log = structlog.get_logger(__name__)
 class Readiness:
     """Whether a process should receive requests."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, replicas: Replicas) -> None:
+        self._replicas = replicas
         self.is_draining = False
         """Whether it will stop soon, and serves what it still receives."""
         self._database = database
@@ -40,6 +45,8 @@ class Readiness:
         reason = await asyncio.shield(self._check)
         if reason == _FULL and self._was_ready and self._database.is_connected:
             return None  # otherwise no process would serve, though each has the connections of its pool
+        if reason in _AWAY and self._was_ready and self._replicas.fit:
+            return None  # it answers queries
         self._was_ready = reason is None
         return reason
 
@@ -61,11 +68,11 @@ async def why_not_ready(url: URL) -> str | None:
                 connection.terminate()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
         log.warning("not ready", reason=str(failure) or type(failure).__name__)
-        return _FULL if isinstance(failure, asyncpg.TooManyConnectionsError) else "the database does not answer"
+        return _FULL if isinstance(failure, asyncpg.TooManyConnectionsError) else _SILENT
     if not pooling.is_safe:
         return f"the database is behind {pooling.value}"
     if is_standby:
-        return "the database is a read-only standby"
+        return _STANDBY
     if await asyncio.to_thread(migrations.is_behind, revision):
         return "migrations are missing"
     return None

@@ -44,6 +44,7 @@ class Login(httpx.Auth):
         self._access_token: str | None = None
         self._refresh_token = ""
         self._renewing = asyncio.Lock()
+        self._written: list[str] = []
 
     def use(self, tokens: Tokens) -> None:
         """Use these tokens from now on."""
@@ -75,18 +76,27 @@ class Login(httpx.Auth):
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Send the token with a request; if it has expired, refresh it and send the request again."""
-        token = self._authorize(request)
+        token, known = self._authorize(request), self._written
+        if known:
+            request.headers["Consistency-Token"] = ",".join(known)
         response = yield request
         await response.aread()
+        self._note_written(response, known)
         if token is not None and _is_unauthenticated(response.json().get("errors", [])):
             await self._renew(token)
             self._authorize(request)
-            yield request
+            self._note_written((yield request), known)
 
     def _authorize(self, request: httpx.Request) -> str | None:
         if self._access_token is not None:
             request.headers["Authorization"] = f"Bearer {self._access_token}"
         return self._access_token
+
+    def _note_written(self, response: httpx.Response, known: list[str]) -> None:
+        """Keep the token of a mutation, so that queries see what it wrote, even if a replica of the database answers
+        them. It stands for everything that was known when the mutation was sent."""
+        if token := response.headers.get("Consistency-Token"):
+            self._written = [*(each for each in self._written if each not in known), token]
 
     async def _renew(self, failed: str) -> None:
         """Refresh the tokens once, however many requests wait: using an old refresh token ends the session."""

@@ -13,6 +13,7 @@ from app.db.engine import Database, open_database
 from app.db.migrations import alembic_config
 from app.errors import Overloaded
 from app.process.readiness import Readiness, why_not_ready
+from app.replicas.reading import Replicas
 from app.settings import Settings
 from tests.databases import create_database, drop_database, run_on
 from tests.faults.conftest import OpenShop
@@ -25,6 +26,10 @@ def empty_database(server_url: str) -> Iterator[str]:
     url = create_database(server_url, f"orders_test_readiness_{os.getpid()}")
     yield url
     drop_database(url)
+
+
+def readiness_of(database: Database) -> Readiness:
+    return Readiness(database, Replicas(database, Settings()))
 
 
 def be_ahead(connection: Connection) -> None:
@@ -56,7 +61,7 @@ async def test_however_many_ask_one_looks() -> None:
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         url = f"postgresql+asyncpg://ann@127.0.0.1:{port}/shop?ssl=disable"
-        readiness = Readiness(open_database(url, Settings()))
+        readiness = readiness_of(open_database(url, Settings()))
 
         reasons = await asyncio.gather(*(readiness.why_not() for _ in range(50)))
         assert looks == 1
@@ -98,12 +103,12 @@ def limited(database_url: str) -> Iterator[str]:
 
 async def test_a_process_that_has_its_connections_is_ready_while_there_are_no_others(limited: str) -> None:
     database = open_database(limited, Settings())
-    readiness = Readiness(database)
+    readiness = readiness_of(database)
     try:
         assert await readiness.why_not() is None
         await until_connected(database)
         assert await readiness.why_not() is None
-        assert await Readiness(database).why_not() == "the database has no connections left", "it was never ready"
+        assert await readiness_of(database).why_not() == "the database has no connections left", "it was never ready"
     finally:
         await database.close()
     assert await readiness.why_not() is None

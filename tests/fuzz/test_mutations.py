@@ -102,7 +102,9 @@ BROKEN = {
         SELECT o.id FROM orders o
          WHERE NOT EXISTS (SELECT FROM order_items i WHERE i.order_id = o.id) AND o.number NOT LIKE '0000-%'""",
 }
-NEW = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\w.-]{40,}|[0-9A-Z]{4}-[0-9A-Z]{4}|[\dT:.-]{26}\+00:00")
+NEW = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\w.-]{40,}|\b[0-9a-f]{32}\b|[0-9A-Z]{4}-[0-9A-Z]{4}|[\dT:.-]{26}\+00:00"
+)
 """The ids of what is new, cursors and tokens, numbers of orders, and times."""
 SUMS = """
 query ($id: ID!) {

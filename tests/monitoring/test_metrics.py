@@ -21,7 +21,8 @@ from app.monitoring import metrics as module
 from app.monitoring import operation_log
 from app.monitoring.metrics import NAMES_KEPT, OTHER, Metrics
 from app.process.connections import Connections
-from app.settings import Environment
+from app.replicas.reading import Replicas
+from app.settings import Environment, Settings
 from tests.api import Api
 from tests.connections import LIMITS
 from tests.databases import committing
@@ -154,6 +155,10 @@ async def test_operations_that_wait_for_a_connection_are_told_of(
         assert figure(await figures(api), "orders_api_pool_waiting") == 0
 
 
+def no_replicas(engine: AsyncEngine) -> Replicas:
+    return Replicas(committing(engine), Settings())
+
+
 @pytest.fixture
 async def metrics(committed_engine: AsyncEngine, direct_url: str) -> AsyncIterator[Metrics]:
     """The metrics of a process in which three subscriptions hear events."""
@@ -162,7 +167,7 @@ async def metrics(committed_engine: AsyncEngine, direct_url: str) -> AsyncIterat
         events.follow(Topic("Product", uuid7()), has_state=True)
     events.start()
     await events.heard()
-    yield Metrics(committing(committed_engine), events, Connections(LIMITS), Turns(1))
+    yield Metrics(committing(committed_engine), events, Connections(LIMITS), Turns(1), no_replicas(committed_engine))
     await events.stop()
 
 
@@ -179,7 +184,13 @@ async def test_the_event_loop_is_looked_at_again_and_again(metrics: Metrics, mon
 
 async def test_connections_that_are_refused_or_closed_are_counted(committed_engine: AsyncEngine) -> None:
     connections = Connections(LIMITS._replace(in_all=7))
-    metrics = Metrics(committing(committed_engine), Events(committing(committed_engine)), connections, Turns(1))
+    metrics = Metrics(
+        committing(committed_engine),
+        Events(committing(committed_engine)),
+        connections,
+        Turns(1),
+        no_replicas(committed_engine),
+    )
     for total in (1, 3):
         connections.refused["client"] = connections.timed_out["request"] = total
         found = await shown(metrics)

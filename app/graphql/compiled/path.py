@@ -9,7 +9,7 @@ Measured with 10 lists of 20 objects: 11 µs here, and 0.2 ms in Postgres, where
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -42,6 +42,8 @@ _TO_QUOTATION_MARKS = bytes(ord('"') if code == ord(QUOTE) else code for code in
 T = TypeVar("T")
 InTurn = Callable[[Viewer | None], AbstractAsyncContextManager[None]]
 """Waits for a viewer's turn to compile, which keeps everyone else waiting."""
+Read = Callable[[str, Sequence[Any]], Awaitable[Any]]
+"""Runs a statement and returns its first row."""
 
 
 class Answer(NamedTuple):
@@ -81,9 +83,12 @@ class CompiledPath:
         self._schema = schema
         self._database = database
 
-    async def execute(self, viewer: Viewer | None, operation: RequestedOperation, in_turn: InTurn) -> Answer | None:
+    async def execute(
+        self, viewer: Viewer | None, operation: RequestedOperation, in_turn: InTurn, read: Read | None = None
+    ) -> Answer | None:
         """Return the response to a query, or to a subscription after an event; None, before anything ran, if the
-        resolver path must answer. It is compiled when it is the client's turn."""
+        resolver path must answer. It is compiled when it is the client's turn, and read from the primary, or by `read`.
+        """
         try:
             plan, parameters = await _in_turn(partial(self._prepared, viewer, operation), in_turn, viewer)
         except _DECLINED as reason:
@@ -92,8 +97,8 @@ class CompiledPath:
             return None
         if plan.data is not None:
             return Answer(plan.data, plan.errors)
-        (text,) = await self._database.driver_row(plan.sql, parameters)
-        return Answer(rendered(text), plan.errors)
+        row = await (read or self._database.driver_row)(plan.sql, parameters)
+        return Answer(rendered(row[0]), plan.errors)
 
     async def planned(self, viewer: Viewer | None, asked: AskedPayload, in_turn: InTurn) -> PlannedPayload | None:
         """Return how to read what a mutation returns, which is compiled when it is the client's turn; None if the

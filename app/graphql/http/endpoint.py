@@ -24,6 +24,7 @@ from app.graphql.http.protocol import (
     accepted,
     address_of,
     client_request_id,
+    consistency_tokens,
     graphql_request,
     is_forwarded_untrusted,
     read_parameters,
@@ -37,12 +38,14 @@ from app.graphql.operations.responses import Response, refused
 from app.graphql.operations.services import Services
 from app.idempotency.service import HEADER as IDEMPOTENCY_KEY
 from app.process.connections import held_by
+from app.replicas.tokens import HEADER as CONSISTENCY_TOKEN
 from app.web import graphiql
 
 _PRIVATE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _CONTENT_TYPES = {name: (b"content-type", f"{name}; charset=utf-8".encode()) for name in (JSON, RESPONSE_JSON)}
 _UNAUTHORIZED = 401
 _EXPLAIN, _IDEMPOTENCY_KEY = EXPLAIN.lower().encode(), IDEMPOTENCY_KEY.lower().encode()
+_CONSISTENCY_TOKEN = CONSISTENCY_TOKEN.lower().encode()
 
 Headers = Mapping[bytes, bytes]
 
@@ -91,6 +94,7 @@ class GraphQLEndpoint:
                 client_request_id=client_request_id(headers),
                 authorization=_text(headers.get(b"authorization")),
                 idempotency_key=_text(headers.get(_IDEMPOTENCY_KEY)),
+                consistency_tokens=consistency_tokens(headers.get(_CONSISTENCY_TOKEN), parameters),
                 explain=_EXPLAIN in headers,
                 receive=receive,
                 check=partial(require_carriable, method, accepts),
@@ -135,6 +139,8 @@ async def _send(send: Send, media_type: str, request_id: str, response: Response
     ]
     if response.replayed:
         headers.append((b"idempotency-replayed", b"true"))
+    if response.consistency_token is not None:
+        headers.append((_CONSISTENCY_TOKEN, response.consistency_token.encode()))
     if response.failure is not None:
         headers += _headers_of(response.failure)
     if response.quota is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 import orjson
 from graphql import OperationType
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope
 from app.errors import RequestError
 from app.graphql.operations.documents import GraphQLRequest, RequestedOperation
 from app.graphql.operations.trusted import TrustedDocuments, hash_in
+from app.replicas import tokens
 
 EXPLAIN = "X-Explain"
 JSON = "application/json"
@@ -160,6 +162,15 @@ def graphql_request(parameters: Mapping[str, Any], trusted: TrustedDocuments) ->
     if not isinstance(parameters.get("extensions"), dict | None):
         raise _malformed("`extensions` must be an object.")
     return GraphQLRequest(query, variables, name)
+
+
+def consistency_tokens(header: bytes | None, parameters: Mapping[str, Any]) -> Sequence[UUID]:
+    """Return the tokens of what the client has written, in a header or in the request's extensions; BadUserInput if
+    they are none."""
+    if header is not None:
+        return tokens.parsed(header.decode("latin-1"), tokens.HEADER)
+    given = (parameters.get("extensions") or {}).get(tokens.EXTENSION)
+    return tokens.NONE if given is None else tokens.parsed(given, f"extensions.{tokens.EXTENSION}")
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:

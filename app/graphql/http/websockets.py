@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -30,12 +30,13 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 
 from app.clients import Client, Holder
 from app.errors import SESSION_ENDED, RequestError, Restarting, TooManyConnections, TooManySubscriptions
-from app.graphql.http.protocol import JSON, Refusal, address_of, graphql_request, without_bom
+from app.graphql.http.protocol import JSON, Refusal, address_of, consistency_tokens, graphql_request, without_bom
 from app.graphql.operations.documents import GraphQLRequest, OperationRequest, RequestedOperation
 from app.graphql.operations.lifecycle import Operation
 from app.graphql.operations.responses import refused
 from app.graphql.operations.services import Services
 from app.process.connections import take
+from app.replicas.tokens import Written
 from app.security.tokens import Login
 
 RESTART = 1012
@@ -57,10 +58,18 @@ class Handshake:
     headers: Headers
     scope: Scope
     connection_params: Mapping[str, Any] | None = None
+    written: Written = field(default_factory=Written)
+    """What its queries must see: what was written here, and what the client says it has written elsewhere."""
 
     def request(self, document: GraphQLRequest) -> OperationRequest:
         """Return the request for one operation."""
-        return OperationRequest(document, uuid4().hex, address_of(self.scope), authorization=self.authorization)
+        return OperationRequest(
+            document,
+            uuid4().hex,
+            address_of(self.scope),
+            authorization=self.authorization,
+            consistency_tokens=self.written.tokens,
+        )
 
     @property
     def authorization(self) -> str | None:
@@ -121,6 +130,8 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
             case {"type": "subscribe", "id": str(id_), "payload": dict(payload)}:
                 try:
                     payload["query"] = graphql_request(payload, self._services.documents.trusted).query
+                    for token in consistency_tokens(None, payload):
+                        self.context.written.add(token, ())
                 except Refusal:
                     if payload.get("query") != "":  # an empty document is an error of its own
                         return await self.handle_invalid_message(_MALFORMED)
@@ -178,6 +189,8 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
         try:
             async with self._turn(known), aclosing(responses):
                 async for response in responses:
+                    if response.consistency_token is not None:
+                        self.context.written.add(UUID(response.consistency_token), request.consistency_tokens)
                     if not response.is_executed:
                         last = {"id": operation.id, "type": "error", "payload": response.errors}
                         break

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from graphql import (
     DocumentNode,
@@ -167,6 +168,8 @@ class OperationRequest(NamedTuple):
     """The client's own id of the request, for the log."""
     authorization: str | None = None
     idempotency_key: str | None = None
+    consistency_tokens: Sequence[UUID] = ()
+    """What a query must see, as the client has written it."""
     explain: bool = False
     """Whether the client asks for `extensions.explain`."""
     receive: Receive | None = None

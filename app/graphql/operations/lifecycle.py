@@ -14,7 +14,7 @@ from app.clients import Client
 from app.db.engine import FAULTS, is_disconnection, raise_fault
 from app.db.pool_queue import SHARES
 from app.errors import BadUserInput, OutcomeUnknown, ResponseTooLarge, Restarting, TooManyValues, Unauthenticated
-from app.graphql.compiled.path import Answer
+from app.graphql.compiled.path import Answer, Read
 from app.graphql.context import Context
 from app.graphql.operations.cancellation import Disconnected, undisturbed
 from app.graphql.operations.cost import NOTHING, RESOLVED_VALUES_OF_POINT
@@ -144,7 +144,7 @@ class Operation:
             self.log.path = COMPILED
             try:
                 with self._services.watch.over(self._request.receive):
-                    answer = await self._compiled(self._login.viewer, operation)
+                    answer = await self._compiled(self._login.viewer, operation, self._reading())
             except FAULTS as fault:
                 return given_up(fault, self._extensions, COMPILED)
             if answer is not None:
@@ -163,8 +163,11 @@ class Operation:
         assert operation.parsed is not None, "it is valid"
         if request.idempotency_key is not None and not is_replayable(self._services.schema, operation.parsed):
             request = request._replace(idempotency_key=None)
-        self._context = Context(self._services, self._login, request, operation)
-        return await ResolverPath(self._context, self._extensions, explain).execute()
+        self._context = context = Context(self._services, self._login, request, operation)
+        response = await ResolverPath(context, self._extensions, explain).execute()
+        if operation.type is OperationType.MUTATION:
+            self._services.replicas.note_written(self._login.viewer, context.viewer)
+        return response
 
     async def _introspected(self, operation: RequestedOperation) -> Response:
         """Return what an operation reads of the schema, which is the same each time."""
@@ -207,14 +210,21 @@ class Operation:
         with self._services.monitor.span(self.log):
             return await self._executed(operation)
 
-    async def _compiled(self, viewer: Viewer | None, operation: RequestedOperation) -> Answer | None:
+    def _reading(self) -> Read | None:
+        """Return what reads from a replica; None if there are none."""
+        replicas = self._services.replicas
+        return replicas.reading(self._login.viewer, self._request.consistency_tokens).row if replicas else None
+
+    async def _compiled(
+        self, viewer: Viewer | None, operation: RequestedOperation, read: Read | None = None
+    ) -> Answer | None:
         """Return the response of the compiled path; None if the resolver path must answer. Raise the database's
         faults; after any other failure the resolver path may still answer, and reports what is wrong if it cannot."""
         compiled = self._services.compiled
         if compiled is None:
             return None
         try:
-            return await compiled.execute(viewer, operation, self._in_turn)
+            return await compiled.execute(viewer, operation, self._in_turn, read)
         except Exception as failure:
             raise_fault(failure)
             log.exception("compiled path failed", request_id=self._request.id)

@@ -32,11 +32,13 @@ from app.graphql.mutations import given_input, root_field
 from app.graphql.operations.cancellation import Disconnected, Reason, undisturbed
 from app.graphql.operations.lone_mutation import LoneMutation
 from app.graphql.operations.payloads import asked_of, is_read, node_type_of
-from app.graphql.operations.responses import Response, encoded, given_up
+from app.graphql.operations.responses import Response, encoded, given_up, replayed
 from app.graphql.strawberry_internals import ExecutionContext, is_awaitable
 from app.idempotency.service import IdempotentRequest, KeyRefused, Replay
 from app.monitoring.monitor import explanation
 from app.monitoring.operation_log import OperationLog
+from app.replicas.replica import Replica
+from app.replicas.tokens import EXTENSION as CONSISTENCY_TOKEN
 
 # After the first attempt, up to four more.
 _RETRIES: dict[str, Any] = {"attempts": 4, "wait_initial": 0.01, "wait_max": 0.2, "wait_jitter": 0.02}
@@ -71,6 +73,27 @@ class ResolverPath:
             return self._failed(fault) if context.work.has_committed else given_up(fault, self.extensions)
 
     async def _execute_until_settled(self) -> Response:
+        if not self._is_read_anywhere:
+            return await self._execute_on_primary()
+        context = self.context
+        reading = context.services.replicas.reading(context.login.viewer, context.request.consistency_tokens)
+        return await reading.answered(self._execute_on, self._execute_on_primary)
+
+    @property
+    def _is_read_anywhere(self) -> bool:
+        """Whether this is a query that a replica may answer."""
+        context = self.context
+        is_query = context.operation.type is OperationType.QUERY
+        return bool(context.services.replicas) and is_query and not context.operation.is_about_schema
+
+    async def _execute_on(self, replica: Replica) -> Response:
+        self.context.begin(replica.database)
+        async with replica.snapshot(self.context.work, self.context.request.consistency_tokens):
+            return await self._attempt()
+
+    async def _execute_on_primary(self) -> Response:
+        if self._is_read_anywhere:
+            self.context.begin()
         try:
             return await self._attempt()
         except TransactionConflict:
@@ -86,7 +109,7 @@ class ResolverPath:
             result = await self._resolve()
             outcome = _outcome_in(self.context, result)
             if isinstance(outcome, Replay):
-                return Response(outcome.response, replayed=True)
+                return replayed(outcome.response)
             if outcome is not None:
                 return self._failed(outcome)
             return await self._finish(result)
@@ -138,7 +161,7 @@ class ResolverPath:
             # A response in which nothing happened and something failed is no use to repeat for a day.
             is_settled = data is not None and (work.has_effect or None not in data.values())
             if work.writes and is_settled:  # encoded before it is committed: what can't be sent is not done, either
-                response = encoded(data, errors, self.extensions)
+                response = encoded(data, errors, self._extensions)
                 self._require_fit(response)
                 if context.idempotent_request is not None and not self._may_show_more(result):
                     response = await self._kept(response, context.idempotent_request)
@@ -151,7 +174,7 @@ class ResolverPath:
             return self._failed(failure)
         if response is not None and (self.explain is None or response.replayed):
             return response
-        extensions = self.extensions
+        extensions = self._extensions
         if self.explain is not None:
             extensions = {**extensions, "explain": explanation(self.explain)}
         # variables that do not fit have errors without a path
@@ -171,7 +194,7 @@ class ResolverPath:
             await request.keep(work, response.body)
             return response
         if (earlier := await request.keep_afterwards(work, response.body)) is not None:
-            response = Response(earlier.response, replayed=request.order_id is None)
+            response = replayed(earlier.response)._replace(replayed=request.order_id is None)
         return response._replace(replayed=response.replayed or request.is_repeat)
 
     def _require_fit(self, response: Response) -> None:
@@ -183,7 +206,13 @@ class ResolverPath:
     def _failed(self, failure: Exception) -> Response:
         """Return the response to an operation that failed as a whole."""
         error = presentable(GraphQLError(str(failure), original_error=failure), self.context.request.id)
-        return encoded(None, [self._reported(error)])
+        return encoded(None, [self._reported(error)], self._extensions)
+
+    @property
+    def _extensions(self) -> Mapping[str, Any]:
+        """The extensions of the response, with the token of what the mutation did."""
+        written = self.context.work.written
+        return self.extensions if written is None else {**self.extensions, CONSISTENCY_TOKEN: written.hex}
 
     def _reported(self, error: GraphQLError, *, is_done: bool = False) -> GraphQLError:
         """Return an error of a mutation. Where that is done, the error must not say that nothing was."""

@@ -12,6 +12,7 @@ from app.errors import RateLimited, RequestError
 from app.graphql.errors import presentable
 from app.graphql.operations.rate_limits import Quota
 from app.monitoring.operation_log import COMPILED, RESOLVER
+from app.replicas.tokens import EXTENSION as CONSISTENCY_TOKEN
 
 
 class Response(NamedTuple):
@@ -33,6 +34,8 @@ class Response(NamedTuple):
     """Why the request as a whole failed, which may ask for a status and headers of its own."""
     quota: Quota | None = None
     """What is left of the rate limit."""
+    consistency_token: str | None = None
+    """What a query sends to see what this mutation did."""
 
 
 def encoded(
@@ -55,7 +58,14 @@ def encoded(
         is_executed=is_executed,
         has_data=data is not None,
         failure=next(iter(failures), None),
+        consistency_token=extensions.get(CONSISTENCY_TOKEN),
     )
+
+
+def replayed(body: bytes) -> Response:
+    """Return the kept response to an earlier request."""
+    extensions = orjson.loads(body).get("extensions", {})
+    return Response(body, replayed=True, consistency_token=extensions.get(CONSISTENCY_TOKEN))
 
 
 def completed(data: bytes, errors: Sequence[Mapping[str, Any]], extensions: Mapping[str, Any]) -> Response:

@@ -19,6 +19,7 @@ from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
 from app.process.connections import Connections
 from app.process.readiness import Readiness
+from app.replicas.reading import Replicas
 from app.security.tokens import AccessTokens, RefreshTokens
 from app.settings import Settings
 
@@ -39,6 +40,7 @@ class Services:
     monitor: Monitor
     connections: Connections
     readiness: Readiness
+    replicas: Replicas
     subscriptions: SubscriptionManager
     live_sessions: LiveSessions
     compiled: CompiledPath | None

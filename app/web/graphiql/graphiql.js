@@ -97,16 +97,19 @@ mutation LogIn {
   function createFetcher(endpoint) {
     const url = new URL(endpoint, location.href).href;
     const send = GraphiQL.createFetcher({ url, subscriptionUrl: url.replace(/^http/, "ws") });
-    let token;
+    let token, written;
 
-    /** The headers with the token filled in; before a login, headers that need it are left out. */
+    /** The headers with the token filled in; before a login, headers that need it are left out. With the token of the
+     * last mutation, queries see what it wrote, even if a replica of the database answers them. */
     function filled(headers = {}) {
-      const needed = Object.entries(headers).filter(([, value]) => token || !`${value}`.includes(TOKEN));
+      const all = Object.entries({ ...(written && { "Consistency-Token": written }), ...headers });
+      const needed = all.filter(([, value]) => token || !`${value}`.includes(TOKEN));
       return Object.fromEntries(needed.map(([name, value]) => [name, `${value}`.replace(TOKEN, () => token)]));
     }
 
     function remember(result) {
       token = accessTokenIn(result) ?? token;
+      written = result?.extensions?.consistencyToken ?? written;
       return result;
     }
 

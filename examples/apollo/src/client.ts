@@ -17,6 +17,7 @@ import { createClient } from "graphql-ws";
 import { from, switchMap } from "rxjs";
 import * as ws from "ws";
 
+import { consistentFetch } from "./consistency.js";
 import { graphql } from "./gql/gql.js";
 import generated from "./gql/possible-types.js";
 
@@ -103,7 +104,7 @@ export class Login {
     const transport = ApolloLink.split(
       ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
       new GraphQLWsLink(this.#sockets),
-      new HttpLink({ uri: url }),
+      new HttpLink({ uri: url, fetch: consistentFetch() }),
     );
     const link = ApolloLink.from([this.#renewing(), this.#authorizing(), transport]);
     this.client = new ApolloClient({ link, cache: cache() });

@@ -18,6 +18,7 @@ import {
 } from "relay-runtime";
 import { WebSocket } from "ws";
 
+import { consistentFetch } from "./consistency.js";
 import type { environmentRefreshSessionMutation } from "./__generated__/environmentRefreshSessionMutation.graphql";
 
 export interface Tokens {
@@ -43,6 +44,7 @@ export class Login {
   readonly environment: Environment;
   readonly #url: string;
   readonly #sockets: Client;
+  readonly #consistentFetch = consistentFetch();
   #tokens: Tokens | undefined;
   #renewal: Promise<void> | undefined;
 
@@ -118,7 +120,7 @@ export class Login {
   }
 
   async #post({ text, name }: RequestParameters, variables: Variables, key?: string) {
-    const response = await fetch(this.#url, {
+    const response = await this.#consistentFetch(this.#url, {
       method: "POST",
       headers: {
         Accept: "application/graphql-response+json",

@@ -3,6 +3,7 @@ import { cacheExchange, type Cache, type Entity } from "@urql/exchange-graphcach
 import { relayPagination } from "@urql/exchange-graphcache/extras";
 import { createClient as createSockets } from "graphql-ws";
 import { Client, fetchExchange, subscriptionExchange } from "urql";
+import { consistentFetch } from "./consistency";
 import schema from "./gql/introspection";
 import { login, renew, timeLeft } from "./login";
 import { isCode } from "./results";
@@ -12,6 +13,7 @@ export function shopClient(): Client {
   return new Client({
     url: "/graphql",
     preferGetMethod: false, // keep variables out of proxy logs
+    fetch: consistentFetch(),
     requestPolicy: "cache-and-network",
     exchanges: [cache(), live(), auth(), fetchExchange],
   });

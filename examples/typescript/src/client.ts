@@ -4,6 +4,7 @@ import type { FormattedExecutionResult, GraphQLFormattedError } from "graphql";
 import { createClient, type Client } from "graphql-ws";
 import { WebSocket } from "ws";
 
+import { consistentFetch } from "./consistency.js";
 import { graphql } from "./gql/gql.js";
 import type { LogInInput, TypedDocumentString } from "./gql/graphql.js";
 
@@ -82,6 +83,7 @@ export class ApiClient {
   #tokens: Tokens | undefined;
   #renewing: Promise<void> | undefined;
   #socket: Client | undefined;
+  readonly #fetch = consistentFetch();
 
   constructor(readonly url: string) {}
 
@@ -187,7 +189,7 @@ export class ApiClient {
     variables: Variables,
     idempotencyKey?: string,
   ): Promise<Answer<Result>> {
-    const response = await fetch(this.url, {
+    const response = await this.#fetch(this.url, {
       method: "POST",
       headers: {
         Accept: "application/graphql-response+json",
