@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 
 import httpx2
@@ -36,16 +36,21 @@ backend processes
 """
 
 
-@contextmanager
-def proxied(ports: list[int]) -> Iterator[str]:
+def proxied(ports: list[int]) -> AbstractContextManager[str]:
     """Run HAProxy before servers on these ports; yield its URL."""
+    port = free_port()
+    servers = "\n".join(f"  server s{number} 127.0.0.1:{number} check" for number in ports)
+    return haproxy(port, PROXY.format(port=port, servers=servers))
+
+
+@contextmanager
+def haproxy(port: int, configuration: str) -> Iterator[str]:
+    """Run HAProxy, which listens on this port; yield its URL."""
     program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if program is None:
         pytest.skip("haproxy is not installed")
-    port = free_port()
-    servers = "\n".join(f"  server s{number} 127.0.0.1:{number} check" for number in ports)
     with tempfile.NamedTemporaryFile("w", suffix=".cfg") as file:
-        file.write(PROXY.format(port=port, servers=servers))
+        file.write(configuration)
         file.flush()
         process = subprocess.Popen([program, "-q", "-db", "-f", file.name], stderr=subprocess.DEVNULL)
         try:
