@@ -253,6 +253,9 @@ class Settings(BaseSettings):
     host: str = _setting("127.0.0.1", "Address to listen on")
     port: int = _setting(8000, "Port to listen on", ge=0, le=65535)
     workers: int = _setting(1, "Number of server processes", ge=1, le=64)
+    max_instances: int = _setting(
+        1, "How many instances of the server an autoscaler may run; doctor counts their database connections", ge=1
+    )
     shutdown_grace_seconds: int = _setting(
         8, "How long open requests may take after the server is asked to stop", ge=1, le=300
     )

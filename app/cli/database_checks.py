@@ -185,13 +185,15 @@ def indexes(facts: Facts, _: Settings) -> Finding:
 
 
 def connections(facts: Facts, settings: Settings) -> Finding:
-    """Check that Postgres allows as many connections as the pools may open, unless a pooler opens them."""
-    if settings.database_direct_url is not None:
-        return skipped("connections: the pooler has a limit of its own; beside it, each worker listens on one")
-    wanted = settings.workers * (settings.database_pool_size + BESIDE_THE_POOL)
-    usage = f"WORKERS * (DATABASE_POOL_SIZE + {BESIDE_THE_POOL}) is {wanted} of {facts.connections} connections"
+    """Check that Postgres allows as many connections as all processes may open, but for those through a pooler."""
+    is_pooled = settings.database_direct_url is not None
+    each = BESIDE_THE_POOL + (0 if is_pooled else settings.database_pool_size)
+    wanted = settings.max_instances * settings.workers * each
+    made_of = f"{BESIDE_THE_POOL}" if is_pooled else f"(DATABASE_POOL_SIZE + {BESIDE_THE_POOL})"
+    beside = ", beside those of the pooler" if is_pooled else ""
+    usage = f"MAX_INSTANCES * WORKERS * {made_of} is {wanted} of {facts.connections} connections{beside}"
     if wanted > facts.connections:
-        return problem(usage, "Lower WORKERS or DATABASE_POOL_SIZE, or raise max_connections of Postgres.")
+        return problem(usage, "Lower one of them, or raise max_connections of Postgres.")
     return ok(f"connections: {usage}")
 
 

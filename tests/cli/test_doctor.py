@@ -292,6 +292,27 @@ def test_what_a_database_may_lack(
     assert expected in f"{found.what} -> {found.remedy}"
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"max_instances": 7}, "MAX_INSTANCES * WORKERS * (DATABASE_POOL_SIZE + 2) is 84 of 97 connections"),
+        ({"max_instances": 9}, "is 108 of 97 connections"),
+        (
+            {
+                "max_instances": 49,
+                "database_url": "postgresql://pooler/shop",
+                "database_direct_url": "postgresql://a/shop",
+            },
+            "MAX_INSTANCES * WORKERS * 2 is 98 of 97 connections, beside those of the pooler",
+        ),
+    ],
+)
+def test_the_connections_of_all_instances_are_counted(settings: dict[str, Any], expected: str) -> None:
+    found = database_checks.connections(GOOD, Settings(**settings))
+    assert expected in found.what
+    assert (found.mark is Mark.OK) == ("84" in found.what)
+
+
 async def test_a_database_that_is_as_it_should_be(database_url: str) -> None:
     findings = await gathered(database_checks.database(Settings(database_url=database_url)))
     assert marks(findings) == [Mark.OK] * 8, findings

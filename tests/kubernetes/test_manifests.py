@@ -199,6 +199,7 @@ def test_postgres_has_connections_for_as_many_pods_as_there_may_be(objects: Sequ
     most = the_one(objects, "HorizontalPodAutoscaler")["spec"]["maxReplicas"] + surge
     allowed = int(the_one(objects, "Cluster")["spec"]["postgresql"]["parameters"]["max_connections"])
     assert most * each <= allowed - RESERVED
+    assert most == int(settings["MAX_INSTANCES"]), "doctor would count others"
 
 
 def test_the_selectors_find_the_pods(objects: Sequence[Any]) -> None:
