@@ -32,7 +32,7 @@ class Progress:
     def lag(self, replayed: int) -> float:
         """Return by how many seconds, at most, a replica is behind that has replayed so much; infinity if by more than
         is known."""
-        if not self._seen:
+        if not self._seen or self._seen[-1][1] <= replayed:
             return 0.0
         latest = self._seen[-1][0]
         return next((latest - moment for moment, written in reversed(self._seen) if written <= replayed), float("inf"))

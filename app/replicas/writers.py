@@ -12,6 +12,9 @@ class Writers:
         self._until: dict[UUID, float] = {}
         """When each of them counts no more; the first one is the first to go."""
 
+    def __len__(self) -> int:
+        return len(self._until)
+
     def note(self, user_id: UUID | None) -> None:
         """Note that a user has just written."""
         now = asyncio.get_running_loop().time()

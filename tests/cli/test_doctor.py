@@ -300,8 +300,8 @@ def test_what_a_database_may_lack(
         (
             {
                 "max_instances": 49,
-                "database_url": "postgresql://pooler/shop",
-                "database_direct_url": "postgresql://a/shop",
+                "database_url": "postgresql://localhost/shop",
+                "database_direct_url": "postgresql://localhost/direct",
             },
             "MAX_INSTANCES * WORKERS * 2 is 98 of 97 connections, beside those of the pooler",
         ),
