@@ -37,6 +37,7 @@ from app.process.logging import configure_logging
 from app.process.probes import probes
 from app.process.readiness import Readiness
 from app.process.supervisor import end_with_parent, on_termination
+from app.pruning.schedule import Pruning
 from app.replicas.reading import Replicas
 from app.security import passwords
 from app.security.tokens import AccessTokens, RefreshTokens
@@ -78,7 +79,8 @@ async def running(services: Services) -> AsyncIterator[dict[str, Any]]:
     settle()
     services.subscriptions.events.start()
     watched = services.database.servers.watched(services.database.engine.url)
-    async with services.monitor.running(), services.live_sessions.running(), services.replicas.running(), watched:
+    replicas, pruning = services.replicas.running(), services.pruning.running()
+    async with services.monitor.running(), services.live_sessions.running(), replicas, pruning, watched:
         drain_seconds = services.settings.shutdown_drain_seconds
         with on_termination(services.subscriptions.end, services.readiness.drain, drain_seconds):
             yield {CONNECTIONS: services.connections}
@@ -103,8 +105,9 @@ def create_services(configuration: Settings, database: Database | None = None) -
         assert configuration.database_url is not None, "the command line provides a database"
         database = open_database(configuration.database_url, configuration)
     core_schema, secret_keys = graphql_schema(schema), configuration.secret_keys
-    direct = configuration.database_direct_url
-    events = Events(database, make_url(direct) if direct else None, configuration.events_retention_days)
+    direct = make_url(configuration.database_direct_url) if configuration.database_direct_url else None
+    events = Events(database, direct)
+    pruning = Pruning(direct or database.engine.url, configuration)
     database.committed = events.announce
     connections = Connections(connection_limits(configuration), configuration.trusted_proxies)
     subscriptions = SubscriptionManager(events, configuration)
@@ -121,12 +124,13 @@ def create_services(configuration: Settings, database: Database | None = None) -
         documents=Documents(core_schema, configuration),
         rate_limits=RateLimits(configuration),
         watch=Watch(configuration.operation_timeout_seconds),
-        monitor=Monitor(configuration, database, events, connections, subscriptions.turns, replicas),
+        monitor=Monitor(configuration, database, events, connections, subscriptions.turns, replicas, pruning),
         connections=connections,
         readiness=Readiness(database, replicas),
         replicas=replicas,
         subscriptions=subscriptions,
         live_sessions=LiveSessions(database, open_sessions),
+        pruning=pruning,
         compiled=CompiledPath(schema, database) if configuration.compiled_path else None,
         shares=Shares(configuration.database_pool_size, configuration.database_pool_expensive),
         introspections=Cache(_INTROSPECTIONS_KEPT, _BYTES_OF_INTROSPECTIONS),

@@ -244,6 +244,9 @@ class Settings(BaseSettings):
         60, "How long to wait at start-up for the database to answer", ge=0, le=3600
     )
     events_retention_days: int = _setting(14, "How many days events are kept", ge=1, le=3_650)
+    audit_retention_days: Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, OR_NONE] = _setting(
+        None, "How many days audit entries are kept; by default, forever"
+    )
     secret_key: Annotated[SecretStr, AfterValidator(_are_secret)] = _setting(
         SecretStr(DEVELOPMENT_SECRET),
         "Random secrets of 32 characters or more, separated by commas: the first signs access tokens, all verify them",

@@ -121,9 +121,10 @@ def environment_of(url: str) -> dict[str, str]:
     return {"DATABASE_URL": url, "DATABASE_DIRECT_URL": direct}
 
 
-def create_database(server_url: str, name: str) -> str:
-    """Create an empty database on the server and return its URL."""
-    _administer(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"')
+def create_database(server_url: str, name: str, template: str = "template1") -> str:
+    """Create a database on the server, empty or as another one that nobody uses is, and return its URL."""
+    create = f'CREATE DATABASE "{name}" TEMPLATE "{template}"'
+    _administer(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', create)
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)
 
 

@@ -40,7 +40,7 @@ FOUNDATIONS = {
     "process.uvicorn_internals": (),
     "db.statements": ("errors", "db.models", "inputs"),
     "db.pagination": ("currencies", "errors", "db.models", "db.statements", "security"),
-    "db.migrations": ("db.migration_locks", "settings"),
+    "db.migrations": ("db.migration_locks", "db.models", "settings"),
     "db.migration_locks": (),
     "db.engine": (
         "errors",
@@ -72,14 +72,12 @@ FOUNDATIONS = {
     "process.readiness": ("db.engine", "db.poolers", "db.migrations", "replicas.reading"),
     "idempotency": ("errors", "db.models", "db.statements", "db.unit_of_work"),
     "monitoring": (
-        "db.engine",
-        "events",
-        "errors",
-        "process.connections",
-        "replicas.reading",
-        "security",
-        "settings",
-        "db.texts",
+        *("db.engine", "events", "errors", "process.connections", "pruning", "replicas.reading", "security"),
+        *("settings", "db.texts"),
+    ),
+    "pruning": (
+        *("db.engine", "db.migration_locks", "db.models", "db.statements", "events.repository", "idempotency.service"),
+        *("settings", "users.repository"),
     ),
     "process.logging": ("monitoring", "settings"),
 }

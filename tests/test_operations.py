@@ -23,11 +23,14 @@ from app.graphql.operations.turns import Turns
 from app.main import create_app
 from app.monitoring.metrics import Metrics
 from app.process.connections import Connections
+from app.pruning.catalog import KINDS
+from app.pruning.partitions import TOO_SHORT
 from app.replicas.reading import Replicas
 from app.settings import ROOT, Settings
 from tests.api import Api
 from tests.connections import LIMITS
 from tests.databases import committing, create_database, drop_database, run_on
+from tests.pruning import pruning_of
 from tools.demo import seed_demo
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -48,7 +51,7 @@ async def test_every_metric_that_it_names_is_there_and_every_one_that_is_there_i
 ) -> None:
     database = committing(committed_engine)
     replicas = Replicas(database, Settings(database_replica_urls="postgresql://replica/shop"))
-    metrics = Metrics(database, Events(database), Connections(LIMITS), Turns(1), replicas)
+    metrics = Metrics(database, Events(database), Connections(LIMITS), Turns(1), replicas, pruning_of(committed_engine))
     shown = (await metrics.exposition()).decode()
     there = {
         name for name in re.findall(r"^# TYPE (orders_api_\w+)", shown, re.MULTILINE) if not name.endswith("_created")
@@ -63,6 +66,15 @@ def test_every_alert_says_what_to_do() -> None:
     for alert in alerts:
         assert alert["expr"]
         assert alert["annotations"]["summary"]
+
+
+def test_what_is_deleted_is_in_the_table_with_how_long_it_is_kept() -> None:
+    (table,) = re.findall(r"^\| what \| kept for \|\n.*\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    assert table.splitlines() == [f"| {kind.name} | {kind.rule} |" for kind in KINDS]
+
+
+def test_the_alert_about_partitions_and_the_doctor_have_the_same_limit() -> None:
+    assert re.findall(r"orders_api_partitions_ahead_days\) < (\d+)", PAGE) == [str(TOO_SHORT.days)]
 
 
 @pytest.fixture

@@ -105,6 +105,13 @@ def migrate(context: typer.Context) -> None:
 
 
 @cli.command()
+def prune(context: typer.Context) -> None:
+    """Delete what is old, and add and drop partitions. The server does the same, within the rights of its role."""
+    with database(context.obj) as url:
+        databases.prune(url, context.obj)
+
+
+@cli.command()
 def migration(
     context: typer.Context, message: Annotated[str, typer.Argument(help="What the migration does, in a few words.")]
 ) -> None:

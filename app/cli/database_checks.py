@@ -1,9 +1,10 @@
 """What the doctor checks in the database."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -19,14 +20,16 @@ from app.db.migration_locks import INVALID_INDEXES
 from app.db.models import Base
 from app.db.poolers import connect_unprepared
 from app.db.startup import OLDEST_POSTGRES, PostgresInfo
+from app.pruning.catalog import LOGS
+from app.pruning.partitions import TOO_SHORT, layout_of, rights_on
 from app.settings import EMBEDDED_POSTGRES, Settings
 from app.users.demo import demo_accounts_in
 
 _PATIENCE_SECONDS = 5.0
 _VERSION_TABLE = "alembic_version"
 _SKEW = timedelta(seconds=5)
-BESIDE_THE_POOL = 2
-"""Connections of a process outside its pool: one listens for events, one checks readiness."""
+BESIDE_THE_POOL = 3
+"""Connections of a process outside its pool: one listens for events, one checks readiness, one prunes."""
 _FACTS = f"""
 SELECT current_setting('server_version') AS version,
     current_setting('server_version_num')::int / 10000 AS major,
@@ -70,6 +73,10 @@ class Facts(NamedTuple):
     invalid_indexes: Sequence[str] = ()
     """The indexes that were left unfinished."""
     revision: str | None = None
+    ahead: Mapping[str, timedelta] = MappingProxyType({})
+    """For how long there are partitions of each partitioned table."""
+    pruner: str = ""
+    """Who may add and drop partitions, where this user may not."""
 
 
 async def database(settings: Settings) -> AsyncIterator[Finding]:
@@ -95,7 +102,7 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
     if settings.database_url is None:
         yield ok(f"the data of the embedded Postgres is in {postgres.home_of(EMBEDDED_POSTGRES)}")
     yield await pooler_finding(settings, url)
-    for check in (postgres_version, privileges, migrated, indexes, connections, clocks):
+    for check in (postgres_version, privileges, migrated, indexes, partitions, connections, clocks):
         yield check(facts, settings)
     async for finding in replicas(settings):
         yield finding
@@ -132,9 +139,22 @@ async def _facts(url: str) -> Facts:
             facts = Facts(**row, asked=asked)
             if _VERSION_TABLE not in facts.tables or _VERSION_TABLE in facts.forbidden:
                 return facts
-            return facts._replace(revision=await connection.fetchval("SELECT version_num FROM alembic_version"))
+            facts = facts._replace(revision=await connection.fetchval("SELECT version_num FROM alembic_version"))
+            return await _with_partitions(facts, connection)
     finally:
         connection.terminate()
+
+
+async def _with_partitions(facts: Facts, connection: Any) -> Facts:
+    """Return the facts with those of the partitioned tables."""
+    ahead: dict[str, timedelta] = {}
+    pruner = ""
+    for table in LOGS:
+        layout, rights = await layout_of(connection, table), await rights_on(connection, table)
+        if layout.is_migrated and rights is not None:
+            ahead[table] = layout.ahead(facts.now)
+            pruner = pruner if rights.may_change else rights.owner
+    return facts._replace(ahead=ahead, pruner=pruner)
 
 
 def postgres_version(facts: Facts, _: Settings) -> Finding:
@@ -182,6 +202,19 @@ def indexes(facts: Facts, _: Settings) -> Finding:
     if facts.invalid_indexes:
         return problem(f"indexes are unfinished: {', '.join(facts.invalid_indexes)}", "python -m app migrate")
     return ok("every index is complete")
+
+
+def partitions(facts: Facts, _: Settings) -> Finding:
+    """Check that there are partitions for what is about to be written, and say who adds and drops them."""
+    if not facts.ahead:
+        return skipped("partitions: the migrations add the first ones")
+    ready = ", ".join(f"{table} for {span / timedelta(days=1):.0f} days" for table, span in facts.ahead.items())
+    command = "python -m app prune"
+    if facts.pruner:
+        command = f"Run it as {facts.pruner} every day, as {facts.name} may not add and drop partitions: {command}"
+    if min(facts.ahead.values()) < TOO_SHORT:
+        return warning(f"partitions run out: {ready}", command)
+    return ok(f"partitions are ready: {ready}", command if facts.pruner else "")
 
 
 def connections(facts: Facts, settings: Settings) -> Finding:

@@ -5,15 +5,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import asyncpg
+from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.cli.output import fail, say
-from app.db.engine import engine_to
+from app.db.engine import connect, engine_to
 from app.db.startup import wait_for_database
 from app.settings import EMBEDDED_POSTGRES, Settings
 
 T = TypeVar("T")
 Announce = Callable[[str], None]
+_CONNECT_SECONDS = 10.0
 
 
 @contextmanager
@@ -64,6 +67,35 @@ def migrate(url: str, announce: Announce = say) -> None:
         migrations.migrate(url, announce)
     except migrations.TablesInUse:
         fail("A table was in use for too long, so not all migrations ran. Run this command again at a quieter time.")
+
+
+def prune(url: str, settings: Settings) -> None:
+    """Delete what is old, and say how much. The command fails where this role may not add and drop partitions."""
+    try:
+        owners = asyncio.run(_prune(url, settings))
+    except asyncpg.UndefinedTableError:
+        fail("The database is missing migrations: python -m app migrate")
+    except asyncpg.LockNotAvailableError:
+        fail("A table was in use for too long, so not everything was done. Run this command again at a quieter time.")
+    if owners:
+        tables, roles = ", ".join(owners), ", ".join(sorted({*owners.values()}))
+        fail(f"Only {roles} may add and drop partitions of {tables}. Run this command with the URL of that role.")
+
+
+async def _prune(url: str, settings: Settings) -> dict[str, str]:
+    """Prune, and return the owners of the tables of which this role may not change partitions."""
+    from app.pruning import pruner
+
+    driver = await connect(make_url(url), "pruning", _CONNECT_SECONDS)
+    try:
+        owners = {}
+        async for result in pruner.prune(driver, settings, waits=True):
+            say(str(result))
+            if result.owner:
+                owners[result.kind.table] = result.owner
+        return owners
+    finally:
+        driver.terminate()
 
 
 def run(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:

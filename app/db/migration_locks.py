@@ -14,9 +14,10 @@ LOCK_WAIT_MILLISECONDS = 100
 """How long a migration waits for a table at a time; meanwhile everyone else, readers included, waits behind it."""
 LOCK_PATIENCE_SECONDS = 60.0
 """How long it tries again."""
+MIGRATION_LOCK = 7_034_512
+"""Any constant: who changes tables holds this advisory lock, and others wait here."""
+LOCK_POLL_SECONDS = 0.1
 
-_MIGRATION_LOCK = 7_034_512  # any constant: processes that migrate at once wait here for the first
-_LOCK_POLL_SECONDS = 0.1
 _PAUSE_SECONDS = 0.2, 0.6
 # These wait for transactions that are open, and nobody waits for them.
 _BLOCKS_NOBODY = re.compile(r"\bCONCURRENTLY\b|\bVALIDATE\s+CONSTRAINT\b", re.IGNORECASE)
@@ -39,12 +40,16 @@ class Patience:
     def __init__(self) -> None:
         self._end = time.monotonic() + LOCK_PATIENCE_SECONDS
 
+    def seconds(self) -> float | None:
+        """Return how long to let others pass before the next attempt; None if there is none."""
+        return None if time.monotonic() >= self._end else random.uniform(*_PAUSE_SECONDS)  # noqa: S311  # no secret
+
     def pause(self) -> bool:
         """Let others pass before the next attempt; return False if there is none."""
-        if time.monotonic() >= self._end:
-            return False
-        time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311  # no secret
-        return True
+        seconds = self.seconds()
+        if seconds is not None:
+            time.sleep(seconds)
+        return seconds is not None
 
 
 def is_lock_timeout(failure: BaseException | None) -> bool:
@@ -57,9 +62,9 @@ def is_lock_timeout(failure: BaseException | None) -> bool:
 def become_the_only_migrator(connection: Connection) -> None:
     """Wait until no other process migrates. The lock belongs to the connection, which is closed at the end: migrations
     may commit on the way. No transaction is open meanwhile, as CREATE INDEX CONCURRENTLY would wait for it."""
-    while not connection.scalar(text(f"SELECT pg_try_advisory_lock({_MIGRATION_LOCK})")):
+    while not connection.scalar(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")):
         connection.commit()
-        time.sleep(_LOCK_POLL_SECONDS)
+        time.sleep(LOCK_POLL_SECONDS)
     connection.commit()
 
 

@@ -11,14 +11,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
 from app.db.migration_locks import Patience, is_lock_timeout
+from app.db.models import Base
 from app.settings import ROOT
 
 
 class TablesInUse(Exception):
     """Operations locked a table for too long; the migration that needed it was rolled back."""
-
-
-_PARTITION = re.compile(r"events_(default|p\w+)")
 
 
 def alembic_config(url: str, announce: Callable[[str], None] | None = None) -> Config:
@@ -77,6 +75,13 @@ def is_known(revision: str | None) -> bool:
     return revision in _revisions()[1]
 
 
+@cache
+def _partition() -> re.Pattern[str]:
+    """Return the pattern of the names of partitions: that for what no other has, the first, and those of a period."""
+    partitioned = [table.name for table in Base.metadata.tables.values() if "postgresql_partition_by" in table.kwargs]
+    return re.compile(rf"({'|'.join(partitioned)})_(default|past|p\d+)")
+
+
 def is_declared(name: str | None, kind: str, _: object) -> bool:
     """Return whether the models declare such an object: all but the partitions of a table."""
-    return kind != "table" or name is None or _PARTITION.fullmatch(name) is None
+    return kind != "table" or name is None or _partition().fullmatch(name) is None

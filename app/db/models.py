@@ -17,6 +17,8 @@ from app.lengths import NOTE, PARAGRAPHS
 
 LONGEST = "longest"
 """Where a column says how many characters it can hold; the others hold a line."""
+REFERS_TO = "refers_to"
+"""Where a column without a foreign key says to which table it refers."""
 FOLDED_NAME = "folded(name)"
 PRODUCT_SEARCH = "setweight(search_vector(name), 'A') || setweight(search_vector(coalesce(description, '')), 'B')"
 USER_WORDS = "word_vector((full_name || ' '::text) || email)"
@@ -360,11 +362,13 @@ class EventPosition(Base):
 
 
 class AuditEntry(Base):
-    """A record of a change to an entity: who made it, in which operation, to which fields. Never changed or deleted."""
+    """A record of a change to an entity: who made it, in which operation, to which fields. Never changed, and deleted
+    by age only."""
 
     __tablename__ = "audit_entries"
 
-    actor_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("users.id"))
+    # No foreign key: to drop a partition would lock the users, and users are never deleted.
+    actor_id: Mapped[UUID | None] = mapped_column(info={REFERS_TO: "users"})
     operation: Mapped[str]
     entity_type: Mapped[str | None]
     entity_id: Mapped[UUID | None]
@@ -375,6 +379,7 @@ class AuditEntry(Base):
         sa.Index("ix_audit_entries_actor_id_id", "actor_id", "id"),
         sa.Index("ix_audit_entries_entity_id_id", "entity_id", "id"),
         sa.Index("ix_audit_entries_operation_id", "operation", "id"),
+        {"postgresql_partition_by": "RANGE (id)"},
     )
 
 

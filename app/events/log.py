@@ -6,7 +6,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from random import uniform
 from typing import Any
 from uuid import UUID
@@ -28,7 +27,6 @@ _BETWEEN_SECONDS = 0.02
 An announcement takes Postgres 0.3 ms of CPU, whatever number of events it has."""
 _LOOK_SECONDS = 1.0
 _BEAT_SECONDS = 30.0
-_PRUNE_SECONDS = 600.0
 _PATIENCE_SECONDS = 10.0
 _LAST_SECONDS = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -39,11 +37,10 @@ log = structlog.get_logger(__name__)
 class Events:
     """Announces what this process commits, and notifies its subscriptions of what all processes have announced."""
 
-    def __init__(self, database: Database, direct: URL | None = None, retention_days: int = 14) -> None:
+    def __init__(self, database: Database, direct: URL | None = None) -> None:
         """Work at `direct`, if clients of the database share their connections with others."""
         self._pooled = database if direct else None
         self._url = direct or database.engine.url
-        self._retention = timedelta(days=retention_days)
         self._followers: dict[Topic, set[Subscription]] = defaultdict(set)
         self._listening = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -165,7 +162,6 @@ class Events:
         loop = asyncio.get_running_loop()
         look = announce = loop.time()
         beat = loop.time() + _BEAT_SECONDS
-        prune = loop.time() + uniform(0, _PRUNE_SECONDS)  # noqa: S311
         while True:
             if not (self._has_committed or self._is_ending):
                 with suppress(TimeoutError):
@@ -187,9 +183,6 @@ class Events:
                 if loop.time() >= beat:
                     await heartbeat.beat()
                     beat = loop.time() + _BEAT_SECONDS
-                if loop.time() >= prune:
-                    await self._prune(driver)
-                    prune = loop.time() + uniform(0.5, 1.5) * _PRUNE_SECONDS  # noqa: S311
                 await self._read_on(driver)
 
     async def _sequence(self, sequencer: Sequencer) -> None:
@@ -206,11 +199,6 @@ class Events:
         if self.backlog.waiting:
             await sequencer.sequence()
         self._advance(await repository.latest(driver))
-
-    async def _prune(self, driver: Driver) -> None:
-        before = datetime.now(UTC) - self._retention
-        if await repository.prune(driver, before) == repository.PRUNED_AT_ONCE:
-            self._wake.set()
 
     async def _read_on(self, driver: Driver) -> None:
         """Notify the subscriptions of everything up to the last event that is known."""

@@ -24,7 +24,6 @@ Driver: TypeAlias = "asyncpg.Connection[Any]"
 CHANNEL = "orders_api_events"
 PAGE = 500
 COUNTED = 10_000
-PRUNED_AT_ONCE = 5_000
 _LOCK = 7_034_513  # any constant: processes that give positions take turns
 _WRITTEN: Mapping[str, Any] = {
     "id": sa.Uuid(),
@@ -149,16 +148,16 @@ _ADOPT = """
     UPDATE event_positions SET snapshot = pg_current_snapshot()
     WHERE position = (SELECT max(position) FROM event_positions)
 """
-_PRUNE = f"""
-    WITH old AS (
-        SELECT position, event_id FROM event_positions
-        WHERE position < (SELECT max(position) FROM event_positions) ORDER BY position LIMIT {PRUNED_AT_ONCE}
-    ),
-    gone AS (DELETE FROM events USING old WHERE id = event_id AND created_at < $1 RETURNING id)
+OLD_POSITIONS = """
+    WITH old AS MATERIALIZED (SELECT position, event_id FROM event_positions ORDER BY position LIMIT $2)
     DELETE FROM event_positions USING old
     WHERE event_positions.position = old.position
-      AND (old.event_id IN (SELECT id FROM gone) OR NOT EXISTS (SELECT FROM events WHERE id = old.event_id))
-"""  # noqa: S608  # our number
+      AND NOT EXISTS (SELECT FROM (SELECT min(position) AS first FROM old WHERE event_id >= $1) AS kept
+                      WHERE first <= old.position)
+      AND old.position < (SELECT max(position) FROM event_positions)
+"""
+"""A statement that deletes at most $2 of the oldest positions, up to the first event with a key from $1 on: who has
+read up to one of those reads on, and who has read less has missed events. The last position stays: the next follows."""
 
 
 class Sequencer:
@@ -222,9 +221,3 @@ async def backlog(driver: Driver) -> Backlog:
 async def products_of(driver: Driver, stores: Sequence[UUID], keys: Sequence[UUID]) -> Sequence[UUID]:
     """Return those of the products that these stores sell."""
     return [row["id"] for row in await driver.fetch(_OF_STORES, stores, keys)]
-
-
-async def prune(driver: Driver, before: Any) -> int:
-    """Delete the oldest events from before this moment, at most PRUNED_AT_ONCE, and return how many they were. The last
-    position stays: the next one follows it."""
-    return int((await driver.execute(_PRUNE, before)).rpartition(" ")[2])

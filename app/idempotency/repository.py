@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from zlib import crc32
 
 from sqlalchemy import (
     CTE,
@@ -13,15 +12,13 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    any_,
     bindparam,
     delete,
     func,
-    not_,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import Insert, ReturningInsert, ReturningUpdate
 from uuid_utils.compat import uuid7
 
@@ -30,8 +27,6 @@ from app.db.statements import Prepared, Record, table_of
 from app.db.unit_of_work import UnitOfWork
 
 UNIQUE = "uq_idempotency_keys_scope_key"
-_PRUNING = 16
-PRUNED_AT_ONCE = 10 * _PRUNING
 _keys = table_of(IdempotencyKey).c
 _SCOPE, _KEY = bindparam("scope", type_=Text()), bindparam("key", type_=Text())
 _GIVEN: dict[str, ColumnElement[Any]] = {
@@ -43,23 +38,6 @@ _GIVEN: dict[str, ColumnElement[Any]] = {
 _THIS = and_(_keys.scope == _SCOPE, _keys.key == _KEY)
 _HAS_EXPIRED = _keys.created_at < bindparam("expired_before", type_=DateTime(timezone=True))
 _RESPONSE = bindparam("response", type_=LargeBinary())
-
-
-def prunes(key: str) -> bool:
-    """Return whether a request with this key deletes some that have expired. One in sixteen does, as looking for them
-    takes Postgres longer than to store a response; they delete more than all requests add, so no background job is
-    needed."""
-    return crc32(key.encode()) % _PRUNING == 0
-
-
-def _pruned() -> CTE:
-    """Return a part of a statement that deletes other keys that have expired."""
-    others = select(_keys.id).where(_HAS_EXPIRED, not_(_THIS)).order_by(_keys.created_at).limit(PRUNED_AT_ONCE)
-    # A CTE, as Postgres may run a subquery for each row, with different results.
-    oldest = others.with_for_update(skip_locked=True).cte("oldest")
-    # As an array: for a list, Postgres may read the whole table.
-    ids = func.array(select(oldest.c.id).scalar_subquery(), type_=ARRAY(Uuid))
-    return delete(IdempotencyKey).where(_keys.id == any_(ids)).cte("pruned")
 
 
 def _claiming() -> ReturningInsert[Any]:
@@ -81,9 +59,8 @@ def _completing() -> ReturningUpdate[Any]:
     return completed.returning(_keys.id, lazily)
 
 
-# The second of each pair also deletes expired keys.
-_CLAIM = Prepared(_claiming()), Prepared(_claiming().add_cte(_pruned()))
-_COMPLETE = Prepared(_completing()), Prepared(_completing().add_cte(_pruned()))
+_CLAIM = Prepared(_claiming())
+_COMPLETE = Prepared(_completing())
 _EARLIER = Prepared(select(_keys.fingerprint, _keys.response).where(_THIS))
 _KEEP = Prepared(update(IdempotencyKey).where(_THIS).values(response=_RESPONSE))
 _FORGET = Prepared(delete(IdempotencyKey).where(_THIS, _HAS_EXPIRED))
@@ -115,7 +92,7 @@ async def claim(
     """Insert the key, or return its fingerprint and response if it exists and hasn't expired. Waits for a concurrent
     request that claimed it."""
     given = claiming(scope, key, fingerprint, expired_before)
-    if await work.fetch(_CLAIM[prunes(key)], **given, response=response):
+    if await work.fetch(_CLAIM, **given, response=response):
         return None
     (earlier,) = await work.fetch(_EARLIER, scope=scope, key=key)
     return earlier
@@ -126,10 +103,10 @@ async def keep(work: UnitOfWork, scope: str, key: str, response: bytes) -> None:
     await work.fetch(_KEEP, scope=scope, key=key, response=response)
 
 
-async def complete(work: UnitOfWork, scope: str, key: str, response: bytes, expired_before: datetime) -> Record | None:
+async def complete(work: UnitOfWork, scope: str, key: str, response: bytes) -> Record | None:
     """Store the response of the request that placed an order with the key; return what another request has stored
     meanwhile."""
-    if await work.fetch(_COMPLETE[prunes(key)], scope=scope, key=key, response=response, expired_before=expired_before):
+    if await work.fetch(_COMPLETE, scope=scope, key=key, response=response):
         return None
     return await work.first(_EARLIER, scope=scope, key=key)
 

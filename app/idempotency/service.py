@@ -124,11 +124,11 @@ class IdempotentRequest:
         the one that another request has stored before. TransactionConflict if that has just placed the order: the next
         attempt finds it."""
         self.require_valid()
-        this, sealed, expired_before = (self.scope, self.key), await self._sealed(response), _expired_before()
+        this, sealed = (self.scope, self.key), await self._sealed(response)
         if self.order_id is not None:
-            earlier = await repository.complete(work, *this, sealed, expired_before)
+            earlier = await repository.complete(work, *this, sealed)
         else:
-            earlier = await repository.claim(work, *this, self._fingerprints()[0], expired_before, sealed)
+            earlier = await repository.claim(work, *this, self._fingerprints()[0], _expired_before(), sealed)
         if earlier is None:
             return None
         self._require_same(earlier.fingerprint)

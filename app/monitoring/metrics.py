@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import AsyncIterator, Callable, Sized
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,8 @@ from app.events.log import Events
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.monitoring.workers import DIRECTORY
 from app.process.connections import Connections
+from app.pruning.catalog import LOGS
+from app.pruning.schedule import Pruning
 from app.replicas.reading import Replicas
 from app.security import passwords
 
@@ -52,7 +55,13 @@ class Metrics:
     """The figures of this process."""
 
     def __init__(
-        self, database: Database, events: Events, connections: Connections, turns: Sized, replicas: Replicas
+        self,
+        database: Database,
+        events: Events,
+        connections: Connections,
+        turns: Sized,
+        replicas: Replicas,
+        pruning: Pruning,
     ) -> None:
         self._directory = os.environ.get(DIRECTORY)
         self._registry = registry = CollectorRegistry()
@@ -81,7 +90,11 @@ class Metrics:
         self._names: set[str] = {"", OTHER}
         self._series: dict[tuple[str, str, str, str], Series] = {}
         """Those of each kind of operation, looked up once because the library is slow."""
-        self._gauges = {**self._sampled(database, events, connections, turns), **self._of_replicas(replicas)}
+        self._gauges = {
+            **self._sampled(database, events, connections, turns),
+            **self._of_replicas(replicas),
+            **self._ahead(pruning),
+        }
         self._totals = (
             (self._counter("connections_refused", "Connections refused, by the limit.", "limit"), connections.refused),
             (
@@ -97,6 +110,10 @@ class Metrics:
                     "replica_fallbacks", "Queries that the primary answered instead of a replica, by why.", "reason"
                 ),
                 replicas.fallbacks,
+            ),
+            (
+                self._counter("pruned", "Rows deleted because they are old, without those of partitions.", "kind"),
+                pruning.rows,
             ),
         )
         self._counted: dict[tuple[Counter, str], int] = {}
@@ -174,6 +191,17 @@ class Metrics:
         fit = self._gauge("replicas_fit", "Replicas that answer queries of every process.", "livemin")
         number = self._gauge("replicas", "Replicas in DATABASE_REPLICA_URLS.", "livemax")
         return {lag: lambda: replicas.lag, fit: lambda: replicas.fit, number: lambda: len(replicas)}
+
+    def _ahead(self, pruning: Pruning) -> dict[Gauge, Callable[[], float]]:
+        """Return the gauges of how far ahead there are partitions, and what reads each."""
+        gauge = Gauge(
+            "orders_api_partitions_ahead_days",
+            "For how many days there are partitions.",
+            ("table",),
+            registry=self._registry,
+            multiprocess_mode="livemin",
+        )
+        return {gauge.labels(table): partial(pruning.days_ahead, table) for table in LOGS}
 
     def _gauge(self, name: str, description: str, mode: Literal["livesum", "livemin", "livemax"] = "livesum") -> Gauge:
         """Return a gauge that is the sum over all processes, the minimum or the maximum."""

@@ -20,6 +20,7 @@ from app.db.texts import readable
 from app.events.log import Events
 from app.monitoring.operation_log import SUBSCRIPTION, OperationLog
 from app.process.connections import Connections
+from app.pruning.schedule import Pruning
 from app.replicas.reading import Replicas
 from app.settings import Environment, Settings
 
@@ -52,6 +53,7 @@ class Monitor:
         connections: Connections,
         turns: Sized,
         replicas: Replicas,
+        pruning: Pruning,
     ) -> None:
         """Set up what the settings ask for, and import nothing else."""
         self._slow_seconds = settings.slow_operation_milliseconds / 1000
@@ -60,7 +62,7 @@ class Monitor:
         if settings.metrics_token is not None or settings.app_env is Environment.DEVELOPMENT:
             from app.monitoring.metrics import Metrics
 
-            self._metrics = Metrics(database, events, connections, turns, replicas)
+            self._metrics = Metrics(database, events, connections, turns, replicas, pruning)
         if settings.otel_exporter_otlp_endpoint is not None:
             from app.monitoring.tracing import Tracing
 

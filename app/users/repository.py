@@ -177,6 +177,21 @@ _END_SESSIONS = Prepared(
 _IS_LIVE = exists().where(
     _tokens.session_id == sessions.id, _tokens.expires_at > bindparam("moment", type_=DateTime(timezone=True))
 )
+EXPIRED_TOKENS = """
+    WITH old AS (
+        SELECT refresh_tokens.id, session_id FROM refresh_tokens JOIN sessions ON sessions.id = session_id
+        WHERE refresh_tokens.id < $1 AND expires_at < now() - interval '1 hour'
+        ORDER BY refresh_tokens.id LIMIT $2 FOR UPDATE SKIP LOCKED
+    ),
+    ended AS (
+        DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT session_id FROM old)) AND NOT EXISTS (
+            SELECT FROM refresh_tokens WHERE session_id = sessions.id AND expires_at >= now() - interval '1 hour'
+        )
+    )
+    DELETE FROM refresh_tokens WHERE id = ANY (ARRAY(SELECT id FROM old))
+"""
+"""A statement that deletes at most $2 tokens with keys before $1 that have expired, and sessions that have no other. An
+hour later, nobody is about to use one of them."""
 _FORGET_EXPIRED = Prepared(delete(Session).where(sessions.user_id == KEY, ~_IS_LIVE))
 
 

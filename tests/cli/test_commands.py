@@ -8,16 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import typer
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 from typer.main import get_group
 
 from app.cli.commands import cli
+from app.db import migrations
+from app.pruning.catalog import KINDS
+from app.pruning.partitions import first_key
 from app.settings import ROOT
 from app.users.demo import DEMO_ACCOUNTS
 from tests.cli.conftest import RunFailing
@@ -26,7 +30,8 @@ from tests.servers import served
 
 SECRET = "a-secret-of-more-than-32-characters-for-tests"
 COMMANDS = (
-    *("serve", "migrate", "migration", "seed", "schema", "create-superuser", "settings", "role-settings", "doctor"),
+    *("serve", "migrate", "prune", "migration", "seed", "schema", "create-superuser", "settings", "role-settings"),
+    "doctor",
 )
 
 
@@ -105,6 +110,43 @@ def test_create_superuser(empty_database: str, run_failing: RunFailing) -> None:
     assert run_on(empty_database, superusers) == ["root@example.com"]
     again = run_failing(*arguments, DATABASE_URL=empty_database, SUPERUSER_PASSWORD="correct horse")
     assert (again.code, "already exists" in again.text) == (1, True)
+
+
+def test_prune_says_what_it_has_deleted_and_who_may_change_partitions(
+    empty_database: str, run_failing: RunFailing
+) -> None:
+    early = run_failing("prune", DATABASE_URL=empty_database)
+    assert early.last_line == "The database is missing migrations: python -m app migrate"
+    migrations.migrate(empty_database, lambda _: None)
+    name, old = f"visitor_{os.getpid()}", first_key(datetime(2020, 1, 1, tzinfo=UTC))
+
+    def prepare(connection: Connection) -> None:
+        for statement in (
+            f"INSERT INTO events (id, type, entity_id, payload) VALUES ('{old}', 'product.updated', '{old}', '{{}}')",
+            f"CREATE ROLE {name} LOGIN",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}",
+        ):
+            connection.exec_driver_sql(statement)
+        connection.commit()
+
+    def clean_up(connection: Connection) -> None:
+        connection.exec_driver_sql(f"DROP OWNED BY {name}")
+        connection.exec_driver_sql(f"DROP ROLE {name}")
+        connection.commit()
+
+    run_on(empty_database, prepare)
+    try:
+        done = run("prune", DATABASE_URL=empty_database)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+        assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [kind.name for kind in KINDS]
+        assert "events: 1 deleted; partitions: 0 dropped, 0 added" in done.stderr
+        visitor = make_url(empty_database).set(username=name).render_as_string()
+        assert (
+            "may add and drop partitions of events, audit_entries"
+            in run_failing("prune", DATABASE_URL=visitor).last_line
+        )
+    finally:
+        run_on(empty_database, clean_up)
 
 
 def test_seed_fills_only_an_empty_database(empty_database: str, run_failing: RunFailing) -> None:

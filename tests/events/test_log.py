@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -156,24 +155,6 @@ async def test_a_cursor_is_known_as_long_as_its_event_has_its_position(log: Log)
     for unknown in (Cursor(event.position, uuid4()), Cursor(event.position + 1, event.id)):
         with pytest.raises(EventsExpired):
             await repository.require_known(log.driver, unknown)
-
-
-async def test_old_events_are_pruned_and_the_next_position_follows_all_the_same(log: Log) -> None:
-    keys = [await insert(log.driver) for _ in range(3)]
-    first, *_, last = await log.events()
-    await log.driver.execute("UPDATE events SET created_at = now() - interval '15 days' WHERE id = ANY($1)", keys)
-    recent = await insert(log.driver)
-    await log.events()
-
-    before = datetime.now(UTC) - timedelta(days=14)
-    while await repository.prune(log.driver, before):
-        pass
-
-    assert [event.id for event in await repository.after(log.driver, 0)] == [recent]
-    with pytest.raises(EventsExpired):
-        await repository.require_known(log.driver, first.cursor)
-    await insert(log.driver)
-    assert [event.position for event in await log.events()] == [last.position + 2]
 
 
 async def test_a_log_from_a_server_with_more_transactions_goes_on(log: Log) -> None:

@@ -29,6 +29,7 @@ from tests.databases import committing
 from tests.graphql.subscriptions.clients import PATIENCE
 from tests.market import Market, gid
 from tests.monitoring.conftest import Serve
+from tests.pruning import pruning_of
 
 TOKEN = "a-token-of-the-one-who-asks"
 COMPILED = "query Compiled { products { totalCount } }"
@@ -167,7 +168,9 @@ async def metrics(committed_engine: AsyncEngine, direct_url: str) -> AsyncIterat
         events.follow(Topic("Product", uuid7()), has_state=True)
     events.start()
     await events.heard()
-    yield Metrics(committing(committed_engine), events, Connections(LIMITS), Turns(1), no_replicas(committed_engine))
+    database = committing(committed_engine)
+    replicas, pruning = no_replicas(committed_engine), pruning_of(committed_engine)
+    yield Metrics(database, events, Connections(LIMITS), Turns(1), replicas, pruning)
     await events.stop()
 
 
@@ -190,6 +193,7 @@ async def test_connections_that_are_refused_or_closed_are_counted(committed_engi
         connections,
         Turns(1),
         no_replicas(committed_engine),
+        pruning_of(committed_engine),
     )
     for total in (1, 3):
         connections.refused["client"] = connections.timed_out["request"] = total

@@ -59,6 +59,7 @@ RUN = {
     ".venv/bin/python -m app migrate": Place("tests/db/test_migrations.py", '"-m", "app", "migrate"'),
     ".venv/bin/python -m app create-superuser": Place("tests/cli/test_commands.py", "create-superuser"),
     "python -m app migrate": Place("tests/db/test_migrations.py", '"-m", "app", "migrate"'),
+    "python -m app prune": Place("tests/cli/test_commands.py", 'run("prune", '),
     "python -m app seed *": Place("tests/cli/test_commands.py", '("seed", '),
     "*python -m app doctor": Place("tests/cli/test_doctor.py", "doctor"),
     "python -m app role-settings*": Place("tests/poolers/test_serving.py", '["role-settings"]'),

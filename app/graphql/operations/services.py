@@ -19,6 +19,7 @@ from app.idempotency.service import Secrets
 from app.monitoring.monitor import Monitor
 from app.process.connections import Connections
 from app.process.readiness import Readiness
+from app.pruning.schedule import Pruning
 from app.replicas.reading import Replicas
 from app.security.tokens import AccessTokens, RefreshTokens
 from app.settings import Settings
@@ -43,6 +44,7 @@ class Services:
     replicas: Replicas
     subscriptions: SubscriptionManager
     live_sessions: LiveSessions
+    pruning: Pruning
     compiled: CompiledPath | None
     """None if every operation takes the resolver path."""
     shares: Shares

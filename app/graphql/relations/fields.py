@@ -16,7 +16,7 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 
-from app.db.models import LONGEST, Base
+from app.db.models import LONGEST, REFERS_TO, Base
 from app.db.pagination import Collection, Relation
 from app.errors import BadUserInput
 from app.graphql.arguments import key_of
@@ -225,9 +225,13 @@ def _relation(within: InstrumentedAttribute[Any] | Relation) -> Relation:
 
 
 def _referred(key: Expression) -> type[Base]:
-    """Return the model that a foreign key refers to."""
+    """Return the model that a column refers to, by a foreign key or without one."""
     assert isinstance(key, InstrumentedAttribute), "what isn't a column says what it refers to"
-    (target,) = {each.column.table for each in key.property.columns[0].foreign_keys}
+    column = key.property.columns[0]
+    if (name := column.info.get(REFERS_TO)) is not None:
+        target = Base.metadata.tables[name]
+    else:
+        (target,) = {each.column.table for each in column.foreign_keys}
     return next(mapper.class_ for mapper in Base.registry.mappers if mapper.local_table is target)
 
 
