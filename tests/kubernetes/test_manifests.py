@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -13,14 +14,17 @@ import pytest
 import yaml
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
+from sqlalchemy import make_url
 from typer.main import get_command
 
 from app.cli.commands import cli
 from app.cli.database_checks import BESIDE_THE_POOL
+from app.db.server_settings import alter_role, role_settings
 from app.events.log import Events
 from app.main import GRAPHQL_PATH
 from app.process.probes import probes
 from app.process.readiness import Readiness
+from app.pruning.partitions import AHEAD, TOO_SHORT
 from app.settings import ROOT, Settings
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
@@ -60,18 +64,29 @@ def the_one(objects: Sequence[Any], kind: str) -> Any:
     return found
 
 
-def pods(objects: Sequence[Any]) -> Iterator[Any]:
-    """Yield the specification of each kind of pod."""
+def templates(objects: Sequence[Any]) -> Iterator[Any]:
+    """Yield the template of each kind of pod."""
     for each in objects:
         match each["kind"]:
             case "Deployment" | "Job":
-                yield each["spec"]["template"]["spec"]
+                yield each["spec"]["template"]
             case "CronJob":
-                yield each["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+                yield each["spec"]["jobTemplate"]["spec"]["template"]
+
+
+def pods(objects: Sequence[Any]) -> list[Any]:
+    """Return the specification of each kind of pod."""
+    return [template["spec"] for template in templates(objects)]
 
 
 def containers(objects: Sequence[Any]) -> list[Any]:
     return [container for pod in pods(objects) for container in pod["containers"]]
+
+
+def urls_of_the_api(objects: Sequence[Any]) -> dict[str, str]:
+    """Return where the API connects to, by the names of its settings."""
+    (api,) = [container for container in containers(objects) if container["args"] == ["serve"]]
+    return {each["name"]: each["value"] for each in api["env"] if each["name"].endswith("_URL")}
 
 
 def test_kubernetes_knows_every_field(rendered: str, tmp_path: Path) -> None:
@@ -93,14 +108,11 @@ def test_every_variable_is_a_setting(objects: Sequence[Any]) -> None:
 
 def test_the_settings_are_valid(objects: Sequence[Any]) -> None:
     values = {name.lower(): value for each in of_kind(objects, "ConfigMap") for name, value in each["data"].items()}
-    (url,) = {
-        variable["value"]
-        for container in containers(objects)
-        for variable in container.get("env", [])
-        if variable["name"] == "DATABASE_URL" and "value" in variable
+    urls: dict[str, Any] = {
+        name.lower(): url.replace("$(API_PASSWORD)", "password") for name, url in urls_of_the_api(objects).items()
     }
     secret = "a-secret-of-more-than-32-characters-for-tests"
-    Settings(**values, database_url=url.replace("$(API_PASSWORD)", "password"), secret_key=SecretStr(secret))
+    Settings(**values, **urls, secret_key=SecretStr(secret))
 
 
 def test_every_command_is_one(objects: Sequence[Any]) -> None:
@@ -176,13 +188,64 @@ def test_every_secret_is_made_by_the_operator_or_by_hand(objects: Sequence[Any])
     assert role["passwordSecret"]["name"] in BY_HAND
 
 
-def test_the_database_is_where_the_api_connects(objects: Sequence[Any]) -> None:
-    cluster = the_one(objects, "Cluster")
-    (api,) = [container for container in containers(objects) if container["args"] == ["serve"]]
-    (url,) = [variable["value"] for variable in api["env"] if variable["name"] == "DATABASE_URL"]
-    place, bootstrap = urlsplit(url), cluster["spec"]["bootstrap"]["initdb"]
-    assert (place.hostname, place.path) == (f"{cluster['metadata']['name']}-rw", f"/{bootstrap['database']}")
-    assert place.username == cluster["spec"]["managed"]["roles"][0]["name"]
+def test_the_api_connects_through_the_pooler_and_for_events_to_the_primary(objects: Sequence[Any]) -> None:
+    cluster, pooler = the_one(objects, "Cluster"), the_one(objects, "Pooler")
+    assert pooler["spec"]["cluster"]["name"] == cluster["metadata"]["name"]
+    urls = {name: urlsplit(url) for name, url in urls_of_the_api(objects).items()}
+    hosts = {name: place.hostname for name, place in urls.items()}
+    assert hosts == {
+        "DATABASE_URL": pooler["metadata"]["name"],
+        "DATABASE_DIRECT_URL": f"{cluster['metadata']['name']}-{pooler['spec']['type']}",
+    }
+    for place in urls.values():
+        assert place.path == f"/{cluster['spec']['bootstrap']['initdb']['database']}"
+        assert place.username == cluster["spec"]["managed"]["roles"][0]["name"]
+
+
+def test_the_pooler_is_one_that_the_api_can_work_behind(objects: Sequence[Any]) -> None:
+    """And the role of the API has the timeouts that the pooler doesn't pass on."""
+    pgbouncer = the_one(objects, "Pooler")["spec"]["pgbouncer"]
+    assert pgbouncer["poolMode"] == "transaction"
+    assert int(pgbouncer["parameters"]["max_prepared_statements"]) > 0
+    names = {name.lower() for name in the_one(objects, "ConfigMap")["data"]}
+    assert not names & {"statement_timeout_seconds", "operation_timeout_seconds"}, "the timeouts are the default ones"
+    given = the_one(objects, "Cluster")["spec"]["bootstrap"]["initdb"]["postInitApplicationSQL"]
+    wanted = alter_role(make_url("postgresql://orders_api@db"), role_settings(Settings()))
+    assert [line for line in given if "ALTER ROLE" in line] == [line.replace('"', "").rstrip(";") for line in wanted]
+
+
+def test_who_changes_tables_is_their_owner(objects: Sequence[Any]) -> None:
+    """Past the pooler: that takes a session."""
+    for command in ("migrate", "prune"):
+        (container,) = [each for each in containers(objects) if each["args"] == [command]]
+        (url,) = [each for each in container["env"] if each["name"] == "DATABASE_URL"]
+        assert url["valueFrom"]["secretKeyRef"] == {"name": "orders-db-app", "key": "uri"}
+
+
+def test_partitions_are_added_long_before_they_are_needed(objects: Sequence[Any]) -> None:
+    job = the_one(objects, "CronJob")["spec"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", job["schedule"]), "every day"
+    assert job["concurrencyPolicy"] == "Forbid"
+    assert timedelta(days=2) < AHEAD - TOO_SHORT
+
+
+def test_pods_may_connect_to_what_they_need(objects: Sequence[Any]) -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(objects, "NetworkPolicy")}
+    pooler, cluster = ({"cnpg.io/poolerName": "orders-db-pooler"}, {"cnpg.io/cluster": "orders-db"})
+    assert the_one(objects, "Pooler")["metadata"]["name"] == pooler["cnpg.io/poolerName"]
+    reached = [each["podSelector"]["matchLabels"] for each in policies["orders-api"]["egress"][0]["to"]]
+    assert reached == [cluster, pooler]
+    kinds = ("Deployment", "Job", "CronJob")
+    templates = [
+        each["spec"].get("jobTemplate", each)["spec"]["template"] for kind in kinds for each in of_kind(objects, kind)
+    ]
+    names = {template["metadata"]["labels"]["app.kubernetes.io/name"] for template in templates}
+    (selected,) = policies["orders-api"]["podSelector"]["matchExpressions"]
+    assert {*selected["values"]} == names
+    from_pods, *others = policies["orders-db"]["ingress"][0]["from"]
+    assert {*from_pods["podSelector"]["matchExpressions"][0]["values"]} == names
+    assert [each["podSelector"]["matchLabels"] for each in others] == [cluster, pooler]
+    assert policies["orders-db-pooler"]["podSelector"]["matchLabels"] == pooler
 
 
 def test_the_role_of_the_api_has_the_rights_that_it_has_in_containers(objects: Sequence[Any]) -> None:
@@ -192,14 +255,19 @@ def test_the_role_of_the_api_has_the_rights_that_it_has_in_containers(objects: S
     assert all(f"GRANT {right} ON TABLES TO orders_api" in granted for right in rights)
 
 
-def test_postgres_has_connections_for_as_many_pods_as_there_may_be(objects: Sequence[Any]) -> None:
+def test_there_are_connections_for_as_many_pods_as_there_may_be(objects: Sequence[Any]) -> None:
     settings = the_one(objects, "ConfigMap")["data"]
-    each = int(settings["WORKERS"]) * (int(settings["DATABASE_POOL_SIZE"]) + BESIDE_THE_POOL)
     surge = the_one(objects, "Deployment")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-    most = the_one(objects, "HorizontalPodAutoscaler")["spec"]["maxReplicas"] + surge
+    pods = the_one(objects, "HorizontalPodAutoscaler")["spec"]["maxReplicas"] + surge
+    processes = pods * int(settings["WORKERS"])
+    pooler = the_one(objects, "Pooler")["spec"]
+    parameters = {name: int(value) for name, value in pooler["pgbouncer"]["parameters"].items()}
+    pooled = pooler["instances"] * parameters["default_pool_size"]
     allowed = int(the_one(objects, "Cluster")["spec"]["postgresql"]["parameters"]["max_connections"])
-    assert most * each <= allowed - RESERVED
-    assert most == int(settings["MAX_INSTANCES"]), "doctor would count others"
+    assert pooled + processes * BESIDE_THE_POOL <= allowed - RESERVED
+    all_to_one = processes * (int(settings["DATABASE_POOL_SIZE"]) + BESIDE_THE_POOL)
+    assert all_to_one <= parameters["max_client_conn"], "while another instance of the pooler is away"
+    assert pods == int(settings["MAX_INSTANCES"]), "doctor would count others"
 
 
 def test_the_selectors_find_the_pods(objects: Sequence[Any]) -> None:
