@@ -78,7 +78,7 @@ def test_an_attempt_that_failed_half_way_is_completed(database: str) -> None:
     execute(database, invalid)
     valid = "SELECT relfilenode FROM pg_class WHERE relname = 'ix_products_by_price'"
     before = execute(database, valid)
-    execute(database, "DROP TABLE events, event_positions")  # of a later migration
+    execute(database, "DROP TABLE events, event_batches")  # of a later migration
     execute(database, "UPDATE alembic_version SET version_num = '0013'")
 
     command.upgrade(alembic_config(database), "head")
