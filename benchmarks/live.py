@@ -1,4 +1,6 @@
-"""Measure how soon subscribers receive events, and what each of them costs: `python -m benchmarks.live`."""
+"""Measure how soon subscribers receive events, and what each of them costs: `python -m benchmarks.live`.
+
+Another process of the API makes the changes. A delay is from the request that changes a product to the event of it."""
 
 import asyncio
 import json
@@ -14,14 +16,15 @@ import typer
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from app.events.repository import Sequencer
 from benchmarks.__main__ import database_server
-from benchmarks.contestants import APP
+from benchmarks.contestants import APP, Request
 from benchmarks.database import opened
 from benchmarks.figures import percentile
+from benchmarks.load import ask
+from benchmarks.load import connect as connect_to
 from benchmarks.processes import cpu_seconds, pin, resident_megabytes, split_cores
 from benchmarks.report import aligned
-from benchmarks.scenarios import CUSTOMER
+from benchmarks.scenarios import CUSTOMER, SUPERUSER
 from benchmarks.servers import Server, served
 from benchmarks.sql import dsn_of
 from tools.bulk import Size
@@ -31,24 +34,20 @@ BATCHES = 20  # per second, if each subscriber has events of its own
 HEADINGS = ("subscribers", "follow", "p50 ms", "p99 ms", "max ms", "received", "server CPU %", "KB each")
 _PRODUCT = "name stock price { amount currency }"
 QUERY = f"subscription ($id: ID!) {{ productUpdated(productId: $id) {{ product {{ {_PRODUCT} }} }} }}"
-# The stock counts the events, so that each subscriber knows which one it has received.
-CHANGE = "UPDATE products SET stock = $1 WHERE id = ANY($2)"
-LOG = """
-    INSERT INTO events (id, type, entity_id, payload)
-    SELECT gen_random_uuid(), 'product.stock_changed', id, '{}' FROM unnest($1::uuid[]) AS id
-"""
+# The price counts the events, so that each subscriber knows which one it has received.
+CHANGE = "mutation ($input: UpdateProductsInput!) { updateProducts(input: $input) { __typename } }"
 
 
 @dataclass
 class Watch:
-    """When each event was committed, and how long after that subscribers received it."""
+    """When each change was requested, and how long after that subscribers received the event."""
 
-    committed: dict[tuple[str, int], float] = field(default_factory=dict)
+    requested: dict[tuple[str, int], float] = field(default_factory=dict)
     delays: list[float] = field(default_factory=list)
 
     def received(self, product: str, number: int) -> None:
         """Record that a subscriber has received the event now."""
-        if (moment := self.committed.get((product, number))) is not None:
+        if (moment := self.requested.get((product, number))) is not None:
             self.delays.append((time.perf_counter() - moment) * 1_000)
 
 
@@ -63,22 +62,23 @@ async def measure(
     app = replace(APP, environment={**APP.environment, **limits})
     rows: list[Sequence[str]] = [HEADINGS]
     async with opened(server_url, name, size) as database:
-        token = (await database.world()).tokens[CUSTOMER]
+        tokens = (await database.world()).tokens
         connection = await asyncpg.connect(dsn_of(database.url))
         found = await connection.fetch("SELECT id FROM products WHERE deleted_at IS NULL LIMIT $1", subscribers)
+        await connection.close()
         keys = [row["id"] for row in found]
         for what, followed, headers in (
             ("the same", keys[:1] * subscribers, {}),
-            ("their own", keys, {"Authorization": f"Bearer {token}"}),
+            ("their own", keys, {"Authorization": f"Bearer {tokens[CUSTOMER]}"}),
         ):
-            async with served(app, database.url, core) as server:
-                rows.append((str(subscribers), what, *await _round(server, connection, followed, headers, seconds)))
-        await connection.close()
+            async with served(app, database.url, core) as server, served(APP, database.url) as other:
+                writer = Writer(other, tokens[SUPERUSER])
+                rows.append((str(subscribers), what, *await _round(server, writer, followed, headers, seconds)))
     return rows
 
 
 async def _round(
-    server: Server, connection: Any, keys: Sequence[Any], payload: Mapping[str, str], seconds: int
+    server: Server, writer: "Writer", keys: Sequence[Any], payload: Mapping[str, str], seconds: int
 ) -> Sequence[str]:
     """Return the figures of one round."""
     watch = Watch()
@@ -91,7 +91,7 @@ async def _round(
         socket.transport.set_protocol(_Reader(str(key), watch))
     cpu = cpu_seconds(server.pid) or 0
     begun = time.perf_counter()
-    await _write(connection, list(dict.fromkeys(keys)), seconds, watch)
+    await writer.write(list(dict.fromkeys(keys)), seconds, watch)
     await asyncio.sleep(1)
     used = 100 * ((cpu_seconds(server.pid) or 0) - cpu) / (time.perf_counter() - begun - 1)
     for socket in (warm, *sockets):
@@ -131,26 +131,35 @@ class _Reader(asyncio.Protocol):
             if len(received) < end:
                 break
             product = orjson.loads(received[start:end])["payload"]["data"]["productUpdated"]["product"]
-            self._watch.received(self._key, product["stock"])
+            self._watch.received(self._key, int(float(product["price"]["amount"])))
             received = received[end:]
         self._received = received
 
 
-async def _write(connection: Any, keys: Sequence[Any], seconds: int, watch: Watch) -> None:
-    """Change each product once a second, in batches with a transaction each."""
-    size = -(-len(keys) // BATCHES)
-    batches = [keys[start : start + size] for start in range(0, len(keys), size)]
-    sequencer = await Sequencer.over(connection)
-    begun = time.perf_counter()
-    for number in range(seconds):
-        for place, batch in enumerate(batches):
-            await asyncio.sleep(max(0, begun + number + place / len(batches) - time.perf_counter()))
-            async with connection.transaction():
-                await connection.execute(CHANGE, 1_000 + number, batch)
-                await connection.execute(LOG, batch)
-                # Before the commit: subscribers may receive the event before it returns here.
-                watch.committed |= {(str(key), 1_000 + number): time.perf_counter() for key in batch}
-            await sequencer.sequence()  # as the process does that has committed
+class Writer:
+    """Changes products through a process of the API."""
+
+    def __init__(self, server: Server, token: str) -> None:
+        self._server = server
+        self._token = token
+
+    async def write(self, keys: Sequence[Any], seconds: int, watch: Watch) -> None:
+        """Change each product once a second, in batches with a mutation each."""
+        connection = await connect_to(self._server.port)
+        size = -(-len(keys) // BATCHES)
+        batches = [keys[start : start + size] for start in range(0, len(keys), size)]
+        begun, first = time.perf_counter(), int(time.time())  # never a price that a product has from an earlier round
+        for number in range(seconds):
+            for place, batch in enumerate(batches):
+                await asyncio.sleep(max(0, begun + number + place / len(batches) - time.perf_counter()))
+                watch.requested |= {(str(key), first + number): time.perf_counter() for key in batch}
+                await ask(connection, self._change(batch, first + number))
+        connection.close()
+
+    def _change(self, keys: Sequence[Any], price: int) -> bytes:
+        products = [{"id": f"Product_{key}", "price": str(price)} for key in keys]
+        variables = {"input": {"products": products}}
+        return Request("/graphql", {"query": CHANGE, "variables": variables}).encoded(self._token)
 
 
 def main(

@@ -94,7 +94,7 @@ class _KeptOpen:
 async def empty(engine: AsyncEngine) -> None:
     """Delete all rows once nobody uses the tables any more. TRUNCATE takes a hundred times as long for so few."""
     # Positions are never given again.
-    tables = [table.name for table in reversed(Base.metadata.sorted_tables) if table.name != "event_positions"]
+    tables = [table.name for table in reversed(Base.metadata.sorted_tables) if table.name != "event_batches"]
     async with engine.begin() as connection:
         await connection.execute(text(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE"))
         for table in tables:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from sqlalchemy import make_url
 
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
-from benchmarks import live, memory, processes
+from benchmarks import events, live, memory, processes
 from benchmarks.__main__ import chosen, run
 from benchmarks.contestants import APP, CONTESTANTS, SQL, TUTORIAL, variant
 from benchmarks.figures import Measurement, Series, percentile, ratio, ratio_to
@@ -164,6 +165,17 @@ async def test_the_memory_of_a_server_is_measured_while_it_answers_each_query(
 
     shown = [line.split() for line in capsys.readouterr().out.splitlines() if line.endswith("MB")]
     assert [line[:-2] for line in shown] == [["24", "different"], ["12", "the", "same"]]
+
+
+@pytest.mark.skipif(shutil.which("pgbench") is None, reason="pgbench is not installed")
+async def test_commits_are_compared_without_and_with_events(
+    server_url: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "DATABASE", database_name)
+    _, plain, *others = await events.compare(server_url, rounds=1, clients=1, seconds=1, announcers=1, listeners=1)
+    assert plain[0::2] == ("no events", "1.00")
+    assert [name for name, *_ in others] == ["pg_notify in the transaction", "the log"]
+    assert all(int(rate) > 0 for _, rate, *_ in (plain, *others))
 
 
 async def test_every_subscriber_is_told_of_every_event(server_url: str, database_name: str) -> None:

@@ -1,6 +1,6 @@
 """The SQL of the audit trail."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -85,8 +85,9 @@ def parameters_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return {f"entry_{name}": value for name, value in entry.items()}
 
 
-async def insert_all(work: UnitOfWork, rows: Sequence[Mapping[str, Any]], events: Iterable[Event]) -> None:
+async def insert_all(work: UnitOfWork, rows: Sequence[Mapping[str, Any]], events: Sequence[Event]) -> None:
     """Insert entries, one or more, and the events of the mutation."""
     first, *others = map(parameters_of, rows)
     logged = log.parameter(events, rows[0]["actor_id"])
+    work.writes_events = work.writes_events or bool(events)
     await work.execute_each(_INSERT, [{**first, "events": logged}, *({**other, "events": "[]"} for other in others)])

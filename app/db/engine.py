@@ -64,8 +64,8 @@ class Database:
         UnitOfWork begins the transactions of mutations. At most `queue_length` callers wait for a connection.
         After `write_seconds`, Postgres should have ended any statement."""
         self.write_seconds = write_seconds
-        self.committed: Callable[[], None] = lambda: None
-        """Called after the commit of a mutation, which may have written events."""
+        self.events_committed: Callable[[], None] = lambda: None
+        """Called after the commit of a mutation that has written events."""
         self.engine = engine
         self.servers = servers or Servers.of(engine.url)
         self._pool = cast(QueuePool, engine.pool)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
-from app.db.texts import forbid_quote
+from app.db.texts import OURS, forbid_quote
 from app.lengths import NOTE, PARAGRAPHS
 
 LONGEST = "longest"
@@ -333,7 +333,7 @@ class Event(Base):
 
     __tablename__ = "events"
 
-    type: Mapped[str]
+    type: Mapped[str] = mapped_column(info={OURS: True})  # every order would pay for the check
     entity_id: Mapped[UUID]
     store_id: Mapped[UUID | None]
     actor_id: Mapped[UUID | None]
@@ -346,19 +346,18 @@ class Event(Base):
     __table_args__ = (sa.Index("ix_events_xid", "xid"), {"postgresql_partition_by": "RANGE (id)"})
 
 
-class EventPosition(Base):
-    """The position of an event in the log, given after its commit. The last row has the snapshot that saw the event:
-    what that did not see comes next. The first row has no event."""
+class EventBatch(Base):
+    """Events that are announced together: those that its snapshot sees, and that of the batch before did not. The first
+    batch has none."""
 
-    __tablename__ = "event_positions"
+    __tablename__ = "event_batches"
 
     position: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
-    event_id: Mapped[UUID | None]
-    store_id: Mapped[UUID | None]
-    snapshot: Mapped[str | None] = mapped_column(Snapshot)
+    snapshot: Mapped[str] = mapped_column(Snapshot)
+    made_at: Mapped[datetime] = mapped_column(server_default=sa.func.clock_timestamp())
     id = None  # type: ignore[assignment]  # the position is the key
-    created_at = None  # type: ignore[assignment]  # that of the event says more
-    updated_at = None  # type: ignore[assignment]
+    created_at = None  # type: ignore[assignment]
+    updated_at = None  # type: ignore[assignment]  # batches never change
 
 
 class AuditEntry(Base):

@@ -11,6 +11,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
 QUOTE = "\x7f"
+OURS = "ours"
+"""Where a column says that only the application's own words are stored there, and no response shows them."""
 
 
 def readable(sql: str) -> str:
@@ -28,7 +30,7 @@ def forbid_quote(table: Table) -> None:
 def constraint_against_quote(column: Column[Any]) -> CheckConstraint | None:
     """Return the constraint that keeps QUOTE out of a column; None if the column needs none."""
     kind = column.type.item_type if isinstance(column.type, ARRAY) else column.type
-    if column.computed is not None or not isinstance(kind, String) or _is_closed(kind):
+    if column.computed is not None or not isinstance(kind, String) or _is_closed(kind) or column.info.get(OURS):
         return None
     return CheckConstraint(_condition(column), name=f"{column.name}_without_del")
 

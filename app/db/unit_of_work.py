@@ -40,6 +40,8 @@ class UnitOfWork:
         self.has_committed = False
         """Whether a statement has committed by itself, now or for an earlier request with the same idempotency key.
         After that, only the payload can fail."""
+        self.writes_events = False
+        """Whether the transaction has written to the event log."""
         self.is_one_statement = False
         """Whether this is a mutation of one statement, which commits by itself."""
         self.info: dict[str, Any] = {}
@@ -124,7 +126,7 @@ class UnitOfWork:
         rows = await self._sent(send, sql)
         self.is_settled = self.has_committed = has_effect(rows)
         if self.has_committed:
-            self._database.committed()
+            self._database.events_committed()
         return rows
 
     @property
@@ -324,7 +326,8 @@ class UnitOfWork:
             if is_disconnection(failure):
                 raise OutcomeUnknown from failure
             raise
-        self._database.committed()
+        if self.writes_events:
+            self._database.events_committed()
 
     async def _begun(self, **options: Any) -> Transaction:
         """Begin a transaction, or a savepoint within the current one."""

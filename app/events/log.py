@@ -6,6 +6,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from decimal import Decimal
+from math import inf
 from random import uniform
 from typing import Any
 from uuid import UUID
@@ -19,12 +21,11 @@ from app.events import legacy, repository
 from app.events.catalog import TYPES, Follow, Topic, followed
 from app.events.following import Subscription
 from app.events.heartbeat import Heartbeat
-from app.events.repository import Backlog, Cursor, Driver, Positioned, Sequencer
+from app.events.repository import Backlog, Cursor, Driver, Positioned
 
-_BETWEEN_SECONDS = 0.02
-"""How long events wait for others to be announced with, at most; the first after a pause are announced at once.
-
-An announcement takes Postgres 0.3 ms of CPU, whatever number of events it has."""
+PAUSE_SECONDS = 0.02
+"""How long after one announcement the next follows at the earliest, of whichever process: the first after a pause is
+made at once. An announcement takes Postgres 0.14 ms of CPU, whatever number of events it has."""
 _LOOK_SECONDS = 1.0
 _BEAT_SECONDS = 30.0
 _PATIENCE_SECONDS = 10.0
@@ -48,14 +49,18 @@ class Events:
         self._has_committed = False
         """Whether a transaction of this process has committed since it last announced events."""
         self._is_ending = False
+        self._announce_at = 0.0
+        """When the next announcement may be made, by the clock of the event loop."""
+        self._is_upgrading = False
+        """Whether processes of 2.0.0 were running when this process last looked."""
         self.backlog = Backlog(0, 0.0)
-        """What waited for a position when this process last looked."""
+        """What waited to be announced when this process last looked."""
         self._read: Cursor | None = None
-        """The last event that the subscriptions of this process know of; None before the log was reached."""
+        """Up to where the subscriptions of this process know the log; None before it was reached."""
         self.wrote: Callable[[UUID], None] | None = None
         """Called with the user who caused an event, on whichever machine, if that is of interest."""
-        self._announced = Cursor(0, None)
-        """The last event that is known to be in the log."""
+        self._announced = Cursor(0, Decimal())
+        """The last batch that is known to be in the log."""
 
     def __len__(self) -> int:
         return sum(map(len, self._followers.values()))
@@ -84,7 +89,7 @@ class Events:
 
     @property
     def position(self) -> int:
-        """The last position that this process knows of."""
+        """The position of the last batch of events that this process knows of."""
         return self._announced.position
 
     async def heard(self) -> None:
@@ -93,8 +98,9 @@ class Events:
 
     def announce(self) -> None:
         """Announce what was committed, soon."""
-        self._has_committed = True
-        self._wake.set()
+        if not self._has_committed:
+            self._has_committed = True
+            self._wake.set()
 
     def follow(self, topic: Topic, *, has_state: bool) -> Subscription:
         """Subscribe to a topic; end it with `leave`."""
@@ -130,7 +136,7 @@ class Events:
 
     async def _run_once(self) -> None:
         """Announce and read until the connection breaks, or the process ends."""
-        driver = await connect(self._url, "events", _PATIENCE_SECONDS)
+        driver = await connect(self._url, "event log", _PATIENCE_SECONDS)
         try:
             driver.add_termination_listener(lambda _: self._wake.set())
             await driver.add_listener(legacy.CHANNEL, self._hear_legacy)
@@ -138,10 +144,10 @@ class Events:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 heartbeat = Heartbeat(driver, self._pooled)
                 await heartbeat.start()
-                sequencer = await Sequencer.over(driver)
+                await repository.prepare(driver)
                 await self._catch_up(driver)
             self._listening.set()
-            await self._work(driver, sequencer, heartbeat)
+            await self._work(driver, heartbeat)
         finally:
             driver.terminate()
 
@@ -158,59 +164,64 @@ class Events:
                 subscription.miss()
         self._announced = end
 
-    async def _work(self, driver: Driver, sequencer: Sequencer, heartbeat: Heartbeat) -> None:
+    async def _work(self, driver: Driver, heartbeat: Heartbeat) -> None:
         loop = asyncio.get_running_loop()
-        look = announce = loop.time()
+        look = loop.time()
         beat = loop.time() + _BEAT_SECONDS
-        while True:
-            if not (self._has_committed or self._is_ending):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0, look - loop.time())):
-                        await self._wake.wait()
-            self._wake.clear()
+        while self._has_committed or not self._is_ending:
+            await self._woken(min(look, self._announce_at if self._has_committed else inf))
             if driver.is_closed():
                 raise ConnectionError("the connection was closed")
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                if self._has_committed:
-                    await asyncio.sleep(max(0, announce - loop.time()))
-                    await self._sequence(sequencer)
-                    announce = loop.time() + _BETWEEN_SECONDS
-                elif self._is_ending:
-                    return
                 if loop.time() >= look:
-                    await self._look(driver, sequencer)
+                    await self._look(driver)
                     look = loop.time() + uniform(0.75, 1.25) * _LOOK_SECONDS  # noqa: S311
+                if self._has_committed and loop.time() >= self._announce_at:
+                    self._announce_at = loop.time() + PAUSE_SECONDS
+                    await self._announce(driver)
                 if loop.time() >= beat:
                     await heartbeat.beat()
                     beat = loop.time() + _BEAT_SECONDS
                 await self._read_on(driver)
 
-    async def _sequence(self, sequencer: Sequencer) -> None:
-        self._has_committed = False
-        try:
-            await sequencer.sequence()
-        except BaseException:
-            self._has_committed = True
-            raise
+    async def _woken(self, deadline: float) -> None:
+        """Return once something has happened, or at this time."""
+        if not self._wake.is_set() and deadline > asyncio.get_running_loop().time():
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self._wake.wait()
+        self._wake.clear()
 
-    async def _look(self, driver: Driver, sequencer: Sequencer) -> None:
+    async def _announce(self, driver: Driver) -> None:
+        """Announce what is committed; again later if the batch of another process may lack some of it."""
+        self._has_committed, position = False, None
+        try:
+            if self._is_upgrading:
+                async with driver.transaction():
+                    if position := await repository.announce(driver, PAUSE_SECONDS):
+                        await legacy.send(driver, position)
+            else:
+                position = await repository.announce(driver, PAUSE_SECONDS)
+        finally:
+            self._has_committed = self._has_committed or position is None
+
+    async def _look(self, driver: Driver) -> None:
         """Announce what nobody has, as a process may have been killed, and find what was announced unheard."""
+        self._is_upgrading = await legacy.is_running(driver)
         self.backlog = await repository.backlog(driver)
         if self.backlog.waiting:
-            await sequencer.sequence()
+            self.announce()
         self._advance(await repository.latest(driver))
 
     async def _read_on(self, driver: Driver) -> None:
-        """Notify the subscriptions of everything up to the last event that is known."""
+        """Notify the subscriptions of everything up to the last batch that is known."""
         while (
-            (self._followers or self.wrote)
-            and self._read is not None
-            and self._read.position < self._announced.position
+            (self._followers or self.wrote) and self._read is not None and self._read.first <= self._announced.position
         ):
             end = self._announced
-            events = await repository.after(driver, self._read.position)
+            events = await repository.after(driver, self._read, end.position)
             await self._dispatch(driver, events)
-            self._read = events[-1].cursor if events else end
+            self._read = events[-1].cursor if len(events) == repository.PAGE else end
 
     async def _dispatch(self, driver: Driver, events: Iterable[Positioned]) -> None:
         closed = []
@@ -237,6 +248,7 @@ class Events:
     def _advance(self, end: Cursor) -> None:
         if end.position > self._announced.position:
             self._announced = end
+            self._announce_at = asyncio.get_running_loop().time() + PAUSE_SECONDS
             self._wake.set()
 
     def _hear_legacy(self, _: Any, __: int, ___: str, text: object) -> None:

@@ -1,22 +1,25 @@
 """The SQL of the event log.
 
-A mutation inserts its events. After the commit, any process gives them positions, in a transaction of its own that only
-inserts: what is new since the last time is exactly what that snapshot did not see. So nothing is marked or updated, a
-transaction held open elsewhere leaves no dead rows to step over, and its own events follow once it commits."""
+A mutation inserts its events. After the commit, any process announces them, in a transaction of its own that inserts
+one row: a batch, with the snapshot that sees the events. So nothing is marked or updated, a transaction held open
+elsewhere leaves no dead rows to step over, and its own events follow once it commits."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 import asyncpg
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from uuid_utils.compat import uuid7
 
 from app.db.models import Event as EventRow
+from app.db.models import EventBatch, Product, TransactionId
+from app.db.statements import KEYS, Prepared, table_of
 from app.errors import EventsExpired
-from app.events import legacy
 from app.events.catalog import Event
 
 Driver: TypeAlias = "asyncpg.Connection[Any]"
@@ -24,7 +27,7 @@ Driver: TypeAlias = "asyncpg.Connection[Any]"
 CHANNEL = "orders_api_events"
 PAGE = 500
 COUNTED = 10_000
-_LOCK = 7_034_513  # any constant: processes that give positions take turns
+_LOCK = 7_034_513  # any constant: one process adopts a log
 _WRITTEN: Mapping[str, Any] = {
     "id": sa.Uuid(),
     "type": sa.Text(),
@@ -36,26 +39,35 @@ _WRITTEN: Mapping[str, Any] = {
 
 
 class Cursor(NamedTuple):
-    """A place in the log: the position of an event, and its id: another event has the position
-    once a backup was restored, or a standby promoted that lacked the event."""
+    """A place in the log: after the events of a batch up to this number, or after all of them. The moment proves that
+    the batch is the same: another has its position once a backup was restored, or a standby promoted that lacked it."""
 
     position: int
-    event_id: UUID | None
+    moment: Decimal
+    """When the batch was made, in seconds since 1970."""
+    number: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.position} {'-' if self.event_id is None else self.event_id.hex}"
+        return f"{self.position} {self.moment}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse the text of a cursor; ValueError if it is none."""
-        position, key = text.split()
-        return cls(int(position), None if key == "-" else UUID(key))
+        """Parse the text of a cursor after a whole batch; ValueError if it is none."""
+        position, _, moment = text.partition(" ")
+        if not moment.replace(".", "", 1).isdecimal():
+            raise ValueError(text)
+        return cls(int(position), Decimal(moment))
+
+    @property
+    def first(self) -> int:
+        """The position of the batch that comes next, or has been read in part."""
+        return self.position + (self.number is None)
 
 
 class Positioned(NamedTuple):
-    """An event in the log."""
+    """An event in the log, and the cursor after it."""
 
-    position: int
+    cursor: Cursor
     id: UUID
     type: str
     entity_id: UUID
@@ -63,14 +75,10 @@ class Positioned(NamedTuple):
     actor_id: UUID | None
     payload: Mapping[str, Any]
 
-    @property
-    def cursor(self) -> Cursor:
-        """Its place in the log."""
-        return Cursor(self.position, self.id)
-
 
 class Backlog(NamedTuple):
-    """The committed events that have no position yet, at most COUNTED of them, and the age of the oldest in seconds."""
+    """The committed events that have not been announced, at most COUNTED of them, and the age of the oldest in
+    seconds."""
 
     waiting: int
     oldest: float
@@ -98,126 +106,182 @@ def parameter(events: Iterable[Event], actor_id: UUID | None) -> str:
     ).decode()
 
 
-# What the last snapshot did not see: rows of the transactions that began after it, and of those that it saw running.
-_NEW = """
-    last AS MATERIALIZED (SELECT position, snapshot FROM event_positions ORDER BY position DESC LIMIT 1),
-    new AS MATERIALIZED (
-        SELECT {columns} FROM last JOIN events ON xid >= pg_snapshot_xmax(snapshot)
-        UNION ALL
-        SELECT found.* FROM last CROSS JOIN pg_snapshot_xip(snapshot) AS running
-        CROSS JOIN LATERAL (SELECT {columns} FROM events WHERE xid = running OFFSET 0) AS found
-    )"""
-_SEQUENCE = f"""
-    WITH {_NEW.format(columns="id, number, type, entity_id, store_id, payload")},
-    sequenced AS (
-        INSERT INTO event_positions (position, event_id, store_id, snapshot)
-        SELECT position + row_number() OVER (ORDER BY number), id, store_id,
-               CASE WHEN number = max(number) OVER () THEN pg_current_snapshot() END
-        FROM new CROSS JOIN last
-        RETURNING position, event_id, snapshot
-    ),
-    legacy AS ({legacy.SENT})
-    SELECT pg_notify('{CHANNEL}', position || ' ' || replace(event_id::text, '-', '')), (SELECT sent FROM legacy)
-    FROM sequenced WHERE snapshot IS NOT NULL
-"""  # noqa: S608  # our names
-_BACKLOG = f"""
-    WITH {_NEW.format(columns="created_at")}
-    SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
-    FROM (SELECT created_at FROM new LIMIT {COUNTED}) AS waiting
-"""  # noqa: S608  # our names
-# The plan is made while the tables may be empty, and kept.
-_LOCKED = f"""
-    SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true), pg_advisory_xact_lock({_LOCK})
-"""  # our number
-_LATEST = "SELECT position, event_id FROM event_positions ORDER BY position DESC LIMIT 1"
-_AT = "SELECT event_id FROM event_positions WHERE position = $1"
-_AFTER = f"""
-    SELECT position, id, type, entity_id, events.store_id, actor_id, payload
-    FROM event_positions LEFT JOIN events ON id = event_id
-    WHERE position > $1 ORDER BY position LIMIT {PAGE}
-"""  # noqa: S608  # our number
-_OF_STORES = "SELECT id FROM products WHERE store_id = ANY($1) AND id = ANY($2)"
+_events, _batches, _products = table_of(EventRow), table_of(EventBatch), table_of(Product)
+
+
+def _xmax(batch: sa.FromClause) -> sa.ColumnElement[Any]:
+    return sa.func.pg_snapshot_xmax(batch.c.snapshot)
+
+
+def _sees(batch: sa.FromClause, xid: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    return sa.func.pg_visible_in_snapshot(xid, batch.c.snapshot)
+
+
+def _moment(batch: sa.FromClause) -> sa.ColumnElement[Any]:
+    return sa.extract("epoch", batch.c.made_at)
+
+
+def _unseen_by(batch: sa.FromClause, *conditions: sa.ColumnElement[bool]) -> sa.FromClause:
+    """Return the events that the snapshot of a batch did not see: of the transactions that began later, where they meet
+    the conditions, and of those that it saw running. Each is found by an index on the transaction's id."""
+    later = sa.select(_events).where(_events.c.xid >= _xmax(batch), *conditions).correlate(batch, _batch)
+    ids = sa.func.pg_snapshot_xip(batch.c.snapshot).table_valued(sa.column("xid", TransactionId))
+    running = ids.render_derived("running")
+    # Otherwise, the plan could be to look through all events.
+    found = sa.select(_events).where(_events.c.xid == running.c.xid).offset(sa.literal_column("0")).lateral("found")
+    ended = sa.select(found).select_from(running.join(found, sa.true())).correlate(batch)
+    return sa.union_all(later, ended).lateral("unseen")
+
+
+_batch, _previous = _batches.alias("batch"), _batches.alias("previous")
+_last = sa.select(_batches).order_by(_batches.c.position.desc()).limit(1).subquery("last")
+
+
+def _announcing() -> Prepared:
+    """Return the statement that makes a batch, unless the last one is younger than `:pause`, or another process is
+    making one: its position is the same.
+
+    The statement sees the last batch, whose transaction has ended, and so everything that its snapshot saw."""
+    now = sa.func.clock_timestamp()
+    # A batch of the future shows that the clock was set back.
+    is_young = _last.c.made_at.between(now - sa.bindparam("pause", type_=sa.Interval), now)
+    new = sa.select(_last.c.position + 1, sa.func.pg_current_snapshot()).where(~is_young)
+    made = insert(EventBatch).from_select(["position", "snapshot"], new, include_defaults=False)
+    text = sa.func.concat_ws(" ", _batches.c.position, _moment(_batches))
+    return Prepared(
+        made.on_conflict_do_nothing().returning(_batches.c.position, sa.func.pg_notify(CHANNEL, text).label("sent"))
+    )
+
+
+def _reading(page: int = PAGE) -> Prepared:
+    """Return the statement for the next events after a cursor, up to a batch."""
+    unseen = _unseen_by(_previous, _events.c.xid < _xmax(_batch))
+    first, number = sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("number", type_=sa.BigInteger)
+    batches = _batch.join(_previous, _previous.c.position == _batch.c.position - 1)
+    return Prepared(
+        sa.select(
+            _batch.c.position, _moment(_batch).label("moment"), *(unseen.c[name] for name in ("number", *_WRITTEN))
+        )
+        .select_from(batches.join(unseen, _sees(_batch, unseen.c.xid)))
+        .where(
+            _batch.c.position.between(first, sa.bindparam("last", type_=sa.BigInteger)),
+            sa.or_(_batch.c.position > first, unseen.c.number > number),
+        )
+        .order_by(_batch.c.position, unseen.c.number)
+        .limit(page)
+    )
+
+
+def _counting() -> Prepared:
+    unseen = _unseen_by(_last)
+    waiting = sa.select(unseen.c.created_at).select_from(_last.join(unseen, sa.true())).limit(COUNTED).subquery()
+    age = sa.extract("epoch", sa.func.now() - sa.func.min(waiting.c.created_at))
+    return Prepared(sa.select(sa.func.count(), sa.func.coalesce(sa.cast(age, sa.Double), 0)).select_from(waiting))
+
+
+def _adopting() -> Prepared:
+    """Return the statement that makes the log one of this server: what was not announced will be in the next batch. The
+    snapshot is older than the transaction's own id, which the events get."""
+    seen = sa.cast(sa.literal_column("'3'"), TransactionId)  # the first id that any server gives
+    xid = sa.case((_sees(_last, _events.c.xid), seen), else_=sa.func.pg_current_xact_id())
+    moved = sa.update(EventRow).where(_last.c.position.is_not(None)).values(xid=xid).cte("moved")
+    gone = sa.delete(EventBatch).cte("gone")
+    new = sa.select(_last.c.position + 1, sa.func.pg_current_snapshot())
+    made = sa.insert(EventBatch).from_select(["position", "snapshot"], new, include_defaults=False)
+    return Prepared(made.add_cte(moved, gone))
+
+
+_ANNOUNCE = _announcing()
+_READ = _reading()
+_BACKLOG = _counting()
+_LATEST = Prepared(sa.select(_last.c.position, _moment(_last)))
+_AT = Prepared(
+    sa.select(_batches.c.position, _moment(_batches)).where(
+        _batches.c.position == sa.any_(sa.bindparam("positions", type_=ARRAY(sa.BigInteger)))
+    )
+)
+_OF_STORES = Prepared(
+    sa.select(_products.c.id).where(
+        _products.c.store_id == sa.any_(sa.bindparam("stores", type_=ARRAY(sa.Uuid))), _products.c.id == sa.any_(KEYS)
+    )
+)
 # After a restore into a server that has given fewer transaction ids, its own would look as if they had been seen.
-_IS_FOREIGN = """
-    SELECT pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot())
-    FROM event_positions ORDER BY position DESC LIMIT 1
-"""
-_ADOPT = """
-    UPDATE events SET xid = CASE WHEN EXISTS (SELECT FROM event_positions WHERE event_id = events.id)
-                                 THEN '3'::xid8 ELSE pg_current_xact_id() END;
-    UPDATE event_positions SET snapshot = pg_current_snapshot()
-    WHERE position = (SELECT max(position) FROM event_positions)
-"""
-OLD_POSITIONS = """
-    WITH old AS MATERIALIZED (SELECT position, event_id FROM event_positions ORDER BY position LIMIT $2)
-    DELETE FROM event_positions USING old
-    WHERE event_positions.position = old.position
-      AND NOT EXISTS (SELECT FROM (SELECT min(position) AS first FROM old WHERE event_id >= $1) AS kept
-                      WHERE first <= old.position)
-      AND old.position < (SELECT max(position) FROM event_positions)
-"""
-"""A statement that deletes at most $2 of the oldest positions, up to the first event with a key from $1 on: who has
-read up to one of those reads on, and who has read less has missed events. The last position stays: the next follows."""
+_IS_FOREIGN = Prepared(
+    sa.select(_xmax(_last) > sa.func.pg_snapshot_xmax(sa.func.pg_current_snapshot())).select_from(_last)
+)
+_ADOPT = _adopting()
+_MADE = "to_timestamp(('x' || left(replace($1::uuid::text, '-', ''), 12))::bit(48)::bigint / 1000.0)"
+OLD_BATCHES = f"""
+    WITH old AS (
+        SELECT position FROM event_batches
+        WHERE made_at < {_MADE} + interval '1 hour' AND position < (SELECT max(position) FROM event_batches)
+        ORDER BY position LIMIT $2 + 1
+    )
+    DELETE FROM event_batches WHERE position < (SELECT max(position) FROM old)
+"""  # noqa: S608  # our own expression
+"""A statement that deletes at most $2 of the oldest batches, from before the key $1 or within an hour after it, as
+the clocks of processes that make keys may be behind. The last batch stays, as the next follows it; so does the last of
+the old ones, as the next has what that did not see."""
 
 
-class Sequencer:
-    """Gives positions to new events, over one connection: a transaction of two statements in one round trip."""
-
-    def __init__(self, driver: Driver, statement: Any) -> None:
-        self._driver = driver
-        self._statement = statement  # the driver forgets it otherwise
-        # The second statement sees what the previous holder of the lock has written.
-        self._sql = f"{_LOCKED}; EXECUTE {statement.get_name()}"
-
-    @classmethod
-    async def over(cls, driver: Driver) -> Self:
-        """Prepare the statements, and adopt a log that was restored from another server."""
-        if await driver.fetchval(_IS_FOREIGN):
-            await _adopt(driver)
-        return cls(driver, await driver.prepare(_SEQUENCE))
-
-    async def sequence(self) -> None:
-        """Give every committed event that has none a position, after all others, and announce them."""
-        await self._driver.execute(self._sql)
+async def _rows(driver: Driver, statement: Prepared, **values: Any) -> Sequence[Any]:
+    rows: Sequence[Any] = await driver.fetch(statement.sql, *statement.arguments(values))
+    return rows
 
 
-async def _adopt(driver: Driver) -> None:
-    async with driver.transaction():
-        await driver.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
-        if await driver.fetchval(_IS_FOREIGN):
-            await driver.execute(_ADOPT)
+async def prepare(driver: Driver) -> None:
+    """Prepare a connection to announce and read events, and adopt a log that was restored from another server."""
+    # Plans are made while the tables may be empty, and kept.
+    await driver.execute("SET enable_seqscan = off; SET jit = off")
+    if await _is_foreign(driver):
+        async with driver.transaction():
+            await driver.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            if await _is_foreign(driver):
+                await _rows(driver, _ADOPT)
+
+
+async def _is_foreign(driver: Driver) -> bool:
+    ((is_foreign,),) = await _rows(driver, _IS_FOREIGN)
+    return bool(is_foreign)
+
+
+async def announce(driver: Driver, pause: float = 0.0) -> int | None:
+    """Announce every committed event that was not: make a batch of them, and return its position. Return None if the
+    last batch is younger than so many seconds, or another process is making one: it may lack some events."""
+    made = await _rows(driver, _ANNOUNCE, pause=timedelta(seconds=pause))
+    return made[0]["position"] if made else None
 
 
 async def latest(driver: Driver) -> Cursor:
     """Return the end of the log."""
-    row = await driver.fetchrow(_LATEST)
-    assert row is not None, "the log has a first row"
-    return Cursor(row["position"], row["event_id"])
+    (row,) = await _rows(driver, _LATEST)
+    return Cursor(*row.values())
 
 
 async def require_known(driver: Driver, cursor: Cursor) -> None:
-    """Raise EventsExpired unless the log has this event at this position, and so all that followed it."""
-    row = await driver.fetchrow(_AT, cursor.position)
-    if row is None or row["event_id"] != cursor.event_id:
+    """Raise EventsExpired unless the log has the batch of the cursor, and so all that followed it."""
+    needed = {cursor.position, cursor.first - 1}  # the first batch to read has what the one before did not
+    found = dict(map(tuple, await _rows(driver, _AT, positions=[*needed])))
+    if found.keys() != needed or found[cursor.position] != cursor.moment:
         raise EventsExpired
 
 
-async def after(driver: Driver, position: int) -> Sequence[Positioned]:
-    """Return the next PAGE events after the position; those that are deleted already are left out."""
+async def after(driver: Driver, cursor: Cursor, last: int) -> Sequence[Positioned]:
+    """Return the next PAGE events after the cursor, up to the batch at this position: by batch, and within it in the
+    order of their numbers."""
+    rows = await _rows(driver, _READ, first=cursor.first, number=cursor.number or 0, last=last)
     return [
-        Positioned(*row.values())._replace(payload=orjson.loads(row["payload"]))
-        for row in await driver.fetch(_AFTER, position)
-        if row["id"] is not None
+        Positioned(Cursor(position, moment, number), key, type_, entity_id, store_id, actor_id, orjson.loads(payload))
+        for position, moment, number, key, type_, entity_id, store_id, actor_id, payload in map(tuple, rows)
     ]
 
 
 async def backlog(driver: Driver) -> Backlog:
-    """Return how many events wait for a position."""
-    row = await driver.fetchrow(_BACKLOG)
-    assert row is not None, "it counts"
+    """Return how many events wait to be announced."""
+    (row,) = await _rows(driver, _BACKLOG)
     return Backlog(*row.values())
 
 
 async def products_of(driver: Driver, stores: Sequence[UUID], keys: Sequence[UUID]) -> Sequence[UUID]:
     """Return those of the products that these stores sell."""
-    return [row["id"] for row in await driver.fetch(_OF_STORES, stores, keys)]
+    return [row["id"] for row in await _rows(driver, _OF_STORES, stores=stores, keys=keys)]

@@ -166,7 +166,7 @@ class Metrics:
         heard = self._gauge("events_heard", "1 if every process receives events from Postgres.", "livemin")
         waiting = self._gauge("events_waiting", "Committed events that nobody has announced.", "livemax")
         oldest = self._gauge("events_oldest_seconds", "Age of the oldest event that nobody has announced.", "livemax")
-        position = self._gauge("events_position", "Position of the last event.", "livemax")
+        position = self._gauge("events_position", "Position of the last batch of events.", "livemax")
         gauges: dict[Gauge, Callable[[], float]] = {
             self._gauge("pool_waiting", "Operations waiting for a connection."): lambda: database.waiting,
             self._gauge("subscribers", "Active subscriptions."): lambda: len(events),

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from app.db.models import AuditEntry, Base, Event, IdempotencyKey, RefreshToken
 from app.db.statements import table_of
-from app.events.repository import OLD_POSITIONS
+from app.events.repository import OLD_BATCHES
 from app.idempotency.service import KEPT
 from app.settings import Settings
 from app.users.repository import EXPIRED_TOKENS
@@ -65,7 +65,7 @@ def _oldest(table: str) -> str:
 KINDS = (
     Kind("refresh tokens", RefreshToken, "refresh_token_days", batch=EXPIRED_TOKENS),
     Kind("idempotency keys", IdempotencyKey, KEPT),
-    Kind("events", Event, "events_retention_days", before=OLD_POSITIONS, period=timedelta(days=7)),
+    Kind("events", Event, "events_retention_days", before=OLD_BATCHES, period=timedelta(days=7)),
     Kind("audit entries", AuditEntry, "audit_retention_days", period=timedelta(days=28)),
 )
 LOGS = {kind.table: kind.period for kind in KINDS if kind.period is not None}

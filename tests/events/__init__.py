@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import asyncpg
 from sqlalchemy import make_url
 
 from app.events import repository
 from app.events.catalog import Topic
-from app.events.repository import Driver, Positioned, Sequencer
+from app.events.repository import Cursor, Driver, Positioned
 
 
 @asynccontextmanager
@@ -25,26 +26,35 @@ async def driver_to(database_url: str) -> AsyncIterator[Driver]:
 class Log:
     """The events that were committed since this was asked for last; no process needs to announce them."""
 
-    def __init__(self, driver: Driver, sequencer: Sequencer, position: int) -> None:
+    def __init__(self, driver: Driver, cursor: Cursor) -> None:
         self.driver = driver
-        self.sequencer = sequencer
-        self.position = position
+        self.cursor = cursor
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, database_url: str) -> AsyncIterator["Log"]:
         async with driver_to(database_url) as driver:
-            sequencer = await Sequencer.over(driver)
-            await sequencer.sequence()
-            yield cls(driver, sequencer, (await repository.latest(driver)).position)
+            log = cls(driver, Cursor(0, Decimal()))
+            await log.reopen()
+            while await repository.announce(driver) is None:
+                pass
+            log.cursor = await repository.latest(driver)
+            yield log
+
+    async def reopen(self) -> None:
+        """Start at the end of the log, as a process that connects."""
+        await repository.prepare(self.driver)
+        self.cursor = await repository.latest(self.driver)
 
     async def events(self) -> Sequence[Positioned]:
-        """Give them their positions, and return them."""
-        await self.sequencer.sequence()
-        found: list[Positioned] = []
-        while page := await repository.after(self.driver, self.position):
+        """Announce them, and return them."""
+        while await repository.announce(self.driver) is None:
+            pass
+        end, found = await repository.latest(self.driver), list[Positioned]()
+        while page := await repository.after(self.driver, self.cursor, end.position):
             found += page
-            self.position = page[-1].position
+            self.cursor = page[-1].cursor
+        self.cursor = end
         return found
 
 

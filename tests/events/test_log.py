@@ -1,4 +1,4 @@
-"""Positions of events: none before one that is known, an entity's in commit order, and nobody waits for anybody."""
+"""The order of events: none before one that is known, an entity's in commit order, and nobody waits for anybody."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ async def test_the_sales_of_one_product_come_in_the_order_in_which_they_were_com
         await asyncio.gather(read(), *(place(committed_api, buyer, item(product)) for buyer in buyers))
 
     assert [event.payload["stock"] for event in found] == [*reversed(range(BUYERS))]
-    assert len({event.position for event in found}) == BUYERS
+    assert len({event.cursor for event in found}) == BUYERS
 
 
 async def test_an_open_transaction_delays_no_other_and_its_own_events_come_when_it_commits(
@@ -96,22 +96,22 @@ async def test_what_is_rolled_back_leaves_no_event_and_what_a_savepoint_wrote_do
     assert [event.id for event in await log.events()] == [kept]
 
 
-async def test_announcers_at_once_give_every_event_one_position(log: Log, direct_url: str) -> None:
+async def test_announcers_at_once_give_every_event_one_place(log: Log, direct_url: str) -> None:
     written: list[UUID] = []
 
     async def write(driver: Driver) -> None:
-        sequencer = await repository.Sequencer.over(driver)
         for _ in range(25):
             written.append(await insert(driver))
-            await sequencer.sequence()
+            await repository.announce(driver)
 
     async with AsyncExitStack() as stack:
         await asyncio.gather(*[write(await stack.enter_async_context(driver_to(direct_url))) for _ in range(4)])
 
     found, before = await log.events(), await log.events()
     assert sorted(event.id for event in found) == sorted(written)
-    positions = [event.position for event in found]
-    assert positions == [*range(positions[0], positions[0] + 100)]
+    places = [(event.cursor.position, event.cursor.number) for event in found]
+    assert places == sorted(set(places))
+    assert places[0][0] < places[-1][0]
     assert before == []
 
 
@@ -127,7 +127,7 @@ async def test_a_process_reads_what_a_killed_one_has_committed(
         async with asyncio.timeout(PATIENCE):
             await subscription.wait()
         assert subscription.next() == key
-        await until(lambda: events.position > log.position)
+        await until(lambda: events.position > log.cursor.position)
     finally:
         await events.stop()
 
@@ -143,39 +143,57 @@ async def test_a_process_that_stops_announces_what_it_has_committed(
 
     await events.stop()
 
-    assert (await repository.latest(log.driver)).position == log.position + 1
+    assert (await repository.latest(log.driver)).position == log.cursor.position + 1
 
 
-async def test_a_cursor_is_known_as_long_as_its_event_has_its_position(log: Log) -> None:
+async def test_a_cursor_is_known_as_long_as_its_batch_has_its_position(log: Log) -> None:
     await insert(log.driver)
     (event,) = await log.events()
-    assert Cursor.parse(str(event.cursor)) == event.cursor
+    assert Cursor.parse(str(log.cursor)) == log.cursor
 
-    await repository.require_known(log.driver, event.cursor)
-    for unknown in (Cursor(event.position, uuid4()), Cursor(event.position + 1, event.id)):
+    for known in (log.cursor, event.cursor):
+        await repository.require_known(log.driver, known)
+    position, moment, _ = log.cursor
+    for unknown in (Cursor(position, moment + 1), Cursor(position + 1, moment)):
         with pytest.raises(EventsExpired):
             await repository.require_known(log.driver, unknown)
 
 
+async def test_reading_goes_on_within_a_batch(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repository, "_READ", repository._reading(page=2))
+    batches = []
+    for size in (3, 1, 4):
+        batches += [await insert(log.driver) for _ in range(size)]
+        await repository.announce(log.driver)
+
+    assert [event.id for event in await log.events()] == batches
+
+
+async def test_a_batch_is_made_once_the_last_is_old_enough(log: Log) -> None:
+    assert await repository.announce(log.driver, pause=3600) is None
+    await log.driver.execute("UPDATE event_batches SET made_at = now() + interval '1 hour'")  # the clock was set back
+
+    assert await repository.announce(log.driver, pause=3600) == log.cursor.position + 1
+
+
 async def test_a_log_from_a_server_with_more_transactions_goes_on(log: Log) -> None:
     """A backup of it was restored: all of its transaction ids are ahead of this server's."""
-    sequenced = await insert(log.driver)
+    announced = await insert(log.driver)
     await log.events()
-    waiting = await insert(log.driver)
-    ahead = "(pg_current_xact_id()::text::bigint + 1000000)::text"
-    await log.driver.execute(f"UPDATE events SET xid = {ahead}::xid8")
-    await log.driver.execute(
-        f"UPDATE event_positions SET snapshot = ({ahead} || ':' || {ahead} || ':')::pg_snapshot"
-        " WHERE position = (SELECT max(position) FROM event_positions)"
-    )
+    old, waiting = log.cursor, await insert(log.driver)
+    await log.driver.execute("UPDATE events SET xid = (xid::text::bigint + 1000000)::text::xid8")
+    xmax = "pg_snapshot_xmax(snapshot)::text::bigint + 1000000"
+    await log.driver.execute(f"UPDATE event_batches SET snapshot = format('%1$s:%1$s:', {xmax})::pg_snapshot")
 
-    log.sequencer = await repository.Sequencer.over(log.driver)
+    await log.reopen()
     found = [event.id for event in await log.events()]
     new = await insert(log.driver)
 
     assert found == [waiting]
+    assert announced not in found
     assert [event.id for event in await log.events()] == [new]
-    assert sequenced not in found
+    with pytest.raises(EventsExpired):
+        await repository.require_known(log.driver, old)
 
 
 async def test_every_type_that_is_written_is_declared(log: Log, committed_api: Api, committed_market: Market) -> None:

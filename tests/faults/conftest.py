@@ -1,9 +1,11 @@
 """A shop that is served as it is in production, on a pool and with limits that a test may change."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -19,10 +21,12 @@ from app.main import create_app
 from app.settings import Settings
 from tests.api import Api
 from tests.databases import committed
+from tests.faults.postgres import Postgres
 from tests.graphql.subscriptions.clients import PATIENCE, serving
 from tests.market import Market
 from tests.orders.operations import PLACE, item, number_of
 from tests.triggers import triggered
+from tools.postgres import embedded_postgres, home_of
 
 READ = "{ products { nodes { name } } }"
 PATHS = {"compiled": True, "resolver": False}
@@ -136,3 +140,10 @@ def kind(response: httpx2.Response) -> str:
     result = response.json()
     assert "errors" not in result, result
     return str(result["data"]["placeOrder"]["__typename"])
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[Postgres]:
+    with ExitStack() as users:
+        yield Postgres(users.enter_context(embedded_postgres(tmp_path)), tmp_path, users)
+    shutil.rmtree(home_of(tmp_path), ignore_errors=True)

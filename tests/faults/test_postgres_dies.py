@@ -1,53 +1,14 @@
 """Postgres is killed, restarted, stopped or out of connections while customers order: nothing acknowledged is lost."""
 
-import shutil
 import signal
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from os import kill
-from pathlib import Path
 from typing import Any
 
-import pytest
-
+from tests.faults.postgres import Postgres
 from tests.faults.stores import NOTHING_DONE, SECRET, UNKNOWN, UNREADABLE, Customers, Shop, children, fill
 from tests.servers import served
-from tools.postgres import embedded_postgres, home_of
-from tools.postgres_keeper import is_held
-
-
-@dataclass
-class Postgres:
-    """A Postgres of the test's own."""
-
-    url: str
-    directory: Path
-    users: ExitStack
-
-    @property
-    def pid(self) -> int:
-        return int((home_of(self.directory) / "data" / "postmaster.pid").read_text().split()[0])
-
-    def end(self, number: signal.Signals) -> None:
-        """End it with a signal, and wait until it has gone."""
-        kill(self.pid, number)
-        deadline = time.monotonic() + 10
-        while is_held(home_of(self.directory), "keeper"):
-            assert time.monotonic() < deadline, "it does not end"
-            time.sleep(0.01)
-
-    def start(self) -> None:
-        """Start it again, in its directory."""
-        self.users.enter_context(embedded_postgres(self.directory))
-
-
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[Postgres]:
-    with ExitStack() as users:
-        yield Postgres(users.enter_context(embedded_postgres(tmp_path)), tmp_path, users)
-    shutil.rmtree(home_of(tmp_path), ignore_errors=True)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from tests.products.changes import update
 from tests.servers import served
 from tools.postgres import embedded_postgres, home_of
 
-LISTENERS = "FROM pg_stat_activity WHERE application_name = 'orders-api events' AND datname = current_database()"
+LISTENERS = "FROM pg_stat_activity WHERE application_name = 'orders-api event log' AND datname = current_database()"
 
 
 async def log_change(driver: Driver, product: Product) -> None:
@@ -61,7 +61,7 @@ async def test_what_happens_while_the_listening_connection_is_broken_is_read_fro
 
 
 async def test_what_the_log_no_longer_tells_is_told_as_missed(shop: Shop) -> None:
-    """Its last position has another event: a backup was restored meanwhile."""
+    """Its last position has another batch: a backup was restored meanwhile."""
     await place(shop.api, shop.customer, item(shop.product))
     async with connected(shop.address, shop.token(shop.owner)) as client:
         await client.subscribe(PRODUCT, {"id": gid(shop.product)}, id="product")
@@ -72,8 +72,8 @@ async def test_what_the_log_no_longer_tells_is_told_as_missed(shop: Shop) -> Non
         assert {(await client.receive())["id"] for _ in range(2)} == {"product", "store"}
 
         await shop.sql(
-            f"WITH ended AS (SELECT pg_terminate_backend(pid) {LISTENERS}) UPDATE event_positions"
-            " SET event_id = gen_random_uuid() WHERE (SELECT count(*) FROM ended) = 1 AND snapshot IS NOT NULL"
+            f"WITH ended AS (SELECT pg_terminate_backend(pid) {LISTENERS}) UPDATE event_batches"
+            " SET made_at = made_at + interval '1 s' WHERE (SELECT count(*) FROM ended) = 1"
         )
 
         told = [await client.receive() for _ in range(3)]
@@ -90,7 +90,7 @@ async def test_an_event_that_cannot_be_read_yet_is_read_when_the_database_answer
     async with connected(shop.address) as client:
         await client.subscribe(PRODUCT, {"id": gid(shop.product)})
         await client.next()
-        others = "FROM pg_stat_activity WHERE application_name <> 'orders-api events' AND pid <> pg_backend_pid()"
+        others = "FROM pg_stat_activity WHERE application_name <> 'orders-api event log' AND pid <> pg_backend_pid()"
         broken = f"SELECT pg_terminate_backend(pid) {others} AND datname = current_database()"
         event = legacy_text(Topic("Product", shop.product.id))
         driver = await asyncpg.connect(**driver_arguments(shop.engine.url, "test"))
@@ -242,14 +242,14 @@ async def test_a_connection_that_does_not_answer_is_given_up(monkeypatch: pytest
         def is_closed(self) -> bool:
             return False
 
-        async def fetchrow(self, _: str) -> None:
+        async def fetchval(self, *_: str) -> None:
             await asyncio.Event().wait()
 
     monkeypatch.setattr(events, "_PATIENCE_SECONDS", 0.01)
     silent = cast(Any, Silent())
     nowhere = Database(create_async_engine("postgresql+asyncpg://nowhere/none"))
     with pytest.raises(TimeoutError):
-        await events.Events(nowhere)._work(silent, silent, silent)
+        await events.Events(nowhere)._work(silent, silent)
 
 
 async def test_who_never_gets_a_connection_is_told_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

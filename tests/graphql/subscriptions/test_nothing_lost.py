@@ -20,7 +20,7 @@ from tests.market import Market, gid
 
 CHANGES = 60
 FOLLOWERS = 12
-BREAKS = {0.15: "application_name = 'orders-api events'", 0.10: "application_name LIKE 'orders-api%'"}
+BREAKS = {0.15: "application_name = 'orders-api event log'", 0.10: "application_name LIKE 'orders-api%'"}
 
 
 class Process:

@@ -7,7 +7,7 @@ import pytest
 
 from app.events import legacy
 from tests.events import driver_to
-from tests.graphql.subscriptions.clients import PATIENCE, connected
+from tests.graphql.subscriptions.clients import PATIENCE, connected, until
 from tests.graphql.subscriptions.conftest import Shop
 from tests.graphql.subscriptions.operations import PLACED
 from tests.market import gid
@@ -23,7 +23,9 @@ async def texts(shop: Shop, database_url: str) -> AsyncIterator[Texts]:
     """What a process of 2.0.0 hears."""
     heard: Texts = asyncio.Queue()
     async with driver_to(database_url) as driver:
+        await driver.execute(f"SET application_name = '{legacy.APPLICATION_NAME}'")
         await driver.add_listener(legacy.CHANNEL, lambda *arguments: heard.put_nowait(str(arguments[-1])))
+        await until(lambda: shop.live.events._is_upgrading)
         yield heard
 
 
