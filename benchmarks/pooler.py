@@ -1,12 +1,17 @@
 """Compare the API through PgBouncer with the API connected directly: `python -m benchmarks.pooler`.
 
 PgBouncer pools transactions. It has one connection to Postgres for six of the API's, as many as the API has when it is
-connected directly."""
+connected directly. Both ways lead through Unix sockets, and PgBouncer runs where Postgres does, beside the load
+generator: on two cores, its CPU is missing there."""
 
 import asyncio
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
 
 import asyncpg
 import typer
@@ -14,6 +19,7 @@ from sqlalchemy import make_url
 
 from app.db.server_settings import role_settings
 from app.settings import Settings
+from benchmarks import processes
 from benchmarks.__main__ import DATABASE, chosen, database_server
 from benchmarks.contestants import APP
 from benchmarks.database import opened
@@ -22,7 +28,7 @@ from benchmarks.race import Course, Outcome, race
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.sql import dsn_of
 from tools.bulk import Size
-from tools.pgbouncer import pooled, tracking
+from tools.pgbouncer import PgBouncer, pooled, tracking
 
 SERVERS, CLIENTS = 5, 30
 SIZE = Size(stores=200, products=200_000, orders=100_000)
@@ -37,16 +43,32 @@ def main(
     pgbouncer, scenarios = tracking(), chosen(SCENARIOS, only)
     if pgbouncer is None:
         raise typer.BadParameter("PgBouncer 1.21 or newer is not installed: see scripts/unpack_pgbouncer.sh")
-    with (
-        database_server() as url,
-        pooled(url, pgbouncer, pool_mode="transaction", default_pool_size=SERVERS) as through,
-    ):
+    with database_server() as url, between(url, pgbouncer) as through:
         outcome = asyncio.run(run(url, through, scenarios, rounds, seconds))
     for scenario in scenarios:
         direct, pooler = (series for series in outcome.series if series.scenario == scenario.name)
         typer.echo(
-            f"{scenario.name}: {pooler.per_second:.0f} of {direct.per_second:.0f} req/s, {ratio(pooler, direct):.2f}"
+            f"{scenario.name}: {pooler.per_second:.0f} of {direct.per_second:.0f} req/s, {ratio(pooler, direct):.2f}; "
+            f"milliseconds of CPU per request: API {_cpu(pooler.server_ms, direct.server_ms)}, "
+            f"Postgres {_cpu(pooler.postgres_ms, direct.postgres_ms)}"
         )
+
+
+def _cpu(pooler: float | None, direct: float | None) -> str:
+    return f"{pooler:.2f} instead of {direct:.2f}" if pooler and direct else "unknown"
+
+
+@contextmanager
+def between(url: str, pgbouncer: PgBouncer) -> Iterator[str]:
+    """Run a PgBouncer; yield the URL through it."""
+    options: dict[str, Any] = {"pool_mode": "transaction", "default_pool_size": SERVERS}
+    cores = processes.split_cores()
+    with TemporaryDirectory() as sockets, ExitStack() as stack:
+        Path(sockets).chmod(0o777)  # root's PgBouncer runs as another account
+        with processes.pinned(os.getpid(), cores[1]) if cores else nullcontext():  # which it inherits
+            through = make_url(stack.enter_context(pooled(url, pgbouncer, unix_socket_dir=sockets, **options)))
+        socket = through.set(host=None, port=None, query={"host": sockets, "port": str(through.port)})
+        yield socket.render_as_string(hide_password=False)
 
 
 async def run(url: str, through: str, scenarios: Sequence[Scenario], rounds: int, seconds: float) -> Outcome:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,12 +12,17 @@ from tools.clusters import Cluster, Node, NoPrograms
 __all__ = ["Cluster", "Node", "cluster"]
 
 
+def programs() -> Path:
+    """Return the directory of Postgres's programs."""
+    try:
+        return clusters.programs()
+    except NoPrograms as missing:
+        pytest.skip(str(missing))
+
+
 @contextmanager
 def cluster(*, is_synchronous: bool = False) -> Iterator[Cluster]:
     """Run a primary with a standby, which has confirmed each commit if it is synchronous."""
-    try:
-        clusters.programs()
-    except NoPrograms as missing:
-        pytest.skip(str(missing))
+    programs()
     with clusters.cluster(is_synchronous=is_synchronous) as servers:
         yield servers

@@ -23,11 +23,13 @@ from app.main import create_app
 from app.settings import ROOT, Settings
 from tests.api import Api
 from tests.databases import (
+    DIRECT,
     SingleConnection,
     committing,
     create_database,
     drop_database,
     empty,
+    environment_of,
     rolled_back,
     through_pooler,
 )
@@ -84,22 +86,27 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def database_url(server_url: str) -> Iterator[str]:
-    """A migrated database of this process's own; through the pooler, if the tests use one."""
-    direct = create_database(server_url, f"orders_test_{os.getpid()}")
-    command.upgrade(alembic_config(direct), "head")
-    with pytest.MonkeyPatch.context() as patch:
-        url = through_pooler(direct)
-        if url != direct:
-            patch.setenv("DATABASE_DIRECT_URL", direct)  # for all settings that tests create
-        yield url
-    drop_database(direct)
+def direct_url(server_url: str) -> Iterator[str]:
+    """A migrated database of this process's own, past any pooler."""
+    url = create_database(server_url, f"orders_test_{os.getpid()}")
+    command.upgrade(alembic_config(url), "head")
+    yield url
+    drop_database(url)
 
 
 @pytest.fixture(scope="session")
-def direct_url(server_url: str, database_url: str) -> str:
-    """The URL of the database past any pooler."""
-    return make_url(server_url).set(database=make_url(database_url).database).render_as_string(hide_password=False)
+def database_url(request: pytest.FixtureRequest, direct_url: str) -> Iterator[str]:
+    """The same database; through the pooler, if the tests use one and this one isn't marked as `direct`."""
+    url = direct_url if hasattr(request, "param") else through_pooler(direct_url)
+    with pytest.MonkeyPatch.context() as patch:  # for all settings that tests create
+        patch.setenv("DATABASE_DIRECT_URL", environment_of(url)["DATABASE_DIRECT_URL"])
+        yield url
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Connect a test directly that is marked as `direct`, where others use a pooler."""
+    if DIRECT and "database_url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("direct"):
+        metafunc.parametrize("database_url", ["direct"], indirect=True)
 
 
 @pytest.fixture(scope="session")

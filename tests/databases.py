@@ -16,7 +16,7 @@ from app.monitoring.operation_log import timed_statement
 from app.settings import Settings, asyncpg_url
 
 T = TypeVar("T")
-POOLED, DIRECT = os.environ.get("DATABASE_URL", ""), os.environ.get("DATABASE_DIRECT_URL")
+POOLED, DIRECT = (os.environ.get(name, "") for name in ("DATABASE_URL", "DATABASE_DIRECT_URL"))
 """The server of the tests through a pooler, and past it."""
 
 
@@ -104,7 +104,7 @@ async def empty(engine: AsyncEngine) -> None:
 def through_pooler(url: str) -> str:
     """Return the URL of a database through the pooler, if the tests use one. The database gets the settings that the
     API otherwise sends when it connects."""
-    if DIRECT is None:
+    if not DIRECT:
         return url
     given = make_url(url)
     changes = (f"SET {name} = '{value}'" for name, value in role_settings(Settings()).items())
@@ -115,8 +115,8 @@ def through_pooler(url: str) -> str:
 def environment_of(url: str) -> dict[str, str]:
     """Return the environment variables for the database at `url`."""
     given = make_url(asyncpg_url(url))
-    if DIRECT is None or (given.host, given.port) != (make_url(POOLED).host, make_url(POOLED).port):
-        return {"DATABASE_URL": url}
+    if not DIRECT or (given.host, given.port) != (make_url(POOLED).host, make_url(POOLED).port):
+        return {"DATABASE_URL": url, "DATABASE_DIRECT_URL": ""}
     direct = make_url(DIRECT).set(database=given.database).render_as_string(hide_password=False)
     return {"DATABASE_URL": url, "DATABASE_DIRECT_URL": direct}
 

@@ -52,9 +52,9 @@ def _version_of(program: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def pooled(server_url: str, pgbouncer: PgBouncer, **options: object) -> Iterator[str]:
-    """Run a PgBouncer in front of a server; yield the URL of the same database through it."""
-    url, port = make_url(server_url), _free_port()
+def pooled(server_url: str, pgbouncer: PgBouncer, port: int | None = None, **options: object) -> Iterator[str]:
+    """Run a PgBouncer in front of a server, on this or a free port; yield the URL of the same database through it."""
+    url, port = make_url(server_url), port or _free_port()
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder, "pgbouncer.ini")
         configuration.write_text(_configuration(url, port, options))

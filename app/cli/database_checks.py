@@ -16,9 +16,9 @@ from app.cli.replica_checks import replicas
 from app.cli.serving import PUBLIC_PASSWORD
 from app.cli.troubles import NEWER_DATABASE, USE_THAT_VERSION, place_of, trouble_of, trouble_with
 from app.db import migrations
+from app.db.engine import connect
 from app.db.migration_locks import INVALID_INDEXES
 from app.db.models import Base
-from app.db.poolers import connect_unprepared
 from app.db.startup import OLDEST_POSTGRES, PostgresInfo
 from app.pruning.catalog import LOGS
 from app.pruning.partitions import TOO_SHORT, layout_of, rights_on
@@ -131,7 +131,7 @@ def _embedded(major: int, home: Path) -> Finding:
 
 async def _facts(url: str) -> Facts:
     """Query the facts in a read-only transaction."""
-    connection: Any = await connect_unprepared(make_url(url), "doctor")
+    connection: Any = await connect(make_url(url), "doctor", _PATIENCE_SECONDS, names_statements=False)
     try:
         async with connection.transaction(readonly=True):
             asked = datetime.now(UTC)

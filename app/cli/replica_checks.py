@@ -10,7 +10,8 @@ from app.cli.output import Finding, ok, problem, warning
 from app.cli.pooler_check import KEEP_APART
 from app.cli.troubles import place_of, trouble_of
 from app.db import migrations
-from app.db.poolers import connect_unprepared, pooling_of
+from app.db.engine import connect
+from app.db.poolers import pooling_of
 from app.settings import Settings
 
 _PATIENCE_SECONDS = 5.0
@@ -34,7 +35,7 @@ async def replicas(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _replica(url: str) -> Finding:
     place = place_of(make_url(url))
-    connection = await connect_unprepared(make_url(url), "doctor")
+    connection = await connect(make_url(url), "doctor", _PATIENCE_SECONDS, names_statements=False)
     try:
         if not (pooling := await pooling_of(connection, make_url(url))).is_safe:
             return problem(f"the replica at {place} is behind {pooling.value}", KEEP_APART)

@@ -9,6 +9,7 @@ from alembic.util import CommandError
 from sqlalchemy import URL, make_url
 
 from app.cli.output import Finding, problem
+from app.db.servers import Servers
 from app.db.startup import OLDEST_POSTGRES, PostgresInfo, UnsuitableDatabase, is_about_tls
 
 NEWER_DATABASE = "a newer version of this API has migrated the database; this version doesn't know its schema"
@@ -23,7 +24,7 @@ def trouble_of(failure: BaseException, database_url: str | None, name: str = "DA
     Without a URL, the database is an embedded one; otherwise, `name` is the setting that the URL is from."""
     url = make_url(database_url) if database_url else None
     for cause in _causes(failure):
-        trouble = _of_anything(cause)
+        trouble = (url is not None and _of_parameter(cause, url)) or _of_anything(cause)
         if url is not None:
             message = " ".join(str(cause).split()).rstrip(".")
             trouble = trouble or _refused(cause, url, message) or _unreachable(cause, url, message)
@@ -44,6 +45,8 @@ def trouble_with(server: PostgresInfo) -> Finding | None:
 
 def place_of(url: URL) -> str:
     """Return where a database is, without the password."""
+    if len(servers := Servers.of(url).names) > 1:
+        return ", ".join(map(str, servers))
     query_host = url.query.get("host")
     host = url.host or (query_host if isinstance(query_host, str) else None)
     if host is None:
@@ -56,6 +59,16 @@ def _causes(failure: BaseException | None) -> Iterator[BaseException]:
     while failure is not None:
         yield failure
         failure = getattr(failure, "orig", None) or failure.__cause__
+
+
+def _of_parameter(failure: BaseException, url: URL) -> Finding | None:
+    """Explain a file of certificates that cannot be read."""
+    match failure:
+        case OSError(filename=str(file), strerror=reason):
+            for name, value in url.query.items():
+                if value == file:
+                    return problem(f"cannot read {file} ({reason})", f"Correct {name} in DATABASE_URL.")
+    return None
 
 
 def _refused(failure: BaseException, url: URL, message: str) -> Finding | None:
@@ -108,7 +121,8 @@ def _unreachable(failure: BaseException, url: URL, message: str) -> Finding | No
             return problem(what, "Correct the host, port and sslmode in DATABASE_URL.")
         case _ if is_about_tls(failure):
             what = f"cannot establish TLS with Postgres at {place}: {message}"
-            return problem(what, "Correct sslmode in DATABASE_URL, or the certificate of the server.")
+            remedy = "Correct sslmode, sslrootcert or the host in DATABASE_URL, or the certificate of the server."
+            return problem(what, remedy)
         case asyncpg.PostgresConnectionError() | ConnectionError() | FileNotFoundError() | TimeoutError():
             reason = "nothing listens there" if _is_refused(failure) else message or "it didn't answer in time"
             embedded = "In development you can unset DATABASE_URL to use an embedded Postgres."

@@ -238,14 +238,13 @@ def _keep_alive(driver: Any, seconds: float) -> None:
             connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-def driver_arguments(url: URL, purpose: str) -> dict[str, Any]:
-    """Return the arguments for a driver connection outside the pool; Postgres displays its purpose."""
-    return {**arguments_of(url), "server_settings": {"application_name": f"orders-api {purpose}"}}
-
-
-async def connect(url: URL, purpose: str, seconds: float) -> Any:
-    """Return a driver connection outside the pool, to the server that takes writes."""
-    return await Servers.of(url).connect(**driver_arguments(url, purpose), timeout=seconds)
+async def connect(url: URL, purpose: str, seconds: float, *, names_statements: bool = True, **parameters: str) -> Any:
+    """Return a driver connection outside the pool, to the server that takes writes; Postgres displays its purpose.
+    If it names no statements, transactions on it are safe behind any pooler. `parameters` are startup parameters."""
+    arguments = {**arguments_of(url), "server_settings": {"application_name": f"orders-api {purpose}", **parameters}}
+    if not names_statements:
+        arguments["statement_cache_size"] = 0
+    return await Servers.of(url).connect(**arguments, timeout=seconds)
 
 
 def engine_to(url: str) -> AsyncEngine:

@@ -6,14 +6,16 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import URL
+from sqlalchemy import URL, event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db.engine import driver_arguments
+from app.db.engine import connect
 from app.db.server_settings import role_settings, startup_parameters
-from app.db.servers import Servers
 from app.settings import Settings
 
-PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 5.0
+_KEPT_SECONDS = 60.0
+"""How long a verdict holds: a pooler may be configured anew without closing any connection."""
 _ROUNDS = 8
 """How often two clients must find their own servers again. Among the servers of a busy pool, each does so by chance at
 most every other time."""
@@ -49,26 +51,39 @@ class Pooling(Enum):
         return self not in (Pooling.MIXED, Pooling.STATEMENT)
 
 
-async def connect_unprepared(url: URL, purpose: str, **parameters: str) -> "asyncpg.Connection[Any]":
-    """Return a connection that names no prepared statements by itself, so within a transaction, it is safe behind any
-    pooler. `parameters` are startup parameters."""
-    arguments = driver_arguments(url, purpose)
-    arguments["server_settings"] |= parameters
-    return await Servers.of(url).connect(**arguments, statement_cache_size=0, timeout=PATIENCE_SECONDS)
+class Verdict:
+    """What is between the connections of a pool and their servers. If that is safe, it is looked at again only when it
+    may have changed: a pooler that was restarted has closed all connections."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._url = engine.url
+        self._pooling: Pooling | None = None
+        self._ends_at = 0.0
+        event.listen(engine.sync_engine, "connect", self._forget)
+
+    def _forget(self, *_: Any) -> None:
+        self._pooling = None
+
+    async def over(self, connection: "asyncpg.Connection[Any]") -> Pooling:
+        """Return it; look at this connection, if it isn't known to be safe."""
+        now = asyncio.get_running_loop().time()
+        if self._pooling is None or not self._pooling.is_safe or now >= self._ends_at:
+            self._pooling, self._ends_at = await pooling_of(connection, self._url), now + _KEPT_SECONDS
+        return self._pooling
 
 
 async def pooling_between(url: URL) -> Pooling:
     """Return what is between clients with this URL and their servers."""
-    connection = await connect_unprepared(url, "pooler check")
+    connection = await _connect(url)
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(_PATIENCE_SECONDS):
             return await pooling_of(connection, url)
     finally:
         connection.terminate()
 
 
 async def pooling_of(connection: "asyncpg.Connection[Any]", url: URL) -> Pooling:
-    """Return what is between a connection, made by `connect_unprepared`, and its server."""
+    """Return what is between a connection, which names no statements by itself, and its server."""
     try:
         async with connection.transaction():
             server: int = await connection.fetchval(_SERVER)
@@ -101,7 +116,7 @@ async def _has_session(connection: "asyncpg.Connection[Any]", url: URL, server: 
     other = None
     try:
         async with asyncio.timeout(_QUEUE_SECONDS):
-            other = await connect_unprepared(url, "pooler check")
+            other = await _connect(url)
             others = await _server(other)
         seen = {(await _server(connection), await _server(other)) for _ in range(_ROUNDS)}
     except TimeoutError:
@@ -110,6 +125,13 @@ async def _has_session(connection: "asyncpg.Connection[Any]", url: URL, server: 
         if other is not None:
             other.terminate()
     return others != server and seen == {(server, others)}
+
+
+async def _connect(url: URL, **parameters: str) -> "asyncpg.Connection[Any]":
+    connection: asyncpg.Connection[Any] = await connect(
+        url, "pooler check", _PATIENCE_SECONDS, names_statements=False, **parameters
+    )
+    return connection
 
 
 async def _server(connection: "asyncpg.Connection[Any]") -> int:
@@ -122,7 +144,7 @@ async def settings_missing(url: URL, settings: Settings) -> dict[str, tuple[str,
     """Return the settings of Postgres that connections of the pool don't have: the value that they have, and that which
     they should have. UnsupportedParameters if the pooler refuses the parameters that they send."""
     try:
-        connection = await connect_unprepared(url, "pooler check", **startup_parameters(settings))
+        connection = await _connect(url, **startup_parameters(settings))
     except asyncpg.ProtocolViolationError as failure:
         if "startup parameter" not in str(failure):
             raise

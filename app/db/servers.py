@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
 from urllib.parse import urlencode
 from weakref import WeakSet
@@ -278,7 +279,9 @@ def _with_dsn(arguments: dict[str, Any]) -> dict[str, Any]:
     files = {name: own.pop(name) for name in _TLS_FILES if name in own}
     if not files:
         return own
-    return {**own, "dsn": f"postgresql://?{urlencode({'sslmode': own.pop('ssl', 'prefer'), **files})}"}
+    for file in files.values():  # the driver doesn't say which one it cannot read
+        Path(file).open().close()
+    return {**own, "dsn": f"postgresql://?{urlencode(files)}"}
 
 
 def _close(state: State) -> None:

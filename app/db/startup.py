@@ -63,11 +63,12 @@ def _require_suitable(connection: "asyncpg.Connection[Any]") -> None:
 
 def is_about_tls(failure: BaseException) -> bool:
     """Return whether the peers failed to agree on TLS, which waiting won't change."""
-    return isinstance(failure, ssl.SSLError) or "rejected SSL upgrade" in str(failure)
+    texts = ("[SSL: ", "rejected SSL upgrade")  # of several servers, the driver's failures are in the text
+    return isinstance(failure, ssl.SSLError) or any(text in str(failure) for text in texts)
 
 
 def _may_pass(error: Exception) -> bool:
     """Return whether the database may still be starting, as opposed to rejecting this client for good."""
     if isinstance(error, OSError):
-        return not is_about_tls(error)
+        return error.filename is None and not is_about_tls(error)
     return isinstance(error, (asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError))

@@ -7,8 +7,8 @@ import asyncpg
 import structlog
 from sqlalchemy import URL
 
-from app.db.engine import Database
-from app.db.poolers import connect_unprepared, pooling_of
+from app.db.engine import Database, connect
+from app.db.poolers import Pooling, Verdict
 from app.replicas.reading import Replicas
 
 _PATIENCE_SECONDS = 2.0
@@ -29,6 +29,7 @@ class Readiness:
         self.is_draining = False
         """Whether it will stop soon, and serves what it still receives."""
         self._database = database
+        self._verdict = Verdict(database.engine)
         self._check: asyncio.Task[str | None] | None = None
         self._was_ready = False
 
@@ -41,7 +42,7 @@ class Readiness:
         if self.is_draining:
             return "the process is stopping"
         if self._check is None or self._check.done():  # one at a time, however many ask: each opens a connection
-            self._check = asyncio.create_task(why_not_ready(self._database.engine.url))
+            self._check = asyncio.create_task(why_not_ready(self._database.engine.url, self._verdict))
         reason = await asyncio.shield(self._check)
         if reason == _FULL and self._was_ready and self._database.is_connected:
             return None  # otherwise no process would serve, though each has the connections of its pool
@@ -51,8 +52,8 @@ class Readiness:
         return reason
 
 
-async def why_not_ready(url: URL) -> str | None:
-    """Return why the process cannot serve; None if it can.
+async def why_not_ready(url: URL, verdict: Verdict | None = None) -> str | None:
+    """Return why the process cannot serve; None if it can. Without a verdict, there is no pooler, or it is known.
 
     The check uses its own connection: a process with a busy pool isn't one without a database. Otherwise, an
     orchestrator would take every process out of service under load."""
@@ -60,9 +61,9 @@ async def why_not_ready(url: URL) -> str | None:
 
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            connection = await connect_unprepared(url, "readiness")
+            connection = await connect(url, "readiness", _PATIENCE_SECONDS, names_statements=False)
             try:
-                pooling = await pooling_of(connection, url)
+                pooling = Pooling.NONE if verdict is None else await verdict.over(connection)
                 is_standby, revision = await _state(connection) if pooling.is_safe else (False, None)
             finally:
                 connection.terminate()

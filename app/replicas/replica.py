@@ -17,8 +17,8 @@ import structlog
 from sqlalchemy import make_url
 
 from app.db.asyncpg_internals import cut_off
-from app.db.engine import is_disconnection, open_database
-from app.db.poolers import connect_unprepared, pooling_of
+from app.db.engine import connect, is_disconnection, open_database
+from app.db.poolers import pooling_of
 from app.db.servers import Driver, Servers
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Overloaded
@@ -218,7 +218,7 @@ class Replica:
     async def _probe(self) -> None:
         """Raise why the server isn't fit."""
         async with asyncio.timeout(_PROBE_SECONDS):
-            connection = await connect_unprepared(self._url, "replica check")
+            connection = await connect(self._url, "replica check", _PROBE_SECONDS, names_statements=False)
             try:
                 if not (pooling := await pooling_of(connection, self._url)).is_safe:
                     log.error("a replica is behind an unsuitable pooler", server=self.name, pooler=pooling.value)

@@ -31,6 +31,7 @@ RunFailing = Callable[..., Ended]
 def run_failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunFailing:
     """Runs a command that must fail, in this process."""
     monkeypatch.setattr(processes, "exit_on_termination", lambda: None)
+    monkeypatch.setattr(processes, "serve", lambda *_: pytest.fail("it serves"))
     monkeypatch.setattr(commands, "configure_logging", lambda _: None)
     monkeypatch.setenv("DATABASE_START_WAIT_SECONDS", "0")
 

@@ -296,8 +296,9 @@ BEHIND = sorted(migrations._revisions()[1] - {GOOD.revision})[0]
 def test_what_a_database_may_lack(
     check: Callable[[Facts, Settings], Finding], changed: dict[str, Any], mark: Mark, expected: str
 ) -> None:
-    assert check(GOOD, Settings()).mark is Mark.OK
-    found = check(GOOD._replace(**changed), Settings())
+    direct = Settings(database_direct_url=None)
+    assert check(GOOD, direct).mark is Mark.OK
+    found = check(GOOD._replace(**changed), direct)
     assert found.mark is mark
     assert expected in f"{found.what} -> {found.remedy}"
 
@@ -318,13 +319,18 @@ def test_what_a_database_may_lack(
     ],
 )
 def test_the_connections_of_all_instances_are_counted(settings: dict[str, Any], expected: str) -> None:
-    found = database_checks.connections(GOOD, Settings(**settings))
+    found = database_checks.connections(GOOD, Settings(**{"database_direct_url": None, **settings}))
     assert expected in found.what
     assert (found.mark is Mark.OK) == ("91" in found.what)
 
 
-async def test_a_database_that_is_as_it_should_be(database_url: str) -> None:
-    findings = await gathered(database_checks.database(Settings(database_url=database_url)))
+async def found_in(url: str | None) -> list[Finding]:
+    """Return what is found in a database without a pooler."""
+    return await gathered(database_checks.database(Settings(database_url=url, database_direct_url=None)))
+
+
+async def test_a_database_that_is_as_it_should_be(direct_url: str) -> None:
+    findings = await found_in(direct_url)
     assert marks(findings) == [Mark.OK] * 9, findings
 
 
@@ -333,7 +339,7 @@ def tables(connection: Connection) -> list[str]:
 
 
 async def test_an_empty_database_stays_empty(database: str) -> None:
-    findings = await gathered(database_checks.database(Settings(database_url=database)))
+    findings = await found_in(database)
     assert [finding.what for finding in findings if finding.mark is Mark.PROBLEM] == ["migrations are missing"]
     assert await asyncio.to_thread(run_on, database, tables) == []
 
@@ -345,7 +351,7 @@ def test_a_user_who_may_do_little(database: str) -> None:
     run_on(database, lambda connection: execute(connection, f"CREATE ROLE {name} LOGIN"))
     try:
         url = make_url(database).set(username=name).render_as_string()
-        findings = asyncio.run(gathered(database_checks.database(Settings(database_url=url))))
+        findings = asyncio.run(found_in(url))
     finally:
         run_on(database, lambda connection: execute(connection, f"DROP ROLE {name}"))
     (problem,) = [finding for finding in findings if finding.mark is Mark.PROBLEM]
@@ -360,7 +366,7 @@ async def test_tables_of_others(database: str) -> None:
         connection.commit()
 
     async def found() -> list[str]:
-        findings = await gathered(database_checks.database(Settings(database_url=database)))
+        findings = await found_in(database)
         return [finding.what for finding in findings if finding.mark is Mark.PROBLEM]
 
     await asyncio.to_thread(run_on, database, lambda connection: make(connection, "spatial_ref_sys"))
@@ -385,9 +391,7 @@ async def test_a_user_who_may_do_all_but_one_thing(database: str, lacking: str) 
 
 
 async def test_a_database_that_does_not_answer() -> None:
-    (finding,) = await gathered(
-        database_checks.database(Settings(database_url="postgresql://ann:hunter2@127.0.0.1:1/shop"))
-    )
+    (finding,) = await found_in("postgresql://ann:hunter2@127.0.0.1:1/shop")
     assert finding.mark is Mark.PROBLEM
     assert "nothing listens there" in finding.what
     assert "hunter2" not in finding.what + finding.remedy
@@ -403,17 +407,13 @@ async def test_an_embedded_postgres_that_does_not_run(
     home = tmp_path / place / "new" / "postgres"
     monkeypatch.setattr(postgres, "home_of", lambda _: home)
     monkeypatch.setattr(postgres, "version_to_start", lambda: version)
-    findings = await gathered(database_checks.database(Settings(database_url=None, database_direct_url=None)))
-    assert marks(findings) == [mark, Mark.SKIPPED]
+    assert marks(await found_in(None)) == [mark, Mark.SKIPPED]
     assert not home.parent.exists()
 
 
-async def test_an_embedded_postgres_that_runs_is_looked_at(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "running_url", lambda _: database_url)
-    assert (
-        marks(await gathered(database_checks.database(Settings(database_url=None, database_direct_url=None))))
-        == [Mark.OK] * 10
-    )
+async def test_an_embedded_postgres_that_runs_is_looked_at(direct_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "running_url", lambda _: direct_url)
+    assert marks(await found_in(None)) == [Mark.OK] * 10
 
 
 async def test_a_redis_that_is_away(tmp_path: Path) -> None:
@@ -426,8 +426,8 @@ async def test_a_redis_that_answers(redis_url: str) -> None:
     assert (await doctor.redis(Settings(rate_limit_storage=redis_url))).mark is Mark.OK
 
 
-def test_the_command_ends_well_where_nothing_must_be_mended(database_url: str) -> None:
-    result = run("doctor", DATABASE_URL=database_url, PORT="0", PYTHONIOENCODING="utf-8")
+def test_the_command_ends_well_where_nothing_must_be_mended(direct_url: str) -> None:
+    result = run("doctor", DATABASE_URL=direct_url, PORT="0", PYTHONIOENCODING="utf-8")
     assert result.returncode == 0, result.stdout
     lines = result.stdout.splitlines()
     assert lines[-1].startswith("No problems found")

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from app.db.engine import Database, open_database
 from app.db.models import Order, Product, User
-from app.main import create_app
+from app.main import application, create_services
 from app.settings import Settings
 from tests.api import Api
 from tests.databases import committed
@@ -118,8 +118,11 @@ def open_shop(
         customer, product = await committed_market.user(), await committed_market.product(stock=100)
         own = settings.model_copy(update={"compiled_path": True, **changed})
         database = open_database(url, own)
-        app = create_app(own, database)
+        services = create_services(own, database)
+        app = application(services)
         async with serving(app) as address, httpx2.AsyncClient(base_url=f"http://{address}", timeout=30) as client:
+            if url == database_url:
+                await services.subscriptions.events.heard()  # behind a pooler, that takes a connection of the pool
             yield Shop(app, address, Api(client, own), committed_market, committed_engine, database, customer, product)
 
     return opened

@@ -119,6 +119,7 @@ async def test_a_log_in_that_is_given_up_waits_no_longer(open_shop: OpenShop) ->
         assert passwords.waiting() == 1
 
 
+@pytest.mark.direct("five requests of one user wait in Postgres, as many as the pooler has connections")
 async def test_a_user_whose_account_is_locked_keeps_nobody_else_from_logging_in(
     committed_market: Market, database_url: str, settings: Settings
 ) -> None:

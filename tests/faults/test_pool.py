@@ -103,6 +103,7 @@ async def short_of_connections(committed_engine: AsyncEngine, database_url: str)
         await connection.execute(text(f"DROP ROLE {role}"))
 
 
+@pytest.mark.direct("Postgres refuses connections to the API, not to a pooler")
 async def test_where_postgres_gives_fewer_connections_than_the_pool_has_the_rest_is_refused(
     open_shop: OpenShop, short_of_connections: str
 ) -> None:

@@ -101,6 +101,7 @@ def limited(database_url: str) -> Iterator[str]:
     run_on(database_url, drop)
 
 
+@pytest.mark.direct("Postgres refuses connections to the API, not to a pooler")
 async def test_a_process_that_has_its_connections_is_ready_while_there_are_no_others(limited: str) -> None:
     database = open_database(limited, Settings())
     readiness = readiness_of(database)

@@ -13,6 +13,8 @@ from tests.graphql.subscriptions.clients import until
 from tests.locks import held
 from tests.orders.operations import PLACE, PLACE_IN_TRANSACTION, item
 
+pytestmark = pytest.mark.direct("each test has a time limit of its own, which belongs to the role behind a pooler")
+
 # What waits for ever takes longer than these, and what waits for nothing does not, on a machine that is busy.
 STATEMENT, OPERATION = 0.5, 1.0
 

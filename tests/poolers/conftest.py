@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def opened(direct_url: str, newest: PgBouncer) -> Iterator[Open]:
     """Starts PgBouncers with these options, which pool transactions unless they say otherwise; returns the URL."""
     with ExitStack() as stack:
 
-        def start(url: str = direct_url, pgbouncer: PgBouncer = newest, **options: object) -> str:
+        def start(url: str = direct_url, pgbouncer: PgBouncer = newest, **options: Any) -> str:
             running: AbstractContextManager[str] = pooled(url, pgbouncer, **{"pool_mode": "transaction", **options})
             return stack.enter_context(running)
 

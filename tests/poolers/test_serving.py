@@ -1,5 +1,6 @@
 """The API behind a pooler: what it requires when it starts, and that it then works."""
 
+import asyncio
 import os
 import re
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from sqlalchemy import Connection, make_url
 from typer.testing import CliRunner
 
 from app.cli.commands import cli
+from app.cli.database_checks import database
+from app.cli.output import Mark
 from app.db.poolers import settings_missing
-from app.db.server_settings import role_settings
+from app.db.server_settings import alter_role, role_settings
 from app.settings import Settings
 from tests.cli.conftest import RunFailing, run_failing
 from tests.databases import run_on
@@ -37,14 +40,19 @@ def execute(url: str, *commands: str) -> None:
     run_on(url, run)
 
 
+def defaults(url: str) -> list[tuple[str, str]]:
+    """Return the settings that the API relies on, as Postgres has them by itself."""
+    names = ", ".join(f"'{name}'" for name in role_settings(Settings()))
+    find = f"SELECT name, boot_val FROM pg_settings WHERE name IN ({names})"
+    return run_on(url, lambda connection: [(name, value) for name, value in connection.exec_driver_sql(find)])
+
+
 @pytest.fixture
 def role(direct_url: str) -> Iterator[str]:
-    """The URL of the database for a role that has no settings yet."""
+    """The URL of the database for a role that has no settings yet, even where the database has some."""
     name = f"orders_test_pooled_{os.getpid()}"
-    database = make_url(direct_url).database
     execute(direct_url, f"CREATE ROLE {name} LOGIN", f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")
-    for setting in role_settings(Settings()):
-        execute(direct_url, f'ALTER ROLE {name} IN DATABASE "{database}" SET {setting} TO DEFAULT')
+    execute(direct_url, *(f"ALTER ROLE {name} SET {setting} = '{value}'" for setting, value in defaults(direct_url)))
     yield make_url(direct_url).set(username=name).render_as_string(hide_password=False)
     execute(direct_url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
@@ -110,6 +118,19 @@ def test_the_start_names_the_settings_that_the_role_lacks_and_works_once_it_has_
         assert (ready.status_code, ready.text.split(",")[0]) == (200, "ready")
         shown = httpx2.get(f"{url}/metrics").text
         assert "orders_api_events_heard" in shown
+
+
+async def test_the_doctor_finds_nothing_to_mend_behind_a_pooler(opened: Open, role: str) -> None:
+    url = as_user(make_url(role).username, opened())
+    settings = Settings(database_url=url, database_direct_url=role)
+    (problem,) = [finding async for finding in database(settings) if finding.mark is Mark.PROBLEM]
+    assert "statement_timeout is 0, not 10000" in problem.what
+
+    await asyncio.to_thread(execute, role, *alter_role(make_url(role), role_settings(settings)))
+    reconnected = settings.model_copy(update={"database_url": as_user(make_url(role).username, opened())})
+    found = [finding async for finding in database(reconnected)]
+    assert Mark.PROBLEM not in {finding.mark for finding in found}
+    assert any("tracks prepared statements, and timeouts hold" in finding.what for finding in found)
 
 
 async def test_settings_that_a_pooler_drops_are_found(opened: Open, role: str) -> None:

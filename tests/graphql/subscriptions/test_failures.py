@@ -7,14 +7,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
-import asyncpg
 import pytest
 from alembic import command
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from websockets.asyncio.client import connect
 
-from app.db.engine import Database, driver_arguments, open_database
+from app.db.engine import Database, open_database
+from app.db.engine import connect as driver_of
 from app.db.migrations import alembic_config
 from app.db.models import Product
 from app.events import log as events
@@ -93,7 +93,7 @@ async def test_an_event_that_cannot_be_read_yet_is_read_when_the_database_answer
         others = "FROM pg_stat_activity WHERE application_name <> 'orders-api event log' AND pid <> pg_backend_pid()"
         broken = f"SELECT pg_terminate_backend(pid) {others} AND datname = current_database()"
         event = legacy_text(Topic("Product", shop.product.id))
-        driver = await asyncpg.connect(**driver_arguments(shop.engine.url, "test"))
+        driver = await driver_of(shop.engine.url, "test", PATIENCE)
         try:
             # The connections of the pool break unnoticed, and the one that listens does not.
             await driver.execute(broken)
@@ -118,13 +118,14 @@ async def test_streams_outlive_a_restart_of_postgres(
     restarting_postgres: tuple[str, ExitStack, Path], settings: Settings
 ) -> None:
     url, postgres, directory = restarting_postgres
+    own = settings.model_copy(update={"database_url": url, "database_direct_url": None})
     engine = create_async_engine(url)
     async with AsyncSession(engine, expire_on_commit=False) as session:
         product = await Market(session).product(stock=5)
     await engine.dispose()
-    database = open_database(url, settings)
+    database = open_database(url, own)
     tasks = len(asyncio.all_tasks())
-    services = create_services(settings, database)
+    services = create_services(own, database)
     lives = services.subscriptions
     async with serving(application(services)) as address, connected(address) as client, connected(address) as other:
         await lives.events.heard()
@@ -132,7 +133,7 @@ async def test_streams_outlive_a_restart_of_postgres(
             await follower.subscribe(PRODUCT, {"id": gid(product)})
             assert (await follower.next())["productUpdated"]["product"]["stock"] == 5
 
-        driver = await asyncpg.connect(**driver_arguments(make_url(url), "test"))
+        driver = await driver_of(make_url(url), "test", PATIENCE)
         await driver.execute("UPDATE products SET stock = 4")
         await log_change(driver, product)  # and nobody announces it
         await driver.close()
@@ -142,7 +143,7 @@ async def test_streams_outlive_a_restart_of_postgres(
             for follower in (client, other):
                 while (await follower.next())["productUpdated"]["product"]["stock"] != 4:
                     pass
-            driver = await asyncpg.connect(**driver_arguments(make_url(url), "test"))
+            driver = await driver_of(make_url(url), "test", PATIENCE)
             listeners = await driver.fetchval(f"SELECT count(*) {LISTENERS}")
             assert listeners == 1
             assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of the pool that it is

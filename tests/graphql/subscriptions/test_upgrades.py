@@ -19,10 +19,10 @@ Texts = asyncio.Queue[str]
 
 
 @pytest.fixture
-async def texts(shop: Shop, database_url: str) -> AsyncIterator[Texts]:
+async def texts(shop: Shop, direct_url: str) -> AsyncIterator[Texts]:
     """What a process of 2.0.0 hears."""
     heard: Texts = asyncio.Queue()
-    async with driver_to(database_url) as driver:
+    async with driver_to(direct_url) as driver:
         await driver.execute(f"SET application_name = '{legacy.APPLICATION_NAME}'")
         await driver.add_listener(legacy.CHANNEL, lambda *arguments: heard.put_nowait(str(arguments[-1])))
         await until(lambda: shop.live.events._is_upgrading)
