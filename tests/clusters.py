@@ -21,8 +21,8 @@ def programs() -> Path:
 
 
 @contextmanager
-def cluster(*, is_synchronous: bool = False) -> Iterator[Cluster]:
-    """Run a primary with a standby, which has confirmed each commit if it is synchronous."""
+def cluster(*, is_synchronous: bool = False, **settings: str) -> Iterator[Cluster]:
+    """Run a primary with a standby, which has confirmed each commit if it is synchronous. `settings` are Postgres's."""
     programs()
-    with clusters.cluster(is_synchronous=is_synchronous) as servers:
+    with clusters.cluster(is_synchronous=is_synchronous, **settings) as servers:
         yield servers

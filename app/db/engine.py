@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, ManagesConnection, QueuePool
 
-from app.db.asyncpg_internals import PooledConnection, cut_off, socket_of
+from app.db.asyncpg_internals import PooledConnection, socket_of
 from app.db.pool_queue import PoolQueue, Share
 from app.db.server_settings import startup_parameters, statement_seconds
 from app.db.servers import Driver, Servers, arguments_of
@@ -59,11 +59,13 @@ class Database:
         queue_length: int = 1_000,
         write_seconds: float = 10,
         servers: Servers | None = None,
+        answer_seconds: float | None = None,
     ) -> None:
         """Wrap an engine whose isolation level is AUTOCOMMIT: reads save the round trips of BEGIN and ROLLBACK, and
         UnitOfWork begins the transactions of mutations. At most `queue_length` callers wait for a connection.
         After `write_seconds`, Postgres should have ended any statement."""
         self.write_seconds = write_seconds
+        self.answer_seconds = answer_seconds
         self.events_committed: Callable[[], None] = lambda: None
         """Called after the commit of a mutation that has written events."""
         self.engine = engine
@@ -155,15 +157,7 @@ class Database:
         except (OSError, DBAPIError, EmulatedDBAPIException, PoolTimeoutError) as failure:
             # Any reason counts: a Postgres that rejects the password is as good as none.
             log.warning("cannot connect to the database", reason=str(failure) or type(failure).__name__)
-            raise (Overloaded if isinstance(_cause(failure), _TOO_MANY) else DatabaseUnavailable) from failure
-
-    def drop_idle(self) -> None:
-        """Close the idle connections of the pool, without waiting for the server."""
-        for _ in range(self._pool.checkedin()):
-            if (entry := take_idle(self._pool)) is not None:
-                if entry.dbapi_connection is not None:
-                    cut_off(driver_of(entry))
-                put_back(self._pool, entry)
+            raise (Overloaded if isinstance(cause_of(failure), _TOO_MANY) else DatabaseUnavailable) from failure
 
     async def close(self) -> None:
         """Close every connection of the pool, even if the database no longer responds."""
@@ -199,9 +193,12 @@ def driver_of(connection: ManagesConnection) -> Driver:
     return cast(Driver, connection.driver_connection)
 
 
-def open_database(url: str, settings: Settings, connect: Callable[..., Any] | None = None) -> Database:
+def open_database(
+    url: str, settings: Settings, connect: Callable[..., Any] | None = None, answer_seconds: float | None = None
+) -> Database:
     """Return the database at `url`; it connects at the first statement. `connect` opens a connection for the driver's
-    arguments; by default, to the server that takes writes."""
+    arguments; by default, to the server that takes writes. A connection whose server doesn't answer a statement of a
+    unit of work within `answer_seconds` is cut off."""
     wait, servers = settings.database_pool_wait_seconds, Servers.of(make_url(url))
     engine = create_async_engine(
         url,
@@ -223,7 +220,7 @@ def open_database(url: str, settings: Settings, connect: Callable[..., Any] | No
         _keep_alive(connection.driver_connection, settings.operation_timeout_seconds)
 
     most, seconds = settings.database_pool_queue, statement_seconds(settings) + _LATE_SECONDS
-    return Database(engine, wait, most, seconds, servers)
+    return Database(engine, wait, most, seconds, servers, answer_seconds)
 
 
 def _keep_alive(driver: Any, seconds: float) -> None:
@@ -256,7 +253,7 @@ def raise_fault(failure: BaseException | None) -> None:
     """Raise the error that clients see, one of FAULTS, if the database itself failed."""
     if isinstance(failure, FAULTS):
         raise failure
-    cause = _cause(failure)
+    cause = cause_of(failure)
     if isinstance(cause, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
         raise TransactionConflict from failure
     if isinstance(cause, asyncpg.InvalidCachedStatementError):  # a migration has changed the type of a column
@@ -274,7 +271,7 @@ def raise_fault(failure: BaseException | None) -> None:
 
 def is_disconnection(failure: BaseException | None) -> bool:
     """Return whether the database could not be reached."""
-    cause = _cause(failure)
+    cause = cause_of(failure)
     if isinstance(cause, asyncpg.DataError):  # which is also an asyncpg.InterfaceError
         return False
     return isinstance(cause, _DISCONNECTIONS) or (isinstance(failure, DBAPIError) and failure.connection_invalidated)
@@ -282,7 +279,7 @@ def is_disconnection(failure: BaseException | None) -> bool:
 
 def is_read_only(failure: BaseException | None) -> bool:
     """Return whether the server refused a write, as a standby does, so that nothing was done."""
-    return isinstance(_cause(failure), asyncpg.ReadOnlySQLTransactionError)
+    return isinstance(cause_of(failure), asyncpg.ReadOnlySQLTransactionError)
 
 
 def is_broken(failure: BaseException) -> bool:
@@ -290,7 +287,7 @@ def is_broken(failure: BaseException) -> bool:
     return is_disconnection(failure) and not isinstance(failure, RequestError)
 
 
-def _cause(failure: BaseException | None) -> BaseException | None:
+def cause_of(failure: BaseException | None) -> BaseException | None:
     """Return the driver's failure under SQLAlchemy's."""
     original = failure.orig if isinstance(failure, DBAPIError) and failure.orig else failure
     return original.orig or original.__cause__ or original if isinstance(original, EmulatedDBAPIException) else original

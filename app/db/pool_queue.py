@@ -17,15 +17,9 @@ _SHARES = "shares"
 
 @dataclass(eq=False)
 class Share:
-    """The connections that some callers may hold together, so that the others find one."""
+    """The connections of a pool that some callers may hold together, so that the others find one."""
 
     most: int
-    held: int = 0
-
-    @property
-    def is_used_up(self) -> bool:
-        """Whether these callers have reached the limit."""
-        return self.held >= self.most
 
 
 SHARES: ContextVar[Sequence[Share]] = ContextVar("shares of the current caller", default=())
@@ -49,18 +43,24 @@ class PoolQueue:
         self._longest = longest
         self._waiting: deque[_Waiter] = deque()
         self._promised = 0
+        self._held: dict[Share, int] = {}
+        """How many connections of this pool the callers of each share hold, if any."""
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def held(self, share: Share) -> int:
+        """Return how many connections of this pool the callers of a share hold."""
+        return self._held.get(share, 0)
 
     def _is_used_up(self) -> bool:
         """Return whether every connection is in use or promised to a waiting caller."""
         return self._pool.checkedout() + self._promised >= self._pool.size()
 
     def _must_wait(self, shares: Sequence[Share]) -> bool:
-        if self._is_used_up() or _are_used_up(shares):
+        if self._is_used_up() or self._are_used_up(shares):
             return True
-        return any(not _are_used_up(waiter.shares) for waiter in self._waiting)
+        return any(not self._are_used_up(waiter.shares) for waiter in self._waiting)
 
     async def wait(self) -> Sequence[Share]:
         """Return when the caller may take a connection, which it must do at once, and the shares that it counts in.
@@ -69,7 +69,7 @@ class PoolQueue:
         if self._must_wait(shares):
             await self._join(shares)
         else:
-            _hold(shares)
+            self._hold(shares)
         return shares
 
     async def _join(self, shares: Sequence[Share]) -> None:
@@ -94,13 +94,13 @@ class PoolQueue:
 
     def not_taken(self, shares: Sequence[Share]) -> None:
         """Pass on the turn of a caller that got no connection."""
-        _release(shares)
+        self._release(shares)
         self._proceed()
 
     def returned(self, _: Any, record: Any) -> None:
         """Let the next caller have what was returned, in a moment: the pool reports a connection just before it is
         available."""
-        _release(record.info.pop(_SHARES, ()))
+        self._release(record.info.pop(_SHARES, ()))
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._proceed)
 
@@ -111,11 +111,11 @@ class PoolQueue:
             waiter = self._waiting.popleft()
             if waiter.promise.done():
                 continue
-            if _are_used_up(waiter.shares):
+            if self._are_used_up(waiter.shares):
                 kept.append(waiter)
                 continue
             self._promised += 1
-            _hold(waiter.shares)
+            self._hold(waiter.shares)
             waiter.promise.set_result(None)
         self._waiting.extendleft(reversed(kept))
 
@@ -128,19 +128,18 @@ class PoolQueue:
             self._promised -= 1
             self.not_taken(waiter.shares)
 
+    def _are_used_up(self, shares: Sequence[Share]) -> bool:
+        return any(self.held(share) >= share.most for share in shares)
 
-def _are_used_up(shares: Sequence[Share]) -> bool:
-    return any(share.is_used_up for share in shares)
+    def _hold(self, shares: Sequence[Share]) -> None:
+        for share in shares:
+            self._held[share] = self.held(share) + 1
 
-
-def _hold(shares: Sequence[Share]) -> None:
-    for share in shares:
-        share.held += 1
-
-
-def _release(shares: Sequence[Share]) -> None:
-    for share in shares:
-        share.held -= 1
+    def _release(self, shares: Sequence[Share]) -> None:
+        for share in shares:
+            self._held[share] -= 1
+            if not self._held[share]:
+                del self._held[share]
 
 
 def _expire(promise: "asyncio.Future[None]") -> None:

@@ -71,6 +71,7 @@ class UnitOfWork:
         """Whether a BEGIN, or a statement that commits by itself, was sent whose outcome is unknown."""
         self._has_reconnected = False
         self._is_over = False
+        self._was_cut_off = False
 
     async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Run a statement and return all its rows."""
@@ -145,6 +146,11 @@ class UnitOfWork:
             return self._named if self.has_committed else None
         return self._written
 
+    @property
+    def may_be_written(self) -> UUID | None:
+        """The same, or an entry that may have been written, as the outcome is unknown."""
+        return self.written or (self._named if self.is_settled else None)
+
     def begin_one_statement(self) -> None:
         """Begin a mutation of one statement, which `write` sends. It needs no transaction."""
         self.writes = self.is_one_statement = True
@@ -161,8 +167,14 @@ class UnitOfWork:
 
     def cut_off(self) -> None:
         """Break the connection, which doesn't answer."""
+        self._was_cut_off = True
         if self._driver is not None:
             cut_off(self._driver)
+
+    @property
+    def was_closed(self) -> bool:
+        """Whether the server has closed the connection."""
+        return self._driver is not None and self._driver.is_closed() and not self._was_cut_off
 
     async def begin(self) -> None:
         """Begin the transaction of a mutation, unless it has begun."""
@@ -274,7 +286,13 @@ class UnitOfWork:
             self._pooled = await self._database.take()
             self._driver = driver_of(self._pooled)
         with timed_statement(timed_as) if timed_as else nullcontext():
-            return await send(self._driver)
+            if self._database.answer_seconds is None:
+                return await send(self._driver)
+            ending = asyncio.get_running_loop().call_later(self._database.answer_seconds, self.cut_off)
+            try:
+                return await send(self._driver)
+            finally:
+                ending.cancel()
 
     async def _invalidate(self) -> None:
         """Keep the connection from being reused."""
@@ -311,6 +329,7 @@ class UnitOfWork:
 
     async def _end(self, transaction: Transaction, *, commit: bool) -> None:
         if not commit:
+            self._written = None
             with timed_statement("ROLLBACK"):
                 async with asyncio.timeout(_ROLLBACK_SECONDS):
                     await transaction.rollback()

@@ -8,6 +8,7 @@ import structlog
 from app.db.engine import Database
 
 _SECONDS = 0.5
+_LONGEST_PAUSE = 5.0
 _KEPT = 1_200  # of ten minutes
 _WRITTEN = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"
 
@@ -39,13 +40,15 @@ class Progress:
 
     async def follow(self, primary: Database) -> None:
         """Ask the primary again and again."""
-        clock = asyncio.get_running_loop().time
+        clock, pause = asyncio.get_running_loop().time, _SECONDS
         while True:
             moment = clock()  # before it is asked, so that replicas seem rather older than they are
             try:
                 (written,) = await primary.driver_row(_WRITTEN, [])
             except Exception as failure:  # it is away, or has no time
                 log.debug("cannot ask the primary for its progress", reason=str(failure) or type(failure).__name__)
+                pause = min(2 * pause, _LONGEST_PAUSE)  # each attempt to connect is a line in the log
             else:
                 self.note(moment, written)
-            await asyncio.sleep(_SECONDS)
+                pause = _SECONDS
+            await asyncio.sleep(pause)

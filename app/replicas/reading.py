@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from app.db.engine import Database, is_disconnection
+from app.errors import Overloaded
 from app.replicas.progress import Progress
 from app.replicas.replica import Reason, Replica, Unfit
 from app.replicas.writers import Writers
@@ -47,14 +48,13 @@ class Replicas:
 
     @property
     def lag(self) -> float:
-        """By how many seconds the last replica is behind."""
+        """By how many seconds the last replica is behind, at most; infinity if one doesn't answer."""
         return max((replica.lag for replica in self._replicas), default=0.0)
 
-    def note_written(self, *users: Viewer | None) -> None:
-        """Note that these users have just written: who asked, and who has logged in."""
-        if self._replicas:
-            for user in users:
-                self.writers.note(None if user is None else user.id)
+    def note_written(self, user: Viewer | None, token: UUID | None) -> None:
+        """Note that a user has just written what the token stands for, or may have."""
+        if self._replicas and user is not None and token is not None:
+            self.writers.note(user.id, token)
 
     def reading(self, viewer: Viewer | None, tokens: Sequence[UUID]) -> "Reading":
         """Return how to answer a query of a viewer who sends these tokens."""
@@ -109,9 +109,7 @@ class Reading:
         if not self._replicas:
             return await by_primary()
         fit = self._replicas.in_turn()
-        # A user who has no token sees what they have written all the same, if they go where it was written.
-        asks_primary = not self._tokens and self._replicas.writers.includes(self._viewer_id)
-        if not asks_primary:
+        if not self._replicas.writers.need_primary(self._viewer_id, self._tokens):
             try:
                 return await self._by(fit[0], by_replica) if fit else self._left_out()
             except Unfit as unfit:
@@ -119,7 +117,7 @@ class Reading:
         try:
             answer = await by_primary()
         except Exception as failure:
-            if not is_disconnection(failure):
+            if isinstance(failure, Overloaded) or not is_disconnection(failure):
                 raise
             for replica in fit:
                 with suppress(Unfit):

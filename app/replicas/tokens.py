@@ -11,32 +11,31 @@ from app.errors import BadUserInput
 HEADER = "Consistency-Token"
 EXTENSION = "consistencyToken"
 MOST = 10
-"""Tokens that a request may send, at most: those of mutations that overlapped. Otherwise the newest includes all."""
+"""Tokens that a client sends: those of its last mutations. One includes all that was done before its mutation began,
+but some may have overlapped, and a replayed response has an old one. To a request with more, the primary answers."""
 NONE: Sequence[UUID] = ()
+_OF_NOTHING = UUID(int=0)
 
 
 def parsed(text: object, name: str) -> Sequence[UUID]:
     """Return the tokens in a list with commas, each once; BadUserInput, naming what was sent so, if it is none."""
     if not isinstance(text, str):
         raise BadUserInput(name, "must be a string")
-    given = dict.fromkeys(part.strip() for part in text.split(",", MOST))
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if len(parts) > MOST:
+        return [_OF_NOTHING]
     try:
-        tokens = [UUID(hex=part) for part in given if part]
+        return [*dict.fromkeys(UUID(hex=part) for part in parts)]
     except ValueError:
         raise BadUserInput(name, "must have the tokens that mutations return, separated by commas") from None
-    if len(tokens) > MOST:
-        raise BadUserInput(name, f"must have at most {MOST} tokens")
-    return tokens
 
 
 class Written:
-    """The tokens that a client needs to send so that it sees all that it wrote."""
+    """The tokens of a client's last mutations, the newest last."""
 
     def __init__(self) -> None:
         self.tokens: Sequence[UUID] = NONE
 
-    def add(self, token: UUID, known: Sequence[UUID]) -> None:
-        """Add the token of a mutation that was sent when these tokens were known. It includes what they stand for, as
-        its transaction began later; it may not include that of one that overlapped."""
-        kept = [each for each in self.tokens if each not in known and each != token]
-        self.tokens = [*kept, token][-MOST:]
+    def add(self, token: UUID) -> None:
+        """Add the token of a mutation."""
+        self.tokens = [*(each for each in self.tokens if each != token), token][-MOST:]

@@ -76,27 +76,27 @@ class Login(httpx.Auth):
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Send the token with a request; if it has expired, refresh it and send the request again."""
-        token, known = self._authorize(request), self._written
-        if known:
-            request.headers["Consistency-Token"] = ",".join(known)
+        token = self._authorize(request)
+        if self._written:
+            request.headers["Consistency-Token"] = ",".join(self._written)
         response = yield request
         await response.aread()
-        self._note_written(response, known)
+        self._note_written(response)
         if token is not None and _is_unauthenticated(response.json().get("errors", [])):
             await self._renew(token)
             self._authorize(request)
-            self._note_written((yield request), known)
+            self._note_written((yield request))
 
     def _authorize(self, request: httpx.Request) -> str | None:
         if self._access_token is not None:
             request.headers["Authorization"] = f"Bearer {self._access_token}"
         return self._access_token
 
-    def _note_written(self, response: httpx.Response, known: list[str]) -> None:
-        """Keep the token of a mutation, so that queries see what it wrote, even if a replica of the database answers
-        them. It stands for everything that was known when the mutation was sent."""
+    def _note_written(self, response: httpx.Response) -> None:
+        """Keep the tokens of the last mutations, so that queries see what they wrote, even if a replica of the database
+        answers them."""
         if token := response.headers.get("Consistency-Token"):
-            self._written = [*(each for each in self._written if each not in known), token]
+            self._written = [*(each for each in self._written if each != token), token][-10:]
 
     async def _renew(self, failed: str) -> None:
         """Refresh the tokens once, however many requests wait: using an old refresh token ends the session."""

@@ -139,7 +139,7 @@ async def test_those_who_hold_their_share_wait_while_others_pass() -> None:
         await queue.comes(number, share)
     await queue.comes(2)
 
-    assert (queue.served, share.held, len(queue.queue)) == ([0, 2], 1, 1)
+    assert (queue.served, queue.queue.held(share), len(queue.queue)) == ([0, 2], 1, 1)
 
 
 async def test_a_connection_of_the_share_goes_to_the_next_of_them() -> None:
@@ -153,7 +153,7 @@ async def test_a_connection_of_the_share_goes_to_the_next_of_them() -> None:
         await settled()
         assert queue.served == served
 
-    assert (share.held, queue.pool.out) == (0, 0)
+    assert (queue.queue.held(share), queue.pool.out) == (0, 0)
 
 
 async def test_who_waits_for_a_share_keeps_the_place() -> None:
@@ -178,7 +178,7 @@ async def test_a_share_is_given_back_by_those_who_leave_with_a_promise() -> None
     first.cancel()
     await settled()
 
-    assert (queue.served, share.held) == ([1], 1)
+    assert (queue.served, queue.queue.held(share)) == ([1], 1)
 
 
 async def test_who_gets_no_connection_passes_the_share_on() -> None:
@@ -191,4 +191,15 @@ async def test_who_gets_no_connection_passes_the_share_on() -> None:
     queue.queue.not_taken(shares)
     await settled()
 
-    assert (queue.served, share.held) == ([1], 1)
+    assert (queue.served, queue.queue.held(share)) == ([1], 1)
+
+
+async def test_a_share_is_of_each_pool() -> None:
+    """Otherwise, what is returned to one pool would let somebody go on who waits for another, and nobody says so."""
+    one, other, share = Queue(), Queue(), Share(1)
+    one.pool.out = other.pool.out = 0
+    await one.comes(0, share)
+
+    await other.comes(1, share)
+
+    assert (one.served, other.served) == ([0], [1])

@@ -54,6 +54,7 @@ async def test_what_is_too_large_to_be_kept_is_not_done(
         (error,) = refused["errors"]
         assert refused["data"] is None
         assert error["extensions"] == {"code": "RESPONSE_TOO_LARGE", "limit": 1024 * 1024}
+        assert "consistencyToken" not in refused.get("extensions", {}), "it names nothing that is there"
         assert await stock_of(market, product) == left
         assert await kept(connection) == []
 

@@ -36,8 +36,18 @@ async def test_who_has_written_is_forgotten_after_a_while() -> None:
     lasting, short = Writers(60), Writers(0)
     for writers in (lasting, short):
         writers.note(ann)
-        writers.note(None)
-    assert (lasting.includes(ann), lasting.includes(bob), lasting.includes(None)) == (True, False, False)
-    assert not short.includes(ann)
+    assert [lasting.need_primary(user, ()) for user in (ann, bob, None)] == [True, False, False]
+    assert not short.need_primary(ann, ())
     short.note(bob)
     assert len(short) == 1, "those before are gone"
+
+
+async def test_a_token_is_enough_unless_something_else_was_written_since() -> None:
+    ann, old, new = uuid7(), uuid7(), uuid7()
+    writers = Writers(60)
+    writers.note(ann)  # on another machine
+    assert [writers.need_primary(ann, tokens) for tokens in ((), (old,))] == [True, False]
+    writers.note(ann, new)
+    assert [writers.need_primary(ann, tokens) for tokens in ((), (old,), (old, new))] == [True, True, False]
+    writers.note(ann)  # the event of the same, most likely
+    assert [writers.need_primary(ann, tokens) for tokens in ((old,), (new,))] == [True, False]

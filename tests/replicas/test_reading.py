@@ -1,13 +1,15 @@
 """Replicas answer queries, and nobody misses what they have written."""
 
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 
+import httpx2
 import pytest
 from sqlalchemy import Connection, text
 
 from tests.databases import run_on
 from tests.faults.stores import STOCK as STOCK_AT_FIRST
-from tests.replicas.conftest import Deployment, ask, until
+from tests.replicas.conftest import STOCK, Deployment, ask, until
 
 PATHS = {"compiled": {}, "resolver": {"COMPILED_PATH": "false"}}
 
@@ -85,6 +87,9 @@ def test_a_replica_on_which_a_statement_waits_for_replay_does_not_keep_anyone(de
             assert process.stock() == stock
             assert process.fallbacks("conflict") == 1
             assert process.fit == 1
+            for _ in range(2):
+                process.stock()
+            assert (process.fit, process.stock()) == (0, stock), "it is left out for a while"
         finally:
             over.set()
             ask(standby, "SELECT pg_wal_replay_resume()")
@@ -112,6 +117,49 @@ def test_a_replica_that_does_not_answer_is_left_out_and_used_again(fragile: Depl
         before = process.figures("orders_api_reads_total")[standby.place]
         assert process.stock() == STOCK_AT_FIRST
         assert process.figures("orders_api_reads_total")[standby.place] == before + 1
+
+
+def test_a_crowd_is_answered_while_the_replica_does_not(fragile: Deployment) -> None:
+    """More of those who haven't logged in than may use a pool at once."""
+    statuses: list[int] = []
+
+    def read() -> None:
+        with httpx2.Client(timeout=20) as client:
+            statuses.extend(client.post(f"{process.url}/graphql", json={"query": STOCK}).status_code for _ in range(20))
+
+    with fragile.process() as process:
+        threads = [Thread(target=read) for _ in range(24)]
+        for thread in threads:
+            thread.start()
+        until(lambda: len(statuses) > 40, "nobody is answered")
+        fragile.servers.standby.freeze()
+        for thread in threads:
+            thread.join()
+    assert (len(statuses), set(statuses)) == (480, {200})
+
+
+def test_a_replica_without_further_connections_answers_over_those_that_it_has(deployment: Deployment) -> None:
+    primary, standby = deployment.servers.primary, deployment.servers.standby
+    run_on(primary.url, limited)
+    deployment.until_replayed()
+    url = standby.url.replace("postgres@", "limited@")
+    with deployment.process(DATABASE_REPLICA_URLS=url) as process, ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            assert len({*pool.map(lambda _: process.stock(), range(8))}) == 1
+        before = process.figures("orders_api_reads_total")[standby.place]
+        process.stock()
+        assert process.figures("orders_api_reads_total")[standby.place] == before + 1
+
+
+def limited(connection: Connection) -> None:
+    """Add a role that may read, over two connections."""
+    for statement in (
+        "CREATE ROLE limited LOGIN CONNECTION LIMIT 2",
+        "GRANT USAGE ON SCHEMA public TO limited",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO limited",
+    ):
+        connection.execute(text(statement))
+    connection.commit()
 
 
 def test_replicas_answer_while_the_primary_is_away(fragile: Deployment) -> None:

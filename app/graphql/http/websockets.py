@@ -131,7 +131,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
                 try:
                     payload["query"] = graphql_request(payload, self._services.documents.trusted).query
                     for token in consistency_tokens(None, payload):
-                        self.context.written.add(token, ())
+                        self.context.written.add(token)
                 except Refusal:
                     if payload.get("query") != "":  # an empty document is an error of its own
                         return await self.handle_invalid_message(_MALFORMED)
@@ -190,7 +190,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Handshake, None]):
             async with self._turn(known), aclosing(responses):
                 async for response in responses:
                     if response.consistency_token is not None:
-                        self.context.written.add(UUID(response.consistency_token), request.consistency_tokens)
+                        self.context.written.add(UUID(response.consistency_token))
                     if not response.is_executed:
                         last = {"id": operation.id, "type": "error", "payload": response.errors}
                         break

@@ -166,7 +166,8 @@ class Operation:
         self._context = context = Context(self._services, self._login, request, operation)
         response = await ResolverPath(context, self._extensions, explain).execute()
         if operation.type is OperationType.MUTATION:
-            self._services.replicas.note_written(self._login.viewer, context.viewer)
+            for user in (self._login.viewer, context.viewer):  # who asked, and who has logged in
+                self._services.replicas.note_written(user, context.work.may_be_written)
         return response
 
     async def _introspected(self, operation: RequestedOperation) -> Response:

@@ -206,7 +206,8 @@ class ResolverPath:
     def _failed(self, failure: Exception) -> Response:
         """Return the response to an operation that failed as a whole."""
         error = presentable(GraphQLError(str(failure), original_error=failure), self.context.request.id)
-        return encoded(None, [self._reported(error)], self._extensions)
+        # What was not committed by a statement of its own is rolled back.
+        return encoded(None, [self._reported(error)], self._extensions if self.context.work.has_committed else {})
 
     @property
     def _extensions(self) -> Mapping[str, Any]:

@@ -63,9 +63,9 @@ def encoded(
 
 
 def replayed(body: bytes) -> Response:
-    """Return the kept response to an earlier request."""
-    extensions = orjson.loads(body).get("extensions", {})
-    return Response(body, replayed=True, consistency_token=extensions.get(CONSISTENCY_TOKEN))
+    """Return the kept response to an earlier request, with the token that it had."""
+    token = orjson.loads(body).get("extensions", {}).get(CONSISTENCY_TOKEN)
+    return Response(body, replayed=True, consistency_token=token)
 
 
 def completed(data: bytes, errors: Sequence[Mapping[str, Any]], extensions: Mapping[str, Any]) -> Response:

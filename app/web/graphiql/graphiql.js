@@ -97,19 +97,21 @@ mutation LogIn {
   function createFetcher(endpoint) {
     const url = new URL(endpoint, location.href).href;
     const send = GraphiQL.createFetcher({ url, subscriptionUrl: url.replace(/^http/, "ws") });
-    let token, written;
+    let token;
+    let written = [];
 
-    /** The headers with the token filled in; before a login, headers that need it are left out. With the token of the
-     * last mutation, queries see what it wrote, even if a replica of the database answers them. */
+    /** The headers with the token filled in; before a login, headers that need it are left out. With the tokens of the
+     * last mutations, queries see what they wrote, even if a replica of the database answers them. */
     function filled(headers = {}) {
-      const all = Object.entries({ ...(written && { "Consistency-Token": written }), ...headers });
+      const all = Object.entries({ ...(written.length && { "Consistency-Token": written.join(",") }), ...headers });
       const needed = all.filter(([, value]) => token || !`${value}`.includes(TOKEN));
       return Object.fromEntries(needed.map(([name, value]) => [name, `${value}`.replace(TOKEN, () => token)]));
     }
 
     function remember(result) {
       token = accessTokenIn(result) ?? token;
-      written = result?.extensions?.consistencyToken ?? written;
+      const wrote = result?.extensions?.consistencyToken;
+      if (wrote) written = [...written.filter((each) => each !== wrote), wrote].slice(-10);
       return result;
     }
 

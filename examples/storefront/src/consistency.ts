@@ -2,13 +2,11 @@
 export function consistentFetch(): typeof fetch {
   let tokens: string[] = [];
   return async (input, init) => {
-    const known = tokens;
     const headers = new Headers(init?.headers);
-    if (known.length > 0) headers.set("Consistency-Token", known.join(","));
+    if (tokens.length > 0) headers.set("Consistency-Token", tokens.join(","));
     const response = await fetch(input, { ...init, headers });
     const token = response.headers.get("Consistency-Token");
-    // It stands for everything that was known when the mutation was sent, but maybe not for one that was under way.
-    if (token) tokens = [...tokens.filter((each) => !known.includes(each)), token];
+    if (token) tokens = [...tokens.filter((each) => each !== token), token].slice(-10);
     return response;
   };
 }
