@@ -1,7 +1,7 @@
 """A catalogue so large that Postgres reads it through indexes, if it can."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -109,7 +109,9 @@ LOOKED_AT = 1_000
 def looked_at_as_in_a_larger_one() -> Iterator[None]:
     """Let searches look at as small a part of the catalogue as of one that is ten times as large: Postgres would rather
     sort the whole table than read half of it in the order of an index."""
-    with patch.object(pagination, "MOST_RANKED", LOOKED_AT), patch.object(pagination, "MOST_LOOKED_AT", LOOKED_AT):
+    with ExitStack() as patches:
+        for bound in ("MOST_RANKED", "MOST_LOOKED_AT", "MOST_COUNTED"):
+            patches.enter_context(patch.object(pagination, bound, LOOKED_AT))
         yield
 
 
