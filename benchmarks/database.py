@@ -56,6 +56,13 @@ class Database:
         }
         return World(tokens, tuple(row["id"] for row in orders), {row["id"]: row["name"] for row in products})
 
+    async def customers(self, number: int) -> list[str]:
+        """Return the access tokens of so many customers."""
+        accounts = await self._connection.fetch(
+            "SELECT email FROM users WHERE email LIKE 'customer%' ORDER BY id LIMIT $1", number
+        )
+        return [await self._token(account["email"]) for account in accounts]
+
     async def expected(self, scenario: str, *keys: str) -> str:
         """Return the right answer to a scenario that reads, as JSON."""
         return str(await self._connection.fetchval(READS[scenario], *map(UUID, keys)))

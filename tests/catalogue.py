@@ -1,13 +1,15 @@
 """A catalogue so large that Postgres reads it through indexes, if it can."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.db import pagination
 from app.db.models import User
 from app.settings import Settings
 from tests.api import Api
@@ -98,6 +100,19 @@ class Catalogue:
         (connection,) = data.values()
         cursor: str = connection["pageInfo"]["startCursor"]
         return cursor
+
+
+LOOKED_AT = 1_000
+
+
+@contextmanager
+def looked_at_as_in_a_larger_one() -> Iterator[None]:
+    """Let searches look at as small a part of the catalogue as of one that is ten times as large: Postgres would rather
+    sort the whole table than read half of it in the order of an index."""
+    with ExitStack() as patches:
+        for bound in ("MOST_RANKED", "MOST_LOOKED_AT", "MOST_COUNTED"):
+            patches.enter_context(patch.object(pagination, bound, LOOKED_AT))
+        yield
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from app.graphql.schema import schema
 from app.graphql.strawberry_internals import graphql_schema
-from benchmarks import events, live, memory, processes
+from benchmarks import events, growth, live, memory, migrating, processes
 from benchmarks.__main__ import chosen, run
 from benchmarks.contestants import APP, CONTESTANTS, SQL, TUTORIAL, variant
 from benchmarks.figures import Measurement, Series, percentile, ratio, ratio_to
@@ -182,3 +182,29 @@ async def test_every_subscriber_is_told_of_every_event(server_url: str, database
     _, same, own = await live.measure(server_url, database_name, subscribers=3, seconds=1)
     assert (same[1], own[1]) == ("the same", "their own")
     assert same[5] == own[5] == "3/3"
+
+
+def test_what_may_grow_is_read_by_valid_queries() -> None:
+    reads = [*growth.pages(), *growth.READS]
+
+    assert len({read.name for read in reads}) == len(reads)
+    assert not any(validate(graphql_schema(schema), parse(read.query)) for read in reads)
+
+
+async def test_what_may_grow_is_measured_alone_and_beside_searches(
+    server_url: str, database_name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await growth.measure(server_url, database_name, SMALL, times=1, seconds=0.4)
+
+    *reads, alone, beside, searches = capsys.readouterr().out.splitlines()
+    assert len(reads) == len([*growth.pages(), *growth.READS])
+    assert not [line for line in reads if line.endswith("refused")]
+    assert alone.startswith("pages alone: ")
+    assert beside.startswith("pages beside 12 searchers: ")
+    assert int(searches.split()[1]) > 0
+
+
+async def test_clients_are_answered_while_one_of_three_migrators_is_killed(server_url: str, database_name: str) -> None:
+    answers, _ = await migrating.measure(server_url, database_name, SMALL, seconds=0.2)
+
+    assert all(each.latencies and not each.failures for each in answers.values())

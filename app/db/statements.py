@@ -123,6 +123,11 @@ def matches(search_vector: sa.ColumnElement[Any], words: str) -> sa.ColumnElemen
     return search_vector.bool_op("@@")(_query(words))
 
 
+def has_words(search_vector: sa.ColumnElement[Any], words: str) -> sa.ColumnElement[bool]:
+    """Return the same condition such that Postgres compares it with each row, and reads no index of words for it."""
+    return sa.func.ts_match_vq(search_vector, _query(words), type_=sa.Boolean)
+
+
 def unindexed(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Return the column as no index holds it, to order by what an index of words has found.
 

@@ -21,7 +21,6 @@ from app.db.statements import (
     compared,
     conflicts,
     disguised,
-    matches,
     select_all,
     select_rows,
     table_of,
@@ -57,8 +56,6 @@ def conditions(viewer: Viewer | None, filter: ProductFilter) -> Sequence[sa.Colu
     if filter.deleted:
         found = [products.deleted_at.is_not(None), _managed_by(viewer)]
     price = filter.price or DecimalRange()
-    if filter.search is not None:
-        found.append(matches(products.words, filter.search))
     if filter.store_id is not None:
         found.append(products.store_id == filter.store_id)
     if price.gte is not None:

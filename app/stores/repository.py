@@ -10,17 +10,7 @@ import sqlalchemy as sa
 from app.audit import recording as audit
 from app.db.models import Product, Store
 from app.db.pagination import Collection, search_ordering
-from app.db.statements import (
-    KEY,
-    Prepared,
-    Record,
-    conflicts,
-    matches,
-    select_all,
-    select_rows,
-    table_of,
-    with_key_in_array,
-)
+from app.db.statements import KEY, Prepared, Record, conflicts, select_all, select_rows, table_of, with_key_in_array
 from app.db.unit_of_work import UnitOfWork
 from app.errors import ConflictCode
 from app.security.viewer import Viewer
@@ -39,8 +29,6 @@ _CONFLICTS = {
 def conditions(_: Viewer | None, filter: StoreFilter) -> Sequence[sa.ColumnElement[bool]]:
     """Return the conditions that a filter puts on the stores of the catalog."""
     found: list[sa.ColumnElement[bool]] = [stores.deleted_at.is_(None)]
-    if filter.search is not None:
-        found.append(matches(stores.words, filter.search))
     if filter.country is not None:
         found.append(stores.country == filter.country)
     if filter.city is not None:

@@ -1,7 +1,7 @@
 """However large the catalogue is, a page or a search of it is read through an index: its rows are neither all
 scanned nor all sorted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from app.db.engine import driver_of
 from app.db.models import User
 from app.products import repository
 from app.settings import Settings
-from tests.catalogue import Catalogue, opened_catalogue
+from tests.catalogue import Catalogue, looked_at_as_in_a_larger_one, opened_catalogue
 from tests.plans import (
     compares_within_indexes,
     condition,
@@ -40,6 +40,13 @@ ORDERS = {
     "by price": ("PRICE", "ix_products_by_price", "ix_products_of_store_by_price"),
     "by age": ("CREATED_AT", "ix_products_by_age", "ix_products_of_store_by_age"),
 }
+IN_ORDER = {field: index for field, index, _ in ORDERS.values() if field is not None}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bounds() -> Iterator[None]:
+    with looked_at_as_in_a_larger_one():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -136,17 +143,17 @@ async def test_the_totals_of_many_stores_are_counted_through_an_index(catalogue:
 async def test_a_search_reads_the_index_of_words(catalogue: Catalogue, search: str) -> None:
     (plan,) = await plans(catalogue, PAGE, {"filter": {"search": search}})
 
-    assert indexes_of_products(plan) == {"ix_products_words"}
+    assert indexes_of_products(plan) == {"ix_products_words", "ix_products_by_id"}
 
 
-@pytest.mark.parametrize("field", ["NAME", "PRICE", "CREATED_AT"])
+@pytest.mark.parametrize(("field", "index"), list(IN_ORDER.items()))
 @pytest.mark.parametrize("search", ["rarity", "nowhere", "product"])
-async def test_a_search_in_another_order_reads_the_index_of_words(
-    catalogue: Catalogue, field: str, search: str
+async def test_a_search_in_another_order_reads_the_index_of_words_or_that_of_the_order(
+    catalogue: Catalogue, field: str, index: str, search: str
 ) -> None:
     (plan,) = await plans(catalogue, PAGE, {"filter": {"search": search}, "orderBy": order(field, "ASC")})
 
-    assert indexes_of_products(plan) == {"ix_products_words"}
+    assert indexes_of_products(plan) == {"ix_products_words", "ix_products_by_id", index}
 
 
 async def test_a_search_in_many_stores_scans_none_of_them_whole(catalogue: Catalogue) -> None:

@@ -1,7 +1,7 @@
 """However large the catalogue is, a compiled statement reads its pages through indexes, in their order: on the first
 page and the thousandth, planned for its values or, as a prepared statement may be, for any values."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -13,7 +13,7 @@ from app.db.engine import driver_of
 from app.settings import ROOT, Settings
 from benchmarks.contestants import APP
 from benchmarks.scenarios import SCENARIOS, Case
-from tests.catalogue import Catalogue, opened_catalogue
+from tests.catalogue import Catalogue, looked_at_as_in_a_larger_one, opened_catalogue
 from tests.databases import SingleConnection
 from tests.documented import sections
 from tests.paths import UNLIMITED
@@ -125,6 +125,12 @@ class Planned:
         with patch.object(SingleConnection, "driver_row", recorded):
             await self._catalogue.api.data(query, variables, user=self._catalogue.user(role))
         return sent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bounds() -> Iterator[None]:
+    with looked_at_as_in_a_larger_one():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -416,17 +422,17 @@ async def test_the_texts_of_a_page_are_joined_in_the_order_in_which_it_is_read(
 
 @pytest.mark.parametrize("field", [None, "NAME", "PRICE", "CREATED_AT"])
 @pytest.mark.parametrize("search", ["rarity", "nowhere", "product"])
-async def test_a_search_reads_the_index_of_words(
+async def test_a_search_reads_the_index_of_words_or_one_row_after_the_other(
     catalogue: Catalogue, planned: Planned, search: str, field: str | None
 ) -> None:
     """Also to find out whether there is more past a cursor, once for each."""
-    order_by = order(field, "ASC")
+    order_by, in_order = order(field, "ASC"), {"ix_products_by_id", OF_ALL[field]}
     cursor = await catalogue.far_cursor(PRODUCTS, filter={"search": "rarity"}, orderBy=order_by)
     for place in ({}, {"after": cursor}, {"before": cursor}, {"after": cursor, "before": cursor}):
         for within in ({}, {"inStock": True, "currency": "EUR", "price": {"gte": "1"}}):
             filter = {"search": search, **within}
             for plan in await planned.plans(PRODUCTS, {"filter": filter, "orderBy": order_by, **place}):
-                assert indexes_of_products(plan) == {"ix_products_words"}
+                assert indexes_of_products(plan) == {"ix_products_words", *in_order}
                 assert len(conditions_of(plan, "ix_products_words")) == 1 + len(place)
                 assert not scanned_whole(plan) & LARGE
 
@@ -445,7 +451,7 @@ async def test_more_past_a_cursor_is_found_once_in_the_order_of_an_index(
 
 async def test_a_search_makes_its_query_once(planned: Planned) -> None:
     for plan in await planned.plans(PRODUCTS, {"filter": {"search": "rarity"}}):
-        assert len(limits(plan)) == 2  # of what is found, and of the page
+        assert len(limits(plan)) == 5  # of the sample and of what is found, for one way and the other, and of the page
         assert "to_tsquery" not in str(plan)
 
 

@@ -62,7 +62,7 @@ async def test_a_total_within_an_object_is_exact(paths: Paths, catalogue: Catalo
 
 
 async def test_no_more_is_counted_than_the_bound(catalogue: Catalogue) -> None:
-    statement = total_of(products.listing(None, ProductFilter()).statement)
+    statement = total_of(products.listing(None, ProductFilter()).statement, None)
     driver = driver_of(await catalogue.connection.get_raw_connection())
 
     plan = plan_of(await driver.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {Prepared(statement).sql}"))

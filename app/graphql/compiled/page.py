@@ -1,6 +1,7 @@
 """The page of a connection: its rows, and what the connection's fields make of them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -74,7 +75,8 @@ def _requested(
     if columns is not None:  # only what belongs to the row; what isn't visible with it is not even read
         assert declared.relation is not None, "a nested connection says how it relates to its row"
         also = [visible] if isinstance(visible, ColumnElement) else []
-        listing = Listing(listing.model, [*listing.conditions, declared.relation(columns.id), *also])
+        conditions = [*listing.conditions, declared.relation(columns.id), *also]
+        listing = replace(listing, conditions=conditions)
     return listing, bound_request(prefix, ordering(bound), request)
 
 
@@ -113,7 +115,7 @@ class _Page:
         counts_others = _counts_others(compilation, asked)
         correlated = [] if columns is None else [columns.id.table]
         statement = self._statement = listing.statement.correlate(*correlated)
-        self._total_statement = total_of(statement)
+        self._total_statement = total_of(statement, listing.search)
         name = compilation.source("rows_")
         if counts_others:  # by one row too many, which is numbered to be left out
             read = paginate(statement, request).lateral(compilation.source("read_"))

@@ -128,7 +128,7 @@ def root_connection(work: UnitOfWork, listing: Listing, request: PageRequest) ->
         return page_of(rows, request, lambda row: shown(listing.model, row))
 
     async def read_total() -> int:
-        row = await work.row(total_of(listing.statement))
+        row = await work.row(total_of(listing.statement, listing.search))
         return int(row[0]) if row else 0
 
     async def is_past_cursor(onward: bool) -> bool:
