@@ -62,6 +62,7 @@ FOUNDATIONS = {
         "db.asyncpg_internals",
         "db.engine",
         "db.poolers",
+        "db.server_settings",
         "db.servers",
         "db.unit_of_work",
         "errors",

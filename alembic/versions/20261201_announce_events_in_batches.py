@@ -3,16 +3,16 @@
 A row for each batch replaces one for each event. The check of the types goes, as it takes every order 0.01 ms. Nothing
 is read or rewritten.
 
-Revision ID: 0019
-Revises: 0018
+Revision ID: 0017
+Revises: 0016
 """
 
 from collections.abc import Sequence
 
 from alembic import op
 
-revision: str = "0019"
-down_revision: str | Sequence[str] | None = "0018"
+revision: str = "0017"
+down_revision: str | Sequence[str] | None = "0016"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -4,8 +4,8 @@ Each table so far becomes the first partition of itself in the next migration, w
 that all of its rows are from before a moment, and is validated here, while others read and write. The moment is at least
 four weeks ahead, so that no row is refused. Each step commits by itself, and can be repeated.
 
-Revision ID: 0017
-Revises: 0016
+Revision ID: 0018
+Revises: 0017
 """
 
 import time
@@ -14,8 +14,8 @@ from uuid import UUID
 
 from alembic import op
 
-revision: str = "0017"
-down_revision: str | Sequence[str] | None = "0016"
+revision: str = "0018"
+down_revision: str | Sequence[str] | None = "0017"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -3,16 +3,16 @@
 Nothing is read or rewritten: what the tables have so far becomes their first partition, by checks that are validated
 already. Both versions read and write the same names. `python -m app prune` and the server add further partitions.
 
-Revision ID: 0018
-Revises: 0017
+Revision ID: 0019
+Revises: 0018
 """
 
 from collections.abc import Sequence
 
 from alembic import op
 
-revision: str = "0018"
-down_revision: str | Sequence[str] | None = "0017"
+revision: str = "0019"
+down_revision: str | Sequence[str] | None = "0018"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
@@ -36,7 +36,7 @@ DO $$ DECLARE given record; BEGIN
     END LOOP;
 END $$
 """
-# The check that 0017 has validated says where the first partition ends.
+# The check that 0018 has validated says where the first partition ends.
 ATTACH = """
 DO $$ BEGIN
     EXECUTE format('ALTER TABLE {table} ATTACH PARTITION {table}_past FOR VALUES FROM (MINVALUE) TO (%L)', (
@@ -46,7 +46,7 @@ DO $$ BEGIN
 END $$
 """
 
-# The rows of all partitions in one table, with the bound of the last partition, as 0017 has left it.
+# The rows of all partitions in one table, with the bound of the last partition, as 0018 has left it.
 TOGETHER = """
 DO $$ DECLARE partition regclass; bound text; BEGIN
     SELECT max(substring(pg_get_expr(relpartbound, oid) FROM $re$TO \\('(.*)'\\)$re$)) INTO bound

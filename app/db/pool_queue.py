@@ -12,7 +12,7 @@ from sqlalchemy.pool import QueuePool
 
 from app.errors import Overloaded
 
-_SHARES = "shares"
+_HOLDING = "holding"
 
 
 @dataclass(eq=False)
@@ -89,18 +89,19 @@ class PoolQueue:
         self._promised -= 1
 
     def taken(self, info: dict[str, Any], shares: Sequence[Share]) -> None:
-        """Note in a connection's `info` which shares it counts in."""
-        info[_SHARES] = shares
+        """Note in a connection's `info` which shares it counts in, of the connections that this queue has promised."""
+        info[_HOLDING] = self, shares
 
     def not_taken(self, shares: Sequence[Share]) -> None:
         """Pass on the turn of a caller that got no connection."""
-        self._release(shares)
+        self.release(shares)
         self._proceed()
 
     def returned(self, _: Any, record: Any) -> None:
         """Let the next caller have what was returned, in a moment: the pool reports a connection just before it is
         available."""
-        self._release(record.info.pop(_SHARES, ()))
+        queue, shares = record.info.pop(_HOLDING, (self, ()))
+        queue.release(shares)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._proceed)
 
@@ -135,7 +136,8 @@ class PoolQueue:
         for share in shares:
             self._held[share] = self.held(share) + 1
 
-    def _release(self, shares: Sequence[Share]) -> None:
+    def release(self, shares: Sequence[Share]) -> None:
+        """Count a returned connection no more in the shares that it counted in."""
         for share in shares:
             self._held[share] -= 1
             if not self._held[share]:

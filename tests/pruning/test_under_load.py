@@ -94,7 +94,7 @@ async def test_no_order_fails_while_partitions_are_added_and_dropped(database: s
 def before(server_url: str) -> Iterator[str]:
     """A database whose logs have no partitions yet."""
     url = create_database(server_url, f"orders_test_partitioning_{os.getpid()}")
-    command.upgrade(migrations.alembic_config(url), "0016")
+    command.upgrade(migrations.alembic_config(url), "0017")
     yield url
     drop_database(url)
 
@@ -105,7 +105,7 @@ async def test_tables_become_partitions_without_being_rewritten_or_read_again(be
             await orders.more()
             assert (await pruned(driver))["events"].added == 0, "it would be in the way"
             files = {*await driver.fetch(FILES, ["audit_entries", "pk_audit_entries", "events_default"])}
-            await asyncio.to_thread(command.upgrade, migrations.alembic_config(before), "0017")
+            await asyncio.to_thread(command.upgrade, migrations.alembic_config(before), "0018")
             await orders.more()
             scans = await driver.fetchval(SCANS, "audit_entries")
             await asyncio.to_thread(migrations.migrate, before, lambda _: None)
