@@ -45,8 +45,8 @@ sa.Index("{INDEX}", Product.updated_at, Product.id)
 """
 _CHANGE = "mutation ($id: ID!, $price: Decimal!) { updateProduct(input: { id: $id, price: $price }) { __typename } }"
 _BUILDING = "SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE datname = current_database()"
-_WAITING = f"""
-    SELECT count(*) >= {MIGRATORS - 1} FROM pg_stat_activity
+_TRYING = """
+    SELECT pid FROM pg_stat_activity
     WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory_lock(%'
 """
 _COMPLETE = f"""
@@ -154,6 +154,14 @@ async def _until(onlooker: Any, condition: str, process: Process) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
+async def _until_waiting(onlooker: Any, number: int) -> None:
+    """Wait until so many migrators have tried to get their turn, which each does ten times a second."""
+    seen: set[int] = set()
+    while len(seen) < number:
+        seen.update(row["pid"] for row in await onlooker.fetch(_TRYING))
+        await asyncio.sleep(_POLL_SECONDS / 20)
+
+
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Any]:
     """Yield a connection of the driver."""
@@ -172,7 +180,7 @@ async def migrate(copy: Path, url: str) -> None:
             first = await _start(copy, url, "app", "migrate")
             await _until(onlooker, _BUILDING, first)
             others = [await _start(copy, url, "app", "migrate") for _ in range(MIGRATORS - 1)]
-            await _until(onlooker, _WAITING, first)
+            await _until_waiting(onlooker, MIGRATORS - 1)
             first.send_signal(signal.SIGKILL)
             await first.communicate()
         for other in others:

@@ -47,6 +47,7 @@ RUN = {
     "PORT=* make run": Place("tests/web/test_static.py", "def test_make_run"),
     "make test": Place(".ci/run", "make test"),
     "make check": Place(".ci/run", "make lint types"),
+    "make test-pooled*": Place(".ci/run", "make test-pooled only="),
     "make lint": Place(".ci/run", "make lint types"),
     "make format": Place("tests/test_contributing.py", "make format"),
     "make schema": Place("tests/test_contributing.py", ".follow(recipe)"),
