@@ -61,6 +61,7 @@ FOUNDATIONS = {
     "replicas": (
         "db.asyncpg_internals",
         "db.engine",
+        "db.models",
         "db.poolers",
         "db.server_settings",
         "db.servers",

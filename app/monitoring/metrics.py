@@ -107,7 +107,9 @@ class Metrics:
             ),
             (
                 self._counter(
-                    "replica_fallbacks", "Queries that the primary answered instead of a replica, by why.", "reason"
+                    "replica_fallbacks",
+                    "Queries that the primary answered instead of a replica, by the reason.",
+                    "reason",
                 ),
                 replicas.fallbacks,
             ),

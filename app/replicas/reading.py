@@ -63,9 +63,8 @@ class Replicas:
     def in_turn(self) -> list[Replica]:
         """Return the replicas that are fit, the next one first."""
         fit = [replica for replica in self._replicas if replica.is_fit]
-        if len(fit) > 1:
-            self._turn = (self._turn + 1) % len(fit)
-        return fit[self._turn :] + fit[: self._turn] if len(fit) > 1 else fit
+        self._turn = (self._turn + 1) % max(1, len(fit))
+        return fit[self._turn :] + fit[: self._turn]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -111,7 +110,9 @@ class Reading:
         fit = self._replicas.in_turn()
         if not self._replicas.writers.need_primary(self._viewer_id, self._tokens):
             try:
-                return await self._by(fit[0], by_replica) if fit else self._left_out()
+                if not fit:
+                    raise Unfit(Reason.LEFT_OUT)
+                return await self._by(fit[0], by_replica)
             except Unfit as unfit:
                 self._replicas.fallbacks[unfit.reason] += 1
         try:
@@ -130,6 +131,3 @@ class Reading:
         answer = await ask(replica)
         self._replicas.queries[replica.name] += 1
         return answer
-
-    def _left_out(self) -> Any:
-        raise Unfit(Reason.LEFT_OUT)

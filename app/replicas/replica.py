@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 
 from app.db.asyncpg_internals import cut_off
 from app.db.engine import cause_of, connect, is_disconnection, open_database
+from app.db.models import AuditEntry
 from app.db.poolers import pooling_of
 from app.db.server_settings import startup_parameters
 from app.db.servers import Driver, Servers
@@ -264,5 +265,5 @@ def _if_shown(sql: str, number: int) -> str:
     """Return a statement around another, which returns nothing unless the server shows the entries of the audit trail
     in its parameter with this number. Postgres looks for them first, so that it does nothing in vain."""
     tokens = f"${number}::uuid[]"
-    shown = f"SELECT count(*) FROM audit_entries WHERE id = ANY ((SELECT {tokens})::uuid[])"  # noqa: S608
+    shown = f"SELECT count(*) FROM {AuditEntry.__tablename__} WHERE id = ANY ((SELECT {tokens})::uuid[])"  # noqa: S608
     return f"{_with_progress(sql)} WHERE ({shown}) = cardinality({tokens})"

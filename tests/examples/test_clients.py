@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.examples.clients import SCHEMA, Example, copy
+from tests.examples.clients import EXAMPLES, SCHEMA, Example, copy
 from tests.servers import served
 from tools.demo import seed_demo
 
@@ -134,3 +134,10 @@ def test_a_result_that_a_client_does_not_handle_breaks_its_build(tmp_path: Path,
 
     assert outcome.returncode != 0
     assert len(set(re.findall(complaint, outcome.stdout, re.MULTILINE))) == len(unions), outcome.stdout
+
+
+def test_the_clients_keep_tokens_alike() -> None:
+    """Each example can be copied by itself, so each has the file."""
+    copies = [file.read_text() for file in sorted(EXAMPLES.glob("*/src/consistency.ts"))]
+    assert len(copies) == 4
+    assert len(set(copies)) == 1

@@ -119,7 +119,7 @@ def test_a_replica_that_does_not_answer_is_left_out_and_used_again(fragile: Depl
         assert process.figures("orders_api_reads_total")[standby.place] == before + 1
 
 
-def test_a_crowd_is_answered_while_the_replica_does_not(fragile: Deployment) -> None:
+def test_a_crowd_is_answered_while_the_replica_is_frozen(fragile: Deployment) -> None:
     """More of those who haven't logged in than may use a pool at once."""
     statuses: list[int] = []
 

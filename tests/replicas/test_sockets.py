@@ -59,3 +59,12 @@ async def test_a_token_may_be_in_the_extensions_of_the_request(deployment: Deplo
             assert await stock(client) == before
             assert await stock(client, extensions={"consistencyToken": token}) == before - 1
             assert await stock(client) == before - 1, "the socket remembers it"
+
+
+async def test_what_is_no_token_is_refused_and_the_socket_stays_open(deployment: Deployment) -> None:
+    with deployment.process() as process:
+        async with connected(place_of(process)) as client:
+            payload = {"query": STOCK, "extensions": {"consistencyToken": "what"}}
+            await client.send({"type": "subscribe", "id": "1", "payload": payload})
+            assert await client.refusal() == "BAD_USER_INPUT"
+            await stock(client)
